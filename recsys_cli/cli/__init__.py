@@ -1,0 +1,99 @@
+"""The `recsys` program: dispatch, help, errors. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from recsys_cli import commands
+from recsys_cli.cli import helptext
+from recsys_cli.config import catalog
+from recsys_cli.config.errors import ConfigError, closest
+
+OK, USAGE, INTERRUPTED = 0, 2, 130
+HELP = ("-h", "--help")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code.
+
+    Args:
+        argv: the words after `recsys`; None: those of this process.
+
+    Returns:
+        0, or what the command returns; 2 for a request that cannot be done; 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
+    except ConfigError as error:
+        print(f"recsys: error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `| head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _dispatch(words: list[str]) -> int:
+    command, *rest = words or ["--help"]
+    if command == "__complete":
+        from recsys_cli.completion import complete
+
+        return complete(rest)
+    if command in (*HELP, "help"):
+        return _print(helptext.command(_known(rest[0])) if rest else helptext.overview())
+    if command in ("-V", "--version"):
+        from recsys_cli import __version__
+
+        return _print(f"recsys {__version__}")
+    _known(command)
+    if any(word in HELP for word in rest):
+        return _print(helptext.command(command))
+    if any(word.partition("=")[0] == "--cfg" for word in rest):
+        return _print_config(command, rest)
+    return commands.load(command)(rest)
+
+
+def _known(command: str) -> str:
+    names = commands.command_names()
+    if command in names:
+        return command
+    if "=" in command:
+        raise ConfigError(f"{command}: a command comes first, as in 'recsys train {command}'")
+    near = closest(command, names)
+    kind = "option" if command.startswith("-") else "command"
+    raise ConfigError(f"{command} is no {kind}. Commands: {', '.join(names)}{near and '.' + near}")
+
+
+def _print_config(command: str, words: list[str]) -> int:
+    """Print the resolved config instead of running the command."""
+    if command not in catalog.root_names():
+        raise ConfigError(f"--cfg: 'recsys {command}' has no config to print")
+    from recsys_cli.config.compose import compose
+
+    return _print(compose(command, _without_cfg(words)).to_yaml().rstrip())
+
+
+def _without_cfg(words: list[str]) -> list[str]:
+    rest = []
+    what: str | None = None
+    waiting = iter(words)
+    for word in waiting:
+        flag, equals, value = word.partition("=")
+        if flag != "--cfg":
+            rest.append(word)
+            continue
+        what = value if equals else next(waiting, "")
+        if what != "job":
+            raise ConfigError(f"{f'--cfg {what}'.rstrip()}: write --cfg job, which prints the whole config")
+    return rest
+
+
+def _print(text: str) -> int:
+    print(text)
+    return OK

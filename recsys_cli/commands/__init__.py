@@ -1,0 +1,37 @@
+"""The commands: one module each, found by its file name.
+
+A command module holds `run(overrides) -> exit code` and a docstring that is its help: the first line in the
+overview, all of it under `recsys <command> --help`, where the groups and keys of `conf/<command>.yaml` follow.
+The parts are read from the source, since importing a command may take seconds.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+
+def command_names() -> list[str]:
+    """Return the commands: the modules of this folder."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+@cache
+def docstring(command: str) -> str:
+    """Return a command's help text without importing the command."""
+    source = Path(__file__).with_name(f"{command}.py").read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(source)) or ""
+
+
+def summary(command: str) -> str:
+    """Return the first line of a command's help text."""
+    return docstring(command).partition("\n")[0]
+
+
+def load(command: str) -> Callable[[list[str]], int]:
+    """Import a command and return its `run`."""
+    run: Callable[[list[str]], int] = importlib.import_module(f"recsys_cli.commands.{command}").run
+    return run

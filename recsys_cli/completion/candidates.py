@@ -1,0 +1,147 @@
+"""What may stand next on the command line, computed from the yaml files and the sources, nothing imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from recsys_cli import commands
+from recsys_cli.completion import shells
+from recsys_cli.config import catalog
+from recsys_cli.config.choices import choices
+
+Candidate = tuple[str, str]
+_MAPPINGS = ("", "{}")
+_PATHS = ("checkpoint", "resume", "output", "output_dir")
+
+
+def candidates(words: Sequence[str]) -> list[Candidate]:
+    """Return the candidates for the last word, each with a short description.
+
+    A candidate that ends in `=`, `.` or `/` is meant to be continued; any other is a whole word.
+
+    Args:
+        words: the words after `recsys` up to the cursor, the last one being typed, perhaps empty.
+    """
+    *before, current = words or [""]
+    return [(text, about) for text, about in _offered(before, current) if text.startswith(current)]
+
+
+def _offered(before: Sequence[str], current: str) -> Iterator[Candidate]:
+    if not before:
+        yield from ((name, commands.summary(name)) for name in commands.command_names())
+        if current.startswith("-"):
+            yield from (("--help", "what there is"), ("--version", "the version of recsys"))
+    elif before[0] == "help":
+        yield from ((name, commands.summary(name)) for name in commands.command_names())
+    elif current.startswith("-"):
+        yield "--help", "what the command does, its groups and keys"
+        if before[0] in catalog.root_names():
+            yield "--cfg", "print the config and stop: --cfg job"
+    elif before[-1] == "--cfg":
+        yield "job", "the whole config"
+    elif before[0] == "completion":
+        yield from ((shell, "") for shell in shells())
+    elif before[0] == "list":
+        yield from _listable(current)
+    elif before[0] in catalog.root_names():
+        yield from _overrides(before[0], before[1:], current)
+
+
+def _listable(current: str) -> Iterator[Candidate]:
+    group, equals, _ = current.partition("=")
+    if equals:
+        yield from _options(group)
+    for group in catalog.group_names():
+        yield group if group.endswith("s") else f"{group}s", ""
+        yield f"{group}=", ""
+
+
+def _overrides(root: str, before: Sequence[str], current: str) -> Iterator[Candidate]:
+    plus = current[: len(current) - len(current.lstrip("+"))]
+    key, equals, value = current.removeprefix(plus).partition("=")
+    groups = catalog.defaults(catalog.root_path(root))
+    if equals and key in [default.group for default in groups]:
+        offered = _options(key)
+    elif equals:
+        offered = _values(root, before, key, value)
+    else:
+        offered = _names(root, before, key, groups)
+    yield from ((plus + text, about) for text, about in offered)
+
+
+def _options(group: str) -> Iterator[Candidate]:
+    for option in catalog.option_names(group):
+        yield f"{group}={option}", catalog.headline(catalog.option_path(group, option))
+
+
+def _values(root: str, before: Sequence[str], key: str, value: str) -> Iterator[Candidate]:
+    if key in _PATHS:
+        yield from ((f"{key}={path}", "") for path in _paths(value))
+        return
+    group, _, name = key.partition(".")
+    found = dict.fromkeys(choices(catalog.root_path(root)).get(key, ()))
+    for path in _files(root, before, group) if name else ():
+        found |= dict.fromkeys(choices(path).get(name, ()))
+    if set(found) != {"null"}:  # any text, or null: nothing to choose from
+        yield from ((f"{key}={choice}", "") for choice in found)
+
+
+def _names(root: str, before: Sequence[str], current: str, groups: Sequence[catalog.Default]) -> Iterator[Candidate]:
+    """Offer one level of keys: those of the root, or those below the dots typed so far."""
+    at = current.rpartition(".")[0]
+    if not at:
+        yield from ((f"{default.group}=", f"default: {default.option or 'none'}") for default in groups)
+    prefix = f"{at}." if at else ""
+    steps: dict[str, str] = {}
+    for name, about in _keys(root, before, at.partition(".")[0]):
+        if name.startswith(prefix):
+            step, dot, _ = name.removeprefix(prefix).partition(".")
+            steps.setdefault(step + (dot or "="), f"keys of {prefix}{step}" if dot else about)
+    yield from ((prefix + step, about) for step, about in steps.items())
+
+
+def _keys(root: str, before: Sequence[str], group: str) -> Iterator[Candidate]:
+    """Yield all dotted keys of the root, and of a group those of its chosen option."""
+    for key in catalog.keys(catalog.root_path(root)):
+        if key.value not in _MAPPINGS:
+            yield key.name, _about(key)
+    for each in [group] if group else catalog.group_names():
+        for path in _files(root, before, each):
+            listed = [key for key in catalog.keys(path) if key.value not in _MAPPINGS]
+            yield from ((f"{each}.{key.name}", _about(key)) for key in listed)
+
+
+def _about(key: catalog.Key) -> str:
+    return f"{key.comment} ({key.value})" if key.comment else key.value
+
+
+def _files(root: str, before: Sequence[str], group: str) -> list[Path]:
+    """Return the yaml of a group's chosen option, or of all where the root opens a group (`env: {}` of evaluate)."""
+    chosen = {default.group: default for default in catalog.defaults(catalog.root_path(root))}
+    if group not in chosen:
+        opened = [key.name for key in catalog.keys(catalog.root_path(root)) if key.value == "{}"]
+        return [catalog.option_path(group, option) for option in catalog.option_names(group) if group in opened]
+    option = chosen[group].option
+    for word in before:
+        name, _, value = word.lstrip("+").partition("=")
+        if name == group:
+            option = value
+        elif name in chosen and chosen[name].optional:  # a preset may choose for other groups
+            listed = catalog.defaults(catalog.option_path(name, value))
+            option = next((default.option for default in listed if default.group == group), option)
+    if not option or chosen[group].optional:
+        return []
+    return [catalog.option_path(group, option)]
+
+
+def _paths(typed: str) -> Iterator[str]:
+    folder, _, _ = typed.rpartition("/")
+    head = f"{folder}/" if "/" in typed else ""
+    try:
+        found = sorted(Path(head or ".").expanduser().iterdir())
+    except OSError:
+        return
+    for path in found:
+        if not path.name.startswith("."):
+            yield head + path.name + ("/" if path.is_dir() else "")

@@ -1,0 +1,1 @@
+"""Typed configuration: schemas, composition, validation with full keys."""

@@ -1,0 +1,131 @@
+"""What the yaml files offer: groups, options, keys and their comments, read without a yaml library.
+
+Help and completion must answer at once and need the comments, which yaml parsers drop. So the files are read
+line by line, which their plain form allows: block mappings, one key a line, comments behind or above.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from recsys_cli.config.paths import conf_dir
+
+_KEY = re.compile(r"(?P<indent> *)(?P<name>[A-Za-z_]\w*):(?: +(?P<rest>.*))?$")
+_DEFAULT = re.compile(r" *- +(?P<optional>optional +)?(?:override +)?/?(?P<group>\w+): *(?P<option>[^\s#]+)")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a yaml: dotted name, value as written (empty for a mapping), comment."""
+
+    name: str
+    value: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Default:
+    """One entry of a defaults list: group, chosen option (None for null), whether null is allowed."""
+
+    group: str
+    option: str | None
+    optional: bool
+
+
+@cache
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except FileNotFoundError:
+        return ()
+
+
+def group_names() -> list[str]:
+    """Return the config groups: the folders of `conf`."""
+    return sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and any(path.glob("*.yaml")))
+
+
+def option_names(group: str) -> list[str]:
+    """Return the options of a group: its yaml files."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def root_names() -> list[str]:
+    """Return the commands that have a root yaml."""
+    return sorted(path.stem for path in conf_dir().glob("*.yaml"))
+
+
+def option_path(group: str, option: str) -> Path:
+    """Return the yaml file of an option."""
+    return conf_dir() / group / f"{option}.yaml"
+
+
+def root_path(root: str) -> Path:
+    """Return the yaml file of a root."""
+    return conf_dir() / f"{root}.yaml"
+
+
+def target(path: Path) -> str:
+    """Return the class that a yaml's `_target_` names, or an empty text."""
+    named = (line.partition(":")[2] for line in _lines(path) if line.startswith("_target_:"))
+    return next(named, "").partition("#")[0].strip()
+
+
+def _head(path: Path) -> list[str]:
+    """Return the comment lines that a file opens with, Hydra's `@package` line left out."""
+    head = []
+    for line in _lines(path):
+        if not line.startswith("#"):
+            break
+        if "@package" not in line:
+            head.append(line.lstrip("# ").rstrip())
+    return head
+
+
+def headline(path: Path) -> str:
+    """Return the one-line description a yaml opens with; in a preset it follows the command that runs it."""
+    return next((line for line in _head(path) if not line.startswith("recsys ")), "")
+
+
+def example(path: Path) -> str | None:
+    """Return the command a preset opens with."""
+    return next((line for line in _head(path) if line.startswith("recsys ")), None)
+
+
+def defaults(path: Path) -> list[Default]:
+    """Return the groups that a yaml's defaults list chooses, in order."""
+    found = []
+    for line in _lines(path):
+        if match := _DEFAULT.match(line):
+            option = None if match["option"] == "null" else match["option"]
+            found.append(Default(match["group"], option, bool(match["optional"])))
+    return found
+
+
+def keys(path: Path) -> list[Key]:
+    """Return the keys of a yaml in order, nested ones dotted, without `_target_` and the defaults list."""
+    found: list[Key] = []
+    parents: list[tuple[int, str]] = []
+    above: list[str] = []
+    for line in _lines(path):
+        if line.lstrip().startswith("#"):
+            above.append(line.strip("# "))
+            continue
+        if match := _KEY.match(line):
+            indent = len(match["indent"])
+            parents = [parent for parent in parents if parent[0] < indent]
+            name = ".".join([parent[1] for parent in parents] + [match["name"]])
+            value, behind = _split_comment(match["rest"] or "")
+            found.append(Key(name, value, behind or " ".join(above)))
+            if not value:
+                parents.append((indent, match["name"]))
+        above = []
+    return [key for key in found if key.name not in ("defaults", "_target_")]
+
+
+def _split_comment(rest: str) -> tuple[str, str]:
+    value, mark, comment = rest.partition("#") if rest.startswith("#") else rest.partition(" #")
+    return value.strip(), comment.strip() if mark else ""

@@ -1,0 +1,202 @@
+"""From the words after a command to its typed config: Hydra composes, the schemas check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recsys_cli.config import catalog, structured
+from recsys_cli.config.errors import ConfigError, closest, one_line
+from recsys_cli.config.overrides import Option, read
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.resources import check_resources
+from recsys_cli.config.types import show
+
+
+def compose(root: str, overrides: Sequence[str]) -> Any:
+    """Compose `conf/<root>.yaml` with overrides and return the root's typed object, fully checked.
+
+    Args:
+        root: the command, as `train`.
+        overrides: words in Hydra's grammar, as `["env=long_term_satisfaction", "algo.lr=1e-3"]`.
+
+    Returns:
+        The object of the dataclass that the root's `_target_` names (`TrainConfig`, `EvaluateConfig`).
+
+    Raises:
+        ConfigError: anything wrong with the request, in one line.
+    """
+    request = read(overrides, root)
+    values, chosen = _compose_groups(root, request.options)
+    merge = _Merge(values, chosen)
+    for key, value in request.values:
+        merge(_nested(key, value))
+    resolved = _resolve(values)
+    _refuse_missing(resolved, root, chosen)
+    built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
+    _check_together(built)
+    return built
+
+
+def apply_env_overrides(saved: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's env values with changes put in; `structured.build` checks the outcome.
+
+    Args:
+        saved: the env's plain values, as `TrainConfig.to_dict()["env"]`.
+        changes: nested values, as `EvaluateConfig.env`.
+
+    Raises:
+        ConfigError: a changed key that the env does not have.
+    """
+    merged = {"env": deepcopy(dict(saved))}
+    _Merge(merged, {})({"env": changes})
+    return merged["env"]
+
+
+def merge_changes(saved: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a saved root's plain values with values of dotted keys put in.
+
+    Raises:
+        ConfigError: a key that the saved values do not have.
+    """
+    merged = deepcopy(dict(saved))
+    merge = _Merge(merged, {})
+    for key, value in changes:
+        merge(_nested(key, value))
+    return merged
+
+
+def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str, Any], dict[str, Option]]:
+    """Let Hydra compose a root with the options asked for; return its values and every group's option."""
+    words = [f"{group}={show(option)}" for group, option in options.items() if option]
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir()), job_name="recsys"):
+            config = hydra_compose(root, overrides=words, return_hydra_config=True)
+        chosen = {group: option for group, option in config.hydra.runtime.choices.items() if "/" not in group}
+        OmegaConf.set_struct(config, False)
+        del config["hydra"]
+        values = OmegaConf.to_container(config, resolve=False)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"{' '.join(words) or root}: {one_line(error)}") from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}, chosen
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """Return `{"a": {"b": value}}` for `a.b`."""
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    nested: dict[str, Any] = value
+    return nested
+
+
+def _dotted(values: Mapping[str, Any], at: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if key != structured.TARGET:
+            yield f"{at}{key}"
+            if isinstance(value, Mapping):
+                yield from _dotted(value, f"{at}{key}.")
+
+
+@dataclass
+class _Merge:
+    """Puts changes into nested values; only keys that are there may be set, except below an empty mapping."""
+
+    values: dict[str, Any]
+    chosen: Mapping[str, Option]
+
+    def __post_init__(self) -> None:
+        self.allowed = list(_dotted(self.values))
+        self.opened = {key for key in self.allowed if self._at(key) == {}}
+
+    def __call__(self, changes: Mapping[str, Any]) -> None:
+        """Merge nested changes.
+
+        Raises:
+            ConfigError: a key that is not there, with its full name and the closest one.
+        """
+        self._merge(self.values, changes, "")
+
+    def _at(self, key: str) -> Any:
+        value: Any = self.values
+        for name in key.split("."):
+            value = value[name]
+        return value
+
+    def _merge(self, into: dict[str, Any], changes: Mapping[str, Any], at: str) -> None:
+        for key, value in changes.items():
+            full = f"{at}{key}"
+            if key == structured.TARGET:
+                raise ConfigError(f"{full} cannot be set")
+            if key not in into and not any(full.startswith(f"{opened}.") for opened in self.opened):
+                raise ConfigError(self._unknown(full, value))
+            if isinstance(into.get(key), dict) and isinstance(value, Mapping):
+                self._merge(into[key], value, f"{full}.")
+            else:
+                into[key] = value
+
+    def _unknown(self, full: str, value: Any) -> str:
+        while isinstance(value, Mapping) and len(value) == 1:  # `algo.a.b=1`, where already `algo.a` is unknown
+            ((name, value),) = value.items()
+            full = f"{full}.{name}"
+        group, dot, _ = full.partition(".")
+        option = self.chosen.get(group)
+        where = f" with {group}={show(option)}" if dot and option is not None else ""
+        near = closest(full, [key for key in self.allowed if not dot or self._is_leaf(key)])
+        return f"{full} is unknown{where}." + (near or self._siblings(full))
+
+    def _is_leaf(self, key: str) -> bool:
+        return not isinstance(self._at(key), dict)
+
+    def _siblings(self, full: str) -> str:
+        at = full.rpartition(".")[0]
+        keys = [key.rpartition(".")[2] for key in self.allowed if key.rpartition(".")[0] == at]
+        return f" Keys{at and f' of {at}'}: {', '.join(keys)}" if keys else self._siblings(at)
+
+
+def _resolve(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace `${...}` by what it stands for."""
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    except OmegaConfBaseException as error:
+        why = str(error).splitlines()[0].removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+        raise ConfigError(f"{error.full_key or 'config'}: {one_line(why)}") from None
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def _refuse_missing(values: Mapping[str, Any], root: str, chosen: Mapping[str, Option], at: str = "") -> None:
+    for key, value in values.items():
+        full = f"{at}{key}"
+        if isinstance(value, Mapping):
+            _refuse_missing(value, root, chosen, f"{full}.")
+        elif value == structured.MISSING:
+            about = _comment(full, root, chosen)
+            raise ConfigError(f"{full} is required: give {full}=<value>" + (f", {about}" if about else ""))
+
+
+def _comment(full: str, root: str, chosen: Mapping[str, Option]) -> str:
+    """Return what the yaml says about a key."""
+    group, _, name = full.partition(".")
+    option = chosen.get(group)
+    in_group = isinstance(option, str) and bool(name)
+    path = catalog.option_path(group, str(option)) if in_group else catalog.root_path(root)
+    comments = {key.name: key.comment for key in catalog.keys(path)}
+    return comments.get(name if in_group else full, "")
+
+
+def _check_together(built: Any) -> None:
+    """Check what takes more than one group: algorithm against env, resources against this machine."""
+    env, algo = getattr(built, "env", None), getattr(built, "algo", None)
+    if algo is not None and hasattr(algo, "check"):
+        algo.check(env)
+    if hasattr(built, "resources"):
+        check_resources(built.resources, built.framework)

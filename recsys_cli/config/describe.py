@@ -1,0 +1,56 @@
+"""What the yaml files offer, as text for people."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from recsys_cli.config import catalog
+
+_WIDEST = 120
+_NARROWEST = 60
+_SPELLED = {"???": "(required)", "{}": ""}
+
+
+def table(rows: Sequence[Sequence[str]], indent: int) -> str:
+    """Align rows of words in columns; the last column is wrapped to the terminal."""
+    if not rows:
+        return ""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    left = indent + sum(width + 2 for width in widths)
+    width = min(_WIDEST, max(_NARROWEST, shutil.get_terminal_size((100, 24)).columns))
+    lines = []
+    for row in rows:
+        head = " " * indent + "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=True))
+        body = textwrap.wrap(row[-1], max(_NARROWEST // 2, width - left), break_on_hyphens=False) or [""]
+        lines += [(head + body[0]).rstrip(), *(" " * left + line for line in body[1:])]
+    return "\n".join(lines)
+
+
+def options(group: str, default: str | None = None, indent: int = 2) -> str:
+    """Return a group's options with one line each, the default one marked by a star."""
+    return table([_option(group, option, default) for option in _default_first(group, default)], indent)
+
+
+def _option(group: str, option: str, default: str | None) -> tuple[str, str]:
+    mark = " *" if option == default else ""
+    return option + mark, catalog.headline(catalog.option_path(group, option))
+
+
+def _default_first(group: str, default: str | None) -> list[str]:
+    return sorted(catalog.option_names(group), key=lambda option: (option != default, option))
+
+
+def keys(path: Path, prefix: str = "", indent: int = 2) -> str:
+    """Return the keys of a yaml with default value and comment, one a line."""
+    listed = [key for key in catalog.keys(path) if key.value or key.comment]
+    rows = [(prefix + key.name, _SPELLED.get(key.value, key.value), key.comment) for key in listed]
+    longest = max((len(value) for _, value, _ in rows if len(value) <= 24), default=0)
+    return table([(name, _shorten(value, longest), comment) for name, value, comment in rows], indent)
+
+
+def _shorten(value: str, width: int) -> str:
+    """Cut a long value, such as a list of many, so that it does not push the comments away."""
+    return value if len(value) <= max(width, 12) else value[: max(width, 12) - 3] + "..."

@@ -1,0 +1,120 @@
+"""The words after a command, read with Hydra's grammar and checked one by one, before anything is composed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, ValueType
+from hydra.errors import HydraException
+
+from recsys_cli.config import catalog
+from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.types import show
+
+_KEY = re.compile(r"[A-Za-z_][\w]*(\.\w+)*")
+_NO_LEARNER = "RLlib's new API stack has only Torch learners"
+_WHY_NOT = {("framework", other): _NO_LEARNER for other in ("tf", "tf2", "tensorflow", "jax", "keras")}
+
+Option = str | list[str] | None
+
+
+@dataclass
+class Request:
+    """What the words ask for: options of groups, and values of dotted keys, in the order given."""
+
+    options: dict[str, Option] = field(default_factory=dict)
+    values: list[tuple[str, Any]] = field(default_factory=list)
+
+
+def read(words: Sequence[str], root: str) -> Request:
+    """Read overrides for one root.
+
+    Raises:
+        ConfigError: a word that is no override, a group or an option that is not there, several values for one.
+    """
+    request = Request()
+    groups = {default.group: default for default in catalog.defaults(catalog.root_path(root))}
+    parser = OverridesParser.create()
+    for word in words:
+        override = _parse(parser, word, groups)
+        key = override.key_or_group
+        if key in groups:
+            request.options[key] = _option(override.value(), groups[key])
+        else:
+            _refuse_foreign_group(override, root, groups)
+            request.values.append((key, override.value()))
+    return request
+
+
+def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Override:
+    key, equals, _ = word.partition("=")
+    key = key.lstrip("+")
+    if word.startswith("~"):
+        raise ConfigError(f"{word}: keys cannot be taken away, only set, as in {key.lstrip('~')}=<value>")
+    if word.startswith("-"):
+        raise ConfigError(_dashes(word))
+    if not equals:
+        raise ConfigError(f"{word}: <key>=<value> is expected{_meant(word, groups)}")
+    if not _KEY.fullmatch(key):
+        raise ConfigError(f"{word}: {key!r} is not a key; keys are written as env.num_candidates")
+    if key.endswith("_target_") or key.split(".")[0] == "hydra":
+        raise ConfigError(f"{word}: {key} cannot be set on the command line")
+    try:
+        override = parser.parse_override(word)
+    except HydraException:
+        raise ConfigError(
+            f"{word}: the value cannot be read; close every bracket and quote, "
+            f"or quote the whole value: '{key}=\"{word.partition('=')[2]}\"'"
+        ) from None
+    if override.is_sweep_override():
+        as_list = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP
+        hint = f"; a list is written {key}=[{word.partition('=')[2]}]" if as_list else ""
+        raise ConfigError(f"{word}: one value is expected, not several to choose from{hint}")
+    return override
+
+
+def _dashes(word: str) -> str:
+    key, _, value = word.lstrip("-").partition("=")
+    if word in ("-m", "--multirun"):
+        return f"{word}: one command is one training; several seeds are run by seeds=5"
+    if word.startswith("--") and key:
+        return f"{word} is no option. Keys are set without dashes: {key}={value or '<value>'}"
+    return f"{word} is no option. Options: --help, --cfg job"
+
+
+def _meant(word: str, groups: Iterable[str]) -> str:
+    for group in groups:
+        if word in catalog.option_names(group):
+            return f". Did you mean '{group}={word}'?"
+    return ""
+
+
+def _option(value: Any, default: catalog.Default) -> Option:
+    """Return the option (or options, for presets) that a group was set to."""
+    group, allowed = default.group, catalog.option_names(default.group)
+    if default.optional and value is None:
+        return None
+    if isinstance(value, list) and not default.optional:
+        raise ConfigError(f"{group}={show(value)}: one option is expected. Allowed: {', '.join(allowed)}")
+    many = value if isinstance(value, list) and default.optional else [value]
+    for one in many:
+        if one not in allowed:
+            why = _WHY_NOT.get((group, str(one)))
+            near = "" if why or one is None else closest(show(one), allowed)
+            because = f" ({why})" if why else ""
+            told = f"{group}={show(one)} is not there{because}. Allowed: {', '.join(allowed)}"
+            raise ConfigError(told + (near and "." + near))
+    return [str(one) for one in many] if isinstance(value, list) else str(value)
+
+
+def _refuse_foreign_group(override: Override, root: str, groups: Iterable[str]) -> None:
+    key = override.key_or_group
+    if key in catalog.group_names() and not isinstance(override.value(), dict):
+        chosen = ", ".join(groups)
+        keys = [item.name for item in catalog.keys(catalog.root_path(root))]
+        hint = f"its keys can be changed, as in {key}.<key>=<value>" if key in keys else f"it has: {chosen}"
+        raise ConfigError(f"{override.input_line}: 'recsys {root}' has no group {key}; {hint}")

@@ -1,0 +1,162 @@
+"""What a run may use: framework, processes, GPUs; checked against the machine before Ray starts."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from recsys_cli.config.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class FrameworkConfig:
+    """The deep-learning framework and its device (`conf/framework`)."""
+
+    name: Literal["torch"]
+    device: Literal["auto", "cpu", "cuda"]
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class ResourcesConfig:
+    """Processes, threads, GPUs and the Ray cluster (`conf/resources`)."""
+
+    env_runners: int
+    users_per_runner: int
+    evaluation_runners: int
+    learners: int
+    gpus_per_learner: float
+    threads: int
+    concurrent_trials: int | None
+    ray_address: str | None
+    num_cpus: int | None
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for key in ("env_runners", "evaluation_runners", "learners", "gpus_per_learner"):
+            self._at_least(0, key)
+        for key in ("users_per_runner", "threads", "concurrent_trials", "num_cpus"):
+            self._at_least(1, key)
+
+    def _at_least(self, least: int, key: str) -> None:
+        value = getattr(self, key)
+        if value is not None and value < least:
+            raise ConfigError(f"resources.{key}={value} must be at least {least}")
+
+    def cpus_per_trial(self) -> int:
+        """Return the CPUs one run reserves: its own process and one for each process it starts."""
+        return 1 + self.env_runners + self.evaluation_runners + self.learners
+
+    def gpus_per_trial(self) -> float:
+        """Return the GPUs one run reserves; without learner processes the run's own process uses them."""
+        return self.gpus_per_learner * max(1, self.learners)
+
+
+def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> None:
+    """Refuse what this machine does not have; a Ray cluster (`ray_address`) is not looked into.
+
+    Raises:
+        ConfigError: names the key, what it asks for and what there is.
+    """
+    _check_device(resources, framework)
+    if resources.ray_address is None:
+        _check_cpus(resources, machine_cpus())
+        if resources.gpus_per_trial() > 0:
+            _check_gpus(resources, machine_gpus())
+
+
+def _check_device(resources: ResourcesConfig, framework: FrameworkConfig) -> None:
+    gpus = resources.gpus_per_learner
+    if framework.device == "cuda" and gpus == 0:
+        raise ConfigError("framework.device=cuda needs a GPU: give resources=gpu or resources.gpus_per_learner=1")
+    if framework.device == "cpu" and gpus > 0:
+        raise ConfigError(
+            f"framework.device=cpu would leave resources.gpus_per_learner={gpus:g} idle: drop one of them"
+        )
+
+
+def _check_cpus(resources: ResourcesConfig, there: int) -> None:
+    allowed = resources.num_cpus
+    if allowed is not None and allowed > there:
+        raise ConfigError(f"resources.num_cpus={allowed}: this machine has {_count(there, 'CPU')}")
+    cpus = there if allowed is None else allowed
+    have = f"this machine has {_count(cpus, 'CPU')}" if allowed is None else f"resources.num_cpus={allowed}"
+    needed = resources.cpus_per_trial()
+    if needed > cpus:
+        parts = ("env_runners", "evaluation_runners", "learners")
+        asked = ", ".join(f"resources.{key}={getattr(resources, key)}" for key in parts if getattr(resources, key))
+        raise ConfigError(f"{asked} with the training process need {needed} CPUs, {have}")
+    at_once = resources.concurrent_trials
+    if at_once is not None and at_once * needed > cpus:
+        total = f"{at_once} x {_count(needed, 'CPU')}"
+        raise ConfigError(f"resources.concurrent_trials={at_once} needs {total}, {have}; null takes as many as fit")
+
+
+def _check_gpus(resources: ResourcesConfig, there: int) -> None:
+    needed = resources.gpus_per_trial()
+    if needed > there:
+        asked = f"resources.gpus_per_learner={resources.gpus_per_learner:g}"
+        if resources.learners > 1:
+            asked += f" with resources.learners={resources.learners}"
+        seen = f"{_count(there, 'GPU')} can be seen" if there else "no GPU can be seen"
+        raise ConfigError(f"{asked}: {seen} on this machine; train on the CPU with resources.gpus_per_learner=0")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def machine_cpus() -> int:
+    """Return the CPUs this process may use: its affinity, and the quota of its control group."""
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        cpus = os.cpu_count() or 1
+    return max(1, min(cpus, _quota_cpus()))
+
+
+def _quota_cpus(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return the CPUs of the control group's quota (version 2, then 1), a huge number without one."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text()
+            period = (root / "cpu/cpu.cfs_period_us").read_text()
+        return math.ceil(int(quota) / int(period)) if int(quota) > 0 else 1 << 30
+    except (OSError, ValueError):  # no control groups here, or quota "max"
+        return 1 << 30
+
+
+def machine_gpus() -> int:
+    """Return how many NVIDIA GPUs this process may see; asks the driver, not torch, which takes seconds."""
+    there = _driver_gpus()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return there
+    shown = [word for word in visible.split(",") if word.strip() not in ("", "-1", "NoDevFiles")]
+    return min(there, len(shown))
+
+
+def _driver_gpus() -> int:
+    listed = Path("/proc/driver/nvidia/gpus")
+    if listed.is_dir():
+        return len(list(listed.iterdir()))
+    return len(list(Path("/dev").glob("nvidia[0-9]*"))) or _nvidia_smi_gpus()
+
+
+def _nvidia_smi_gpus() -> int:
+    import shutil
+    import subprocess
+
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return 0
+    try:
+        told = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in told.stdout.splitlines())

@@ -1,0 +1,149 @@
+"""Schemas of the root yamls, one a command, and of tracking."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_type_hints
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
+from recsys_cli.config.structured import build_as, to_plain
+
+Baseline = Literal["random", "myopic", "oracle"]
+
+
+def at_least(least: int, **values: int) -> None:
+    """Raise a `ConfigError` that names the first key below `least`; `__` in a name stands for a dot."""
+    for name, value in values.items():
+        if value < least:
+            raise ConfigError(f"{name.replace('__', '.')}={value} must be at least {least}")
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where metrics, config and checkpoints are kept (`conf/tracking`)."""
+
+    enabled: bool
+    uri: str | None
+    experiment: str
+    register_model: str | None
+
+
+class Settings:
+    """Keys of a root that stand together but are no config group: their yaml needs no `_target_`."""
+
+
+@dataclass(frozen=True)
+class EvaluationSettings(Settings):
+    """Greedy episodes during a training and at its end."""
+
+    every: int
+    episodes: int
+    users: int
+    baselines: list[Baseline]
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        at_least(0, evaluation__every=self.every, evaluation__seed=self.seed)
+        at_least(1, evaluation__episodes=self.episodes, evaluation__users=self.users)
+
+
+@dataclass(frozen=True)
+class CheckpointSettings(Settings):
+    """When checkpoints are written and how many stay."""
+
+    every: int
+    keep: int
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        at_least(0, checkpoint__every=self.every)
+        at_least(1, checkpoint__keep=self.keep)
+
+
+class RootConfig:
+    """What the roots share: they turn into plain values and back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all keys as plain values; every group holds its `_target_`."""
+        hints = get_type_hints(type(self))
+        plain = {}
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            plain[field.name] = to_plain(value, hints[field.name] if isinstance(value, Settings) else None)
+        return plain
+
+    def to_yaml(self) -> str:
+        """Return `to_dict` as yaml text, keys in the order of the schema."""
+        import yaml
+
+        text: str = yaml.safe_dump(self.to_dict(), sort_keys=False, width=120)
+        return text
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild the object that `to_dict` came from, as out of a checkpoint; reads no yaml of `conf`.
+
+        Raises:
+            ConfigError: the values do not fit this version's schemas.
+        """
+        built: Self = build_as(cls, values, "")
+        return built
+
+
+@dataclass(frozen=True)
+class TrainConfig(RootConfig):
+    """`conf/train.yaml`: one training, of one or several seeds.
+
+    `env` and `algo` are objects of whatever dataclass their yaml's `_target_` names.
+    """
+
+    env: Any
+    algo: Any
+    framework: FrameworkConfig
+    resources: ResourcesConfig
+    tracking: TrackingConfig
+    seed: int
+    seeds: int
+    env_steps: int
+    output_dir: str
+    name: str | None
+    resume: str | None
+    progress: Literal["auto", "rich", "plain", "off"]
+    report_every: int
+    evaluation: EvaluationSettings
+    checkpoint: CheckpointSettings
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        at_least(0, seed=self.seed)
+        at_least(1, seeds=self.seeds, env_steps=self.env_steps, report_every=self.report_every)
+        if self.name is not None and (not self.name or "/" in self.name):
+            raise ConfigError(f"name={self.name} must be the name of a folder; output_dir says where it lies")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(RootConfig):
+    """`conf/evaluate.yaml`: one evaluation of a checkpoint.
+
+    `env` holds only the changes asked for, nested (`{"num_candidates": 50}`); `apply_env_overrides`
+    puts them into the checkpoint's own env.
+    """
+
+    tracking: TrackingConfig
+    checkpoint: str
+    users: int
+    seed: int
+    baselines: list[Baseline]
+    output: str | None
+    output_dir: str
+    log: bool
+    env: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        at_least(0, seed=self.seed)
+        at_least(1, users=self.users)

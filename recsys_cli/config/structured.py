@@ -1,0 +1,126 @@
+"""From yaml to typed objects and back: the yaml's `_target_` names the dataclass that checks it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
+
+from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.types import convert, is_union, show
+
+TARGET = "_target_"
+MISSING = "???"
+
+
+def schema_of(target: str) -> type:
+    """Import the dataclass that `_target_` names; only classes under `recsys_cli.` are followed."""
+    if not isinstance(target, str) or not target.startswith("recsys_cli."):
+        raise ConfigError(f"{TARGET}={show(target)} is not followed: it must name a class under 'recsys_cli.'")
+    module, _, name = target.rpartition(".")
+    try:
+        schema = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):  # a dependency is missing, not the class
+            raise
+        schema = None
+    if schema is None:
+        raise ConfigError(f"{TARGET}={target}: there is no such class in this version of recsys-cli")
+    if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
+        raise ConfigError(f"{TARGET}={target} is not a dataclass")
+    return schema
+
+
+def build(values: Mapping[str, Any], prefix: str) -> Any:
+    """Turn one group's values (with `_target_`) into its dataclass object, types and rules checked.
+
+    Args:
+        values: the group's keys, `_target_` among them.
+        prefix: the group's full key (`env`), named in every error.
+
+    Raises:
+        ConfigError: unknown key, wrong type, missing value or a broken rule of the dataclass.
+    """
+    if TARGET not in values:
+        raise ConfigError(f"{prefix}.{TARGET} is missing: it must name the dataclass that checks these keys")
+    return build_as(schema_of(values[TARGET]), values, prefix)
+
+
+def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
+    """Turn values into an object of `schema`; nested dataclasses are built from nested values.
+
+    Raises:
+        ConfigError: as `build`.
+    """
+    hints = get_type_hints(schema)
+    fields = {field.name: field for field in dataclasses.fields(schema) if field.init}
+    at = f"{prefix}." if prefix else ""
+    given = {str(key): value for key, value in values.items() if key != TARGET}
+    for key in given:
+        if key not in fields:
+            near = closest(at + key, [at + name for name in fields])
+            raise ConfigError(f"{at}{key} is unknown.{near or ' Keys: ' + ', '.join(fields)}")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if given.get(name) == MISSING or (name not in given and required):
+            raise ConfigError(f"{at}{name} is required: give {at}{name}=<value>")
+    return schema(**{key: _value(value, hints[key], at + key) for key, value in given.items()})
+
+
+def _value(value: Any, hint: Any, key: str) -> Any:
+    if isinstance(value, Mapping) and TARGET in value:
+        return _checked(build(value, key), hint, key)
+    parts = get_args(hint) if is_union(hint) else [hint]
+    nested: list[type] = [part for part in parts if isinstance(part, type) and dataclasses.is_dataclass(part)]
+    if not nested:
+        return convert(value, hint, key)
+    if value is None and is_union(hint):
+        return None
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{key}={show(value)}: it is a group of keys, set one of them as {key}.<key>=<value>")
+    return build_as(nested[0], value, key)
+
+
+def _checked(built: Any, hint: Any, key: str) -> Any:
+    if hint is not Any and isinstance(hint, type) and not isinstance(built, hint):
+        raise ConfigError(f"{key}.{TARGET} names {type(built).__name__}, which is not a {hint.__name__}")
+    return built
+
+
+def to_plain(value: Any, declared: Any = None) -> Any:
+    """Turn a built object back into yaml-ready values, from which `build` makes an equal object.
+
+    Args:
+        value: a dataclass object, or any value that one of its fields may hold.
+        declared: the annotation of the field that holds it; `_target_` is left out where it says the class.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        schema = type(value)
+        hints = get_type_hints(schema)
+        told = schema is declared or (is_union(declared) and schema in get_args(declared))
+        head: dict[str, Any] = {} if told else {TARGET: f"{schema.__module__}.{schema.__qualname__}"}
+        items = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        for name, item in items.items():
+            head[name] = to_plain(item, hints[name])
+        return head
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def load(group: str, option: str, **overrides: Any) -> Any:
+    """Build the object of `conf/<group>/<option>.yaml` with some keys replaced.
+
+    Example:
+        `load("env", "interest_evolution", num_candidates=50)`
+    """
+    from omegaconf import OmegaConf
+
+    values = OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{option}.yaml"), resolve=True)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{group}/{option}.yaml holds no keys")
+    return build({str(key): value for key, value in values.items()} | overrides, group)

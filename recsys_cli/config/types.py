@@ -1,0 +1,190 @@
+"""Values checked against type annotations, told in plain words.
+
+OmegaConf's own structured configs know no `Literal`, refuse `1e6` where an integer belongs and
+answer in several lines about nodes; this is the small part of a type checker that yaml needs.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from recsys_cli.config.errors import ConfigError, closest
+
+_SPELLED_BOOL = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_WORDS = {int: ("an integer", "integers"), float: ("a number", "numbers"), str: ("a text", "texts")}
+_WORDS |= {bool: ("true or false", "true or false"), type(None): ("null", "nulls")}
+_LISTS = (list, tuple, Sequence)
+
+
+class MismatchError(Exception):
+    """A value that does not fit its annotation."""
+
+
+def show(value: Any) -> str:
+    """Write a value as one types it on the command line: `null`, `true`, `[1,2]`, `abc`."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{show(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(show, value)) + "]"
+    return str(value)
+
+
+def is_union(hint: Any) -> bool:
+    """Tell whether an annotation is `X | Y` or `Optional[X]`."""
+    return get_origin(hint) in (Union, types.UnionType)
+
+
+def describe(hint: Any, plural: bool = False) -> str:
+    """Say an annotation in plain words: "an integer", "a list of numbers", "a, b or null"."""
+    if hint in _WORDS:
+        return _WORDS[hint][plural]
+    if is_union(hint):
+        return " or ".join(describe(part, plural) for part in get_args(hint))
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(show, get_args(hint)))
+    if _sequence(hint):
+        inner = [part for part in get_args(hint) if part is not Ellipsis] or [Any]
+        of = describe(inner[0], True) if len(set(inner)) == 1 else ", ".join(map(describe, inner))
+        size = "" if _open_ended(hint) else f"{len(inner)} "
+        return f"{'lists' if plural else 'a list'} of {size}{of}"
+    if hint in (Any, object):
+        return "values" if plural else "a value"
+    return "keys with values, {key: value}"
+
+
+def convert(value: Any, hint: Any, key: str) -> Any:
+    """Return `value` as its annotation says.
+
+    An integral float (`1e6`) passes as an integer and an integer as a number; nothing else changes type.
+
+    Raises:
+        ConfigError: the value does not fit; names the full key, the value and what is expected.
+    """
+    try:
+        return _fit(value, hint)
+    except MismatchError:
+        choices = [str(choice) for choice in _choices(hint)]
+        near = closest(str(value), choices) if choices else ""
+        raise ConfigError(f"{key}={show(value)}: {describe(hint)} is expected{near and '.' + near}") from None
+
+
+def _choices(hint: Any) -> tuple[Any, ...]:
+    if is_union(hint):
+        return tuple(choice for part in get_args(hint) for choice in _choices(part))
+    return get_args(hint) if get_origin(hint) is Literal else ()
+
+
+def _sequence(hint: Any) -> bool:
+    return hint in _LISTS or get_origin(hint) in _LISTS
+
+
+def _open_ended(hint: Any) -> bool:
+    return get_origin(hint) is not tuple or Ellipsis in get_args(hint)
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    if hint in (Any, object):
+        return value
+    if is_union(hint):
+        return _fit_union(value, get_args(hint))
+    if get_origin(hint) is Literal:
+        return _fit_literal(value, get_args(hint))
+    if _sequence(hint):
+        return _fit_sequence(value, hint)
+    if hint is dict or get_origin(hint) in (dict, Mapping):
+        return _fit_mapping(value, get_args(hint))
+    if hint in _SCALARS:
+        return _SCALARS[hint](value)
+    if hint is None:
+        return _fit_none(value)
+    raise TypeError(f"annotation {hint!r} is not one that a yaml value can be checked against")
+
+
+def _fit_union(value: Any, parts: Sequence[Any]) -> Any:
+    for part in parts:  # the exact type first, so that 3 stays 3 in `float | int`
+        if type(value) is part:
+            return value
+    for part in parts:
+        try:
+            return _fit(value, part)
+        except MismatchError:
+            continue
+    raise MismatchError
+
+
+def _fit_literal(value: Any, choices: Sequence[Any]) -> Any:
+    for choice in choices:
+        if value == choice and type(value) is type(choice):
+            return choice
+        if isinstance(choice, str) and show(value) == choice:  # a choice spelled `true` or `null`
+            return choice
+    raise MismatchError
+
+
+def _fit_sequence(value: Any, hint: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        raise MismatchError
+    inner = get_args(hint) or (Any,)
+    if _open_ended(hint):
+        items = [_fit(item, inner[0]) for item in value]
+    elif len(inner) != len(value):
+        raise MismatchError
+    else:
+        items = [_fit(item, part) for item, part in zip(value, inner, strict=True)]
+    return tuple(items) if hint is tuple or get_origin(hint) is tuple else items
+
+
+def _fit_mapping(value: Any, inner: Sequence[Any]) -> dict[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise MismatchError
+    of = inner[1] if len(inner) == 2 else Any
+    return {key: _fit(item, of) for key, item in value.items()}
+
+
+def _fit_none(value: Any) -> None:
+    if value is not None:
+        raise MismatchError
+
+
+def _fit_bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _SPELLED_BOOL:
+        return _SPELLED_BOOL[value.lower()]
+    raise MismatchError
+
+
+def _fit_int(value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise MismatchError
+    return value
+
+
+def _fit_float(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise MismatchError
+    try:
+        number = float(value)  # a text as well: yaml 1.1 reads 1e-3 as one
+    except (ValueError, OverflowError):
+        raise MismatchError from None
+    if math.isnan(number):
+        raise MismatchError
+    return number
+
+
+def _fit_str(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise MismatchError
+    return str(value)  # a run id or a name may be all digits
+
+
+_SCALARS = {bool: _fit_bool, int: _fit_int, float: _fit_float, str: _fit_str, type(None): _fit_none}

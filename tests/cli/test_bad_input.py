@@ -1,0 +1,152 @@
+"""Every wrong request is answered by one line that helps, and exit code 2.
+
+To add a case, add a line to `CASES`: the words typed after `recsys`, and what the answer must contain.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CASES = [
+    # commands and options
+    ("tran", ["tran is no command", "'train'"]),
+    ("nonsense", ["nonsense is no command", "evaluate", "list", "train"]),
+    ("env=interest_evolution", ["a command comes first", "recsys train env=interest_evolution"]),
+    ("--sed", ["--sed is no option"]),
+    ("list --cfg job", ["'recsys list' has no config"]),
+    ("train --cfg", ["--cfg job"]),
+    ("train --cfg=all", ["--cfg all", "--cfg job"]),
+    ("train --seeds=5", ["--seeds=5", "without dashes: seeds=5"]),
+    ("train --multirun", ["seeds=5"]),
+    ("train -x", ["-x is no option", "--help"]),
+    ("list nothing", ["there is no such group", "env"]),
+    ("list slateq", ["'algo=slateq'"]),
+    ("list env=interest_evolutoin", ["Did you mean 'interest_evolution'?"]),
+    ("completion", ["one shell is expected", "bash", "fish", "zsh"]),
+    ("completion bsh", ["Did you mean 'bash'?"]),
+    # words that are no overrides
+    ("train foo", ["foo: <key>=<value> is expected"]),
+    ("train slateq", ["Did you mean 'algo=slateq'?"]),
+    ("train env.=3", ["env.=3", "'env.' is not a key"]),
+    ("train =3", ["=3"]),
+    ("train algo.network.hidden=[256", ["algo.network.hidden=[256", "close every bracket"]),
+    ("train output_dir=/a(b)", ["""'output_dir="/a(b)"'"""]),
+    ("train env@x=interest_evolution", ["'env@x' is not a key"]),
+    ("train hydra.verbose=true", ["hydra.verbose cannot be set"]),
+    # groups and options
+    ("train env=interest_evolutoin", ["env=interest_evolutoin", "interest_exploration", "'interest_evolution'"]),
+    ("train env=null", ["env=null", "Allowed: interest_evolution"]),
+    ("train env=", ["env=", "Allowed: interest_evolution"]),
+    ("train env=[interest_evolution,interest_exploration]", ["one option is expected"]),
+    ("train envs=interest_evolution", ["envs is unknown", "'env'"]),
+    ("train nothing=grid", ["nothing is unknown", "env", "algo", "seeds"]),
+    ("train +nothing=grid", ["nothing is unknown"]),
+    ("train framework=tf2", ["framework=tf2", "RLlib's new API stack has only Torch learners", "Allowed: torch"]),
+    ("train framework=jax", ["RLlib's new API stack has only Torch learners"]),
+    ("train experiment=quick_lok", ["Did you mean 'quick_look'?"]),
+    ("train +debug=smok", ["Did you mean 'smoke'?"]),
+    ("evaluate checkpoint=x env=interest_evolution", ["no group env", "env.<key>=<value>"]),
+    ("evaluate checkpoint=x algo=slateq", ["no group algo", "tracking"]),
+    # keys
+    ("train env.num_candidate=50", ["env.num_candidate is unknown", "'env.num_candidates'"]),
+    ("train num_candidates=50", ["num_candidates is unknown", "'env.num_candidates'"]),
+    ("train seed_=3", ["seed_ is unknown", "'seed'"]),
+    ("train evaluation.user=3", ["evaluation.user is unknown", "'evaluation.users'"]),
+    ("train evaluation={user:3}", ["evaluation.user is unknown", "'evaluation.users'"]),
+    ("train env.xyz=1", ["env.xyz is unknown with env=interest_evolution", "Keys of env:", "num_candidates"]),
+    ("train algo.kind=concat", ["algo.kind is unknown", "'algo.network.kind'"]),
+    ("train algo.a.b.c=1", ["algo.a.b.c is unknown"]),
+    ("train ++env.foo=1", ["env.foo is unknown"]),
+    ("train ~env", ["keys cannot be taken away"]),
+    ("train ~env.slate_size", ["keys cannot be taken away", "env.slate_size=<value>"]),
+    ("train env._target_=os.system", ["env._target_ cannot be set"]),
+    ("train evaluation={_target_:os.system}", ["evaluation._target_ cannot be set"]),
+    # values
+    ("train algo.lr=abc", ["algo.lr=abc", "a number"]),
+    ("train algo.lr=nan", ["algo.lr=nan", "a number"]),
+    ("train algo.lr=true", ["algo.lr=true", "a number"]),
+    ("train env.slate_size=2.5", ["env.slate_size=2.5", "an integer"]),
+    ("train seed=null", ["seed=null", "an integer"]),
+    ("train env.resample_documents=maybe", ["env.resample_documents=maybe", "true or false"]),
+    ("train algo.network.hidden=[64,wide]", ["algo.network.hidden=[64,wide]", "a list of integers"]),
+    ("train algo.network=3", ["algo.network=3", "a group of keys", "algo.network.<key>=<value>"]),
+    ("train algo.lr.x=3", ["algo.lr={x:3}", "a number"]),
+    ("train algo.loss=hubber", ["algo.loss=hubber", "squared, huber", "Did you mean 'huber'?"]),
+    ("train progress=rihc", ["progress=rihc", "auto, rich, plain, off", "'rich'"]),
+    ("train evaluation.baselines=[random,best]", ["evaluation.baselines=[random,best]", "random, myopic, oracle"]),
+    ("train algo.lr=1e-3,1e-4", ["algo.lr=1e-3,1e-4", "one value is expected", "[1e-3,1e-4]"]),
+    ("train algo.lr=choice(1,2)", ["algo.lr=choice(1,2)", "one value is expected"]),
+    ("train env=interest_evolution,interest_exploration", ["one value is expected"]),
+    ("train seed=${nowhere}", ["seed", "nowhere"]),
+    ("train seed=${oc.env:RECSYS_CLI_NOT_SET}", ["seed", "RECSYS_CLI_NOT_SET"]),
+    ("evaluate", ["checkpoint is required", "checkpoint=<value>", "run id"]),
+    ("evaluate checkpoint=x tracking=mlflow_server", ["tracking.uri is required", "MLFLOW_TRACKING_URI"]),
+    # ranges and what must fit together
+    ("train seeds=0", ["seeds=0 must be at least 1"]),
+    ("train env_steps=-1", ["env_steps=-1 must be at least 1"]),
+    ("train report_every=0", ["report_every=0 must be at least 1"]),
+    ("train evaluation.users=0", ["evaluation.users=0 must be at least 1"]),
+    ("train checkpoint.keep=0", ["checkpoint.keep=0 must be at least 1"]),
+    ("train name=a/b", ["name=a/b", "output_dir"]),
+    ("evaluate checkpoint=x users=0", ["users=0 must be at least 1"]),
+    ("train env.slate_size=30", ["env.slate_size=30", "env.num_candidates=10"]),
+    # the machine
+    ("train resources.env_runners=-1", ["resources.env_runners=-1 must be at least 0"]),
+    ("train resources.threads=0", ["resources.threads=0 must be at least 1"]),
+    ("train resources.env_runners=9", ["resources.env_runners=9", "10 CPUs", "this machine has 4 CPUs"]),
+    ("train resources.num_cpus=64", ["resources.num_cpus=64", "this machine has 4 CPUs"]),
+    ("train resources.num_cpus=1 resources.env_runners=1", ["resources.env_runners=1", "resources.num_cpus=1"]),
+    ("train resources.concurrent_trials=5", ["resources.concurrent_trials=5", "this machine has 4 CPUs"]),
+    ("train resources=gpu", ["resources.gpus_per_learner=1", "no GPU can be seen"]),
+    ("train framework.device=cuda", ["framework.device=cuda", "resources=gpu"]),
+    ("train framework.device=cpu resources=gpu", ["framework.device=cpu", "resources.gpus_per_learner=1"]),
+]
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine of four CPUs without a GPU, and no MLflow server."""
+    monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 4)
+    monkeypatch.setattr("recsys_cli.config.resources.machine_gpus", lambda: 0)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def _words(line: str) -> list[str]:
+    words = line.split(" ")
+    composes = words[0] in ("train", "evaluate") and not any(word.startswith("--cfg") for word in words)
+    return [*words, "--cfg", "job"] if composes else words  # checks all that the command would, and starts nothing
+
+
+@pytest.mark.parametrize(("line", "expected"), CASES, ids=[line for line, _ in CASES])
+def test_bad_input_is_answered_by_one_helpful_line(run_cli, line: str, expected: list[str]) -> None:
+    outcome = run_cli(*_words(line))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("recsys: error: ")
+    assert outcome.err.count("\n") == 1, outcome.err
+    for part in expected:
+        assert part in outcome.err
+
+
+@pytest.mark.parametrize("line", ["tran", "train algo.lr=abc", "train env=interest_evolutoin"])
+def test_the_program_itself_exits_with_2_and_no_traceback(line: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "recsys_cli.cli", *line.split()], capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.count("\n") == 1
+    assert "Traceback" not in told.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["train algo.lr=abc", "train env=nothing", "evaluate", "evaluate checkpoint=x users=0"]
+)
+def test_wrong_requests_are_refused_before_anything_heavy_is_imported(line: str) -> None:
+    code = (
+        "import sys; from recsys_cli.cli import main; code = main(sys.argv[1:]);"
+        "print(code, [m for m in ('ray', 'torch', 'mlflow', 'recsim', 'tensorflow') if m in sys.modules])"
+    )
+    told = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "2 []"

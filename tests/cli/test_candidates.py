@@ -1,0 +1,86 @@
+"""What completion offers, without a shell."""
+
+from __future__ import annotations
+
+import pytest
+
+from recsys_cli.completion.candidates import candidates
+from recsys_cli.config import catalog
+from recsys_cli.config.structured import load
+
+CASES = [
+    # words typed, some of the candidates, what must not be among them
+    ("tr", ["train"], ["list"]),
+    ("", ["train", "evaluate", "list", "completion"], ["__complete", "--help"]),
+    ("--", ["--help", "--version"], []),
+    ("train ", ["env=", "algo=", "experiment=", "seeds=", "evaluation.", "env."], ["env.slate_size=", "experiment."]),
+    ("train env", ["env=", "env.", "env_steps="], ["algo="]),
+    ("train env=", ["env=interest_evolution", "env=long_term_satisfaction"], []),
+    ("train env=int", ["env=interest_evolution"], ["env=long_term_satisfaction"]),
+    ("train +env=int", ["+env=interest_evolution"], []),
+    ("train +exp", ["+experiment="], []),
+    ("train env.num_", ["env.num_candidates="], ["env.slate_size="]),
+    ("train env.s", ["env.slate_size="], ["env.sensitivity="]),
+    ("train env=long_term_satisfaction env.s", ["env.slate_size=", "env.sensitivity="], []),
+    ("train algo.net", ["algo.network."], ["algo.network="]),
+    ("train algo.network.", ["algo.network.kind="], ["algo.lr="]),
+    ("train algo.network.kind=", ["algo.network.kind=two_tower", "algo.network.kind=concat"], []),
+    ("train algo.double_q=", ["algo.double_q=true", "algo.double_q=false"], []),
+    ("train progress=r", ["progress=rich"], ["progress=plain"]),
+    ("train evaluation.u", ["evaluation.users="], []),
+    ("train --", ["--help", "--cfg"], []),
+    ("train --cfg ", ["job"], []),
+    ("evaluate ", ["checkpoint=", "tracking=", "users=", "env."], ["algo=", "env="]),
+    ("evaluate env.sen", ["env.sensitivity="], []),
+    ("list env=l", ["env=long_term_satisfaction"], []),
+    ("list al", ["algos", "algo="], []),
+    ("completion ", ["bash", "fish", "zsh"], []),
+    ("help tr", ["train"], []),
+]
+
+
+@pytest.mark.parametrize(("line", "some", "none"), CASES, ids=[line for line, _, _ in CASES])
+def test_candidates(line: str, some: list[str], none: list[str]) -> None:
+    words = line.split(" ")
+    offered = [text for text, _ in candidates(words)]
+    assert set(some) <= set(offered)
+    assert not set(none) & set(offered)
+    assert all(text.startswith(words[-1]) for text in offered)
+    assert len(offered) == len(set(offered))
+
+
+@pytest.mark.parametrize("line", ["nonsense ", "train nothing=", "train env=nothing env.", "train seed=", "list x="])
+def test_nothing_is_offered_where_nothing_is_known(line: str) -> None:
+    assert candidates(line.split(" ")) == []
+
+
+@pytest.mark.parametrize("option", catalog.option_names("env"))
+def test_every_key_of_a_chosen_option_is_offered_and_exists(option: str) -> None:
+    offered = [text for text, _ in candidates(["train", f"env={option}", "env."])]
+    fields = [key for key in vars(load("env", option)) if not key.startswith("_")]
+    assert offered == [f"env.{key}=" for key in fields] or set(offered) == {f"env.{key}=" for key in fields}
+
+
+def test_a_preset_that_chooses_an_option_decides_which_keys_are_offered(tmp_path, monkeypatch) -> None:
+    for name, text in {
+        "train.yaml": "defaults:\n  - env: plain\n  - optional experiment: null\n",
+        "env/plain.yaml": "a: 1\n",
+        "env/other.yaml": "b: 1\n",
+        "experiment/x.yaml": "# @package _global_\ndefaults:\n  - override /env: other\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(catalog, "conf_dir", lambda: tmp_path)
+    assert [text for text, _ in candidates(["train", "env."])] == ["env.a="]
+    assert [text for text, _ in candidates(["train", "+experiment=x", "env."])] == ["env.b="]
+
+
+def test_paths_are_offered_for_keys_that_hold_paths(tmp_path) -> None:
+    (tmp_path / "run_1" / "best").mkdir(parents=True)
+    (tmp_path / "run_1" / "result.json").touch()
+    (tmp_path / ".hidden").mkdir()
+    assert [text for text, _ in candidates(["evaluate", f"checkpoint={tmp_path}/"])] == [
+        f"checkpoint={tmp_path}/run_1/"
+    ]
+    offered = [text for text, _ in candidates(["train", f"resume={tmp_path}/run_1/b"])]
+    assert offered == [f"resume={tmp_path}/run_1/best/"]

@@ -1,0 +1,87 @@
+"""The quick reading of yaml files agrees with a yaml library, and every file says what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+import yaml
+
+from recsys_cli.config import catalog
+from recsys_cli.config.choices import choices
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.structured import schema_of
+
+YAMLS = sorted(conf_dir().rglob("*.yaml"))
+IDS = [str(path.relative_to(conf_dir())) for path in YAMLS]
+
+
+def _dotted(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if key in ("_target_", "defaults") and not at:
+            continue
+        yield at + key, value
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{at}{key}.")
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=IDS)
+def test_keys_and_values_are_those_a_yaml_library_reads(path: Path) -> None:
+    expected = dict(_dotted(yaml.safe_load(path.read_text())))
+    found = {key.name: key.value for key in catalog.keys(path)}
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        if not isinstance(value, Mapping):
+            assert yaml.safe_load(found[name]) == value
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=IDS)
+def test_every_yaml_opens_with_one_line_that_says_what_it_is(path: Path) -> None:
+    assert len(catalog.headline(path)) > 10
+    assert len(catalog.headline(path)) <= 120
+
+
+@pytest.mark.parametrize("path", [path for path in YAMLS if catalog.target(path)])
+def test_every_key_has_a_comment(path: Path) -> None:
+    keys = catalog.keys(path)
+    parents = {key.name for key in keys if not key.value}
+    assert [key.name for key in keys if not key.comment and key.name not in {"name", *parents}] == []
+
+
+@pytest.mark.parametrize("preset", [path for path in YAMLS if path.parent.name in ("experiment", "debug")])
+def test_every_preset_opens_with_the_command_that_runs_it(preset: Path) -> None:
+    command = catalog.example(preset)
+    assert command is not None
+    assert f"{preset.parent.name}={preset.stem}" in command.split()
+
+
+@pytest.mark.parametrize("path", [path for path in YAMLS if catalog.target(path)])
+def test_choices_read_from_the_source_are_those_of_the_class(path: Path) -> None:
+    found = choices(path)
+    for key, hint in get_type_hints(schema_of(catalog.target(path))).items():
+        if get_origin(hint) is Literal:
+            assert found[key] == get_args(hint)
+        elif hint is bool:
+            assert found[key] == ("true", "false")
+
+
+def test_defaults_of_a_root() -> None:
+    defaults = {default.group: default for default in catalog.defaults(catalog.root_path("train"))}
+    assert (defaults["env"].option, defaults["env"].optional) == ("interest_evolution", False)
+    assert (defaults["experiment"].option, defaults["experiment"].optional) == (None, True)
+
+
+def test_comments_may_stand_behind_or_above(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "# What it is\n\n# above, told\n# in two lines\na: 1\nb: x # behind\nc:\n  d: '#1'  # nested\ne: 2\n"
+    )
+    assert [(key.name, key.value, key.comment) for key in catalog.keys(path)] == [
+        ("a", "1", "above, told in two lines"),
+        ("b", "x", "behind"),
+        ("c", "", ""),
+        ("c.d", "'#1'", "nested"),
+        ("e", "2", ""),
+    ]

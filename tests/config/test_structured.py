@@ -1,0 +1,179 @@
+"""From values to typed objects and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import pytest
+import yaml
+
+from recsys_cli.config import catalog
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.structured import build, build_as, load, schema_of, to_plain
+from recsys_cli.config.types import convert, describe
+
+WITH_TARGET = [path for path in sorted(conf_dir().rglob("*.yaml")) if catalog.target(path)]
+OPTIONS = [path for path in WITH_TARGET if path.parent != conf_dir()]
+
+
+@dataclass
+class Inner:
+    size: int
+    kind: Literal["a", "b"]
+
+
+@dataclass
+class Outer:
+    rate: float
+    inner: Inner
+    maybe: Inner | None
+    widths: list[int]
+    label: str | None
+
+    def __post_init__(self) -> None:
+        if self.rate > 1:
+            raise ConfigError(f"x.rate={self.rate} must be at most 1")
+
+
+VALUES: dict[str, Any] = {"rate": 0.5, "inner": {"size": 3, "kind": "a"}, "maybe": None, "widths": [1, 2], "label": "l"}
+
+
+def _with(**changed: Any) -> dict[str, Any]:
+    return {**VALUES, **changed}
+
+
+@pytest.mark.parametrize("path", OPTIONS, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_every_option_builds_and_turns_back_into_its_values(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
+    built = load(path.parent.name, path.stem)
+    plain = to_plain(built)
+    assert build(yaml.safe_load(yaml.safe_dump(plain)), path.parent.name) == built
+
+
+@pytest.mark.parametrize("path", WITH_TARGET, ids=lambda path: f"{path.parent.name}={path.stem}")
+def test_yaml_and_dataclass_have_the_same_keys_and_only_the_yaml_has_defaults(path: Path) -> None:
+    schema = schema_of(catalog.target(path))
+    groups = {default.group for default in catalog.defaults(path) if not default.optional}
+    _assert_same_keys(yaml.safe_load(path.read_text()), schema, groups)
+
+
+def _assert_same_keys(values: dict[str, Any], schema: type, groups: set[str]) -> None:
+    fields = {field.name: field for field in dataclasses.fields(schema) if field.init}
+    assert (set(values) | groups) - {"_target_", "defaults"} == set(fields)
+    assert [name for name, field in fields.items() if field.default is not dataclasses.MISSING] == []
+    for name, hint in get_type_hints(schema).items():
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(values.get(name), dict):
+            _assert_same_keys(values[name], hint, set())
+
+
+def test_nested_values_become_nested_objects() -> None:
+    built = build_as(Outer, _with(rate=1, maybe={"size": 1e3, "kind": "b"}), "x")
+    assert built == Outer(1.0, Inner(3, "a"), Inner(1000, "b"), [1, 2], "l")
+    assert isinstance(built.rate, float)
+    assert isinstance(built.maybe.size, int)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (_with(rat=1), "x.rat is unknown. Did you mean 'x.rate'?"),
+        (_with(inner={"sise": 3, "kind": "a"}), "x.inner.sise is unknown. Did you mean 'x.inner.size'?"),
+        (_with(inner={"size": "big", "kind": "a"}), "x.inner.size=big: an integer is expected"),
+        (_with(inner={"size": 3}), "x.inner.kind is required: give x.inner.kind=<value>"),
+        (_with(inner={"size": 3, "kind": "c"}), "x.inner.kind=c: one of a, b is expected"),
+        (_with(inner=None), "x.inner=null: it is a group of keys, set one of them as x.inner.<key>=<value>"),
+        (_with(maybe=4), "x.maybe=4: it is a group of keys, set one of them as x.maybe.<key>=<value>"),
+        (_with(widths=[1, None]), "x.widths=[1,null]: a list of integers is expected"),
+        (_with(widths=3), "x.widths=3: a list of integers is expected"),
+        (_with(label="???"), "x.label is required: give x.label=<value>"),
+        (_with(rate=2), "x.rate=2.0 must be at most 1"),
+    ],
+)
+def test_wrong_values_are_named_in_full(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        build_as(Outer, values, "x")
+    assert str(told.value) == message
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "expected"),
+    [
+        (3, float, 3.0),
+        ("1e-3", float, 0.001),  # yaml 1.1 reads this as a text
+        (1e6, int, 1_000_000),
+        (3, float | int, 3),
+        (3, int | str, 3),
+        (None, int | None, None),
+        ("off", bool, False),
+        (True, Literal["auto", "true"], "true"),  # a word that yaml reads as a truth value
+        (["a"], list[Literal["a", "b"]], ["a"]),
+        ([1, 2.0], tuple[float, ...], (1.0, 2.0)),
+        ([1, "a"], tuple[int, str], (1, "a")),
+        ({"a": 1}, dict[str, float], {"a": 1.0}),
+        (12345678901234567890, str, "12345678901234567890"),  # a run id of digits only
+        ({"any": [1]}, Any, {"any": [1]}),
+    ],
+)
+def test_values_that_fit(value: Any, hint: Any, expected: Any) -> None:
+    converted = convert(value, hint, "x")
+    assert (converted, type(converted)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "words"),
+    [
+        (1.5, int, "an integer"),
+        (True, int, "an integer"),
+        ("3", int, "an integer"),
+        (True, float, "a number"),
+        (float("nan"), float, "a number"),
+        (1, bool, "true or false"),
+        (None, str, "a text"),
+        ([1], str | None, "a text or null"),
+        ("c", Literal["a", "b"] | None, "one of a, b or null"),
+        ([1, 2, 3], tuple[int, int], "a list of 2 integers"),
+        ([[1], ["a"]], list[list[int]], "a list of lists of integers"),
+        (["a"], list[float], "a list of numbers"),
+        (3, dict[str, float], "keys with values, {key: value}"),
+    ],
+)
+def test_values_that_do_not_fit_are_told_in_plain_words(value: Any, hint: Any, words: str) -> None:
+    assert describe(hint) == words
+    with pytest.raises(ConfigError, match=r"^x="):
+        convert(value, hint, "x")
+
+
+@pytest.mark.parametrize("target", ["os.system", "recsys_cli_evil.X", "builtins.eval", 3, "recsys_cli"])
+def test_only_classes_of_this_package_are_followed(target: Any) -> None:
+    with pytest.raises(ConfigError, match=r"must name a class under 'recsys_cli.'"):
+        build({"_target_": target}, "env")
+
+
+@pytest.mark.parametrize("target", ["recsys_cli.config.schema.Nothing", "recsys_cli.nothing.X"])
+def test_a_class_that_is_gone_is_told(target: str) -> None:
+    with pytest.raises(ConfigError, match="there is no such class in this version"):
+        build({"_target_": target}, "env")
+
+
+@pytest.mark.parametrize("target", ["recsys_cli.config.structured.build", "recsys_cli.config.errors.ConfigError"])
+def test_what_is_no_dataclass_is_refused(target: str) -> None:
+    with pytest.raises(ConfigError, match="is not a dataclass"):
+        build({"_target_": target}, "env")
+
+
+def test_a_module_that_fails_for_want_of_a_dependency_is_a_bug_and_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)  # importing it raises ModuleNotFoundError
+    monkeypatch.setattr("importlib.import_module", lambda name: __import__("yaml"))
+    with pytest.raises(ModuleNotFoundError, match="yaml"):
+        schema_of("recsys_cli.config.schema.TrainConfig")
+
+
+def test_load_replaces_keys() -> None:
+    assert load("env", "interest_evolution", num_candidates=50).num_candidates == 50
+    with pytest.raises(ConfigError, match=r"env.num_candidate is unknown"):
+        load("env", "interest_evolution", num_candidate=50)
