@@ -1,0 +1,109 @@
+"""User steps per CPU second: the vectorised problems against recsim's own loop, side by side in one process.
+
+    uv run python experiments/simulation_speed/run.py
+
+Prints a table and writes `results.csv` beside this file. Both sides play slates drawn beforehand, and hold each
+observation until the next one has come, as a policy would. recsim: `create_environment`, `reset` and `step`. Ours:
+`gymnasium.make_vec(...)`, `reset` and `step`, observations included. Rounds of the two alternate, so that both see the
+same machine; the median round counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from recsys_cli.envs.recsim_compat import recsim_module
+from recsys_cli.envs.registration import env_ids
+from recsys_cli.envs.slate_space import random_slates
+
+USERS = 1024
+SLATE_SIZE = 2
+CANDIDATES = (10, 100)
+NATIVE_STEPS = 40  # a round's steps of all users
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table; speeds in user steps per CPU second."""
+
+    problem: str
+    num_candidates: int
+    slate_size: int
+    documents: str
+    recsim: int
+    native: int
+    times_faster: int
+
+
+def native_rounds(env_id: str, num_candidates: int, doc_format: str) -> Iterator[float]:
+    """Yield the speed of our vectorised env, a round at a time."""
+    options: dict[str, Any] = {} if doc_format == "dense" else {"doc_format": doc_format}
+    env = gymnasium.make_vec(env_id, num_envs=USERS, num_candidates=num_candidates, slate_size=SLATE_SIZE, **options)
+    drawn = random_slates(np.random.default_rng(0), NATIVE_STEPS * USERS, num_candidates, SLATE_SIZE)
+    slates = drawn.reshape(NATIVE_STEPS, USERS, SLATE_SIZE)
+    held: Any = env.reset(seed=0)
+    while True:
+        start = time.process_time()
+        for step in slates:
+            held = env.step(step)  # noqa: F841 - holding it is the point
+        yield NATIVE_STEPS * USERS / (time.process_time() - start)
+
+
+def recsim_rounds(problem: str, num_candidates: int) -> Iterator[float]:
+    """Yield the speed of recsim's own environment, a round at a time."""
+    factory: Callable[..., Any] = recsim_module(f"environments.{problem}").create_environment
+    sizes = {"num_candidates": num_candidates, "slate_size": SLATE_SIZE, "resample_documents": True, "seed": 0}
+    env, steps = factory(sizes), max(100, 10_000 // num_candidates)
+    slates = random_slates(np.random.default_rng(0), steps, num_candidates, SLATE_SIZE)
+    held = env.reset()
+    while True:
+        start = time.process_time()
+        for slate in slates:
+            held, _, done, _ = env.step(slate)
+            if done:
+                held = env.reset()  # noqa: F841
+        yield steps / (time.process_time() - start)
+
+
+def measure(problem: str, env_id: str, num_candidates: int, doc_format: str, rounds: int) -> Row:
+    """Return the medians of alternating rounds, after one of each to warm up."""
+    sides = recsim_rounds(problem, num_candidates), native_rounds(env_id, num_candidates, doc_format)
+    speeds = [[next(side) for side in sides] for _ in range(rounds + 1)][1:]
+    recsim, native = (statistics.median(side) for side in zip(*speeds, strict=True))
+    return Row(problem, num_candidates, SLATE_SIZE, doc_format, round(recsim), round(native), round(native / recsim))
+
+
+def main() -> None:
+    """Measure everything, print it and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15, help="rounds a side, for each line of the table")
+    parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results.csv")
+    arguments = parser.parse_args()
+    cases = [(*pair, size, "dense") for pair in env_ids() for size in CANDIDATES]
+    cases += [(*pair, size, "index") for pair in env_ids() for size in CANDIDATES if pair[0] == "interest_evolution"]
+    print("| problem | C | k | documents | recsim | ours | times faster |\n|---|---|---|---|---|---|---|")
+    rows = []
+    for case in cases:
+        row = measure(*case, arguments.rounds)
+        rows.append(asdict(row))
+        print(
+            "|", " | ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in asdict(row).values()), "|", flush=True
+        )
+    with arguments.csv.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Interest evolution (RecSim; SlateQ paper, arXiv 1905.12767, section 6): watching changes what the user likes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from recsys_cli.envs.base import ChoiceSpec, EnvConfig
+from recsys_cli.envs.checks import require, require_finite, require_nonnegative, require_positive
+from recsys_cli.envs.choice_models import check_score_range, check_spec
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.interest_evolution_env import InterestEvolutionVectorEnv
+    from recsys_cli.envs.recsim_backend import RecsimProblem
+
+LOW_QUALITY_SHARE = 0.7  # of the topics; RecSim's constant
+
+
+@dataclass
+class InterestEvolutionConfig(EnvConfig):
+    """Interest evolution, with RecSim's parameters under RecSim's names.
+
+    Attributes:
+        num_topics: number of topics (T); a document is its topic, one-hot, a user one interest per topic.
+        choice_model: RecSim's choice model, on scores v = user . document in [-1, 1].
+        no_click_mass: score of not clicking.
+        min_normalizer: subtracted from scores by the proportional models.
+        attention_prob: probability of examining the next position (cascades only).
+        score_scaling: turns a score into a click probability (cascades only).
+        time_budget: minutes of a session.
+        step_penalty: minutes lost when nothing is clicked.
+        user_quality_factor: weight of the choice model's score in the received utility.
+        document_quality_factor: weight of the document's quality in the received utility.
+        user_update_alpha: part of the watch time given back to the budget per unit of utility.
+        alpha_x_intercept: interest at which an interest's step is 0.
+        alpha_y_intercept: size factor of the step at interest 0.
+        min_utility: mean quality of the worst topic.
+        max_utility: mean quality of the best topic.
+        video_length: minutes of one video.
+        quality_stddev: standard deviation of quality within a topic.
+    """
+
+    num_topics: int
+    choice_model: str
+    no_click_mass: float
+    min_normalizer: float
+    attention_prob: float
+    score_scaling: float
+    time_budget: float
+    step_penalty: float
+    user_quality_factor: float
+    document_quality_factor: float
+    user_update_alpha: float
+    alpha_x_intercept: float
+    alpha_y_intercept: float
+    min_utility: float
+    max_utility: float
+    video_length: float
+    quality_stddev: float
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        super().__post_init__()
+        require(2 <= self.num_topics <= 2**15, f"env.num_topics={self.num_topics} must be from 2 to 32768")
+        for key in ("time_budget", "video_length", "alpha_x_intercept"):
+            require_positive(f"env.{key}", getattr(self, key))
+        for key in ("step_penalty", "quality_stddev"):
+            require_nonnegative(f"env.{key}", getattr(self, key))
+        for key in ("user_quality_factor", "document_quality_factor", "user_update_alpha", "alpha_y_intercept"):
+            require_finite(f"env.{key}", getattr(self, key))
+        for key in ("min_utility", "max_utility"):
+            require_finite(f"env.{key}", getattr(self, key))
+        check_spec(self.choice_spec())
+        check_score_range(self.choice_spec(), -1.0, 1.0)
+
+    @property
+    def user_features(self) -> int:
+        """One interest per topic."""
+        return self.num_topics
+
+    @property
+    def doc_features(self) -> int:
+        """The topic, one-hot."""
+        return self.num_topics
+
+    @property
+    def one_hot_docs(self) -> bool:
+        """Documents are one-hot topics."""
+        return True
+
+    def choice_spec(self) -> ChoiceSpec:
+        """Scores are user . document, both observed."""
+        return ChoiceSpec(
+            kind=self.choice_model,
+            observable=True,
+            no_click_mass=self.no_click_mass,
+            min_normalizer=self.min_normalizer,
+            attention_prob=self.attention_prob,
+            score_scaling=self.score_scaling,
+            attended=None,
+        )
+
+    def response_space(self) -> spaces.Dict:
+        """RecSim's fields; its bounds, widened where the parameters ask for it."""
+        shape = (self.slate_size,)
+        quality = max(100.0, max(abs(self.min_utility), abs(self.max_utility)) + 10 * self.quality_stddev)
+        return spaces.Dict(
+            {
+                "click": spaces.MultiBinary(self.slate_size),
+                "watch_time": spaces.Box(0.0, max(100.0, self.video_length), shape, np.float32),
+                "liked": spaces.MultiBinary(self.slate_size),
+                "quality": spaces.Box(-quality, quality, shape, np.float32),
+                "cluster_id": spaces.MultiDiscrete([self.num_topics] * self.slate_size),
+            }
+        )
+
+    def document_bounds(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """One-hot values; RecSim declares -1 to 1."""
+        return np.full(self.num_topics, -1.0), np.ones(self.num_topics)
+
+    def native_env(self, num_envs: int, doc_format: str) -> InterestEvolutionVectorEnv:
+        """Build the vectorised users."""
+        from recsys_cli.envs.interest_evolution_env import InterestEvolutionVectorEnv
+
+        return InterestEvolutionVectorEnv(self, num_envs, doc_format)
+
+    def recsim_problem(self) -> RecsimProblem[Any]:
+        """RecSim's `interest_evolution`."""
+        from recsys_cli.envs.recsim_interest_evolution import RecsimInterestEvolution
+
+        return RecsimInterestEvolution(self)
+
+
+def quality_means(config: InterestEvolutionConfig) -> NDArray[np.float64]:
+    """Return each topic's mean quality `[T]`: 70 % of the topics rise from the worst to 0, the others from 0 on."""
+    low = round(LOW_QUALITY_SHARE * config.num_topics)
+    return np.concatenate(
+        [np.linspace(config.min_utility, 0.0, low), np.linspace(0.0, config.max_utility, config.num_topics - low)]
+    )
+
+
+def interest_step(interest: NDArray[Any], x_intercept: float, y_intercept: float) -> NDArray[Any]:
+    """Return the size of the step a watched topic's interest takes, up or down: (y - y/x |u|) (1 - u)."""
+    return (y_intercept - (y_intercept / x_intercept) * np.abs(interest)) * (1 - interest)
+
+
+def interest_rise_probability(interest: NDArray[Any]) -> NDArray[Any]:
+    """Return the probability that a watched topic's interest takes its step upward."""
+    return (interest + 1) / 2
+
+
+def interest_update(
+    interest: NDArray[Any], rises: NDArray[np.bool_], x_intercept: float, y_intercept: float
+) -> NDArray[Any]:
+    """Return the interests in the watched topics after watching, in [-1, 1]."""
+    step = interest_step(interest, x_intercept, y_intercept)
+    return np.clip(np.where(rises, interest + step, interest - step), -1.0, 1.0)
+
+
+def budget_after_watching(
+    budget: NDArray[Any], watch_time: NDArray[Any], utility: NDArray[Any], user_update_alpha: float
+) -> NDArray[Any]:
+    """Return the minutes left: less the watch time, plus the part of it that a good video gives back."""
+    return budget - watch_time + user_update_alpha * watch_time * utility

@@ -1,0 +1,116 @@
+"""Interest evolution, vectorised: equal in law to RecSim's `interest_evolution`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.envs import choice_models
+from recsys_cli.envs.base import index_dtype
+from recsys_cli.envs.interest_evolution import (
+    InterestEvolutionConfig,
+    budget_after_watching,
+    interest_rise_probability,
+    interest_update,
+    quality_means,
+)
+from recsys_cli.envs.sampling import OneHot, UniformTopics
+from recsys_cli.envs.vector import DENSE, INDEX, Advance, Rows, SlateVectorEnv
+
+
+class InterestEvolutionVectorEnv(SlateVectorEnv):
+    """Users with one interest per topic and a time budget; see `SlateVectorEnv` for the interface.
+
+    A document is the number of its topic. With resampled candidates the quality of a document is drawn when it is
+    shown: nobody can see it before, so this is equal in law to drawing it with the document. `hidden_state` draws
+    the qualities of all current candidates (and so moves the random stream); those are then the ones shown.
+    """
+
+    state_arrays: ClassVar[tuple[str, ...]] = ("_interests", "_budget", "_topics", "_quality")
+    config: InterestEvolutionConfig
+
+    def __init__(self, config: InterestEvolutionConfig, num_envs: int, doc_format: str = DENSE) -> None:
+        """Make room for the users and tables for their documents."""
+        super().__init__(config, num_envs, doc_format)
+        self._spec = config.choice_spec()
+        self._quality_means = quality_means(config).astype(np.float32)
+        self._sampler = UniformTopics(config.num_topics, num_envs * config.num_candidates)
+        self._one_hot = OneHot(config.num_topics)
+        self._user_offsets = self._row_starts(config.num_topics)
+        self._interests = np.zeros((num_envs, config.num_topics), np.float32)
+        self._budget = np.zeros(num_envs)
+        self._topics = np.zeros((num_envs, config.num_candidates), index_dtype(config.num_topics))
+        self._quality: NDArray[np.float32] | None = None
+
+    def _start(self, rows: Rows) -> None:
+        uniform = self.rng.random((rows.size, self.config.num_topics), dtype=np.float32)
+        self._interests[rows] = 2 * uniform - 1
+        self._budget[rows] = self.config.time_budget
+
+    def _draw_candidates(self) -> None:
+        self._topics = self._sampler.draw(self.rng).reshape(self._topics.shape)
+        self._quality = None if self.config.resample_documents else self._draw_quality(self._topics)
+
+    def _draw_quality(self, topics: NDArray[Any]) -> NDArray[np.float32]:
+        noise = self.rng.standard_normal(topics.shape, dtype=np.float32)
+        noise *= self.config.quality_stddev
+        noise += self._quality_means.take(topics)
+        return noise
+
+    def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:
+        shown = slates + self._offsets
+        topics = self._topics.take(shown)
+        quality = self._draw_quality(topics) if self._quality is None else self._quality.take(shown)
+        affinity = self._interests.take(self._user_offsets + topics)
+        choice = choice_models.choose(self._spec, affinity, self.rng.random(self.num_envs, dtype=np.float32))
+
+        rows = np.flatnonzero(choice < slates.shape[1])
+        clicked = rows * slates.shape[1] + choice[rows]
+        watch_time = self._watch(rows, topics.take(clicked), affinity.take(clicked), quality.take(clicked))
+
+        response = self._no_response()
+        response["click"].put(clicked, 1)
+        response["watch_time"].put(clicked, watch_time)
+        response["quality"] = quality
+        response["cluster_id"] = topics.astype(np.int64)
+        reward = np.zeros(self.num_envs)
+        reward[rows] = watch_time
+        return response, reward, self._budget <= 0
+
+    def _watch(
+        self, rows: Rows, topic: NDArray[Any], affinity: NDArray[np.float32], quality: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Let the users `rows` `[n]` watch one document each, the others lose time; return the watch time `[n]`."""
+        config = self.config
+        before = self._budget[rows]
+        watch_time = np.minimum(before, config.video_length)
+        utility = config.document_quality_factor * quality.astype(np.float64)
+        if config.user_quality_factor != 0:
+            utility += config.user_quality_factor * choice_models.single_item_score(self._spec, affinity)
+        self._budget = self._budget - config.step_penalty
+        self._budget[rows] = budget_after_watching(before, watch_time, utility, config.user_update_alpha)
+
+        rises = self.rng.random(rows.size, dtype=np.float32) < interest_rise_probability(affinity)
+        self._interests[rows, topic] = interest_update(
+            affinity, rises, config.alpha_x_intercept, config.alpha_y_intercept
+        )
+        return watch_time
+
+    def _user(self) -> NDArray[np.float32]:
+        return self._interests.copy()
+
+    def _documents(self) -> NDArray[Any]:
+        documents = self._document_memory.take()
+        if self.doc_format == INDEX:
+            documents[...] = self._topics
+        else:
+            self._one_hot.write(self._topics, documents)
+        return documents
+
+    def hidden_state(self) -> dict[str, NDArray[Any]]:
+        """Return `budget` `[N]` (minutes left) and `quality` `[N, C]` of the candidates."""
+        if self._quality is None:
+            self._quality = self._draw_quality(self._topics)
+        return {"budget": self._budget.copy(), "quality": self._quality.copy()}

@@ -1,0 +1,150 @@
+"""Interest exploration (RecSim): users of hidden types, and topics of wide or of niche appeal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.envs.base import ChoiceSpec, EnvConfig
+from recsys_cli.envs.checks import (
+    require,
+    require_distribution,
+    require_matrix,
+    require_nonnegative_all,
+    require_vector,
+)
+from recsys_cli.envs.choice_models import check_spec, valid_scores
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.interest_exploration_env import InterestExplorationVectorEnv
+    from recsys_cli.envs.recsim_backend import RecsimProblem
+
+
+@dataclass
+class InterestExplorationConfig(EnvConfig):
+    """Interest exploration, with RecSim's parameters under RecSim's names.
+
+    A user's affinity to a topic is LogNormal(mean[type, topic], stddev[type, topic]), a document's quality
+    LogNormal(mean[topic], stddev[topic]); the score of a document is their sum. Both means are of the logarithm.
+
+    Attributes:
+        horizon: steps until an episode is truncated; RecSim itself never ends one.
+        choice_model: RecSim's choice model, on scores above 0.
+        no_click_mass: score of not clicking.
+        min_normalizer: subtracted from scores by the proportional models.
+        attention_prob: probability of examining the next position (cascades only).
+        score_scaling: turns a score into a click probability (cascades only).
+        user_type_distribution: probability of each user type.
+        user_document_mean_affinity_matrix: log-mean of the affinity, user type by topic.
+        user_document_stddev_affinity_matrix: log-stddev of the affinity, user type by topic.
+        topic_distribution: probability of each topic.
+        topic_quality_mean: log-mean of the quality, by topic.
+        topic_quality_stddev: log-stddev of the quality, by topic.
+    """
+
+    horizon: int
+    choice_model: str
+    no_click_mass: float
+    min_normalizer: float
+    attention_prob: float
+    score_scaling: float
+    user_type_distribution: list[float]
+    user_document_mean_affinity_matrix: list[list[float]]
+    user_document_stddev_affinity_matrix: list[list[float]]
+    topic_distribution: list[float]
+    topic_quality_mean: list[float]
+    topic_quality_stddev: list[float]
+
+    def __post_init__(self) -> None:
+        """Check the parameters."""
+        super().__post_init__()
+        require(self.horizon >= 1, f"env.horizon={self.horizon} must be at least 1")
+        self._check_shapes()
+        check_spec(self.choice_spec())
+        if valid_scores(self.choice_spec())[1] <= 0:
+            raise ConfigError(
+                f"env.score_scaling={self.score_scaling} is too high for env.choice_model={self.choice_model}: "
+                "every score is above 0 and would be clicked with a probability above 1"
+            )
+
+    def _check_shapes(self) -> None:
+        require_distribution("env.user_type_distribution", self.user_type_distribution)
+        require_distribution("env.topic_distribution", self.topic_distribution)
+        types, topics = len(self.user_type_distribution), len(self.topic_distribution)
+        require(topics <= 256, f"env.topic_distribution has {topics} topics; at most 256 are possible")
+        for key in ("user_document_mean_affinity_matrix", "user_document_stddev_affinity_matrix"):
+            sides = ("env.user_type_distribution", "env.topic_distribution")
+            require_matrix(f"env.{key}", getattr(self, key), (types, topics), sides)
+        for key in ("topic_quality_mean", "topic_quality_stddev"):
+            require_vector(f"env.{key}", getattr(self, key), topics, "env.topic_distribution")
+        require_nonnegative_all("env.topic_quality_stddev", self.topic_quality_stddev)
+        for row in self.user_document_stddev_affinity_matrix:
+            require_nonnegative_all("env.user_document_stddev_affinity_matrix", row)
+
+    @property
+    def num_topics(self) -> int:
+        """Number of topics (T)."""
+        return len(self.topic_distribution)
+
+    @property
+    def user_features(self) -> int:
+        """Nothing is seen of the user."""
+        return 0
+
+    @property
+    def doc_features(self) -> int:
+        """The topic, one-hot, and the quality: gymnasium's order when RecSim's document is flattened."""
+        return self.num_topics + 1
+
+    @property
+    def truncation(self) -> int | None:
+        """The horizon."""
+        return self.horizon
+
+    def choice_spec(self) -> ChoiceSpec:
+        """Scores are affinity, which is hidden, plus quality, which is observed."""
+        return ChoiceSpec(
+            kind=self.choice_model,
+            observable=False,
+            no_click_mass=self.no_click_mass,
+            min_normalizer=self.min_normalizer,
+            attention_prob=self.attention_prob,
+            score_scaling=self.score_scaling,
+            attended=None,
+        )
+
+    def response_space(self) -> spaces.Dict:
+        """RecSim's fields."""
+        return spaces.Dict(
+            {
+                "click": spaces.MultiBinary(self.slate_size),
+                "quality": spaces.Box(0.0, np.inf, (self.slate_size,), np.float32),
+                "cluster_id": spaces.MultiDiscrete([self.num_topics] * self.slate_size),
+            }
+        )
+
+    def document_bounds(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """One-hot values, then a quality above 0."""
+        return np.zeros(self.doc_features), np.append(np.ones(self.num_topics), np.inf)
+
+    def native_env(self, num_envs: int, doc_format: str) -> InterestExplorationVectorEnv:
+        """Build the vectorised users."""
+        from recsys_cli.envs.interest_exploration_env import InterestExplorationVectorEnv
+
+        return InterestExplorationVectorEnv(self, num_envs, doc_format)
+
+    def recsim_problem(self) -> RecsimProblem[Any]:
+        """RecSim's `interest_exploration`."""
+        from recsys_cli.envs.recsim_interest_exploration import RecsimInterestExploration
+
+        return RecsimInterestExploration(self)
+
+
+def document_scores(topic_affinity: NDArray[Any], quality: NDArray[Any]) -> NDArray[Any]:
+    """Return the score of each shown document: the user's affinity to its topic plus its quality, `[N, k]`."""
+    return topic_affinity + quality

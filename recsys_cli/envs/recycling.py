@@ -1,0 +1,41 @@
+"""Memory for observations, used again once the caller has let go of it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEPT = 3  # buffers to keep: the caller usually holds this step's observation and the last
+
+
+class RecycledArrays:
+    """Hands out arrays of one shape and dtype whose memory nobody else holds.
+
+    Fresh memory for a large observation costs more than writing it: the operating system clears every page. So the
+    last few buffers are kept, and one is handed out again when nothing refers to it any more. Every array that NumPy,
+    PyTorch or a memory view makes of a handed out array refers to its buffer, so what a caller still holds is never
+    written to. Contents are arbitrary.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        """Set the shape and the dtype; memory is taken when asked for."""
+        self._shape, self._dtype = shape, dtype
+        self._buffers: list[NDArray[Any]] = []
+        self._idle = _references([np.empty(0)])[0]
+
+    def take(self) -> NDArray[Any]:
+        """Return an array to write to and give away."""
+        for buffer, count in zip(self._buffers, _references(self._buffers), strict=True):
+            if count == self._idle:
+                return buffer.view()
+        buffer = np.empty(self._shape, self._dtype)
+        self._buffers = [*self._buffers, buffer][-KEPT:]
+        return buffer.view()
+
+
+def _references(buffers: list[NDArray[Any]]) -> list[int]:
+    """Return how often each array is referred to; an array only the list holds gets the same number everywhere."""
+    return [sys.getrefcount(buffer) for buffer in buffers]

@@ -1,0 +1,237 @@
+"""N independent users in lock-step: the loop, the spaces and the checks that all problems share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from gymnasium import error, spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from recsys_cli.envs.recycling import RecycledArrays
+from recsys_cli.envs.slate_space import SlateSpace, repeats
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+DENSE, INDEX = "dense", "index"
+
+Response = dict[str, NDArray[Any]]
+Observation = dict[str, Any]
+Rows = NDArray[np.intp]
+Advance = tuple[Response, NDArray[np.float64], NDArray[np.bool_]]
+
+
+class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
+    """N users of one problem, stepped together; a run is a pure function of configuration, seed and actions.
+
+    Observation: `user` float32 `[N, U]`, `doc` float32 `[N, C, F]` (with `doc_format="index"` the topic's number,
+    `[N, C]`), `response` arrays `[N, k]` about the previous slate, zeros at reset. Action: `[N, k]` candidate numbers,
+    no candidate twice. Reward: float64 `[N]`. Arrays handed out are never written to again.
+
+    Autoreset is gymnasium's NEXT_STEP: the step that ends a user's episode returns its true last observation; the next
+    step ignores that user's action and returns a new user's first observation with reward 0.
+
+    Hidden state is in neither observation nor info; oracles and tests ask `hidden_state`.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+        "render_modes": [],
+    }
+    # Names of the arrays a problem's users and candidates are made of; what `get_state` saves.
+    state_arrays: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: EnvConfig, num_envs: int, doc_format: str = DENSE) -> None:
+        """Build the spaces; users exist from the first `reset` on.
+
+        Raises:
+            ValueError: fewer than one user.
+        """
+        if num_envs < 1:
+            raise ValueError(f"num_envs={num_envs} must be at least 1")
+        self.config, self.num_envs, self.doc_format = config, num_envs, doc_format
+        self.single_observation_space = config.observation_space(doc_format)
+        self.single_action_space = SlateSpace(config.num_candidates, config.slate_size)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._response_dtypes = {key: space.dtype for key, space in config.response_space().items()}
+        doc = self.single_observation_space["doc"]
+        self._document_memory = RecycledArrays((num_envs, *doc.shape), doc.dtype)  # type: ignore[misc]
+        self._offsets = self._row_starts(config.num_candidates)
+        self._ended = np.zeros(num_envs, np.bool_)
+        self._steps = np.zeros(num_envs, np.int64)
+        self._response: Response = {}
+
+    @cached_property
+    def observation_space(self) -> spaces.Dict:  # type: ignore[override]
+        """The batched observation space; built when asked for, as its bounds take the room of five observations."""
+        return batch_space(self.single_observation_space, self.num_envs)  # type: ignore[return-value]
+
+    # What a problem defines -------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _start(self, rows: Rows) -> None:
+        """Give the rows `[n]` new users."""
+
+    @abstractmethod
+    def _draw_candidates(self) -> None:
+        """Draw all users' candidates, for each user independently."""
+
+    @abstractmethod
+    def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:
+        """Let the users respond to `slates` `[N, k]` and change.
+
+        Rows where `active` is False (None: all are active) hold a placeholder slate and are overwritten afterwards.
+
+        Returns:
+            Response (arrays `[N, k]`), reward `[N]`, terminated `[N]`, all freshly made.
+        """
+
+    @abstractmethod
+    def _user(self) -> NDArray[np.float32]:
+        """Return a copy of the users' observed features `[N, U]`."""
+
+    @abstractmethod
+    def _documents(self) -> NDArray[Any]:
+        """Return the candidates' observation, `[N, C, F]` or, by index, `[N, C]`, in memory nobody else holds."""
+
+    @abstractmethod
+    def hidden_state(self) -> dict[str, NDArray[Any]]:
+        """Return copies of what no policy may see, `[N, ...]` each: for oracles and tests."""
+
+    # gymnasium's interface --------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start all users anew.
+
+        Args:
+            seed: starts the random stream again; without it the stream goes on (the first time: from fresh entropy).
+                With `resample_documents=false` candidates are drawn again only with a seed.
+            options: unused.
+        """
+        fresh = seed is not None or not self._response
+        if fresh:
+            self._reseed(seed)
+        self._start(np.arange(self.num_envs))
+        if fresh or self.config.resample_documents:
+            self._draw_candidates()
+        self._ended, self._steps = np.zeros_like(self._ended), np.zeros_like(self._steps)
+        self._response = self._no_response()
+        return self.observe(), {}
+
+    def step(
+        self, actions: NDArray[np.integer]
+    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Show the slates and return the next observation, reward, terminated, truncated, info (empty).
+
+        Args:
+            actions: `[N, k]` candidate numbers; ignored for users whose episode ended at the previous step.
+
+        Raises:
+            ValueError: wrong shape or type, a number out of range, a candidate twice in one slate, or scores for
+                which the choice model is not defined.
+            gymnasium.error.ResetNeeded: before the first `reset`.
+        """
+        if not self._response:
+            raise error.ResetNeeded("call reset before step")
+        starting = np.flatnonzero(self._ended)
+        slates = self._checked(actions, starting)
+        response, reward, terminated = self._advance(slates, ~self._ended if starting.size else None)
+        self._steps += 1
+        if starting.size:
+            self._start(starting)
+            self._steps[starting] = 0
+            reward[starting], terminated[starting] = 0.0, False
+            for values in response.values():
+                values[starting] = 0
+        if self.config.resample_documents:
+            self._draw_candidates()
+        truncated = self._truncated(terminated)
+        self._ended, self._response = terminated | truncated, response
+        return self.observe(), reward, terminated, truncated, {}
+
+    def observe(self) -> Observation:
+        """Return the current observation again, in fresh arrays (after `set_state`, say)."""
+        response = {key: values.copy() for key, values in self._response.items()}
+        return {"user": self._user(), "doc": self._documents(), "response": response}
+
+    # State ------------------------------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any] | None:
+        """Return all that a bit-for-bit continuation needs: arrays, numbers, strings and dicts of them.
+
+        None means that the back end cannot tell (`recsim`): such a run starts new episodes when resumed.
+        """
+        assert self._np_random is not None, "reset before get_state"
+        arrays = {name: getattr(self, name) for name in self.state_arrays}
+        return {
+            "rng": self._np_random.bit_generator.state,
+            "ended": self._ended.copy(),
+            "steps": self._steps.copy(),
+            "response": {key: values.copy() for key, values in self._response.items()},
+            "arrays": {name: values.copy() for name, values in arrays.items() if values is not None},
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `get_state` was taken; `observe` gives the observation of that moment."""
+        self._np_random = np.random.Generator(np.random.SFC64())
+        self._np_random.bit_generator.state = state["rng"]
+        self._ended, self._steps = state["ended"].copy(), state["steps"].copy()
+        self._response = {key: values.copy() for key, values in state["response"].items()}
+        for name in self.state_arrays:
+            values = state["arrays"].get(name)
+            setattr(self, name, None if values is None else values.copy())
+
+    # Helpers ----------------------------------------------------------------------------------------------------
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The env's own random stream."""
+        assert self._np_random is not None, "reset before drawing"
+        return self._np_random
+
+    def _reseed(self, seed: int | None) -> None:
+        sequence = np.random.SeedSequence(seed)
+        self._np_random = np.random.Generator(np.random.SFC64(sequence))
+        self._np_random_seed = seed
+
+    def _row_starts(self, row_length: int) -> NDArray[np.intp]:
+        """Return where each user's row starts in a flattened `[N, row_length]`, once per slate position: `[N, k]`."""
+        return np.repeat(np.arange(self.num_envs)[:, None] * row_length, self.config.slate_size, axis=1)
+
+    def _no_response(self) -> Response:
+        shape = (self.num_envs, self.config.slate_size)
+        return {key: np.zeros(shape, dtype) for key, dtype in self._response_dtypes.items()}
+
+    def _truncated(self, terminated: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if self.config.truncation is None:
+            return np.zeros(self.num_envs, np.bool_)
+        return (self._steps >= self.config.truncation) & ~terminated
+
+    def _checked(self, actions: NDArray[np.integer], ignored: Rows) -> NDArray[np.intp]:
+        """Return the actions as `[N, k]` intp, rows `ignored` replaced by a placeholder; refuse what is no slate."""
+        given, shape = np.asarray(actions), (self.num_envs, self.config.slate_size)
+        if given.shape != shape:
+            raise ValueError(f"actions have shape {given.shape} and must have [num_envs, slate_size] = {shape}")
+        if given.dtype.kind not in "iu":
+            raise ValueError(f"actions have dtype {given.dtype} and must be integers")
+        slates = given.astype(np.intp)
+        if ignored.size:
+            slates[ignored] = np.arange(shape[1])
+        # Read as unsigned, a negative number is a huge one: one comparison sees both ends.
+        if slates.view(np.uintp).max() >= self.config.num_candidates:
+            row = int(np.flatnonzero((slates.view(np.uintp) >= self.config.num_candidates).any(axis=1))[0])
+            raise ValueError(
+                f"slate {slates[row].tolist()} of user {row} must hold candidates 0..{self.config.num_candidates - 1}"
+            )
+        twice = repeats(slates)
+        if twice.any():
+            row = int(np.flatnonzero(twice)[0])
+            raise ValueError(f"slate {slates[row].tolist()} of user {row} holds a candidate twice")
+        return slates

@@ -1,0 +1,119 @@
+"""Draws, slates and recycled memory."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from gymnasium.vector.utils import batch_space
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare, kstest
+
+from recsys_cli.envs.recycling import RecycledArrays
+from recsys_cli.envs.sampling import LogNormalDocuments, OneHot, UniformTopics, draw_topics
+from recsys_cli.envs.slate_space import SlateSpace, random_slates, repeats
+
+MIN_P = 1e-5
+
+
+@pytest.mark.parametrize("num_topics", [2, 7, 20, 22, 23, 33, 256, 300, 600])
+def test_topics_are_uniform_and_independent(num_topics: int) -> None:
+    sampler = UniformTopics(num_topics, 200_001)
+    topics = sampler.draw(np.random.default_rng(0)).astype(int)
+    assert topics.shape == (200_001,)
+    assert chisquare(np.bincount(topics, minlength=num_topics)).pvalue > MIN_P
+    for lag in (1, 2, 3, 4):
+        sums = np.bincount((topics[lag:] + topics[:-lag]) % num_topics, minlength=num_topics)
+        assert chisquare(sums).pvalue > MIN_P
+
+
+@settings(max_examples=40, deadline=None)
+@example(20, 300, 100)  # beyond the cache
+@example(20, 300, 80)
+@given(st.integers(2, 3000), st.integers(1, 30), st.integers(1, 30))
+def test_one_hot_rows(num_topics: int, users: int, candidates: int) -> None:
+    topics = np.random.default_rng(0).integers(0, num_topics, (users, candidates), dtype=np.int16)
+    out = np.full((users, candidates, num_topics), np.nan, np.float32)
+    OneHot(num_topics).write(topics, out)
+    assert (out == np.eye(num_topics)[topics.astype(int)]).all()
+
+
+@pytest.mark.parametrize("topics", [2, 5, 40])
+def test_topics_have_their_distribution(topics: int) -> None:
+    weights = np.arange(1, topics + 1) / np.arange(1, topics + 1).sum()
+    drawn = draw_topics(np.random.default_rng(0), np.cumsum(weights).astype(np.float32), 200_000)
+    assert chisquare(np.bincount(drawn, minlength=topics), weights * 200_000).pvalue > MIN_P
+
+
+def test_log_normal_documents() -> None:
+    documents = LogNormalDocuments([0.3, 0.7], [0.5, -0.2], [0.1, 0.4])
+    topics, quality = documents.draw(np.random.default_rng(0), 50_000)
+    noise = (np.log(quality) - np.array([0.5, -0.2])[topics]) / np.array([0.1, 0.4])[topics]
+    assert kstest(noise, "norm").pvalue > MIN_P
+    out = np.empty((50_000, 3), np.float32)
+    documents.features(topics, quality, out)
+    assert (out[:, :2].argmax(axis=1) == topics).all()
+    assert (out[:, :2].sum(axis=1) == 1).all()
+    assert (out[:, 2] == quality).all()
+
+
+def test_random_slates_are_uniform_over_orderings() -> None:
+    slates = random_slates(np.random.default_rng(0), 60_000, 5, 3)
+    counts = [(slates == slate).all(axis=1).sum() for slate in permutations(range(5), 3)]
+    assert sum(counts) == 60_000
+    assert chisquare(counts).pvalue > MIN_P
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_slate_space(candidates: int, data: st.DataObject) -> None:
+    size = data.draw(st.integers(1, candidates))
+    space = SlateSpace(candidates, size, seed=1)
+    many = batch_space(space, 7)
+    slates = many.sample()
+    assert slates in many
+    assert slates.shape == (7, size)
+    assert space.sample() in space
+    assert not repeats(slates).any()
+    if size > 1:
+        slates[3, 0] = slates[3, -1]
+        assert slates not in many
+        assert repeats(slates).tolist() == [row == 3 for row in range(7)]
+    assert np.full((7, size), candidates) not in many
+    assert np.full((7, size), -1) not in many
+
+
+def test_slate_space_takes_no_mask() -> None:
+    with pytest.raises(ValueError, match="neither mask nor probability"):
+        SlateSpace(5, 2).sample(mask=np.ones(5))
+
+
+def test_memory_is_reused_only_when_nobody_holds_it() -> None:
+    memory = RecycledArrays((4, 5), np.float32)
+    first = memory.take()
+    address = first.__array_interface__["data"][0]
+    second = memory.take()
+    assert not np.shares_memory(first, second)
+    part = first[1:, :2].T  # a view of a view
+    del first
+    third = memory.take()
+    assert not np.shares_memory(third, part)
+    buffer = memoryview(third)
+    del third, part
+    fourth = memory.take()
+    assert fourth.__array_interface__["data"][0] == address
+    assert not np.shares_memory(fourth, np.asarray(buffer))
+    held = [memory.take() for _ in range(20)]
+    assert len({array.__array_interface__["data"][0] for array in held}) == 20
+
+
+def test_memory_that_torch_holds_is_not_reused() -> None:
+    torch = pytest.importorskip("torch")
+    memory = RecycledArrays((1000,), np.float32)
+    tensor = torch.from_numpy(memory.take())
+    tensor.fill_(1.0)
+    for _ in range(3):
+        memory.take()[:] = 0
+    assert bool((tensor == 1).all())
