@@ -1,0 +1,1 @@
+"""Networks over one user and a set of candidates, shared by the algorithms."""

@@ -1,0 +1,97 @@
+"""Item-wise values: one shared network over (user, document), and one more output for the null item (no click).
+
+Every network maps `user` [B, U] and `doc` [B, C, F] (or topic numbers [B, C]) to `(q [B, C], q_null [B])`. C is free:
+the same parameters serve any number of candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from recsys_cli.networks.features import dot_documents, is_index
+
+NetworkKind = Literal["two_tower", "concat"]
+
+
+def mlp(sizes: Sequence[int]) -> nn.Sequential:
+    """Stack linear layers with a ReLU after each but the last."""
+    layers: list[nn.Module] = []
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        layers.append(nn.Linear(fan_in, fan_out))
+        if i < len(sizes) - 2:
+            layers.append(nn.ReLU())
+    return nn.Sequential(*layers)
+
+
+def with_constant(user: Tensor) -> Tensor:
+    """Give users without features a constant one, so that a network has something to stand on."""
+    return user if user.shape[-1] else user.new_ones((*user.shape[:-1], 1))
+
+
+class TwoTower(nn.Module):
+    """`q(u, d) = scale * (V(u) + phi(d) . g(u))`: a user tower gives V, g and the null's value; phi is the document.
+
+    The user tower runs once per user, not once per candidate, which makes this the fast network; on one-hot topics
+    `phi(d) . g(u)` picks an output per topic. For dense documents phi holds the features themselves and a learned
+    transformation of them, so that the value need not be linear in the features.
+    """
+
+    def __init__(
+        self, user_features: int, doc_features: int, hidden: Sequence[int], doc_hidden: int, one_hot: bool, scale: float
+    ) -> None:
+        """Build the towers.
+
+        Args:
+            user_features: U; 0 is allowed.
+            doc_features: F.
+            hidden: widths of the user tower.
+            doc_hidden: width of the document tower; 0, or one-hot documents: none.
+            one_hot: whether documents are one-hot topics.
+            scale: factor of all outputs; about the size of the values in units of the user tower's outputs.
+        """
+        super().__init__()
+        self.scale = scale
+        self.doc_tower = None if one_hot or not doc_hidden else mlp([doc_features, doc_hidden, doc_hidden])
+        width = doc_features + (doc_hidden if self.doc_tower is not None else 0)
+        self.user_tower = mlp([max(user_features, 1), *hidden, width + 2])
+
+    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `q` [B, C] and `q_null` [B]."""
+        out = self.user_tower(with_constant(user)) * self.scale
+        state, null, weight = out[:, 0], out[:, 1], out[:, 2:]
+        if self.doc_tower is not None:
+            doc = torch.cat([doc, torch.relu(self.doc_tower(doc))], dim=-1)
+        return state[:, None] + dot_documents(doc, weight), state + null
+
+
+class Concat(nn.Module):
+    """The paper's network: an MLP over the concatenation of user and document features.
+
+    The first layer is split, `W [u; d] = W_u u + W_d d`, so that the user's half is computed once per user. The null
+    item is one more document, whose first-layer vector is learned.
+    """
+
+    def __init__(self, user_features: int, doc_features: int, hidden: Sequence[int], scale: float) -> None:
+        """Build the layers; arguments as for `TwoTower`."""
+        super().__init__()
+        self.scale = scale
+        self.first_user = nn.Linear(max(user_features, 1), hidden[0])
+        self.first_doc = nn.Linear(doc_features, hidden[0], bias=False)
+        self.first_null = nn.Parameter(torch.zeros(hidden[0]))
+        self.rest = nn.Sequential(nn.ReLU(), *mlp([*hidden, 1]))
+
+    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `q` [B, C] and `q_null` [B]."""
+        from_user = self.first_user(with_constant(user))[:, None]
+        if is_index(doc):
+            from_doc = nn.functional.embedding(doc.long(), self.first_doc.weight.T)
+        else:
+            from_doc = self.first_doc(doc)
+        q = self.rest(from_user + from_doc).squeeze(-1)
+        q_null = self.rest(from_user + self.first_null).squeeze(-1).squeeze(-1)
+        return q * self.scale, q_null * self.scale

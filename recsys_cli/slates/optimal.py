@@ -1,0 +1,83 @@
+"""The slate of greatest value under a conditional choice model, exactly.
+
+A user who clicks item i of slate A with probability `v_i / (v_null + sum_A v)` makes the slate worth
+
+    value(A) = (v_null * q_null + sum_A v_i * q_i) / (v_null + sum_A v_i)
+
+Maximising this ratio over slates of size k is the paper's linear-fractional program (Ie et al. 2019, arXiv
+1905.12767, section 4.3). Dinkelbach's method solves it without a solver: for a guess x of the optimum, the slate
+of the k largest `v_i * (q_i - x)` is the best reply, and its value is the next guess. Guesses only rise, and the
+method ends at the optimum after a handful of rounds.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Dinkelbach's method converges superlinearly: 10 rounds were the most seen at C = 1,000.
+MAX_ROUNDS = 40
+TOLERANCE = 1e-6  # a smaller rise is rounding, or a tie
+
+
+def slate_values(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor) -> Tensor:
+    """Return the value of each slate, `[B]`.
+
+    Args:
+        v: choice scores of the shown items, `[B, k]`, not negative.
+        q: their values, `[B, k]`.
+        v_null: score of not clicking, `[B]`, not negative.
+        q_null: value of not clicking, `[B]`.
+
+    A slate that nobody can react to (all scores zero) is worth `q_null`.
+    """
+    mass = v_null + v.sum(-1)
+    value = (v_null * q_null + (v * q).sum(-1)) / mass.clamp_min(torch.finfo(v.dtype).tiny)
+    return torch.where(mass > 0, value, q_null)
+
+
+def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the best slate of k different candidates and its value.
+
+    Args:
+        v: choice scores of the candidates, `[B, C]`, not negative.
+        q: their values, `[B, C]`, of any sign.
+        v_null: score of not clicking, `[B]`, not negative.
+        q_null: value of not clicking, `[B]`.
+        k: slate size, at most C.
+
+    Returns:
+        Indices `[B, k]` in falling order of `v * (q - value)`, and the slates' values `[B]`.
+    """
+    if k == v.shape[-1]:
+        value = slate_values(v, q, v_null, q_null)
+        return (v * (q - value[:, None])).argsort(-1, descending=True), value
+    # Any first guess will do; the value of showing all candidates is close.
+    slate, value = _best_reply(v, q, v_null, q_null, k, slate_values(v, q, v_null, q_null))
+    for _ in range(MAX_ROUNDS):
+        reply, better = _best_reply(v, q, v_null, q_null, k, value)
+        # At the optimum a slate that nobody can react to ties with the best one, but may be worth less.
+        slate = torch.where((better >= value)[:, None], reply, slate)
+        settled = bool((better - value <= TOLERANCE * value.abs()).all())
+        value = torch.maximum(value, better)
+        if settled:
+            break
+    return slate, value
+
+
+def _best_reply(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, guess: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the slate of the k largest `v * (q - guess)` and its value."""
+    slate = (v * (q - guess[:, None])).topk(k, dim=-1).indices
+    return slate, slate_values(v.gather(-1, slate), q.gather(-1, slate), v_null, q_null)
+
+
+def whole_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, attended: int) -> Tensor:
+    """Return slates `[B, k]` for users who look at the first `attended` positions only.
+
+    Those hold the best slate of that size; the others are filled up by falling value.
+    """
+    best, _ = optimal_slates(v, q, v_null, q_null, attended)
+    if attended == k:
+        return best
+    rest = q.scatter(-1, best, -torch.inf).topk(k - attended, dim=-1).indices
+    return torch.cat([best, rest], dim=-1)

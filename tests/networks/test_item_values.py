@@ -1,0 +1,62 @@
+"""Item-wise networks: one-hot documents by number or by features, any C, no user features."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from recsys_cli.networks.item_values import Concat, TwoTower
+
+
+def networks(users, docs, one_hot):
+    torch.manual_seed(1)
+    concat = Concat(users, docs, [32, 16], scale=30.0)
+    nn.init.normal_(concat.first_null)
+    return {"two_tower": TwoTower(users, docs, [16, 16], 8, one_hot, scale=30.0), "concat": concat}
+
+
+KINDS = ["two_tower", "concat"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_numbers_and_one_hot_features_are_the_same_documents(kind):
+    net = networks(20, 20, one_hot=True)[kind]
+    user, topic = torch.rand(7, 20) * 2 - 1, torch.randint(0, 20, (7, 11))
+    by_number = net(user, topic)
+    for number_dtype in (torch.uint8, torch.int16):
+        torch.testing.assert_close(net(user, topic.to(number_dtype)), by_number)
+    by_features = net(user, nn.functional.one_hot(topic, 20).float())
+    torch.testing.assert_close(by_number, by_features, atol=1e-5, rtol=1e-5)
+    assert by_number[0].shape == (7, 11) and by_number[1].shape == (7,)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("users", [0, 4])
+def test_a_document_s_value_depends_on_no_other_candidate(kind, users):
+    net = networks(users, 3, one_hot=False)[kind]
+    user, doc = torch.rand(5, users), torch.rand(5, 9, 3)
+    q, q_null = net(user, doc)
+    for c in (1, 4):
+        fewer, null = net(user, doc[:, :c])
+        torch.testing.assert_close(fewer, q[:, :c])
+        torch.testing.assert_close(null, q_null)
+    if not users:
+        torch.testing.assert_close(q_null, q_null[:1].expand(5))
+
+
+def test_concat_is_an_mlp_over_the_concatenation():
+    net = networks(4, 3, one_hot=False)["concat"]
+    plain = nn.Sequential(nn.Linear(7, 32), *net.rest)
+    with torch.no_grad():
+        plain[0].weight.copy_(torch.cat([net.first_user.weight, net.first_doc.weight], dim=1))
+        plain[0].bias.copy_(net.first_user.bias)
+    user, doc = torch.rand(6, 4), torch.rand(6, 5, 3)
+    joined = torch.cat([user[:, None].expand(-1, 5, -1), doc], dim=-1)
+    torch.testing.assert_close(net(user, doc)[0], plain(joined).squeeze(-1) * 30.0, atol=1e-5, rtol=1e-5)
+
+
+def test_two_tower_s_document_tower_makes_values_nonlinear_in_dense_features():
+    net = networks(0, 1, one_hot=False)["two_tower"]
+    q, _ = net(torch.zeros(1, 0), torch.tensor([[[0.0], [0.5], [1.0]]]))
+    assert abs(q[0, 0] + q[0, 2] - 2 * q[0, 1]) > 1e-3
