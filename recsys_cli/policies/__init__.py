@@ -1,0 +1,6 @@
+"""What acts: observation to slates. Evaluation, recording and serving know only `SlatePolicy`."""
+
+from recsys_cli.policies.base import Observation, SlatePolicy
+from recsys_cli.policies.uniform import UniformPolicy
+
+__all__ = ["Observation", "SlatePolicy", "UniformPolicy"]

@@ -1,0 +1,100 @@
+"""The myopic baseline: the slate of greatest expected immediate reward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.networks.choice import KnownChoice
+from recsys_cli.policies.base import Observation, SlatePolicy
+from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures, Linear, RidgeRegression
+from recsys_cli.slates.optimal import whole_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+
+class MyopicPolicy(SlatePolicy):
+    """Maximises P(click) x E[reward of the click], looking no further than the slate at hand.
+
+    Where the affinity is observable the choice model is known and the reward of a click is taken to be the same for
+    all documents: it ranks by affinity and learns nothing. Elsewhere `learn` fits, on the clicks of any slates, a
+    conditional logit (unless the user always takes the first document) and a linear mean reward of a click.
+    """
+
+    def __init__(self, env: EnvConfig, ridge: float) -> None:
+        """Make an untrained policy.
+
+        Args:
+            env: the problem; the number of candidates is free.
+            ridge: precision of the Gaussian prior of every learned weight.
+        """
+        spec = env.choice_spec()
+        self.slate_size = env.slate_size
+        self.attended = min(spec.attended or env.slate_size, env.slate_size)
+        self.features = ItemFeatures(env.user_features, env.doc_features, env.one_hot_docs)
+        self.known = KnownChoice(spec) if spec.observable else None
+        first = spec.kind == "first_position"
+        self.logit = None if first or spec.observable else ConditionalLogit(self.features.size, ridge)
+        self.reward = None if spec.observable else RidgeRegression(self.features.size, ridge)
+
+    @property
+    def learns(self) -> bool:
+        """Whether there is anything to learn."""
+        return bool(self._learned())
+
+    def learn(self, transitions: Mapping[str, np.ndarray]) -> None:
+        """Fit to transitions: `user`, `slate_doc`, `clicked` and `reward` as `Chunk.transitions` gives them."""
+        if self.reward is None or not len(transitions["clicked"]):
+            return
+        shown = self.features(transitions["user"], transitions["slate_doc"])
+        clicked = transitions["clicked"].astype(np.int64)
+        if self.logit is not None:
+            self.logit.learn(shown, clicked)
+        rows = np.flatnonzero(clicked < shown.shape[1])
+        self.reward.learn(shown[rows, clicked[rows]], transitions["reward"][rows].astype(np.float64))
+
+    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Show the best slate; see `SlatePolicy.act`."""
+        user, doc = np.asarray(observation["user"]), np.asarray(observation["doc"])
+        v, q, v_null = self._scores(user, doc)
+        slates = whole_slates(v, q, v_null, torch.zeros_like(v_null), self.slate_size, self.attended)
+        return slates.numpy(), np.zeros(len(slates))
+
+    def _scores(self, user: np.ndarray, doc: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return choice scores [n, C], rewards of a click [n, C], and the score of not clicking [n]."""
+        if self.known is not None:
+            v, v_null = self.known(torch.from_numpy(user), torch.from_numpy(doc))
+            return v, torch.ones_like(v), v_null
+        features = self.features(user, doc)
+        assert self.reward is not None
+        q = torch.from_numpy(self.reward.predict(features))
+        if self.logit is not None:
+            v, v_null = self.logit.choice_scores(features)
+        else:  # the first document is clicked, whatever it is
+            v, v_null = torch.ones_like(q), torch.zeros_like(q[:, 0])
+        return v, q, v_null
+
+    def _learned(self) -> dict[str, Linear]:
+        models = {"choice": self.logit, "reward": self.reward}
+        return {name: model for name, model in models.items() if model is not None}
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return the learned weights and their precisions."""
+        learned = self._learned().items()
+        return {f"{name}.{part}": getattr(model, part) for name, model in learned for part in ("weights", "precision")}
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take back weights and precisions; see `SlatePolicy.load_tensors`."""
+        own = {name: value.shape for name, value in self.tensors().items()}
+        given = {name: np.shape(value) for name, value in tensors.items()}
+        if own != given:
+            raise ConfigError(f"the checkpoint's parameters do not fit this env or algo: {given}, wanted {own}")
+        for name, value in tensors.items():
+            model, _, part = name.partition(".")
+            setattr(self._learned()[model], part, np.array(value, np.float64))

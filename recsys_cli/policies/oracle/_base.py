@@ -1,0 +1,35 @@
+"""What all oracles share: they look inside the env they are told to watch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_cli.policies.base import SlatePolicy
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import SlateVectorEnv
+
+
+class OraclePolicy(SlatePolicy):
+    """A policy that acts on the watched env's current hidden state."""
+
+    def __init__(self) -> None:
+        """Watch nothing yet."""
+        self._watched: SlateVectorEnv | None = None
+
+    def watch(self, env: SlateVectorEnv) -> None:
+        """Look inside `env` from now on; observations must be its latest."""
+        self._watched = env
+
+    def hidden(self, users: int) -> dict[str, np.ndarray]:
+        """Return the hidden state, `[N, ...]` each.
+
+        Raises:
+            RuntimeError: no env is watched, or the observation holds other than its users.
+        """
+        if self._watched is None or self._watched.num_envs != users:
+            raise RuntimeError("an oracle acts on the whole observation of the env that `watch` gave it")
+        state: dict[str, Any] = self._watched.hidden_state()
+        return state
