@@ -1,0 +1,1 @@
+"""Playing policies: transition chunks, replay, the vectorised env runner, whole episodes."""

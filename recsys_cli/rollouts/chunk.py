@@ -1,0 +1,77 @@
+"""Time-major pieces of experience, as a runner collects them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Chunk:
+    """T consecutive lock-steps of N users, time-major: row t+1 holds the observation after row t.
+
+    Attributes:
+        user: user observations before the step, `[T, N, U]` float32.
+        doc: candidates, `[T, N, C, F]` float32 or `[T, N, C]` topic numbers.
+        slate: shown candidates, `[T, N, k]`.
+        clicked: position clicked, `[T, N]`; k for none.
+        reward: `[T, N]` float32.
+        terminated: whether the episode ended in this step, `[T, N]`. A truncated episode goes on being bootstrapped.
+        valid: False where the step only began a new episode (gymnasium's next-step autoreset), `[T, N]`.
+        stream: number of the runner it comes from.
+        start: the runner's lock-step count at row 0; a gap tells that rows are missing.
+    """
+
+    user: np.ndarray
+    doc: np.ndarray
+    slate: np.ndarray
+    clicked: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    valid: np.ndarray
+    stream: int
+    start: int
+
+    def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the arrays by name."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                yield field.name, value
+
+    def transitions(self) -> dict[str, np.ndarray]:
+        """Return the valid transitions, flat: `user` [n, U], `slate_doc` [n, k, ...], `clicked` and `reward` [n]."""
+        step, user = np.nonzero(self.valid)
+        return {
+            "user": self.user[step, user],
+            "slate_doc": self.doc[step[:, None], user[:, None], self.slate[step, user]],
+            "clicked": self.clicked[step, user],
+            "reward": self.reward[step, user],
+        }
+
+    def __len__(self) -> int:
+        """Return the number of transitions."""
+        return int(self.valid.sum())
+
+    def env_steps(self) -> int:
+        """Return the number of transitions, as RLlib asks for it."""
+        return len(self)
+
+    def agent_steps(self) -> int:
+        """Return the number of transitions, as RLlib asks for it."""
+        return len(self)
+
+
+def clicked_position(click: np.ndarray) -> np.ndarray:
+    """Turn click indicators `[N, k]` into the position clicked `[N]`, k for none."""
+    position = click.argmax(-1)
+    position[click.max(-1) == 0] = click.shape[-1]
+    return position.astype(position_dtype(click.shape[-1]))
+
+
+def position_dtype(slate_size: int) -> type[np.signedinteger[Any]]:
+    """Return the smallest dtype that holds the positions 0 to k."""
+    return np.int8 if slate_size < 128 else np.int16

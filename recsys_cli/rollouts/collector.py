@@ -1,0 +1,110 @@
+"""Collecting experience: N users in lock-step, cut into time-major chunks. Needs no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.rollouts.chunk import Chunk, clicked_position, position_dtype
+from recsys_cli.rollouts.episodes import Episodes, EpisodeSums, concatenate
+
+Act = Callable[[dict[str, Any]], np.ndarray]
+"""Observation of N users -> their slates `[N, k]`."""
+
+
+class Collector:
+    """Plays the same N users on and on, and keeps what their finished episodes came to."""
+
+    def __init__(self, problem: EnvConfig, users: int, *, seed: int, stream: int = 0) -> None:
+        """Make the users.
+
+        Args:
+            problem: what to play.
+            users: N.
+            seed: of the env; every `reset` takes the next one.
+            stream: number that the chunks carry (see `Chunk`).
+        """
+        self.problem, self.users, self.stream = problem, users, stream
+        self.env = problem.make_vec(users, doc_format="index" if problem.one_hot_docs else "dense")
+        self.env_seed = seed
+        self.steps_done = 0  # lock-steps
+        self.observation: dict[str, Any] | None = None
+        self.finished: list[Episodes] = []
+
+    def reset(self) -> dict[str, Any]:
+        """Begin new episodes; the chunk that follows does not continue the last one."""
+        self.env_seed += 1
+        observation, _ = self.env.reset(seed=self.env_seed)
+        self.sums, self.starting = EpisodeSums(self.users), np.zeros(self.users, bool)
+        self.steps_done += 1
+        self.observation = observation
+        return observation
+
+    def collect(self, length: int, act: Act) -> Chunk:
+        """Play `length` lock-steps with the slates of `act`."""
+        observation = self.reset() if self.observation is None else self.observation
+        chunk = self._empty_chunk(length, observation)
+        for t in range(length):
+            slates = act(observation)
+            chunk.user[t], chunk.doc[t], chunk.slate[t] = observation["user"], observation["doc"], slates
+            observation, reward, terminated, truncated, _ = self.env.step(slates)
+            response = observation["response"]
+            chunk.reward[t], chunk.terminated[t], chunk.valid[t] = reward, terminated, ~self.starting
+            chunk.clicked[t] = clicked_position(response["click"])
+            self.sums.add(response, reward, chunk.valid[t])
+            self.starting = terminated | truncated
+            if self.starting.any():
+                self.finished.append(self.sums.take(np.flatnonzero(self.starting)))
+        self.observation = observation
+        self.steps_done += length
+        return chunk
+
+    def _empty_chunk(self, length: int, observation: dict[str, Any]) -> Chunk:
+        shape = (length, self.users)
+        user, doc = observation["user"], observation["doc"]
+        k, c = self.problem.slate_size, self.problem.num_candidates
+        return Chunk(
+            user=np.empty((*shape, *user.shape[1:]), user.dtype),
+            doc=np.empty((*shape, *doc.shape[1:]), doc.dtype),
+            slate=np.empty((*shape, k), np.uint8 if c <= 256 else np.int32),
+            clicked=np.empty(shape, position_dtype(k)),
+            reward=np.empty(shape, np.float32),
+            terminated=np.empty(shape, bool),
+            valid=np.empty(shape, bool),
+            stream=self.stream,
+            start=self.steps_done,
+        )
+
+    def take_finished(self) -> Episodes | None:
+        """Return the episodes that ended since the last call, if any did."""
+        finished, self.finished = self.finished, []
+        return concatenate(finished) if finished else None
+
+    def get_state(self) -> dict[str, Any]:
+        """Return counters and, where the env can tell, the users as they stand; not the finished episodes."""
+        state: dict[str, Any] = {"env_seed": self.env_seed, "steps_done": self.steps_done}
+        env = self.env.get_state() if self.observation is not None else None
+        if env is not None:
+            sums = {name: total.copy() for name, total in self.sums.sums.items()}
+            state |= {"env": env, "observation": self.observation, "starting": self.starting, "sums": sums}
+            state["seen"] = sorted(self.sums.seen)
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back the state; users that could not be kept (recsim's) begin new episodes."""
+        self.env_seed, self.steps_done = state["env_seed"], state["steps_done"]
+        if "env" not in state:
+            self.observation = None
+            return
+        self.env.reset(seed=self.env_seed)
+        self.env.set_state(state["env"])
+        self.observation, self.starting = state["observation"], state["starting"]
+        self.sums = EpisodeSums(self.users)
+        self.sums.sums, self.sums.seen = state["sums"], set(state["seen"])
+
+    def close(self) -> None:
+        """Close the env."""
+        self.env.close()

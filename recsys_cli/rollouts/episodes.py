@@ -1,0 +1,113 @@
+"""Whole episodes: play a policy for a fixed number of fresh users and keep what each one did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.policies import SlatePolicy
+
+MAX_LOCKSTEP_USERS = 2048
+
+
+@dataclass
+class Episodes:
+    """One entry an episode.
+
+    Attributes:
+        returns: summed rewards.
+        lengths: env steps.
+        clicks: clicks.
+        watch_time: summed watch time; None where the problem has none.
+        quality: summed quality of clicked documents; None where the problem has none.
+    """
+
+    returns: np.ndarray
+    lengths: np.ndarray
+    clicks: np.ndarray
+    watch_time: np.ndarray | None
+    quality: np.ndarray | None
+
+    def __len__(self) -> int:
+        """Return the number of episodes."""
+        return len(self.returns)
+
+    def summary(self) -> dict[str, float]:
+        """Return means over episodes: return, length, clicks per step, watch time, quality per click."""
+        means = {
+            "return": float(self.returns.mean()),
+            "episode_length": float(self.lengths.mean()),
+            "clicks_per_step": float(self.clicks.sum() / self.lengths.sum()),
+        }
+        if self.watch_time is not None:
+            means["watch_time"] = float(self.watch_time.mean())
+        if self.quality is not None:
+            means["quality_per_click"] = float(self.quality.sum() / max(self.clicks.sum(), 1))
+        return means
+
+
+class EpisodeSums:
+    """Running sums of N users' episodes in lock-step."""
+
+    def __init__(self, num_users: int) -> None:
+        """Start at zero."""
+        self.sums = {name: np.zeros(num_users) for name in ("reward", "steps", "click", "watch_time", "quality")}
+        self.seen: set[str] = set()
+
+    def add(self, response: dict[str, np.ndarray], reward: np.ndarray, playing: np.ndarray) -> None:
+        """Add one step of the users that are `playing` (bool [N])."""
+        self.sums["reward"] += reward * playing
+        self.sums["steps"] += playing
+        clicks = response["click"]
+        for name in ("click", "watch_time", "quality"):
+            if name in response:
+                self.seen.add(name)
+                value = clicks if name == "click" else response[name] * clicks
+                self.sums[name] += value.sum(-1) * playing
+
+    def take(self, users: np.ndarray) -> Episodes:
+        """Return the sums of these users and set them back to zero."""
+        taken = {name: total[users].copy() for name, total in self.sums.items()}
+        for total in self.sums.values():
+            total[users] = 0.0
+        optional = {name: taken[name] if name in self.seen else None for name in ("watch_time", "quality")}
+        return Episodes(taken["reward"], taken["steps"], taken["click"], **optional)
+
+
+def concatenate(parts: list[Episodes]) -> Episodes:
+    """Join episodes."""
+    joined: dict[str, Any] = {}
+    for name in ("returns", "lengths", "clicks", "watch_time", "quality"):
+        arrays = [getattr(part, name) for part in parts]
+        joined[name] = None if any(array is None for array in arrays) else np.concatenate(arrays)
+    return Episodes(**joined)
+
+
+def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, *, explore: bool = False) -> Episodes:
+    """Play one episode with each of `users` fresh users.
+
+    Every user counts exactly once: taking the first episodes to finish would favour short ones.
+    """
+    parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
+    for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):
+        parts.append(_play_round(policy, env, int(size), seed + i, explore))
+    return concatenate(parts)
+
+
+def _play_round(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, explore: bool) -> Episodes:
+    vec = env.make_vec(users, doc_format="index" if env.one_hot_docs else "dense")
+    try:
+        policy.watch(vec)
+        observation, _ = vec.reset(seed=seed)
+        sums, playing = EpisodeSums(users), np.ones(users, bool)
+        while playing.any():
+            slates, _ = policy.act(observation, explore=explore)
+            observation, reward, terminated, truncated, _ = vec.step(slates)
+            sums.add(observation["response"], reward, playing)
+            playing &= ~(terminated | truncated)
+        return sums.take(np.arange(users))
+    finally:
+        vec.close()

@@ -1,0 +1,173 @@
+"""Uniform experience replay that keeps one copy of each observation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recsys_cli.rollouts.chunk import Chunk
+
+
+class Ring:
+    """The last `rows` lock-steps of one runner's users, time-major, so that the next observation is the next row."""
+
+    def __init__(
+        self, arrays: dict[str, np.ndarray], *, expected: int, n_step: int = 1, filled: int = 0, head: int = 0
+    ) -> None:
+        """Take the arrays, `[rows, N, ...]` each.
+
+        Args:
+            arrays: by the names of `Chunk`.
+            expected: the runner's lock-step count that continues the newest row.
+            n_step: steps whose rewards a sampled transition sums.
+            filled: rows in use.
+            head: physical row that is written next.
+        """
+        self.arrays = arrays
+        self.rows, self.users = arrays["valid"].shape
+        self.expected, self.filled, self.head = expected, filled, head
+        self.n_step = n_step
+
+    @classmethod
+    def empty(cls, rows: int, like: Chunk, n_step: int = 1) -> Ring:
+        """Allocate arrays shaped as the chunk's."""
+        arrays = {name: np.zeros((rows, *array.shape[1:]), array.dtype) for name, array in like.arrays()}
+        return cls(arrays, expected=like.start, n_step=n_step)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        counters = {name: getattr(self, name) for name in ("expected", "n_step", "filled", "head")}
+        return {"arrays": self.arrays, **counters}
+
+    def add(self, chunk: Chunk) -> None:
+        """Append a chunk; a gap before it makes the newest row unusable, for its next observation is lost."""
+        if chunk.start != self.expected and self.filled:
+            self.arrays["valid"][self.head - 1] = False
+        length = len(chunk.valid)
+        keep = min(length, self.rows)
+        at = (self.head + np.arange(length - keep, length)) % self.rows
+        for name, array in chunk.arrays():
+            self.arrays[name][at] = array[length - keep :]
+        self.head = (self.head + length) % self.rows
+        self.filled = min(self.filled + length, self.rows)
+        self.expected = chunk.start + length
+
+    @property
+    def usable_rows(self) -> int:
+        """Rows followed by `n_step` others: all but the newest."""
+        return max(self.filled - self.n_step, 0)
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Draw n valid transitions uniformly, with replacement; returns physical rows and users."""
+        row, user = self._draw_any(rng, n)
+        bad = np.flatnonzero(~self.arrays["valid"][row, user])
+        while bad.size:  # about one in seventy is an autoreset
+            row[bad], user[bad] = self._draw_any(rng, bad.size)
+            bad = bad[~self.arrays["valid"][row[bad], user[bad]]]
+        return row, user
+
+    def _draw_any(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        flat = rng.integers(0, self.usable_rows * self.users, n)
+        oldest = self.head - self.filled
+        return (oldest + flat // self.users) % self.rows, flat % self.users
+
+    def gather(self, row: np.ndarray, user: np.ndarray, discount: float) -> dict[str, np.ndarray]:
+        """Return the transitions' columns (see `ReplayBuffer.sample`)."""
+        a = self.arrays
+        slate = a["slate"][row, user].astype(np.int64)
+        reward, bootstrap, after = self._look_ahead(row, user, discount)
+        return {
+            "user": a["user"][row, user],
+            "slate_doc": a["doc"][row[:, None], user[:, None], slate],
+            "clicked": a["clicked"][row, user].astype(np.int64),
+            "reward": reward,
+            "bootstrap": bootstrap,
+            "next_user": a["user"][after, user],
+            "next_doc": a["doc"][after, user],
+        }
+
+    def _look_ahead(
+        self, row: np.ndarray, user: np.ndarray, discount: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sum the rewards of up to `n_step` steps; return them, the bootstrap's factor, and the row it stands in.
+
+        An episode that ends on the way ends the sum: the row after its last step is no valid transition, but holds
+        its true last observation (next-step autoreset), which a truncated episode is bootstrapped from.
+        """
+        a, reward = self.arrays, np.zeros(len(row), np.float32)
+        factor, going, last = np.ones(len(row), np.float32), np.ones(len(row), bool), row
+        for step in range(self.n_step):
+            last = np.where(going, (row + step) % self.rows, last)
+            reward += np.where(going, factor * a["reward"][last, user], 0)
+            factor = np.where(going, factor * np.float32(discount), factor)
+            going = going & a["valid"][(last + 1) % self.rows, user]
+        return reward, factor * ~a["terminated"][last, user], (last + 1) % self.rows
+
+
+class ReplayBuffer:
+    """One ring a runner."""
+
+    def __init__(self, capacity: int, streams: int, seed: int, *, n_step: int = 1, discount: float = 1.0) -> None:
+        """Make an empty buffer.
+
+        Args:
+            capacity: transitions kept in all.
+            streams: number of runners that feed it.
+            seed: of the sampling.
+            n_step: steps whose rewards a sampled transition sums.
+            discount: of one step.
+        """
+        self.n_step, self.discount = n_step, discount
+        self.capacity = capacity
+        self.streams = streams
+        self.rng = np.random.Generator(np.random.SFC64(seed))
+        self.rings: dict[int, Ring] = {}
+
+    def add(self, chunk: Chunk) -> None:
+        """Append a runner's chunk to its ring."""
+        if chunk.stream not in self.rings:
+            # All users may begin an episode in one lock-step, before and after one made unusable by a gap: with fewer
+            # rows there might be no transition at all to draw.
+            rows = max(self.capacity // (self.streams * chunk.valid.shape[1]), self.n_step + 8)
+            self.rings[chunk.stream] = Ring.empty(rows, chunk, self.n_step)
+        self.rings[chunk.stream].add(chunk)
+
+    def __len__(self) -> int:
+        """Return the number of usable rows times users."""
+        return sum(ring.usable_rows * ring.users for ring in self.rings.values())
+
+    def nbytes(self) -> int:
+        """Return the memory of the arrays, in bytes."""
+        return sum(array.nbytes for ring in self.rings.values() for array in ring.arrays.values())
+
+    def sample(self, n: int) -> dict[str, np.ndarray]:
+        """Draw n transitions uniformly, with replacement.
+
+        Returns:
+            `user` [n, U], `slate_doc` [n, k, F] or [n, k], `clicked` [n] (position; k for none), `reward` [n] (of
+            n_step steps, discounted), `bootstrap` [n] (the discount of what follows them, 0 after a terminal step),
+            and what follows: `next_user` [n, U], `next_doc` [n, C, F] or [n, C].
+        """
+        rings = list(self.rings.values())
+        if len(rings) == 1:
+            return rings[0].gather(*rings[0].draw(self.rng, n), self.discount)
+        sizes = np.array([ring.usable_rows * ring.users for ring in rings], float)
+        counts = self.rng.multinomial(n, sizes / sizes.sum())
+        drawn = [(ring, ring.draw(self.rng, m)) for ring, m in zip(rings, counts, strict=True) if m]
+        parts = [ring.gather(*where, self.discount) for ring, where in drawn]
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        order = self.rng.permutation(n)  # minibatches are cut in sequence: mix the rings
+        return {name: column[order] for name, column in columns.items()}
+
+    def get_state(self) -> dict[str, Any]:
+        """Return everything, for a continuation that draws the same samples."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "rings": {key: ring.get_state() for key, ring in self.rings.items()},
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back what `get_state` returned."""
+        self.rng.bit_generator.state = state["rng"]
+        self.rings = {key: Ring(**saved) for key, saved in state["rings"].items()}
