@@ -1,0 +1,44 @@
+"""What every algorithm's config offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recsys_cli.envs.base import EnvConfig
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.training import Training
+    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.policies import SlatePolicy
+
+
+@dataclass
+class AlgoConfig(ABC):
+    """An algorithm's settings; each algorithm's dataclass adds its own. Defaults stand in `conf/algo`.
+
+    Attributes:
+        name: the algorithm's name, that of its yaml.
+    """
+
+    name: str
+
+    def check(self, env: EnvConfig) -> None:  # noqa: B027 (most algorithms fit every problem)
+        """Refuse a problem this algorithm cannot handle.
+
+        Raises:
+            ConfigError: says which, and why.
+        """
+
+    @abstractmethod
+    def make_policy(self, env: EnvConfig, seed: int = 0) -> SlatePolicy:
+        """Build the policy, untrained; `load_tensors` gives it what was learned."""
+
+    @abstractmethod
+    def make_training(self, run: TrainConfig, seed: int) -> Training:
+        """Build what trains the policy; needs a running Ray where the algorithm is RLlib's."""
+
+    def trains_on(self, env: EnvConfig) -> bool:
+        """Whether env steps teach the policy anything on this problem."""
+        return True

@@ -1,0 +1,100 @@
+"""Training of the baselines: uniformly random slates, and whatever the policy learns from them. Needs no Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_cli.algos.state_files import load_state, save_state
+from recsys_cli.algos.training import Training
+from recsys_cli.policies import SlatePolicy, UniformPolicy
+from recsys_cli.rollouts.collector import Collector
+
+if TYPE_CHECKING:
+    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.envs.base import EnvConfig
+
+Learn = Callable[[Mapping[str, np.ndarray]], None]
+"""Takes transitions as `Chunk.transitions` gives them."""
+
+CHUNK_LOCK_STEPS = 32  # the most held at once with all their candidates
+
+
+class BaselineTraining(Training):
+    """Plays random slates in this process and hands their transitions to the policy."""
+
+    def __init__(self, policy: SlatePolicy, run: TrainConfig, seed: int, learn: Learn | None = None) -> None:
+        """Make the users.
+
+        Args:
+            policy: what is trained.
+            run: gives the problem, the users and the env steps of a report.
+            seed: of users and slates.
+            learn: the policy's way of learning; None where it learns nothing.
+        """
+        env_seed, slate_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
+        self._policy, self._learn = policy, learn
+        self._env, self._report_every = run.env, run.report_every
+        self._collector = Collector(run.env, run.resources.users_per_runner, seed=env_seed)
+        self._random = UniformPolicy(run.env.slate_size, slate_seed)
+        self._env_steps = 0
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps played so far."""
+        return self._env_steps
+
+    @property
+    def env(self) -> EnvConfig:
+        """The problem."""
+        return self._env
+
+    def step(self) -> dict[str, float]:
+        """Play `report_every` env steps or a little more, learn from them, and return the means of the episodes."""
+        parts, due = [], self._env_steps + self._report_every
+        while self._env_steps < due:
+            length = min(-(-(due - self._env_steps) // self._collector.users), CHUNK_LOCK_STEPS)
+            chunk = self._collector.collect(length, lambda observation: self._random.act(observation)[0])
+            self._env_steps += len(chunk)
+            if self._learn is not None:
+                parts.append(chunk.transitions())
+        if self._learn is not None:
+            self._learn({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        finished = self._collector.take_finished()
+        means = {} if finished is None else finished.summary()
+        return {f"train/{name}": means[name] for name in ("return", "episode_length", "clicks_per_step") if means}
+
+    def policy(self) -> SlatePolicy:
+        """Return the policy; it goes on learning."""
+        return self._policy
+
+    def save(self, folder: Path) -> None:
+        """Write users, random streams, counters and what was learned."""
+        save_state(folder, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "env_steps": self._env_steps,
+            "slates": self._random.rng.bit_generator.state,
+            "users": self._collector.get_state(),
+            "policy": self._policy.tensors(),
+        }
+
+    def restore(self, folder: Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            ConfigError: the folder holds no such state, or that of another policy.
+        """
+        state = load_state(folder)
+        self._policy.load_tensors(state["policy"])
+        self._env_steps = state["env_steps"]
+        self._random.rng.bit_generator.state = state["slates"]
+        self._collector.set_state(state["users"])
+
+    def stop(self) -> None:
+        """Close the env."""
+        self._collector.close()

@@ -1,0 +1,42 @@
+"""Baselines ready to play, to stand beside an agent's result."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.config.structured import load
+from recsys_cli.envs.base import NATIVE, EnvConfig
+from recsys_cli.policies import SlatePolicy, UniformPolicy
+from recsys_cli.policies.myopic import MyopicPolicy
+from recsys_cli.policies.oracle import problems_with_oracle
+from recsys_cli.rollouts.collector import Collector
+
+FIT_USERS = 256
+FIT_LOCK_STEPS = 160  # 40,000 env steps
+
+
+def has_oracle(env: EnvConfig) -> bool:
+    """Whether the problem has an oracle."""
+    return env.name in problems_with_oracle()
+
+
+def fitted_baseline(name: str, env: EnvConfig, seed: int) -> SlatePolicy:
+    """Build a baseline, fitted on random slates where it learns.
+
+    Args:
+        name: `random`, `myopic` or `oracle`.
+        env: the problem; what is learned is learned on its native back end, which is equal in law.
+        seed: of the policy's random stream and of the users learned from.
+
+    Raises:
+        ConfigError: the problem has no oracle.
+    """
+    algo: AlgoConfig = load("algo", name)
+    policy = algo.make_policy(env, seed)
+    if isinstance(policy, MyopicPolicy) and policy.learns:
+        collector = Collector(dataclasses.replace(env, backend=NATIVE), FIT_USERS, seed=seed)
+        random = UniformPolicy(env.slate_size, seed)
+        policy.learn(collector.collect(FIT_LOCK_STEPS, lambda observation: random.act(observation)[0]).transitions())
+        collector.close()
+    return policy

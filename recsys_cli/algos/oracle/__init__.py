@@ -1,0 +1,1 @@
+"""The oracle: a policy that knows the hidden state."""

@@ -1,0 +1,52 @@
+"""The training loop's interface: what a Tune trial drives, whatever the algorithm."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.policies import SlatePolicy
+from recsys_cli.rollouts.episodes import play
+
+
+class Training(ABC):
+    """One training run in progress."""
+
+    @property
+    @abstractmethod
+    def env_steps(self) -> int:
+        """Env steps trained on so far."""
+
+    @abstractmethod
+    def step(self) -> dict[str, float]:
+        """Train until the next report is due and return its metrics.
+
+        Names: `train/return`, `train/episode_length`, `train/clicks_per_step` of episodes that ended meanwhile, the
+        algorithm's own under `learner/`.
+        """
+
+    @abstractmethod
+    def policy(self) -> SlatePolicy:
+        """Return the policy as learned so far."""
+
+    @property
+    @abstractmethod
+    def env(self) -> EnvConfig:
+        """The problem trained on."""
+
+    def evaluate(self, episodes: int, seed: int) -> dict[str, float]:
+        """Play greedy episodes of fresh users and return their means (see `Episodes.summary`)."""
+        return play(self.policy(), self.env, episodes, seed).summary()
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write all that `restore` needs to go on as if never interrupted."""
+
+    @abstractmethod
+    def restore(self, folder: Path) -> None:
+        """Go on from what `save` wrote."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Release processes and memory."""
