@@ -1,0 +1,50 @@
+"""Which MLflow: the tracking URI and where its artifacts go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.tracking.provenance import mask
+
+_SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "file")
+
+
+def resolved_uri(uri: str | None, output_dir: Path) -> str:
+    """Return the tracking URI, `sqlite:///<output_dir>/mlflow.db` for None; a SQLite path is made absolute."""
+    if uri is None:
+        return f"sqlite:///{Path(output_dir).resolve() / 'mlflow.db'}"
+    path = sqlite_path(uri)
+    return uri if path is None else f"sqlite:///{path.resolve()}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of a `sqlite:///` URI, None for any other."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def check_uri(uri: str) -> None:
+    """Refuse an address that no MLflow store has, before training starts.
+
+    Raises:
+        ConfigError: unknown scheme.
+    """
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme not in _SCHEMES:
+        near = closest(scheme, _SCHEMES)
+        raise ConfigError(
+            f"tracking.uri={mask(uri)!r} is no MLflow address: it begins with one of "
+            f"{', '.join(f'{name}:' for name in _SCHEMES)}{near and '.' + near}"
+        )
+
+
+def artifact_location(uri: str, output_dir: Path) -> str | None:
+    """Return where a new experiment keeps artifacts: `mlartifacts` beside a SQLite file, else in `output_dir`.
+
+    None where a server decides.
+    """
+    if uri.startswith(("http:", "https:", "databricks")):
+        return None
+    path = sqlite_path(uri)
+    folder = output_dir if path is None else path.parent
+    return (folder.resolve() / "mlartifacts").as_uri()

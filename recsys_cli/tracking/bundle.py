@@ -1,0 +1,173 @@
+"""The checkpoint bundle: all that evaluating or serving a policy needs, without pickle.
+
+    recsys.yaml          format, resolved config, problem's spaces, policy kind, info (env steps, seed, versions, ...)
+    policy.safetensors   the policy's tensors (an empty set for policies that have none)
+    training_state/      RLlib's own state, only for resuming; never read here
+
+`recsys.yaml` is written last and carries the SHA-256 of the tensors, so that a folder with a readable `recsys.yaml`
+and a matching `policy.safetensors` is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.tracking.files import write_text
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+MANIFEST = "recsys.yaml"
+TENSORS = "policy.safetensors"
+TRAINING_STATE = "training_state"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle as read from disk.
+
+    Attributes:
+        path: its folder.
+        config: the resolved config of the training.
+        spaces: the problem's spaces, as plain values.
+        policy: class or kind of the policy and what rebuilds it.
+        info: env steps, seed, versions, command and so on.
+        tensors: the policy's tensors by name, with the dtypes and shapes they had.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    spaces: dict[str, Any]
+    policy: dict[str, Any]
+    info: dict[str, Any]
+    tensors: dict[str, np.ndarray]
+
+    @property
+    def training_state(self) -> Path | None:
+        """The folder of RLlib's state for resuming, or None where the bundle has none."""
+        folder = self.path / TRAINING_STATE
+        return folder if folder.is_dir() else None
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    spaces: Mapping[str, Any],
+    policy_state: Mapping[str, np.ndarray | torch.Tensor],
+    policy: Mapping[str, Any],
+    info: Mapping[str, Any],
+) -> None:
+    """Write `recsys.yaml` and `policy.safetensors` into `folder` (made if missing).
+
+    Write inside `files.atomic_dir` when other files belong to the same checkpoint.
+
+    Raises:
+        TypeError: a value that safe YAML or safetensors cannot hold.
+    """
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"config": config, "spaces": spaces, "policy": policy, "info": info}
+    manifest = {"format": FORMAT, **{name: plain(part, name) for name, part in parts.items()}}
+    tensors = {name: _array(name, value) for name, value in policy_state.items()}
+    save_file(tensors, folder / TENSORS)
+    manifest["policy_sha256"] = _digest(folder / TENSORS)
+    write_text(folder / MANIFEST, yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether `folder` holds a bundle's files (not whether they are sound: `read_bundle` does)."""
+    return (folder / MANIFEST).is_file() and (folder / TENSORS).is_file()
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle with safe YAML and safetensors only.
+
+    Raises:
+        ConfigError: no bundle, a damaged one, or one written by a newer recsys-cli.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    manifest = _read_manifest(folder)
+    tensors_path = folder / TENSORS
+    if not tensors_path.is_file():
+        raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS} is missing")
+    if _digest(tensors_path) != manifest["policy_sha256"]:
+        raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS} is not the file that {MANIFEST} was written with")
+    try:
+        tensors = load_file(tensors_path)
+    except (SafetensorError, TypeError, OSError) as error:
+        raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS}: {error}") from None
+    parts = {name: manifest[name] for name in ("config", "spaces", "policy", "info")}
+    return Bundle(path=folder, tensors=tensors, **parts)
+
+
+def plain(value: Any, name: str = "value") -> Any:
+    """Turn numpy scalars and arrays, tuples, paths and enums into what safe YAML and JSON can hold."""
+    if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, np.generic | Enum)):
+        return value
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist(), name)
+    if isinstance(value, Enum):
+        return plain(value.value, name)
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, f"{name}.{key}") for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        return [plain(item, f"{name}[{index}]") for index, item in enumerate(items)]
+    raise TypeError(f"{name}: a {type(value).__name__} cannot be kept in {MANIFEST}")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ConfigError(f"{folder} is not a checkpoint: it has no {MANIFEST}")
+    try:
+        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {str(error).splitlines()[0]}") from None
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(version, int) or version < 1:
+        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no format number")
+    if version > FORMAT:
+        raise ConfigError(
+            f"checkpoint {folder} has format {version}, this recsys-cli reads up to {FORMAT}: upgrade recsys-cli"
+        )
+    for key in ("config", "spaces", "policy", "info"):
+        if not isinstance(manifest.get(key), dict):
+            raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no {key!r}")
+    if not isinstance(manifest.get("policy_sha256"), str):
+        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no 'policy_sha256'")
+    return manifest
+
+
+def _array(name: str, value: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return a C-ordered array: safetensors stores the raw memory, so other orders would come back scrambled."""
+    if hasattr(value, "detach"):
+        try:
+            value = value.detach().cpu().numpy()
+        except TypeError:  # bfloat16 and float8 have no NumPy type
+            raise TypeError(f"policy tensor {name!r}: NumPy has no {value.dtype}; turn it into float32") from None
+    array = np.asarray(value, order="C")
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"policy tensor {name!r}: dtype {array.dtype} is not numeric")
+    return array
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

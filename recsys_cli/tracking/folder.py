@@ -1,0 +1,208 @@
+"""What MLflow should hold about a folder, what it holds already, and the difference.
+
+A tracked folder is a trial's folder, or a run's folder where it stands for the parent of several trials:
+
+    tracking.json   the plan: address, params, tags, checkpoints, evaluation and status that MLflow should show
+    metrics.jsonl   the journal: every report, MLflow or not
+    uploaded.json   what one MLflow server has of both
+
+Uploading is the difference, so that training, a resumed training and `recsys sync` all upload by the same code and a
+process killed at any moment loses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.tracking.bundle import MANIFEST, is_bundle
+from recsys_cli.tracking.files import append_jsonl, read_json, read_jsonl_from, update_json, write_json, write_text
+
+PLAN = "tracking.json"
+UPLOADED = "uploaded.json"
+JOURNAL = "metrics.jsonl"
+TRIAL = "trial.json"
+EVALUATION = "evaluation.json"
+RUNNING = "RUNNING"
+
+
+@dataclass
+class Plan:
+    """What MLflow should show of a folder.
+
+    Attributes:
+        uri: tracking URI, credentials masked; None with tracking off.
+        experiment: MLflow experiment.
+        name: MLflow run name.
+        trial_id: the local id, a tag of the MLflow run, by which a run is found that was made but not recorded.
+        parent: the parent's folder relative to this one, or None.
+        params: flat config.
+        tags: MLflow tags.
+        started: Unix time in milliseconds.
+        status: RUNNING, FINISHED, FAILED or KILLED.
+        ended: Unix time in milliseconds, None while running.
+        bundles: checkpoint folder of each alias (`best`, `last`), relative to this one.
+        training_state: whether `last` is uploaded with what resuming needs.
+        evaluations: time, env steps and metrics of each results file (`evaluation.json`) in the folder.
+        register: name to register the best bundle under, or None.
+    """
+
+    uri: str | None
+    experiment: str
+    name: str
+    trial_id: str
+    parent: str | None
+    params: dict[str, str | int | float]
+    tags: dict[str, str]
+    started: int
+    status: str = RUNNING
+    ended: int | None = None
+    bundles: dict[str, str] = field(default_factory=dict)
+    training_state: bool = False
+    evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    register: str | None = None
+
+
+@dataclass
+class Uploaded:
+    """What the MLflow server at `uri` has of a folder.
+
+    Attributes:
+        uri: tracking URI, credentials masked; another address starts from nothing.
+        run_id: MLflow run id.
+        rows: rows of the journal uploaded.
+        bytes: where those rows end in the journal.
+        skip_until: env steps up to which rows were uploaded before a resumed training wrote them again.
+        params: params as first logged (MLflow never changes one).
+        tags: tags as last set.
+        bundles: artifact path of each alias.
+        evaluations: time of each uploaded results file.
+        registered: `models:/name/version` of each artifact path registered.
+        status: status as last set.
+    """
+
+    uri: str
+    run_id: str | None = None
+    rows: int = 0
+    bytes: int = 0
+    skip_until: int = -1
+    params: dict[str, str | int | float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    bundles: dict[str, str] = field(default_factory=dict)
+    evaluations: dict[str, float] = field(default_factory=dict)
+    registered: dict[str, str] = field(default_factory=dict)
+    status: str | None = None
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """Return a folder's plan, or None where it was never tracked."""
+    values = read_json(folder / PLAN)
+    return None if values is None else Plan(**_known(Plan, values))
+
+
+def edit_plan(folder: Path, change: Callable[[Plan], None]) -> None:
+    """Let `change` edit the plan; safe among threads and processes. Nothing happens where there is no plan."""
+
+    def edit(values: dict[str, Any]) -> None:
+        plan = Plan(**_known(Plan, values))
+        change(plan)
+        values.update(asdict(plan))
+
+    if (folder / PLAN).exists():
+        update_json(folder / PLAN, edit)
+
+
+def save_plan(folder: Path, plan: Plan) -> None:
+    """Write a folder's plan anew."""
+    write_json(folder / PLAN, asdict(plan))
+
+
+def read_uploaded(folder: Path, uri: str) -> Uploaded:
+    """Return what the server at `uri` (masked) has of a folder: nothing, if another server was used before."""
+    values = read_json(folder / UPLOADED)
+    if values is None or values.get("uri") != uri:
+        return Uploaded(uri)
+    return Uploaded(**_known(Uploaded, values))
+
+
+def save_uploaded(folder: Path, uploaded: Uploaded) -> None:
+    """Remember what was uploaded."""
+    write_json(folder / UPLOADED, asdict(uploaded))
+
+
+def append_report(folder: Path, env_steps: int, seconds: float, metrics: dict[str, float]) -> None:
+    """Append one report to the journal: env steps, Unix time in seconds, metrics."""
+    append_jsonl(folder / JOURNAL, {"env_steps": env_steps, "time": seconds, "metrics": metrics})
+
+
+def rewind(folder: Path, env_steps: int) -> None:
+    """Drop the reports after `env_steps`: a training that resumes from there writes them again.
+
+    MLflow cannot forget them, so the rows that come again up to the last uploaded one count as uploaded; MLflow then
+    holds each env step once.
+    """
+    journal = folder / JOURNAL
+    rows = read_jsonl_from(journal, 0)
+    kept = [row for row, _ in rows if row["env_steps"] <= env_steps]
+    if len(kept) == len(rows):
+        return
+    values = read_json(folder / UPLOADED)
+    if values is not None:
+        uploaded = Uploaded(**_known(Uploaded, values))
+        gone = [row["env_steps"] for row, _ in rows[: uploaded.rows] if row["env_steps"] > env_steps]
+        uploaded.skip_until = max(gone, default=uploaded.skip_until)
+        uploaded.rows = min(uploaded.rows, len(kept))
+        uploaded.bytes = len(_lines(kept[: uploaded.rows]).encode())
+        save_uploaded(folder, uploaded)
+    write_text(journal, _lines(kept))
+
+
+def pending(folder: Path, uri: str) -> list[str]:
+    """Say in a few words each what of a folder is not yet on the server at `uri` (masked)."""
+    plan = read_plan(folder)
+    if plan is None:
+        return []
+    done = read_uploaded(folder, uri)
+    rows = len(read_jsonl_from(folder / JOURNAL, done.bytes))
+    bundles = sorted(alias for alias, path in plan.bundles.items() if not _has(done, alias, folder / path))
+    parts = {
+        f"{rows} report{'s' * (rows != 1)}": rows > 0,
+        "params": any(key not in done.params for key in plan.params),
+        "tags": any(done.tags.get(key) != value for key, value in plan.tags.items()),
+        f"checkpoint {' and '.join(bundles)}": bool(bundles),
+        "evaluation": any(done.evaluations.get(name) != item["time"] for name, item in plan.evaluations.items()),
+        "model version": plan.register is not None and done.bundles.get("best") not in done.registered,
+        f"status {plan.status}": plan.status != done.status,
+    }
+    return [name for name, missing in parts.items() if missing]
+
+
+def artifact_path(bundle_dir: Path) -> str | None:
+    """Return where a bundle stands among a run's artifacts: `checkpoints/<folder>-<hash of recsys.yaml>`.
+
+    The hash is there because artifacts cannot be replaced at once: another content gets another place, and a tag of
+    the run, which changes at once, says which place is the best and which the last. None for what is no bundle (any
+    more): a checkpoint that was pruned before it was uploaded.
+    """
+    manifest = bundle_dir / MANIFEST
+    if not is_bundle(bundle_dir):
+        return None
+    return f"checkpoints/{bundle_dir.name}-{hashlib.sha256(manifest.read_bytes()).hexdigest()[:8]}"
+
+
+def _has(done: Uploaded, alias: str, bundle_dir: Path) -> bool:
+    return artifact_path(bundle_dir) in (None, done.bundles.get(alias))
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _known(schema: type, values: dict[str, Any]) -> dict[str, Any]:
+    """Drop the keys that a newer version may have written."""
+    names = {item.name for item in fields(schema)}
+    return {key: value for key, value in values.items() if key in names}

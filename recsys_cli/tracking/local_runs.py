@@ -1,0 +1,137 @@
+"""Runs, trials and checkpoints on this disk, found by folder, name or id; MLflow is not asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.tracking.bundle import MANIFEST, is_bundle
+from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.folder import TRIAL, UPLOADED
+
+RUN = "run.json"
+CHECKPOINTS = "checkpoints"
+ALIASES = ("best", "last")
+SHORTEST_PREFIX = 6
+
+
+def trials_of(run_dir: Path) -> list[Path]:
+    """Return the trials' folders of a run, by name."""
+    return sorted(path.parent for path in run_dir.glob(f"*/{TRIAL}"))
+
+
+def runs_in(output_dir: Path) -> list[Path]:
+    """Return the runs' folders, the newest first."""
+    found = [path for path in output_dir.glob("[!.]*") if is_run(path)]
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def is_run(folder: Path) -> bool:
+    """Tell whether a folder is a run's."""
+    return (folder / RUN).is_file() or bool(trials_of(folder))
+
+
+def is_trial(folder: Path) -> bool:
+    """Tell whether a folder is a trial's."""
+    return (folder / TRIAL).is_file()
+
+
+def run_of(path: Path) -> Path | None:
+    """Return the run that a path is or lies in, None outside any."""
+    path = path.resolve()
+    for folder in (path, *list(path.parents)[:3]):
+        if is_trial(folder):
+            return folder.parent
+        if is_run(folder):
+            return folder
+    return None
+
+
+def find(name: str, output_dir: Path, key: str) -> Path | None:
+    """Return the run's or trial's folder of a path, a name or an id (whole, or a prefix of 6 characters or more).
+
+    Raises:
+        ConfigError: a prefix that several have; `key` names the setting in the message.
+    """
+    for folder in (Path(name).expanduser(), output_dir / name):
+        if folder.is_dir() and (is_trial(folder) or is_run(folder)):
+            return folder.resolve()
+    known = identifiers(output_dir)
+    if name in known:
+        return known[name]
+    found = {path for word, path in known.items() if len(name) >= SHORTEST_PREFIX and word.startswith(name)}
+    if len(found) > 1:
+        names = ", ".join(sorted(path.relative_to(output_dir.resolve()).as_posix() for path in found))
+        raise ConfigError(f"{key}={name!r} may be any of {names}: give more characters")
+    return next(iter(found), None)
+
+
+def identifiers(output_dir: Path) -> dict[str, Path]:
+    """Return every local name and id: run names, trials' local ids, MLflow run ids of trials and runs."""
+    known: dict[str, Path] = {}
+    for run_dir in runs_in(output_dir):
+        known[run_dir.name] = run_dir.resolve()
+        parent_id = read_json(run_dir / UPLOADED, default={}).get("run_id")
+        if parent_id:
+            known[parent_id] = run_dir.resolve()
+        for trial_dir in trials_of(run_dir):
+            trial = read_json(trial_dir / TRIAL, default={})
+            known.update({word: trial_dir.resolve() for word in (trial.get("id"), trial.get("mlflow_run_id")) if word})
+    return known
+
+
+def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | None:
+    """Return the bundle that a folder is or holds, None where it is of no kind that holds any.
+
+    Args:
+        folder: a bundle, a `checkpoints` folder, a trial or a run with one trial.
+        alias: `best`, `last` or the name of a checkpoint's folder.
+        say: told when another checkpoint than the one asked for is used.
+
+    Raises:
+        ConfigError: several trials, or no checkpoint.
+    """
+    if (folder / MANIFEST).is_file():
+        return folder
+    if folder.name == CHECKPOINTS:
+        return _pick(folder, alias, say)
+    if is_trial(folder):
+        return _pick(folder / CHECKPOINTS, alias, say)
+    trials = trials_of(folder)
+    if not trials and not is_run(folder):
+        return None
+    if not trials:
+        raise ConfigError(f"run {folder} has no trial yet, so no checkpoint")
+    if len(trials) > 1:
+        names = ", ".join(f"{folder.name}/{trial.name}" for trial in trials)
+        raise ConfigError(f"run {folder.name} has {len(trials)} trials; name one: {names}")
+    return _pick(trials[0] / CHECKPOINTS, alias, say)
+
+
+def _pick(checkpoints: Path, alias: str, say: Callable[[str], None]) -> Path:
+    """Return the whole bundle that an alias names, or the next best one there is, saying so."""
+    whole = sorted(path for path in checkpoints.glob("[!.]*") if is_bundle(path))
+    if not whole:
+        raise ConfigError(f"{checkpoints.parent} has no checkpoint yet")
+    if alias not in ALIASES:
+        if checkpoints / alias in whole:
+            return checkpoints / alias
+        raise ConfigError(f"{checkpoints} has no checkpoint {alias!r}; it has {', '.join(path.name for path in whole)}")
+    for name in (alias, *(other for other in ALIASES if other != alias)):
+        pointed = _pointed(checkpoints, name)
+        if pointed in whole:
+            break
+    else:
+        name, pointed = "the newest", whole[-1]
+    if name != alias:
+        say(f"{checkpoints.parent} has no {alias!r} checkpoint; using {name}, {pointed.name}")
+    return pointed
+
+
+def _pointed(checkpoints: Path, alias: str) -> Path:
+    try:
+        pointer = read_json(checkpoints / f"{alias}.json", default={})
+    except ConfigError:  # damaged: as good as none
+        pointer = {}
+    return checkpoints / Path(str(pointer.get("path") or alias)).name

@@ -1,0 +1,85 @@
+"""Changes to a folder's plan, by training and by the commands that come after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.tracking import folder as folders
+from recsys_cli.tracking.bundle import plain
+from recsys_cli.tracking.files import read_jsonl_from, write_json
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, Plan, edit_plan
+from recsys_cli.tracking.provenance import flatten
+
+STATUS = {"running": RUNNING, "finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
+
+
+def plan_evaluation(
+    trial_dir: Path,
+    results: Mapping[str, Any],
+    headline: Mapping[str, float] | None = None,
+    file_name: str = EVALUATION,
+) -> None:
+    """Write a results file and have it uploaded at the next chance; any process may call it at any time."""
+    rows = read_jsonl_from(trial_dir / JOURNAL, 0)
+    summary = summarise(results, headline, file_name, rows[-1][0]["env_steps"] if rows else 0)
+    write_json(trial_dir / file_name, plain(results, "results"))
+    edit_plan(trial_dir, lambda plan: plan.evaluations.update({file_name: summary}))
+
+
+def summarise(
+    results: Mapping[str, Any], headline: Mapping[str, float] | None, file_name: str, env_steps: int
+) -> dict[str, Any]:
+    """Return the time, env steps and metrics (`<file>/<key>`) under which an evaluation is logged.
+
+    Args:
+        results: what was found; its own `env_steps` goes before the argument.
+        headline: the numbers that count; None: every number in `results`, nested keys dotted.
+        file_name: the results file, whose stem begins the metrics' names.
+        env_steps: env steps of the checkpoint where `results` does not say.
+    """
+    numbers = flatten(plain(results if headline is None else headline, "results"))
+    metrics = {f"{Path(file_name).stem}/{key}": float(value) for key, value in numbers.items() if _number(value)}
+    return {"time": time.time(), "env_steps": int(results.get("env_steps") or env_steps), "metrics": metrics}
+
+
+def plan_status(folder: Path, status: str, ended: float | None = None) -> None:
+    """Set the status that MLflow should show: as MLflow says it, or as `trial.json` does.
+
+    Args:
+        folder: the tracked folder.
+        status: RUNNING, FINISHED, FAILED, KILLED, or running, finished, failed, stopped.
+        ended: Unix time in seconds; None: now.
+    """
+    found = STATUS.get(status.lower(), status.upper())
+    if found not in STATUS.values():
+        raise ValueError(f"status {status!r} is not one of {', '.join(STATUS)}")
+
+    def change(plan: Plan) -> None:
+        plan.status = found
+        plan.ended = None if found == RUNNING else int(1000 * (time.time() if ended is None else ended))
+
+    edit_plan(folder, change)
+
+
+def joint_status(trial_dirs: list[Path]) -> str:
+    """Return the status of a run with several trials: the worst of theirs."""
+    plans = [folders.read_plan(trial_dir) for trial_dir in trial_dirs]
+    found = {plan.status for plan in plans if plan is not None}
+    return next((status for status in ("FAILED", "KILLED", RUNNING) if status in found), "FINISHED")
+
+
+def missing_lines(tracked: list[Path], uri: str) -> list[str]:
+    """Return one line for each folder of which the server at `uri` (masked) lacks something."""
+    lines = []
+    for folder in tracked:
+        parts = folders.pending(folder, uri)
+        if parts:
+            lines.append(f"{folder.name}: {', '.join(parts)}")
+    return lines
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float)

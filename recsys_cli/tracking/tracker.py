@@ -1,0 +1,260 @@
+"""Tracking of one training: the journal on disk at once, MLflow behind it.
+
+The journal and `tracking.json` are written before anything else; a background thread brings MLflow up to them. If the
+server is away, training goes on and nothing is lost: see `folder` for what lies on disk.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.tracking import folder as folders
+from recsys_cli.tracking.address import check_uri, resolved_uri
+from recsys_cli.tracking.background import Background
+from recsys_cli.tracking.files import locked, read_json, read_jsonl, update_json
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, TRIAL, Plan, edit_plan
+from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status
+from recsys_cli.tracking.provenance import flatten, mask
+
+LOCK = ".tracker.lock"
+
+
+class Tracker:
+    """What the driver of one `recsys train` tells about its trials; use it as a context manager.
+
+    Args:
+        run_dir: the run's folder; trials are folders inside it.
+        enabled: whether MLflow is told at all; the journal is written either way.
+        uri: MLflow tracking URI; None: `sqlite:///<output_dir>/mlflow.db`, artifacts in `<output_dir>/mlartifacts`.
+        experiment: MLflow experiment.
+        register_model: name to register the best checkpoint of the finished trials under, or None.
+        upload_training_state: whether the last checkpoint goes to MLflow with what resuming needs (replay included).
+        say: gets one-line notices, only ever called from the caller's own thread.
+
+    Raises:
+        ConfigError: a tracking URI that no MLflow store has, or another process is training this run.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        *,
+        enabled: bool,
+        uri: str | None,
+        experiment: str,
+        register_model: str | None,
+        say: Callable[[str], None],
+        upload_training_state: bool = False,
+    ) -> None:
+        """Take the run folder's lock."""
+        self._run_dir = Path(run_dir).resolve()
+        self._experiment = experiment
+        self._register_model = register_model if enabled else None
+        self._training_state = upload_training_state
+        self._say = say
+        self._trials: list[Path] = []
+        self._parents: list[Path] = []
+        self._reported: dict[Path, int] = {}
+        self._closed = False
+        self.uri = resolved_uri(uri, self._run_dir.parent) if enabled else None
+        if self.uri is not None:
+            check_uri(self.uri)
+        self._run_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = ExitStack()
+        if not self._lock.enter_context(locked(self._run_dir / LOCK, wait=False)):
+            raise ConfigError(f"run {self._run_dir.name} is in use by another process (training or syncing)")
+        self._background = Background(self.uri, self._run_dir) if self.uri is not None else None
+
+    def open_trial(
+        self,
+        trial_dir: Path,
+        *,
+        params: Mapping[str, Any],
+        tags: Mapping[str, Any],
+        parent: Path | None = None,
+        resumed_from: int | None = None,
+    ) -> None:
+        """Begin a trial, or go on with it: a folder tracked before keeps its MLflow run.
+
+        Args:
+            trial_dir: the trial's folder.
+            params: config, nested or flat.
+            tags: command, git commit, versions, seed and so on; nested keys are dotted.
+            parent: the run's folder when it has several trials; their MLflow runs are nested under one of its own.
+                Open it first, by `open_trial(run_dir, ...)`, to give it params.
+            resumed_from: env steps of the checkpoint that a resumed training starts from; later reports are dropped
+                from the journal since they come again.
+        """
+        trial_dir = Path(trial_dir).resolve()
+        if parent is not None and (parent := Path(parent).resolve()) not in self._parents:
+            if parent not in self._trials:
+                self.open_trial(parent, params={}, tags={key: tags[key] for key in tags if key != "seed"})
+            self._trials.remove(parent)
+            self._parents.append(parent)
+        if resumed_from is not None:
+            self.rewind(trial_dir, resumed_from)
+        old = folders.read_plan(trial_dir)
+        plan = self._plan(trial_dir, flatten(params), flatten(tags), parent, old)
+        folders.save_plan(trial_dir, plan)
+        if trial_dir not in self._trials:
+            self._trials.append(trial_dir)
+        self._wake(trial_dir, soon=False)
+
+    def rewind(self, trial_dir: Path, env_steps: int) -> None:
+        """Drop the journal's reports after `env_steps`: call it when a trial starts again from a checkpoint there."""
+        trial_dir = Path(trial_dir).resolve()
+        self._reported.pop(trial_dir, None)
+        if self._background is None:
+            folders.rewind(trial_dir, env_steps)
+        else:
+            with self._background.paused():
+                folders.rewind(trial_dir, env_steps)
+
+    def log(self, trial_dir: Path, env_steps: int, metrics: Mapping[str, float]) -> None:
+        """Report metrics at `env_steps`: in the journal when this returns, in MLflow soon after.
+
+        Env steps that go back mean that the trial began again: the later reports are dropped, as by `rewind`.
+        """
+        trial_dir = Path(trial_dir).resolve()
+        if env_steps < self._last_report(trial_dir):
+            self.rewind(trial_dir, env_steps - 1)
+        self._reported[trial_dir] = env_steps
+        values = {name: float(value) for name, value in metrics.items()}
+        folders.append_report(trial_dir, int(env_steps), time.time(), values)
+        self._wake(trial_dir)
+
+    def upload_bundle(self, trial_dir: Path, bundle_dir: Path, alias: str) -> None:
+        """Make a checkpoint bundle the MLflow run's `best` or `last`; an older one of that alias is replaced."""
+        trial_dir, bundle_dir = Path(trial_dir).resolve(), Path(bundle_dir).resolve()
+        path = str(bundle_dir.relative_to(trial_dir))
+        edit_plan(trial_dir, lambda plan: plan.bundles.update({alias: path}))
+        self._wake(trial_dir)
+
+    def log_evaluation(
+        self,
+        trial_dir: Path,
+        results: Mapping[str, Any],
+        headline: Mapping[str, float] | None = None,
+        file_name: str = EVALUATION,
+    ) -> None:
+        """Write `evaluation.json`, and upload it with its headline numbers as metrics `evaluation/...`.
+
+        Args:
+            trial_dir: the trial's folder.
+            results: what the file shall hold.
+            headline: numbers that become metrics; None: every number in `results`, nested keys dotted.
+            file_name: the file; another name keeps another evaluation beside the first.
+        """
+        trial_dir = Path(trial_dir).resolve()
+        plan_evaluation(trial_dir, results, headline, file_name)
+        self._wake(trial_dir)
+
+    def close_trial(self, trial_dir: Path, status: str) -> None:
+        """End a trial with status FINISHED, FAILED or KILLED (or finished, failed, stopped as in `trial.json`)."""
+        trial_dir = Path(trial_dir).resolve()
+        plan_status(trial_dir, status)
+        self._wake(trial_dir)
+
+    def close(self, timeout: float = 60.0) -> list[str]:
+        """Upload the rest, at most `timeout` seconds long, and return what is still missing, one line a folder.
+
+        Trials that were not closed count as KILLED. What is missing is also said, with the command that uploads it.
+        """
+        if self._closed:
+            return []
+        self._closed = True
+        self._close_running("KILLED")
+        self._plan_registration()
+        for parent in self._parents:
+            self.close_trial(parent, joint_status(self._trials))
+        missing: list[str] = []
+        if self._background is not None and self.uri is not None:
+            self._background.finish(timeout)
+            self._tell()
+            missing = missing_lines([*self._parents, *self._trials], mask(self.uri))
+        if missing:
+            self._say(
+                f"MLflow at {mask(str(self.uri))} lacks {'; '.join(missing)}. All of it is on disk; upload it with: "
+                f"recsys sync {shlex.quote(str(self._run_dir))}"
+            )
+        self._lock.close()
+        return missing
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Close; the trials still open are FAILED after an error, KILLED after Ctrl-C."""
+        if kind is not None and issubclass(kind, Exception) and not self._closed:
+            self._close_running("FAILED")
+        self.close()
+
+    def _close_running(self, status: str) -> None:
+        for trial_dir in self._trials:
+            plan = folders.read_plan(trial_dir)
+            if plan is not None and plan.status == RUNNING:
+                self.close_trial(trial_dir, status)
+
+    def _plan(
+        self, trial_dir: Path, params: dict[str, Any], tags: dict[str, Any], parent: Path | None, old: Plan | None
+    ) -> Plan:
+        trial = update_json(trial_dir / TRIAL, _give_id) if trial_dir != self._run_dir else {}
+        name = trial_dir.relative_to(self._run_dir.parent).as_posix()
+        if parent is None and trial_dir.parent == self._run_dir:
+            name = self._run_dir.name  # the only trial stands for the run
+        plan = Plan(
+            uri=None if self.uri is None else mask(self.uri),
+            experiment=self._experiment,
+            name=name,
+            trial_id=trial.get("id") or (old.trial_id if old else uuid.uuid4().hex),
+            parent=None if parent is None else "..",
+            params=params,
+            tags={key: str(value) for key, value in tags.items()},
+            started=old.started if old else int(time.time() * 1000),
+            training_state=self._training_state,
+        )
+        if old is not None:
+            plan.bundles, plan.evaluations = old.bundles, old.evaluations
+        return plan
+
+    def _plan_registration(self) -> None:
+        """Have the best bundle of the finished trials registered, once all are known."""
+        returns = {}
+        for trial_dir in self._trials:
+            plan = folders.read_plan(trial_dir)
+            best = read_json(trial_dir / "checkpoints" / "best.json", default={})
+            if self._register_model and plan and plan.status == "FINISHED" and "best" in plan.bundles:
+                value = best.get("return")
+                returns[trial_dir] = float("-inf") if value is None else float(value)
+        if returns:
+            best_dir = max(returns, key=returns.__getitem__)
+            edit_plan(best_dir, lambda plan: setattr(plan, "register", self._register_model))
+            self._wake(best_dir)
+
+    def _last_report(self, trial_dir: Path) -> int:
+        if trial_dir not in self._reported:
+            rows = read_jsonl(trial_dir / JOURNAL)
+            self._reported[trial_dir] = rows[-1]["env_steps"] if rows else -1
+        return self._reported[trial_dir]
+
+    def _wake(self, folder: Path, *, soon: bool = True) -> None:
+        if self._background is not None:
+            self._background.wake(folder, soon=soon)
+            self._tell()
+
+    def _tell(self) -> None:
+        for notice in self._background.notices() if self._background is not None else ():
+            self._say(notice)
+
+
+def _give_id(trial: dict[str, Any]) -> None:
+    trial.setdefault("id", uuid.uuid4().hex)
