@@ -1,0 +1,77 @@
+"""Play a checkpoint's policy greedily on fresh users, beside random, myopic and oracle.
+
+A checkpoint is a path, a run id, <run id>/best, <run id>/last, or models:/<name>/<version>. Nothing else is needed:
+config, problem and policy come out of it. Keys of its env can be changed where the policy allows it.
+
+Examples:
+    recsys evaluate checkpoint=<run id>
+    recsys evaluate checkpoint=<run id>/last env.num_candidates=50 users=5000
+    recsys evaluate checkpoint=<run id> env.backend=recsim
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys_cli.config.compose import compose
+
+if TYPE_CHECKING:
+    from recsys_cli.config.schema import EvaluateConfig
+    from recsys_cli.evaluation.checkpoint import Evaluation
+
+
+def run(overrides: list[str]) -> int:
+    """Resolve the checkpoint, evaluate it, print, write JSON, log to the run.
+
+    Raises:
+        ConfigError: anything wrong with the request.
+    """
+    config = compose("evaluate", overrides)
+    from recsys_cli.tracking.references import resolve
+
+    uri = config.tracking.uri if config.tracking.enabled else None
+    folder = resolve(config.checkpoint, Path(config.output_dir), uri)
+    from rich.console import Console
+
+    from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
+    from recsys_cli.evaluation.table import scores_table
+
+    evaluation = evaluate_checkpoint(
+        folder, users=config.users, seed=config.seed, baselines=config.baselines, env_changes=config.env
+    )
+    console = Console(highlight=False)
+    title = f"{folder.name} ({evaluation.env_steps:,} env steps): {config.users:,} fresh users, greedy"
+    console.print(scores_table(evaluation.scores, title))
+    for line in keep(evaluation, config, folder):
+        console.print(line, soft_wrap=True, markup=False)
+    return 0
+
+
+def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[str]:
+    """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to tell.
+
+    An evaluation on a changed env gets a file and metrics of its own, so that it never passes for the run's result.
+    """
+    from recsys_cli.tracking.files import write_json
+    from recsys_cli.tracking.provenance import flatten
+    from recsys_cli.tracking.syncing import record_evaluation
+
+    changes = [f"{key}-{value}" for key, value in flatten(config.env).items()]
+    name = "_".join(["evaluation", *changes]) + ".json"
+    told, results = [], evaluation.to_dict()
+    run_folder = folder.parent.parent if (folder.parent.parent / "trial.json").is_file() else folder.parent
+    output = Path(config.output).expanduser() if config.output else run_folder / name
+    write_json(output, results)
+    told.append(f"written to {output}")
+    if config.log:
+        problem = record_evaluation(
+            folder,
+            results,
+            uri=config.tracking.uri,
+            output_dir=Path(config.output_dir),
+            headline=evaluation.headline(),
+            file_name=name,
+        )
+        told.append(problem or f"logged to the run as {name}")
+    return told

@@ -1,0 +1,36 @@
+"""Train an agent on a problem; metrics, config and checkpoints go to MLflow.
+
+Examples:
+    recsys train env=interest_evolution algo=slateq
+    recsys train env=long_term_satisfaction env.sensitivity=0.2 algo=slateq seeds=5
+    recsys train resume=<run id>
+"""
+
+from __future__ import annotations
+
+from recsys_cli.config.compose import compose
+from recsys_cli.tuning.resume import is_resume, resumed_config
+
+INTERRUPTED = 130
+
+
+def run(overrides: list[str]) -> int:
+    """Compose, check, train, and tell how it went.
+
+    Raises:
+        ConfigError: anything wrong with the request; nothing was started.
+    """
+    command = ["recsys", "train", *overrides]
+    # Checked before the heavy imports below: a typing error is told at once.
+    config, run_dir = resumed_config(overrides) if is_resume(overrides) else (compose("train", overrides), None)
+    from recsys_cli.tuning.folder import create_run
+    from recsys_cli.tuning.report import announce, conclude, continue_command
+    from recsys_cli.tuning.run import train
+
+    run_dir = run_dir or create_run(config, command)
+    try:
+        announce(config, run_dir)
+        return conclude(config, train(config, run_dir, command))
+    except KeyboardInterrupt:
+        print(f"stopped\n{continue_command(config, run_dir)}")
+        return INTERRUPTED

@@ -1,0 +1,98 @@
+"""Evaluating a checkpoint bundle: all it takes is the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.config import structured
+from recsys_cli.config.compose import apply_env_overrides
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.evaluation.compare import Score, score, score_baselines
+from recsys_cli.policies import SlatePolicy
+from recsys_cli.tracking.bundle import Bundle, read_bundle
+
+
+@dataclass(frozen=True)
+class LoadedPolicy:
+    """A policy out of a bundle, with the problem it is to act on."""
+
+    name: str
+    policy: SlatePolicy
+    env: EnvConfig
+    bundle: Bundle
+
+
+def load_policy(folder: Path, env_changes: Mapping[str, Any] | None = None) -> LoadedPolicy:
+    """Rebuild a bundle's policy.
+
+    Args:
+        folder: the bundle.
+        env_changes: keys of the env to change, nested.
+
+    Raises:
+        ConfigError: no sound bundle, a change that the env or the policy does not allow.
+    """
+    bundle = read_bundle(folder)
+    env = structured.build(apply_env_overrides(bundle.config["env"], env_changes or {}), "env")
+    algo = structured.build(bundle.config["algo"], "algo")
+    algo.check(env)
+    policy = algo.make_policy(env, seed=0)
+    try:
+        policy.load_tensors(bundle.tensors)
+    except ConfigError as error:
+        asked = f"env changes {dict(env_changes)}: " if env_changes else ""
+        raise ConfigError(f"{asked}{error}") from None
+    return LoadedPolicy(algo.name, policy, env, bundle)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one evaluation, the evaluated policy's first."""
+
+    checkpoint: str
+    env: dict[str, Any]
+    users: int
+    seed: int
+    env_steps: int
+    scores: list[Score]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as written to JSON."""
+        about = {key: getattr(self, key) for key in ("checkpoint", "env_steps", "users", "seed", "env")}
+        return {**about, "policies": {score.policy: score.to_dict() for score in self.scores}}
+
+    def headline(self) -> dict[str, float]:
+        """Return the numbers that become metrics."""
+        numbers = {"return": self.scores[0].returns.mean, **self.scores[0].means}
+        return numbers | {f"return_{score.policy}": score.returns.mean for score in self.scores[1:]}
+
+
+def evaluate_checkpoint(
+    folder: Path,
+    *,
+    users: int,
+    seed: int,
+    baselines: Sequence[str],
+    env_changes: Mapping[str, Any] | None = None,
+    known: Sequence[Score] | None = None,
+) -> Evaluation:
+    """Play a checkpoint's policy and the baselines on the same fresh users.
+
+    Args:
+        folder: the bundle.
+        users: episodes of each policy.
+        seed: of the users.
+        baselines: names out of random, myopic, oracle.
+        env_changes: keys of the env to change.
+        known: the baselines' scores, where they were already played on this env, users and seed.
+    """
+    loaded = load_policy(folder, env_changes)
+    own = score(loaded.name, loaded.policy, loaded.env, users, seed)
+    others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)
+    scores = [own, *(other for other in others if other.policy != own.policy)]
+    steps = int(loaded.bundle.info["env_steps"])
+    return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, scores)

@@ -1,0 +1,50 @@
+"""One evaluation: a policy's fresh greedy episodes, beside the baselines on the same users."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recsys_cli.algos.baselines import fitted_baseline, has_oracle
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.evaluation.statistics import Interval, mean_interval
+from recsys_cli.policies import SlatePolicy
+from recsys_cli.rollouts.episodes import Episodes, play
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one policy did.
+
+    Attributes:
+        policy: its name.
+        returns: mean return with a 95 % interval over users (not over training seeds).
+        means: episode length, clicks per step, and watch time and quality per click where the problem has them.
+    """
+
+    policy: str
+    returns: Interval
+    means: dict[str, float]
+
+    @classmethod
+    def of(cls, policy: str, episodes: Episodes) -> Score:
+        """Summarise episodes."""
+        means = episodes.summary()
+        del means["return"]
+        return cls(policy, mean_interval(episodes.returns), means)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"return": self.returns.to_dict(), **self.means}
+
+
+def score(name: str, policy: SlatePolicy, env: EnvConfig, users: int, seed: int) -> Score:
+    """Play one greedy episode with each of `users` fresh users."""
+    return Score.of(name, play(policy, env, users, seed))
+
+
+def score_baselines(names: Sequence[str], env: EnvConfig, users: int, seed: int) -> list[Score]:
+    """Play the baselines; a problem without an oracle goes without."""
+    there = [name for name in names if name != "oracle" or has_oracle(env)]
+    return [score(name, fitted_baseline(name, env, seed), env, users, seed) for name in there]

@@ -1,0 +1,1 @@
+"""Trainings as Ray Tune runs: the run folder, the trial, progress, resuming."""

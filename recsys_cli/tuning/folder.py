@@ -1,0 +1,143 @@
+"""The run folder: names, config, checkpoints. Every write is atomic."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.algos.training import Training
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.schema import TrainConfig
+from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
+from recsys_cli.tracking.files import atomic_dir, read_json, write_json, write_text
+from recsys_cli.tracking.provenance import git_commit, versions
+from recsys_cli.tuning.resume import CONFIG
+
+
+def create_run(config: TrainConfig, command: list[str]) -> Path:
+    """Make the folder of a new run and write what it is.
+
+    Raises:
+        ConfigError: `name` is taken.
+    """
+    name = (
+        config.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{config.env.name}-{config.algo.name}-{uuid.uuid4().hex[:4]}"
+    )
+    run_dir = Path(config.output_dir).expanduser().resolve() / name
+    try:
+        run_dir.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(
+            f"name={name}: {run_dir} exists; take another name, or continue it by resume={name}"
+        ) from None
+    write_text(run_dir / CONFIG, config.to_yaml())
+    write_json(
+        run_dir / "run.json",
+        {
+            "name": name,
+            "command": command,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "env": config.env.name,
+            "algo": config.algo.name,
+            "trials": [path.name for path in trial_dirs(run_dir, config)],
+            "versions": versions(),
+            "git_commit": git_commit(Path.cwd()),
+        },
+    )
+    return run_dir
+
+
+def keep_config(run_dir: Path, config: TrainConfig) -> None:
+    """Write a continued run's config where it was changed, so that the next continuation goes on with it."""
+    text = config.to_yaml()
+    if (run_dir / CONFIG).read_text(encoding="utf-8") != text:
+        write_text(run_dir / CONFIG, text)
+
+
+def trial_dirs(run_dir: Path, config: TrainConfig) -> list[Path]:
+    """Return the folders of the run's trials, one a seed."""
+    return [run_dir / f"seed_{seed}" for seed in range(config.seed, config.seed + config.seeds)]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one trial: `step_*` folders, and `last.json` and `best.json` that point at two of them."""
+
+    folder: Path
+    keep: int
+
+    def write(
+        self,
+        training: Training,
+        config: TrainConfig,
+        seed: int,
+        *,
+        metrics: Mapping[str, float],
+        best_return: float | None,
+    ) -> Path:
+        """Write a checkpoint whole, point `last` (and `best`) at it, and drop the old ones.
+
+        Args:
+            training: to be saved.
+            config: resolved.
+            seed: the trial's.
+            metrics: what is reported of this env step; a resumed training looks here for what a killed one knew.
+            best_return: greedy return, where this is the best so far.
+        """
+        steps = training.env_steps
+        path = self.folder / f"step_{steps:09d}"
+        with atomic_dir(path) as temporary:
+            training.save(temporary / TRAINING_STATE)
+            write_bundle(
+                temporary,
+                config=config.to_dict(),
+                spaces=space_summary(config),
+                policy_state=training.policy().tensors(),
+                policy={"algo": config.algo.name},
+                info={"env_steps": steps, "seed": seed, "versions": versions(), "metrics": dict(metrics)},
+            )
+        pointer = {"path": path.name, "env_steps": steps}
+        if best_return is not None:
+            write_json(self.folder / "best.json", {**pointer, "return": best_return})
+        write_json(self.folder / "last.json", pointer)
+        self._drop_old()
+        return path
+
+    def pointed(self, alias: str) -> dict[str, Any] | None:
+        """Return what `best.json` or `last.json` says, None if there is none."""
+        pointer: dict[str, Any] | None = read_json(self.folder / f"{alias}.json", default=None)
+        return pointer if pointer and (self.folder / pointer["path"]).is_dir() else None
+
+    def path(self, alias: str) -> Path | None:
+        """Return the folder that an alias points at."""
+        pointer = self.pointed(alias)
+        return self.folder / pointer["path"] if pointer else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return what was reported at the last checkpoint."""
+        last = self.path("last")
+        return dict(read_bundle(last).info.get("metrics", {})) if last else {}
+
+    def _drop_old(self) -> None:
+        pointed = {pointer["path"] for alias in ("best", "last") if (pointer := self.pointed(alias))}
+        steps = sorted(path for path in self.folder.glob("step_*"))
+        for path in steps[: -self.keep]:
+            if path.name not in pointed:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def space_summary(config: TrainConfig) -> dict[str, Any]:
+    """Return what a policy's observations and slates look like, as plain values."""
+    env = config.env
+    return {
+        "user_features": env.user_features,
+        "doc_features": env.doc_features,
+        "one_hot_docs": env.one_hot_docs,
+        "num_candidates": env.num_candidates,
+        "slate_size": env.slate_size,
+    }

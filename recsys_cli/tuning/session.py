@@ -1,0 +1,88 @@
+"""A Ray session for one command: quiet, local by default, its logs in the run folder, gone afterwards."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.resources import ResourcesConfig, machine_cpus
+
+LOGS = "ray_logs"
+
+# Read by Ray when it is imported, and by its workers.
+QUIET = {
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers shall use this environment, not build one by `uv run`
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RLLIB_TEST_NO_TF_IMPORT": "1",  # with TensorFlow installed RLlib would spend seconds importing it
+    "RLLIB_TEST_NO_JAX_IMPORT": "1",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tracker keeps the metrics
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is handled by `stopping`
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+@contextmanager
+def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
+    """Start a local Ray, or join the cluster at `resources.ray_address`; shut down afterwards.
+
+    Raises:
+        ConfigError: nothing answers at the address.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        ray.init(**_arguments(resources))
+    except (ConnectionError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"resources.ray_address={resources.ray_address}: no Ray answers there ({reason})") from None
+    logs = _link_logs(run_dir) if resources.ray_address is None else None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        if logs is not None:
+            _keep_logs(run_dir, logs)
+
+
+def _arguments(resources: ResourcesConfig) -> dict[str, object]:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+    if resources.ray_address is not None:
+        return {"address": resources.ray_address, **quiet}
+    gpus = {} if resources.gpus_per_trial() else {"num_gpus": 0}
+    # "local": never join a cluster that happens to run on this machine.
+    cpus = resources.num_cpus or machine_cpus()
+    return {"address": "local", "num_cpus": cpus, "include_dashboard": False, **gpus, **quiet}
+
+
+def _link_logs(run_dir: Path) -> Path:
+    """Link the session's logs into the run folder; Ray's sockets forbid such a long path for the session itself."""
+    import ray
+
+    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+    link = run_dir / LOGS
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        shutil.rmtree(link)
+    link.symlink_to(session / "logs")
+    return session
+
+
+def _keep_logs(run_dir: Path, session: Path) -> None:
+    """Put the logs themselves where the link was, and remove the session's folder."""
+    link = run_dir / LOGS
+    link.unlink(missing_ok=True)
+    shutil.copytree(session / "logs", link, symlinks=True, ignore_dangling_symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(session, ignore_errors=True)

@@ -1,0 +1,50 @@
+"""Ctrl-C: the first lets the trials report, checkpoint and stop, the second ends the command at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from ray.tune import Stopper
+
+
+class OnRequest(Stopper):
+    """Stops all trials after their next report once `requested`."""
+
+    def __init__(self, idle: Callable[[], bool]) -> None:
+        """Nothing is requested yet; `idle` tells whether no trial is running."""
+        self.requested = False
+        self.idle = idle
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what Tune writes with its own state, which nobody reads: `idle` may hold what cannot be pickled."""
+        return {"requested": self.requested}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether this trial shall stop."""
+        return self.requested
+
+    def stop_all(self) -> bool:
+        """Whether no new trial shall start; not before the running ones stopped, whose last reports would be lost."""
+        return self.requested and self.idle()
+
+
+@contextmanager
+def stop_on_interrupt(stopper: OnRequest, say: Callable[[str], None]) -> Iterator[None]:
+    """Turn the first SIGINT or SIGTERM into a request to stop, the second into `KeyboardInterrupt`."""
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if stopper.requested:
+            raise KeyboardInterrupt
+        stopper.requested = True
+        say("stopping after the next report; again: at once")
+
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
