@@ -61,12 +61,13 @@ def test_the_next_command_works_as_printed_and_says_what_training_said(trained: 
 
 
 @pytest.mark.parametrize("alias", ["", "/best", "/last"])
-@pytest.mark.parametrize("kind", ["name", "mlflow id", "local id", "path"])
+@pytest.mark.parametrize("kind", ["name", "mlflow id", "local id", "path", "trial's path"])
 def test_every_reference_finds_the_checkpoint(
     trained: Trained, results: Callable[..., dict[str, Any]], kind: str, alias: str
 ) -> None:
     about = read(trained.trial / "trial.json")
-    names = {"name": "whole", "mlflow id": about["mlflow_run_id"], "local id": about["id"], "path": "my runs/whole"}
+    names = {"name": "whole", "mlflow id": about["mlflow_run_id"], "local id": about["id"]}
+    names |= {"path": "my runs/whole", "trial's path": "my runs/whole/seed_0"}
     found = results(f"checkpoint={names[kind]}{alias}", *FEW)
     pointer = read(trained.trial / "checkpoints" / f"{alias.strip('/') or 'best'}.json")
     assert found["checkpoint"] == str(trained.trial / "checkpoints" / pointer["path"])
