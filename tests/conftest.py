@@ -21,9 +21,21 @@ def local_ray() -> Iterator[None]:
     """A Ray of two CPUs, gone after the session; tests that use it share one `xdist_group("ray")`."""
     import ray
 
-    ray.init(
-        address="local", num_cpus=2, num_gpus=0, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-    )
+    for attempts_left in (2, 1, 0):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=2,
+                num_gpus=0,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+            break
+        except Exception:  # on a crowded machine Ray's processes may miss their own start-up deadlines
+            ray.shutdown()
+            if not attempts_left:
+                raise
     yield
     ray.shutdown()
 
