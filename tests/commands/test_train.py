@@ -16,7 +16,7 @@ from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import read_jsonl
 from recsys_cli.tracking.mlflow_client import connect
 
-pytestmark = pytest.mark.xdist_group("commands")
+pytestmark = [pytest.mark.xdist_group("commands"), pytest.mark.slow]
 
 
 def test_prints_table_run_id_and_next_command(trained: Trained) -> None:
