@@ -17,7 +17,7 @@ from recsys_cli.algos.rllib_training import RLlibTraining
 from recsys_cli.config.compose import compose
 from recsys_cli.config.paths import conf_dir
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 SMALL = (

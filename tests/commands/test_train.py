@@ -16,7 +16,7 @@ from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import read_jsonl
 from recsys_cli.tracking.mlflow_client import connect
 
-pytestmark = [pytest.mark.xdist_group("commands"), pytest.mark.slow]
+pytestmark = [pytest.mark.xdist_group("commands")]
 
 
 def test_prints_table_run_id_and_next_command(trained: Trained) -> None:
@@ -172,7 +172,8 @@ def test_ctrl_c_during_start_up_ends_cleanly(recsys: Recsys, trained: Trained, s
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
     stopped = recsys.finish(process)
-    assert stopped.code == 130, stopped
+    # While C extensions are imported, the signal may end the process before any handler of Python's can run.
+    assert stopped.code in (130, -signal.SIGINT), stopped
     assert_nothing_is_left(process.pid)
     if (recsys.folder / "runs" / "early" / "config.yaml").exists():
         assert stopped.words_after("continue:") == ["recsys", "train", "resume=early"]
