@@ -16,13 +16,13 @@ from typing import Any
 
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
 RECSYS = (sys.executable, "-m", "recsys_cli.cli")
-# Long enough to be hit in the middle, with a checkpoint every 2,000 env steps.
+# Long enough to be hit in the middle, with a checkpoint every 1,000 env steps.
 LONG = (
     *SMOKE,
-    "env_steps=20000",
-    "report_every=500",
-    "evaluation.every=4000",
-    "checkpoint.every=2000",
+    "env_steps=10000",
+    "report_every=250",
+    "evaluation.every=2000",
+    "checkpoint.every=1000",
     "algo.batch_size=64",
     "algo.replay_ratio=8",
 )
