@@ -24,7 +24,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
     for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(fan_in, fan_out))
         if i < len(sizes) - 2:
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)
 
 
@@ -83,15 +83,16 @@ class Concat(nn.Module):
         self.first_user = nn.Linear(max(user_features, 1), hidden[0])
         self.first_doc = nn.Linear(doc_features, hidden[0], bias=False)
         self.first_null = nn.Parameter(torch.zeros(hidden[0]))
-        self.rest = nn.Sequential(nn.ReLU(), *mlp([*hidden, 1]))
+        self.rest = nn.Sequential(nn.ReLU(inplace=True), *mlp([*hidden, 1]))
 
     def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B]."""
         from_user = self.first_user(with_constant(user))[:, None]
-        if is_index(doc):
-            from_doc = nn.functional.embedding(doc.long(), self.first_doc.weight.T)
+        if is_index(doc):  # rows of a contiguous table are copied much faster than columns of a weight
+            hidden = nn.functional.embedding(doc.long(), self.first_doc.weight.T.contiguous())
         else:
-            from_doc = self.first_doc(doc)
-        q = self.rest(from_user + from_doc).squeeze(-1)
+            hidden = self.first_doc(doc)
+        # In place: B * C wide rows are bound by memory, not by arithmetic.
+        q = self.rest(hidden.add_(from_user)).squeeze(-1)
         q_null = self.rest(from_user + self.first_null).squeeze(-1).squeeze(-1)
         return q * self.scale, q_null * self.scale
