@@ -27,6 +27,13 @@ def dot_documents(doc: Tensor, weight: Tensor) -> Tensor:
     return torch.bmm(doc, weight.unsqueeze(-1)).squeeze(-1)
 
 
+def pick_documents(doc: Tensor, slate: Tensor) -> Tensor:
+    """Return the documents at the positions `slate` [B, k] of `doc` ([B, C, F] or topic numbers [B, C])."""
+    if is_index(doc):
+        return doc.gather(1, slate)
+    return doc.gather(1, slate[..., None].expand(-1, -1, doc.shape[-1]))
+
+
 def observation_tensors(observation: Mapping[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
     """Return `user` and `doc` of an observation as tensors on `device`."""
     user = torch.as_tensor(np.asarray(observation["user"]), device=device)

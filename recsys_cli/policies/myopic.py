@@ -13,7 +13,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.networks.choice import KnownChoice
 from recsys_cli.policies.base import Observation, SlatePolicy
 from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures, Linear, RidgeRegression
-from recsys_cli.slates.optimal import whole_slates
+from recsys_cli.slates.optimisers import whole_slates
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import EnvConfig

@@ -85,6 +85,7 @@ class Ring:
             "bootstrap": bootstrap,
             "next_user": a["user"][after, user],
             "next_doc": a["doc"][after, user],
+            "next_slate": a["slate"][after, user].astype(np.int64),
         }
 
     def _look_ahead(
@@ -147,7 +148,7 @@ class ReplayBuffer:
         Returns:
             `user` [n, U], `slate_doc` [n, k, F] or [n, k], `clicked` [n] (position; k for none), `reward` [n] (of
             n_step steps, discounted), `bootstrap` [n] (the discount of what follows them, 0 after a terminal step),
-            and what follows: `next_user` [n, U], `next_doc` [n, C, F] or [n, C].
+            and what follows: `next_user` [n, U], `next_doc` [n, C, F] or [n, C], `next_slate` [n, k] (shown there).
         """
         rings = list(self.rings.values())
         if len(rings) == 1:

@@ -69,15 +69,3 @@ def _best_reply(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, gu
     """Return the slate of the k largest `v * (q - guess)` and its value."""
     slate = (v * (q - guess[:, None])).topk(k, dim=-1).indices
     return slate, slate_values(v.gather(-1, slate), q.gather(-1, slate), v_null, q_null)
-
-
-def whole_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, attended: int) -> Tensor:
-    """Return slates `[B, k]` for users who look at the first `attended` positions only.
-
-    Those hold the best slate of that size; the others are filled up by falling value.
-    """
-    best, _ = optimal_slates(v, q, v_null, q_null, attended)
-    if attended == k:
-        return best
-    rest = q.scatter(-1, best, -torch.inf).topk(k - attended, dim=-1).indices
-    return torch.cat([best, rest], dim=-1)

@@ -19,6 +19,7 @@ from recsys_cli.config.structured import load
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import ReplayBuffer
+from recsys_cli.slates import OPTIMISERS
 
 ROWS, DISCOUNT, SCALE = 6, 0.9, 5.0
 
@@ -59,6 +60,7 @@ def batch_for(learner: SlateQLearner, rows: int = ROWS) -> dict[str, Tensor]:
         "bootstrap": (DISCOUNT * (np.arange(rows) % 4 != 1)).astype(np.float32),
         "next_user": rng.uniform(-1, 1, (rows, env.user_features)).astype(np.float32),
         "next_doc": docs(env.num_candidates),
+        "next_slate": rng.permuted(np.tile(np.arange(env.num_candidates), (rows, 1)), axis=1)[:, :k],
     }
     return {name: torch.from_numpy(column) for name, column in columns.items()}
 
@@ -106,6 +108,12 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
 
         slates = combinations(range(doc.shape[1]), attended)
         best = max(slates, key=lambda slate: value(slate, choosing_q, choosing_null))
+        if settings.target == "sarsa":
+            best = tuple(batch["next_slate"][i, :attended].tolist())
+        elif settings.target != "optimal":
+            nothing = choosing_null if learned else choosing_null * 0
+            parts = (torch.from_numpy(x[i : i + 1]) for x in (v, choosing_q, v_null, nothing))
+            best = tuple(OPTIMISERS[settings.target](*parts, attended)[0][0].tolist())
         target = batch["reward"][i].item()
         target += batch["bootstrap"][i].item() * value(best, target_q, target_null)
         position = batch["clicked"][i].item()
@@ -136,6 +144,19 @@ def test_loss_is_the_definition(
     disturb_target(learner)
     batch = batch_for(learner)
     assert loss_of(learner, batch).item() == pytest.approx(numpy_loss(learner, batch), rel=1e-4)
+
+
+@pytest.mark.parametrize("target", ["sarsa", "top_k", "greedy"])
+@pytest.mark.parametrize("null_value", ["learned", "zero"])
+@pytest.mark.parametrize("problem", ["interest_evolution", "long_term_satisfaction"])
+def test_the_target_is_of_the_slate_that_the_option_names(
+    make_learner: MakeLearner, target: str, null_value: str, problem: str
+) -> None:
+    learner = make_learner(f"algo.target={target}", f"algo.null_value={null_value}", f"env={problem}")
+    disturb_target(learner)
+    batch = batch_for(learner)
+    expected = numpy_loss(learner, batch) + likelihood_loss(learner, batch)
+    assert loss_of(learner, batch).item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("problem", ["interest_exploration", "long_term_satisfaction"])

@@ -50,6 +50,8 @@ class SlateQConfig(AlgoConfig):
 
     discount: float | None
     n_step: int | None
+    target: Literal["top_k", "greedy", "optimal", "sarsa"]
+    serving: Literal["top_k", "greedy", "optimal"]
     null_value: Literal["learned", "zero"]
     choice_model: Literal["auto", "true", "learned"]
     double_q: bool
@@ -80,6 +82,11 @@ class SlateQConfig(AlgoConfig):
         for key in ("batch_size", "rollout_length", "target_period", "replay_capacity"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"algo.{key}={getattr(self, key)} must be at least 1")
+        if self.double_q and self.target == "sarsa":
+            raise ConfigError(
+                "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one really shown; "
+                "allowed: algo.double_q=false, or another algo.target"
+            )
         if self.n_step is not None and self.n_step < 1:
             raise ConfigError(f"algo.n_step={self.n_step} must be at least 1")
         if not 0 <= self.learning_starts < self.replay_capacity:

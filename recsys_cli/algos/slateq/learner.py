@@ -15,7 +15,9 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from recsys_cli.networks.choice import LearnedChoice
-from recsys_cli.slates.optimal import optimal_slates, slate_values
+from recsys_cli.networks.features import pick_documents
+from recsys_cli.slates.optimal import slate_values
+from recsys_cli.slates.optimisers import OPTIMISERS
 
 UPDATES = "gradient_steps"
 
@@ -103,18 +105,24 @@ class SlateQLearner(TorchLearner):
         return loss
 
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:
-        """Return the value `[B]` of the best slate of the next state.
+        """Return the value `[B]` of the next state's slate, by the target network.
 
-        Plain: the target network chooses and values. Double: the online network chooses, the target network values.
+        `algo.target=sarsa`: of the slate really shown there. Otherwise of the slate that the optimiser finds, by the
+        target network's values or, in double Q-learning, by the online network's.
         """
-        module = self.module[module_id].unwrapped()
+        module, settings = self.module[module_id].unwrapped(), self.config.slateq
         net, (user, doc) = module.net, (batch["next_user"], batch["next_doc"])
-        target = module.forward_target(batch)
-        v, v_null = net.choice(user, doc)
-        if not self.config.slateq.double_q:
-            return optimal_slates(v, target["q"], v_null, target["q_null"], net.attended)[1]
-        slate, _ = net.best_slates(user, doc)
-        return slate_values(v.gather(-1, slate), target["q"].gather(-1, slate), v_null, target["q_null"])
+        if settings.target == "sarsa":
+            doc = pick_documents(doc, batch["next_slate"][:, : net.attended])
+            target, (v, v_null) = module.target_item_values(user, doc), net.choice(user, doc)
+            return slate_values(v, target[0], v_null, target[1])
+        (q, q_null), (v, v_null) = module.target_item_values(user, doc), net.choice(user, doc)
+        optimise = OPTIMISERS[settings.target]
+        if not settings.double_q:
+            return optimise(v, q, v_null, q_null, net.attended)[1]
+        online, online_null = net.item_values(user, doc)
+        slate, _ = optimise(v, online, v_null, online_null, net.attended)
+        return slate_values(v.gather(-1, slate), q.gather(-1, slate), v_null, q_null)
 
     def update_target(self) -> None:
         """Move the target network after a gradient step."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, TargetNetworkAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
+from torch import Tensor
 
 from recsys_cli.algos.slateq.policy import SlateQNetwork, SlateQPolicy
+from recsys_cli.networks.features import pick_documents
 
 
 class SlateQModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
@@ -35,11 +38,16 @@ class SlateQModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """Return (online, target)."""
         return [(self.net.values, self.target_values)]
 
+    def target_item_values(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the target network's `q` [B, C] and `q_null` [B] (see `SlateQNetwork.item_values`)."""
+        q, q_null = self.target_values(user, doc)
+        return q, q_null if self.net.learned_null else torch.zeros_like(q_null)
+
     @override(TargetNetworkAPI)
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the target network's item values of the next state, `q` [B, C] and `q_null` [B]."""
-        q, q_null = self.target_values(batch["next_user"], batch["next_doc"])
-        return {"q": q, "q_null": q_null if self.net.learned_null else q_null * 0}
+        q, q_null = self.target_item_values(batch["next_user"], batch["next_doc"])
+        return {"q": q, "q_null": q_null}
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:
@@ -59,7 +67,6 @@ class SlateQModule(TorchRLModule, InferenceOnlyAPI, TargetNetworkAPI):
         """
         clicked, shown = batch["clicked"], batch["slate_doc"]
         position = clicked.clamp_max(shown.shape[1] - 1)
-        index = position.view(-1, *[1] * (shown.ndim - 1)).expand(-1, 1, *shown.shape[2:])
-        q, q_null = self.net.item_values(batch["user"], shown.gather(1, index))
+        q, q_null = self.net.item_values(batch["user"], pick_documents(shown, position[:, None]))
         no_click = clicked == shown.shape[1]
         return {"q": q_null.where(no_click, q[:, 0]), "no_click": no_click}

@@ -14,7 +14,7 @@ from recsys_cli.networks.choice import choice_model
 from recsys_cli.networks.features import observation_tensors
 from recsys_cli.networks.item_values import Concat, TwoTower
 from recsys_cli.policies import Observation, SlatePolicy
-from recsys_cli.slates.optimal import optimal_slates, slate_values, whole_slates
+from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.config import SlateQConfig
@@ -36,6 +36,7 @@ class SlateQNetwork(nn.Module):
             self.values = Concat(*sizes, net.hidden, net.scale)
         self.choice = choice_model(settings.choice_model, spec, *sizes, env.one_hot_docs)
         self.learned_null = settings.null_value == "learned"
+        self.serving = OPTIMISERS[settings.serving]
         self.slate_size = env.slate_size
         self.attended = min(spec.attended or env.slate_size, env.slate_size)
 
@@ -44,29 +45,14 @@ class SlateQNetwork(nn.Module):
         q, q_null = self.values(user, doc)
         return q, q_null if self.learned_null else torch.zeros_like(q_null)
 
-    def best_slates(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the slates `[B, attended]` of greatest value and that value `[B]`."""
-        v, v_null = self.choice(user, doc)
-        return optimal_slates(v, *_args(self.item_values(user, doc), v_null), self.attended)
-
-    def values_of(self, user: Tensor, doc: Tensor, slate: Tensor) -> Tensor:
-        """Return the values `[B]` of given slates `[B, attended]` (double Q-learning)."""
-        (v, v_null), (q, q_null) = self.choice(user, doc), self.item_values(user, doc)
-        return slate_values(v.gather(-1, slate), q.gather(-1, slate), v_null, q_null)
-
     def slates(self, user: Tensor, doc: Tensor) -> Tensor:
         """Return whole slates `[B, k]`: the best one, filled up by value where the user looks at less than k."""
-        v, v_null = self.choice(user, doc)
-        return whole_slates(v, *_args(self.item_values(user, doc), v_null), self.slate_size, self.attended)
-
-
-def _args(values: tuple[Tensor, Tensor], v_null: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Order `optimal_slates`'s arguments: q, v_null, q_null."""
-    return values[0], v_null, values[1]
+        (v, v_null), (q, q_null) = self.choice(user, doc), self.item_values(user, doc)
+        return whole_slates(v, q, v_null, q_null, self.slate_size, self.attended, self.serving)
 
 
 class SlateQPolicy(SlatePolicy):
-    """Shows the slate of greatest value, exactly optimised."""
+    """Shows the slate of greatest value, as `algo.serving` finds it."""
 
     def __init__(self, network: SlateQNetwork) -> None:
         """Act with `network`, which may go on learning."""
