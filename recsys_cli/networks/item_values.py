@@ -87,12 +87,11 @@ class Concat(nn.Module):
 
     def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B]."""
-        from_user = self.first_user(with_constant(user))[:, None]
         if is_index(doc):  # rows of a contiguous table are copied much faster than columns of a weight
-            hidden = nn.functional.embedding(doc.long(), self.first_doc.weight.T.contiguous())
+            table = torch.cat([self.first_doc.weight.T, self.first_null[None]])
+            items = nn.functional.embedding(nn.functional.pad(doc.long(), (0, 1), value=len(table) - 1), table)
         else:
-            hidden = self.first_doc(doc)
+            items = torch.cat([self.first_doc(doc), self.first_null.expand(len(doc), 1, -1)], dim=1)
         # In place: B * C wide rows are bound by memory, not by arithmetic.
-        q = self.rest(hidden.add_(from_user)).squeeze(-1)
-        q_null = self.rest(from_user + self.first_null).squeeze(-1).squeeze(-1)
-        return q * self.scale, q_null * self.scale
+        q = self.rest(items.add_(self.first_user(with_constant(user))[:, None])).squeeze(-1) * self.scale
+        return q[:, :-1], q[:, -1]

@@ -37,6 +37,9 @@ class SlateQLearner(TorchLearner):
         self.module.foreach_module(
             lambda _, module: module.make_target_networks() if isinstance(module, TargetNetworkAPI) else None
         )
+        # Collected once: walking the modules would take a tenth of a small gradient step.
+        ((online, target),) = self.module[DEFAULT_MODULE_ID].unwrapped().get_target_network_pairs()
+        self.target_pairs = list(target.parameters()), list(online.parameters())
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
@@ -45,7 +48,7 @@ class SlateQLearner(TorchLearner):
         if config.slateq.optimizer == "adam":
             optimizer: torch.optim.Optimizer = torch.optim.Adam(params, lr=config.slateq.lr, fused=True)
         else:
-            optimizer = torch.optim.RMSprop(params, lr=config.slateq.lr, alpha=0.95, eps=1e-5)
+            optimizer = torch.optim.RMSprop(params, lr=config.slateq.lr, alpha=0.95, eps=1e-5, foreach=True)
         self.register_optimizer(
             module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=config.lr_schedule_of_run()
         )
@@ -130,13 +133,11 @@ class SlateQLearner(TorchLearner):
         polyak = settings.target_update == "polyak"
         if not polyak and self.gradient_steps % settings.target_period:
             return
-        for online, target in self.module[DEFAULT_MODULE_ID].unwrapped().get_target_network_pairs():
-            pairs = list(target.parameters()), [p.detach() for p in online.parameters()]
-            with torch.no_grad():
-                if polyak:
-                    torch._foreach_lerp_(*pairs, settings.target_tau)
-                else:
-                    torch._foreach_copy_(*pairs)
+        with torch.no_grad():
+            if polyak:
+                torch._foreach_lerp_(*self.target_pairs, settings.target_tau)
+            else:
+                torch._foreach_copy_(*self.target_pairs)
 
     @override(TorchLearner)
     def apply_gradients(self, gradients_dict: dict[Any, Any]) -> None:
