@@ -49,8 +49,10 @@ def group_names() -> list[str]:
 
 
 def option_names(group: str) -> list[str]:
-    """Return the options of a group: its yaml files."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    """Return the options of a group: its yaml files, those in folders too; `_name` files are parts of others."""
+    folder = conf_dir() / group
+    files = (path for path in folder.rglob("*.yaml") if not path.name.startswith("_"))
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in files)
 
 
 def root_names() -> list[str]:
