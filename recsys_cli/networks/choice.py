@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from recsys_cli.envs.base import ChoiceSpec
-from recsys_cli.networks.features import dot_documents
+from recsys_cli.networks.features import dot_documents, is_index
 from recsys_cli.networks.item_values import TwoTower
 
 
@@ -24,7 +24,9 @@ class KnownChoice(nn.Module):
 
     def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `v` [B, C] and `v_null` [B]."""
-        spec, affinity = self.spec, dot_documents(doc, user)
+        # What a policy remembers stands behind the user's own features.
+        features = user.shape[-1] if is_index(doc) else doc.shape[-1]
+        spec, affinity = self.spec, dot_documents(doc, user[..., :features])
         one = torch.ones_like(affinity[:, 0])
         match spec.kind:
             case "multinomial_logit":

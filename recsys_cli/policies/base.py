@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys_cli.policies.history import History
+
 if TYPE_CHECKING:
     from recsys_cli.envs.base import SlateVectorEnv
 
 Observation = Mapping[str, Any]
-"""`user` [N, U], `doc` [N, C, F] (or topic indices [N, C]), `response` of [N, k] arrays about the previous slate."""
+"""`user` [N, U] (behind it what the policy remembers, see `SlatePolicy.new_history`), `doc` [N, C, F] (or topic indices
+[N, C]), `response` of [N, k] arrays about the previous slate."""
 
 
 class SlatePolicy(ABC):
@@ -33,6 +36,10 @@ class SlatePolicy(ABC):
         Returns:
             Slates `[N, k]` (int64) and their log-propensities `[N]` (float64; 0 where the choice is certain).
         """
+
+    def new_history(self, users: int) -> History:
+        """Return what remembers past responses for this policy; `act` takes observations that it extended."""
+        return History()
 
     def watch(self, env: SlateVectorEnv) -> None:  # noqa: B027 (an oracle overrides it; others need not)
         """Be told which env the observations will come from; only oracles look inside."""

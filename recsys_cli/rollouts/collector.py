@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.policies.history import History
 from recsys_cli.rollouts.chunk import Chunk, clicked_position, position_dtype
 from recsys_cli.rollouts.episodes import Episodes, EpisodeSums, concatenate
 
@@ -30,14 +31,20 @@ class Collector:
         self.problem, self.users, self.stream = problem, users, stream
         self.env = problem.make_vec(users, doc_format="index" if problem.one_hot_docs else "dense")
         self.env_seed = seed
+        self.history = History()
         self.steps_done = 0  # lock-steps
         self.observation: dict[str, Any] | None = None
         self.finished: list[Episodes] = []
+
+    def remember(self, history: History) -> None:
+        """Extend observations by a history from now on; a session in progress is known from here."""
+        self.history = history
 
     def reset(self) -> dict[str, Any]:
         """Begin new episodes; the chunk that follows does not continue the last one."""
         self.env_seed += 1
         observation, _ = self.env.reset(seed=self.env_seed)
+        self.history.restart()
         self.sums, self.starting = EpisodeSums(self.users), np.zeros(self.users, bool)
         self.steps_done += 1
         self.observation = observation
@@ -46,11 +53,13 @@ class Collector:
     def collect(self, length: int, act: Act) -> Chunk:
         """Play `length` lock-steps with the slates of `act`."""
         observation = self.reset() if self.observation is None else self.observation
-        chunk = self._empty_chunk(length, observation)
+        chunk = self._empty_chunk(length, self.history.extend(observation))
         for t in range(length):
-            slates = act(observation)
-            chunk.user[t], chunk.doc[t], chunk.slate[t] = observation["user"], observation["doc"], slates
+            known = self.history.extend(observation)
+            slates = act(known)
+            chunk.user[t], chunk.doc[t], chunk.slate[t] = known["user"], known["doc"], slates
             observation, reward, terminated, truncated, _ = self.env.step(slates)
+            self.history.step(known, slates, observation, self.starting)
             response = observation["response"]
             chunk.reward[t], chunk.terminated[t], chunk.valid[t] = reward, terminated, ~self.starting
             chunk.clicked[t] = clicked_position(response["click"])
@@ -90,7 +99,7 @@ class Collector:
         if env is not None:
             sums = {name: total.copy() for name, total in self.sums.sums.items()}
             state |= {"env": env, "observation": self.observation, "starting": self.starting, "sums": sums}
-            state["seen"] = sorted(self.sums.seen)
+            state |= {"seen": sorted(self.sums.seen), "history": self.history.get_state()}
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -102,6 +111,7 @@ class Collector:
         self.env.reset(seed=self.env_seed)
         self.env.set_state(state["env"])
         self.observation, self.starting = state["observation"], state["starting"]
+        self.history.set_state(state["history"])
         self.sums = EpisodeSums(self.users)
         self.sums.sums, self.sums.seen = state["sums"], set(state["seen"])
 

@@ -102,10 +102,12 @@ def _play_round(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, expl
     try:
         policy.watch(vec)
         observation, _ = vec.reset(seed=seed)
-        sums, playing = EpisodeSums(users), np.ones(users, bool)
+        sums, playing, history = EpisodeSums(users), np.ones(users, bool), policy.new_history(users)
         while playing.any():
-            slates, _ = policy.act(observation, explore=explore)
+            slates, _ = policy.act(history.extend(observation), explore=explore)
+            before = observation
             observation, reward, terminated, truncated, _ = vec.step(slates)
+            history.step(before, slates, observation, ~playing)
             sums.add(observation["response"], reward, playing)
             playing &= ~(terminated | truncated)
         return sums.take(np.arange(users))

@@ -52,6 +52,7 @@ class SlateQConfig(AlgoConfig):
     n_step: int | None
     target: Literal["top_k", "greedy", "optimal", "sarsa"]
     serving: Literal["top_k", "greedy", "optimal"]
+    history: Literal["none", "raw", "documents"]
     null_value: Literal["learned", "zero"]
     choice_model: Literal["auto", "true", "learned"]
     double_q: bool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from recsys_cli.networks.choice import choice_model
 from recsys_cli.networks.features import observation_tensors
 from recsys_cli.networks.item_values import Concat, TwoTower
 from recsys_cli.policies import Observation, SlatePolicy
+from recsys_cli.policies.history import History, history_features, new_history
 from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
 
 if TYPE_CHECKING:
@@ -28,13 +30,14 @@ class SlateQNetwork(nn.Module):
         """Build the networks for a problem's feature sizes; the number of candidates is free."""
         super().__init__()
         net, spec = settings.network, env.choice_spec()
-        sizes = (env.user_features, env.doc_features)
+        sizes = (env.user_features + history_features(settings.history, env), env.doc_features)
         self.values: nn.Module
         if net.kind == "two_tower":
             self.values = TwoTower(*sizes, net.hidden, net.doc_hidden, env.one_hot_docs, net.scale)
         else:
             self.values = Concat(*sizes, net.hidden, net.scale)
         self.choice = choice_model(settings.choice_model, spec, *sizes, env.one_hot_docs)
+        self.remembering = partial(new_history, settings.history, env)
         self.learned_null = settings.null_value == "learned"
         self.serving = OPTIMISERS[settings.serving]
         self.slate_size = env.slate_size
@@ -71,6 +74,10 @@ class SlateQPolicy(SlatePolicy):
         with torch.no_grad():
             slates = self.network.slates(*observation_tensors(observation, device))
         return slates.cpu().numpy(), np.zeros(len(slates))
+
+    def new_history(self, users: int) -> History:
+        """Return the history that `algo.history` names."""
+        return self.network.remembering(users)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the network's parameters."""
