@@ -12,7 +12,8 @@ from recsys_cli.config.structured import load
 from recsys_cli.envs.choice_models import choice_probabilities
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.policies.oracle import make_oracle, problems_with_oracle
-from recsys_cli.policies.oracle.interest_evolution import InterestEvolutionOracle
+from recsys_cli.policies.oracle._session_value import COEFFICIENTS, SessionValue
+from recsys_cli.policies.oracle.interest_evolution import InterestEvolutionOracle, Price, simulate
 from recsys_cli.policies.oracle.long_term_satisfaction import (
     expected_engagement,
     exposure_grid,
@@ -110,7 +111,7 @@ def test_evolution_shows_the_worthiest_slate():
     """Against enumeration of the slates, each outcome's budget worked out by hand."""
     env = load("env", "interest_evolution", num_candidates=5)
     vec, price = env.make_vec(25, doc_format="index"), 1.4
-    policy = InterestEvolutionOracle(env, price)
+    policy = InterestEvolutionOracle(env, Price(price))
     policy.watch(vec)
     observation, _ = vec.reset(seed=3)
     hidden, topic = vec.hidden_state(), observation["doc"].astype(int)
@@ -126,8 +127,40 @@ def test_evolution_shows_the_worthiest_slate():
     best = np.max([value(np.tile(s, (25, 1))) for s in permutations(range(5), 2)], axis=0)
     np.testing.assert_allclose(value(slates), best, rtol=1e-7)
     dense = env.make_vec(25)
-    again = InterestEvolutionOracle(env, price)
+    again = InterestEvolutionOracle(env, Price(price))
     again.watch(vec)
     rows = {**observation, "doc": np.eye(20, dtype=np.float32)[topic]}
     np.testing.assert_array_equal(again.act(rows)[0], slates)
     dense.close()
+
+
+def test_the_value_after_a_click_is_the_mean_over_where_the_interest_goes():
+    env, rng = load("env", "interest_evolution", num_topics=10, num_candidates=4), np.random.default_rng(0)
+    coefficients = rng.uniform(0, 1, COEFFICIENTS)
+    coefficients[[0, COEFFICIENTS // 2]] = 20.0  # nothing is cut off at zero
+    value = SessionValue(env, coefficients)
+    interests, topic = rng.uniform(-1, 1, (30, 10)), rng.integers(0, 10, (30, 4))
+    left = rng.uniform(1, 200, (30, 4))
+    told = value.after_clicks(interests, topic, left)
+    for j in range(4):
+        at, expected = (np.arange(30), topic[:, j]), np.zeros(30)
+        before = interests[at]
+        step = 0.3 * (1 - np.abs(before)) * (1 - before)
+        for sign, probability in ((1, (before + 1) / 2), (-1, (1 - before) / 2)):
+            after = interests.copy()
+            after[at] = np.clip(before + sign * step, -1, 1)
+            expected += probability * value.after_no_click(after, left[:, j])
+        np.testing.assert_allclose(told[:, j], expected, rtol=1e-9)
+    assert not value.after_no_click(interests, np.full(30, -3.0)).any()
+
+
+def test_a_fitted_value_is_what_its_policy_earns():
+    env = load("env", "interest_evolution", time_budget=40.0)
+    sessions = simulate(env, Price(1.4), 1500, seed=0)
+    value = sessions.fit(env)
+    fresh = simulate(env, Price(1.4), 1500, seed=5)
+    begin = fresh.level[0].astype(np.float64) @ value.weights.T
+    told = begin.sum(1)  # at the whole budget both powers of it are 1
+    error = fresh.returns.std() / np.sqrt(1500)
+    assert told.mean() == pytest.approx(fresh.returns.mean(), abs=6 * error)
+    assert np.corrcoef(told, fresh.returns)[0, 1] > 0.2
