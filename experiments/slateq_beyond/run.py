@@ -1,0 +1,165 @@
+"""What SlateQ can do beyond its paper: the learned value of no click, history, scale; ablations; other users.
+
+    uv run python -m experiments.slateq_beyond.run --tables main ablation nulls
+
+Trains what is missing, with several seeds each, two at a time on two cores; run again, it goes on where it was left.
+Writes one `<table>.csv` (a row a seed) and one `<table>.md` beside this file for every table named.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.runs import Entry, Score, over_seeds, scores, train, write_csv
+
+HERE = Path(__file__).parent
+BASELINES = "evaluation.baselines=[random,myopic,oracle]"
+K3 = ("env=interest_evolution", "env.slate_size=3")
+LONG = ("experiment=slateq_beyond/history", "env_steps=3000000")
+
+
+def entry(name: str, *words: str) -> Entry:
+    """Return an entry whose report names the baselines."""
+    return Entry(name, (*words, BASELINES))
+
+
+def steps(name: str, env_steps: int, *words: str) -> Entry:
+    """Return an entry of so many env steps, learned from the more often the fewer they are."""
+    reuse = max(3.0, min(64.0, 900_000 / env_steps))
+    start = min(5_000, env_steps // 5)
+    every = max(env_steps // 5, 1)
+    return entry(
+        name,
+        *K3,
+        f"env_steps={env_steps}",
+        f"algo.replay_ratio={reuse:g}",
+        f"algo.learning_starts={start}",
+        f"resources.users_per_runner={min(1024, env_steps // 50)}",
+        f"evaluation.every={every}",
+        f"report_every={every}",
+        *words,
+    )
+
+
+TABLES: dict[str, list[Entry]] = {
+    "main": [
+        entry("10-3", *K3),
+        entry("10-2", "env=interest_evolution"),
+        entry("10-3-history-3m", *K3, *LONG),
+        entry("10-2-history-3m", "env=interest_evolution", *LONG),
+        entry("50-2-history-3m", "env=interest_evolution", "env.num_candidates=50", *LONG),
+        entry("100-5-history-3m", "env=interest_evolution", "env.num_candidates=100", "env.slate_size=5", *LONG),
+    ],
+    "large": [
+        entry(
+            "1000-10-history",
+            "env=interest_evolution",
+            "env.num_candidates=1000",
+            "env.slate_size=10",
+            "experiment=slateq_beyond/history",
+            "algo.replay_capacity=100000",
+            "evaluation.users=500",
+        ),
+    ],
+    "nulls": [
+        entry(f"{strategy}-{null}", *K3, f"algo.null_value={null}", *words)
+        for strategy, words in {
+            "myop-ts": ("algo.discount=0", "algo.target=top_k", "algo.serving=top_k"),
+            "myop-gs": ("algo.discount=0", "algo.target=greedy", "algo.serving=greedy"),
+            "sarsa-ts": ("algo.target=sarsa", "algo.serving=top_k"),
+            "sarsa-gs": ("algo.target=sarsa", "algo.serving=greedy"),
+            "ql-tt-ts": ("algo.target=top_k", "algo.serving=top_k"),
+            "ql-gt-gs": ("algo.target=greedy", "algo.serving=greedy"),
+            "ql-ot-ts": ("algo.serving=top_k",),
+            "ql-ot-gs": ("algo.serving=greedy",),
+            "ql-ot-os": (),
+        }.items()
+        for null in ("zero", "learned")
+    ],
+    "efficiency": [
+        steps("10-3-5k", 5_000),
+        steps("10-3-25k", 25_000),
+        steps("10-3-100k", 100_000),
+        entry("10-3-300k", *K3),
+        entry("10-3-3m", *K3, "env_steps=3000000"),
+        entry("10-3-history-300k", *K3, "algo.history=raw"),
+    ],
+    "ablation": [
+        entry("as-it-is", *K3),
+        *(entry(f"discount-{d}", *K3, f"algo.discount={d}") for d in (0.99, 0.9)),
+        *(entry(f"reuse-{r}", *K3, f"algo.replay_ratio={r}") for r in (1, 8)),
+        entry("double-q", *K3, "algo.double_q=true"),
+        *(entry(f"n-step-{n}", *K3, f"algo.n_step={n}") for n in (3,)),
+        entry("huber", *K3, "algo.loss=huber"),
+        *(entry(f"tau-{t}", *K3, f"algo.target_tau={t}") for t in (1.0, 0.01)),
+        entry("concat-256-32", *K3, "algo.network.kind=concat", "algo.network.hidden=[256,32]"),
+        entry("hidden-128-128", *K3, "algo.network.hidden=[128,128]"),
+        entry("epsilon-to-0.05", *K3, "algo.epsilon_final=0.05"),
+        entry("always-random", *K3, "algo.epsilon_final=1.0"),
+        entry("history-raw", *K3, "algo.history=raw"),
+        entry("history-documents", *K3, "algo.history=documents"),
+        entry("choice-learned", *K3, "algo.choice_model=learned"),
+    ],
+    "users": [
+        entry(f"{name}-{null}", *K3, f"algo.null_value={null}", *words)
+        for name, words in {
+            "logit": ("env.choice_model=multinomial_logit",),
+            "exponential-cascade": ("env.choice_model=exponential_cascade",),
+            "proportional-cascade": ("env.choice_model=proportional_cascade",),
+            "no-click-mass-0": ("env.no_click_mass=0",),
+            "no-click-mass-5": ("env.no_click_mass=5",),
+            "penalty-0.1": ("env.step_penalty=0.1",),
+            "penalty-2": ("env.step_penalty=2",),
+            "penalty-4": ("env.step_penalty=4",),
+        }.items()
+        for null in ("zero", "learned")
+    ],
+}
+
+
+def share(row: Score) -> float | None:
+    """Return how far a seed came from random (0) to the oracle (1)."""
+    if row.random is None or row.oracle is None:
+        return None
+    return (row.score - row.random) / (row.oracle - row.random)
+
+
+def table(entries: Sequence[Entry], rows: Sequence[Score]) -> str:
+    """Return the table as markdown; intervals are over seeds."""
+    lines = ["| run | return | random → oracle | random | myopic | oracle | seeds |", "|---|---|---|---|---|---|---|"]
+    for each in entries:
+        own = [row for row in rows if row.name == each.name]
+        if not own:
+            continue
+        parts = [part for row in own if (part := share(row)) is not None]
+        way = over_seeds(parts)
+        first = own[0]
+        lines.append(
+            f"| {each.name} | {over_seeds([row.score for row in own])} | "
+            f"{100 * way.mean:.1f} ± {100 * way.half_width:.1f} % | {first.random:.1f} | {first.myopic:.1f} | "
+            f"{first.oracle:.1f} | {len(own)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run what is missing of the tables named, and write what is there."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", choices=sorted(TABLES), default=list(TABLES))
+    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--runs", type=Path, default=Path("runs/slateq_beyond"), help="folder that gets the runs")
+    parser.add_argument("--no-training", action="store_true", help="only gather what is there")
+    args = parser.parse_args()
+    for name in args.tables:
+        for each in TABLES[name] if not args.no_training else []:
+            train(each, args.seeds, args.runs / name)
+        rows = [score for each in TABLES[name] for score in scores(each, args.runs / name)]
+        write_csv(rows, HERE / f"{name}.csv")
+        (HERE / f"{name}.md").write_text(table(TABLES[name], rows))
+        print(f"{name}\n{table(TABLES[name], rows)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
