@@ -17,7 +17,7 @@ from experiments.runs import Entry, Score, over_seeds, scores, train, write_csv
 HERE = Path(__file__).parent
 BASELINES = "evaluation.baselines=[random,myopic,oracle]"
 K3 = ("env=interest_evolution", "env.slate_size=3")
-LONG = ("experiment=slateq_beyond/history", "env_steps=3000000")
+LONG = ("experiment=slateq_beyond/history",)
 
 
 def entry(name: str, *words: str) -> Entry:
@@ -59,6 +59,7 @@ TABLES: dict[str, list[Entry]] = {
             "env.num_candidates=1000",
             "env.slate_size=10",
             "experiment=slateq_beyond/history",
+            "env_steps=300000",
             "algo.replay_capacity=100000",
             "evaluation.users=500",
         ),

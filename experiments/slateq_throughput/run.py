@@ -28,7 +28,7 @@ os.environ.update(QUIET, OMP_NUM_THREADS="1")
 import ray
 import torch
 
-from recsys_cli.algos.slateq.learner import SlateQLearner
+from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.rollouts.replay import ReplayBuffer
@@ -54,7 +54,7 @@ PARTS = {
     "simulation": (VectorEnvRunner, "sample"),
     "replay_add": (ReplayBuffer, "add"),
     "replay_sample": (ReplayBuffer, "sample"),
-    "gradient_steps": (SlateQLearner, "_update"),
+    "gradient_steps": (QLearner, "_update"),
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
-from recsys_cli.algos.slateq.algorithm import slateq_algorithm_config
+from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.algos.slateq.learner import SlateQLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.structured import load
@@ -33,7 +33,7 @@ def make_learner() -> MakeLearner:
     def make(*overrides: str) -> SlateQLearner:
         small = ["env.num_candidates=5", "algo.network.hidden=[8]", "algo.network.doc_hidden=4"]
         run = compose("train", [*small, f"algo.network.scale={SCALE}", *overrides])
-        config = slateq_algorithm_config(run.algo, run, seed=0)
+        config = q_learning_algorithm_config(run.algo, run, seed=0)
         vec = run.env.make_vec(1)
         torch.manual_seed(0)
         spaces = {DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}
@@ -89,7 +89,7 @@ def numpy_values(values: Any, user: Tensor, doc: Tensor) -> tuple[np.ndarray, np
 
 def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
     """The loss by definition: every next slate is tried."""
-    module, settings, k = module_of(learner), learner.config.slateq, learner.config.problem.slate_size
+    module, settings, k = module_of(learner), learner.config.settings, learner.config.problem.slate_size
     learned = settings.null_value == "learned"
     user, doc = batch["next_user"], batch["next_doc"]
     target_q, target_null = numpy_values(module.target_values, user, doc)

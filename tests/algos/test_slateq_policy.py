@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from recsys_cli.algos.slateq.config import SlateQConfig
-from recsys_cli.algos.slateq.policy import SlateQPolicy
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.networks.choice import FirstPositionChoice, KnownChoice, LearnedChoice, choice_model
+from recsys_cli.policies.network import NetworkPolicy
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 USERS = 7
@@ -96,7 +96,7 @@ def test_building_leaves_the_callers_random_stream_alone() -> None:
 
 def test_a_user_who_takes_the_first_item_gets_the_best_first() -> None:
     env = load("env", "long_term_satisfaction", slate_size=3)
-    policy: SlateQPolicy = load("algo", "slateq").make_policy(env, seed=1)
+    policy: NetworkPolicy = load("algo", "slateq").make_policy(env, seed=1)
     observation = observe(env)
     q, _ = policy.network.item_values(torch.as_tensor(observation["user"]), torch.as_tensor(observation["doc"]))
     slates, _ = policy.act(observation)

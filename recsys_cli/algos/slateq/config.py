@@ -5,146 +5,57 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.algos.q_learning.config import QLearningConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.slateq.policy import SlateQPolicy
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
-
-HIDDEN_STATE_STEPS = 10
-HIDDEN_STATE_DISCOUNT = 0.9
+    from recsys_cli.policies.network import NetworkPolicy
 
 
 @dataclass
-class NetworkConfig:
-    """The item-wise value network.
-
-    Attributes:
-        kind: `two_tower` (fast) or `concat` (the paper's MLP over user and document).
-        hidden: widths of the hidden layers.
-        doc_hidden: width of the two-tower network's document tower, for documents that are not one-hot.
-        scale: factor of the outputs; about the size of the values.
-    """
-
-    kind: Literal["two_tower", "concat"]
-    hidden: list[int]
-    doc_hidden: int
-    scale: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(f"algo.network.hidden={self.hidden} must be a list of positive widths, such as [64, 64]")
-        if self.doc_hidden < 0:
-            raise ConfigError(f"algo.network.doc_hidden={self.doc_hidden} must be at least 0")
-        if self.scale <= 0:
-            raise ConfigError(f"algo.network.scale={self.scale} must be above 0")
-
-
-@dataclass
-class SlateQConfig(AlgoConfig):
+class SlateQConfig(QLearningConfig):
     """SlateQ (Ie et al. 2019). Keys are explained, and defaults given, in `conf/algo/slateq.yaml`."""
 
-    discount: float | None
-    n_step: int | None
     target: Literal["top_k", "greedy", "optimal", "sarsa"]
     serving: Literal["top_k", "greedy", "optimal"]
-    history: Literal["none", "raw", "documents"]
     null_value: Literal["learned", "zero"]
     choice_model: Literal["auto", "true", "learned"]
-    double_q: bool
-    loss: Literal["squared", "huber"]
-    network: NetworkConfig
-    optimizer: Literal["adam", "rmsprop"]
-    lr: float
-    lr_schedule: Literal["linear", "constant"]
-    lr_final_fraction: float
-    batch_size: int
-    replay_ratio: float
-    replay_capacity: int
-    learning_starts: int
-    rollout_length: int
-    target_update: Literal["polyak", "periodic"]
-    target_tau: float
-    target_period: int
-    epsilon_initial: float
-    epsilon_final: float
-    epsilon_fraction: float
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        self._check_fractions()
-        for key in ("lr", "replay_ratio"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be above 0")
-        for key in ("batch_size", "rollout_length", "target_period", "replay_capacity"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be at least 1")
+        super().__post_init__()
         if self.double_q and self.target == "sarsa":
             raise ConfigError(
                 "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one really shown; "
                 "allowed: algo.double_q=false, or another algo.target"
             )
-        if self.n_step is not None and self.n_step < 1:
-            raise ConfigError(f"algo.n_step={self.n_step} must be at least 1")
-        if not 0 <= self.learning_starts < self.replay_capacity:
-            raise ConfigError(
-                f"algo.learning_starts={self.learning_starts} must be at least 0 and "
-                f"below algo.replay_capacity={self.replay_capacity}"
-            )
-
-    def _check_fractions(self) -> None:
-        for key in ("discount", "lr_final_fraction", "epsilon_initial", "epsilon_final", "epsilon_fraction"):
-            if not 0 <= (getattr(self, key) or 0) <= 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
-        if not 0 < self.target_tau <= 1:
-            raise ConfigError(f"algo.target_tau={self.target_tau} must lie above 0 and at most at 1")
 
     def check(self, env: EnvConfig) -> None:
         """Refuse `choice_model=true` where the score is hidden, and endless episodes without discount."""
+        super().check(env)
         spec = env.choice_spec()
         if self.choice_model == "true" and not spec.observable and spec.kind != "first_position":
             raise ConfigError(
                 f"algo.choice_model=true needs an observable affinity, which env={env.name} hides; "
                 "allowed: auto, learned"
             )
-        if self.discount == 1 and env.truncation is not None:
-            # A truncated episode is bootstrapped as if it went on for ever: without discount its value has no bound.
-            raise ConfigError(
-                f"algo.discount=1.0 gives no finite value on env={env.name}, whose episodes never terminate; "
-                "allowed: below 1, or null for a default that fits"
-            )
 
-    def discount_on(self, env: EnvConfig) -> float:
-        """Return the discount of one step.
-
-        Where none is given: 1 for users who are observed and episodes that terminate. Of a user without features
-        nothing tells when the session will end; undiscounted, that chance would drown what an action does.
-        """
-        if self.discount is not None:
-            return self.discount
-        return 1.0 if env.user_features and env.truncation is None else HIDDEN_STATE_DISCOUNT
-
-    def n_step_on(self, env: EnvConfig) -> int:
-        """Return the number of steps before the bootstrap.
-
-        Where none is given: 1 for users who are observed. Of a user without features the next observation tells
-        nothing, so that what an action does to the hidden state must show in the rewards themselves: 10.
-        """
-        return self.n_step or (1 if env.user_features else HIDDEN_STATE_STEPS)
-
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> SlateQPolicy:
+    def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:
         """Build the greedy policy, untrained."""
-        from recsys_cli.algos.slateq.policy import SlateQPolicy
+        from recsys_cli.algos.slateq.network import SlateQNetwork
+        from recsys_cli.policies.network import NetworkPolicy, seeded
 
-        return SlateQPolicy.build(self, env, seed)
+        return NetworkPolicy(seeded(seed, lambda: SlateQNetwork(self, env)))
 
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build RLlib's algorithm."""
-        from recsys_cli.algos.rllib_training import RLlibTraining
-        from recsys_cli.algos.slateq.algorithm import slateq_algorithm_config
+    def module_class(self) -> type:
+        """Return the RLlib module."""
+        from recsys_cli.algos.slateq.module import SlateQModule
 
-        return RLlibTraining(slateq_algorithm_config(self, run, seed))
+        return SlateQModule
+
+    def learner_class(self) -> type:
+        """Return the RLlib learner."""
+        from recsys_cli.algos.slateq.learner import SlateQLearner
+
+        return SlateQLearner

@@ -1,119 +1,42 @@
-"""SlateQ's loss and gradient step."""
+"""SlateQ's targets, and the choice model's likelihood."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
-from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.core.learner.learner import Learner
-from ray.rllib.core.learner.torch.torch_learner import TorchLearner
-from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
+from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.networks.choice import LearnedChoice
 from recsys_cli.networks.features import pick_documents
 from recsys_cli.slates.optimal import slate_values
 from recsys_cli.slates.optimisers import OPTIMISERS
 
-UPDATES = "gradient_steps"
 
+class SlateQLearner(QLearner):
+    """Learns item-wise values (Ie et al. 2019, eq. 18, but bootstrapping from the state after the step)."""
 
-class SlateQLearner(TorchLearner):
-    """Learns item-wise values from transitions.
-
-    One `update` call of RLlib brings many minibatches at once, for its fixed cost is that of ten gradient steps; the
-    loop over them stands in `_update`.
-    """
-
-    @override(Learner)
-    def build(self) -> None:
-        """Build the module and, after its online network is in place, the target network."""
-        super().build()
-        self.gradient_steps = 0
-        self.module.foreach_module(
-            lambda _, module: module.make_target_networks() if isinstance(module, TargetNetworkAPI) else None
-        )
-        # Collected once: walking the modules would take a tenth of a small gradient step.
-        ((online, target),) = self.module[DEFAULT_MODULE_ID].unwrapped().get_target_network_pairs()
-        self.target_pairs = list(target.parameters()), list(online.parameters())
-
-    @override(TorchLearner)
-    def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
-        """Make the optimiser; fused kernels take one call for all parameters."""
-        params = [p for p in self.get_parameters(self._module[module_id]) if p.requires_grad]
-        if config.slateq.optimizer == "adam":
-            optimizer: torch.optim.Optimizer = torch.optim.Adam(params, lr=config.slateq.lr, fused=True)
-        else:
-            optimizer = torch.optim.RMSprop(params, lr=config.slateq.lr, alpha=0.95, eps=1e-5, foreach=True)
-        self.register_optimizer(
-            module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=config.lr_schedule_of_run()
-        )
-
-    @override(TorchLearner)
-    def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
-        """Take one gradient step for each minibatch of `batch_size` rows.
-
-        Returns:
-            The last forward output, the mean losses, and no further metrics.
-        """
-        size, total = self.config.slateq.batch_size // max(self.config.num_learners, 1), None
-        columns = batch[DEFAULT_MODULE_ID]
-        for minibatch in minibatches(columns, max(size, 1)):
-            outputs = {DEFAULT_MODULE_ID: self._forward(minibatch)}
-            losses = self.compute_losses(fwd_out=outputs, batch={DEFAULT_MODULE_ID: minibatch})
-            self.apply_gradients(self.postprocess_gradients(self.compute_gradients(losses)))
-            self.gradient_steps += 1
-            self.update_target()
-            loss = losses[DEFAULT_MODULE_ID].detach()
-            total = loss if total is None else total + loss
-        steps = -(-len(columns["reward"]) // max(size, 1))
-        return outputs, {DEFAULT_MODULE_ID: total / steps}, {}
-
-    def _forward(self, minibatch: dict[str, Tensor]) -> dict[str, Tensor]:
-        module = self.module[DEFAULT_MODULE_ID]
-        if self.config.num_learners > 1:
-            return module.forward_train(minibatch)  # through the DDP wrapper, which averages gradients
-        # `forward_train` would set every submodule to training mode anew, a tenth of a gradient step's cost.
-        return module.unwrapped()._forward_train(minibatch)
-
-    @override(TorchLearner)
+    @override(QLearner)
     def compute_loss_for_module(
         self, *, module_id: str, config: AlgorithmConfig, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """Return the temporal-difference loss, with the choice model's likelihood where that is learned.
-
-        The target is `reward + discount * value of the best next slate` (Ie et al. 2019, eq. 18, from the state after
-        the step), regressed on the clicked item's value or, without a click, on the null's.
-        """
-        settings, net = config.slateq, self.module[module_id].unwrapped().net
-        with torch.no_grad():
-            target = batch["reward"] + batch["bootstrap"] * self.next_values(module_id, batch)
-        weight = torch.ones_like(target) if net.learned_null else (~fwd_out["no_click"]).float()
-        error = (fwd_out["q"] - target) / settings.network.scale
-        each = (
-            error.square()
-            if settings.loss == "squared"
-            else 2
-            * torch.nn.functional.huber_loss(
-                error, torch.zeros_like(error), reduction="none", delta=1 / settings.network.scale
-            )
-        )
-        loss = (each * weight).sum() / weight.sum().clamp_min(1)
-        if isinstance(net.choice, LearnedChoice):
-            loss = loss + net.choice.loss(batch["user"], batch["slate_doc"], batch["clicked"])
+        """Add the choice model's negative log-likelihood, where that is learned."""
+        loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
+        choice = self.module[module_id].unwrapped().net.choice
+        if isinstance(choice, LearnedChoice):
+            loss = loss + choice.loss(batch["user"], batch["slate_doc"], batch["clicked"])
         return loss
 
+    @override(QLearner)
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:
         """Return the value `[B]` of the next state's slate, by the target network.
 
         `algo.target=sarsa`: of the slate really shown there. Otherwise of the slate that the optimiser finds, by the
         target network's values or, in double Q-learning, by the online network's.
         """
-        module, settings = self.module[module_id].unwrapped(), self.config.slateq
+        module, settings = self.module[module_id].unwrapped(), self.config.settings
         net, (user, doc) = module.net, (batch["next_user"], batch["next_doc"])
         if settings.target == "sarsa":
             doc = pick_documents(doc, batch["next_slate"][:, : net.attended])
@@ -126,42 +49,3 @@ class SlateQLearner(TorchLearner):
         online, online_null = net.item_values(user, doc)
         slate, _ = optimise(v, online, v_null, online_null, net.attended)
         return slate_values(v.gather(-1, slate), q.gather(-1, slate), v_null, q_null)
-
-    def update_target(self) -> None:
-        """Move the target network after a gradient step."""
-        settings = self.config.slateq
-        polyak = settings.target_update == "polyak"
-        if not polyak and self.gradient_steps % settings.target_period:
-            return
-        with torch.no_grad():
-            if polyak:
-                torch._foreach_lerp_(*self.target_pairs, settings.target_tau)
-            else:
-                torch._foreach_copy_(*self.target_pairs)
-
-    @override(TorchLearner)
-    def apply_gradients(self, gradients_dict: dict[Any, Any]) -> None:
-        """Step the optimiser; gradients already lie on the parameters."""
-        for ref, gradient in gradients_dict.items():
-            self._params[ref].grad = gradient
-        for optimizer in self._named_optimizers.values():
-            optimizer.step()
-
-    @override(Learner)
-    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Add the count of gradient steps, which times the periodic target."""
-        return {**super().get_state(*args, **kwargs), UPDATES: self.gradient_steps}
-
-    @override(Learner)
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
-        super().set_state(state)
-        self.gradient_steps = state.get(UPDATES, self.gradient_steps)
-
-
-def minibatches(columns: dict[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
-    """Cut the columns into consecutive minibatches."""
-    columns = {name: column for name, column in columns.items() if isinstance(column, Tensor)}
-    split = {name: column.split(size) for name, column in columns.items()}
-    for i in range(len(split["reward"])):
-        yield {name: parts[i] for name, parts in split.items()}

@@ -1,4 +1,4 @@
-"""SlateQ as an RLlib algorithm on the vectorised runner."""
+"""Q-learning from replay as an RLlib algorithm on the vectorised runner."""
 
 from __future__ import annotations
 
@@ -16,94 +16,92 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
-from recsys_cli.algos.slateq.module import SlateQModule
 from recsys_cli.rollouts.replay import ReplayBuffer
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.slateq.config import SlateQConfig
-    from recsys_cli.algos.slateq.policy import SlateQPolicy
+    from recsys_cli.algos.q_learning.config import QLearningConfig
     from recsys_cli.config.schema import TrainConfig
     from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.policies import SlatePolicy
 
 REPLAY = "replay"
 
 
-class SlateQAlgorithmConfig(AlgorithmConfig):
-    """RLlib's config with SlateQ's settings and the problem beside it."""
+class QLearningAlgorithmConfig(AlgorithmConfig):
+    """RLlib's config with our settings and the problem beside it."""
 
     def __init__(self, algo_class: type | None = None) -> None:
-        """Set what SlateQ needs of RLlib."""
-        super().__init__(algo_class=algo_class or SlateQ)
-        self.slateq: SlateQConfig = None  # type: ignore[assignment]  # given by `slate_problem`
+        """Set what our algorithms need of RLlib."""
+        super().__init__(algo_class=algo_class or QLearning)
+        self.settings: QLearningConfig = None  # type: ignore[assignment]  # given by `slate_problem`
         self.problem: EnvConfig = None  # type: ignore[assignment]
         self.training_env_steps = 0
         self.env_runner_cls = VectorEnvRunner
         # A failed remote call sleeps this long before the runner exits; RLlib's 60 s look like a hang.
         self.delay_between_env_runner_restarts_s = 1.0
 
-    def slate_problem(self, *, problem: EnvConfig, slateq: SlateQConfig, training_env_steps: int) -> Self:
+    def slate_problem(self, *, problem: EnvConfig, settings: QLearningConfig, training_env_steps: int) -> Self:
         """Set the problem, the settings, and the length of the training that schedules refer to."""
-        self.problem, self.slateq, self.training_env_steps = problem, slateq, training_env_steps
-        self.gamma, self.lr = slateq.discount_on(problem), slateq.lr
+        self.problem, self.settings, self.training_env_steps = problem, settings, training_env_steps
+        self.gamma, self.lr = settings.discount_on(problem), settings.lr
         return self
 
-    def new_policy(self) -> SlateQPolicy:
+    def new_policy(self) -> SlatePolicy:
         """Return an untrained policy of these settings."""
-        return self.slateq.make_policy(self.problem)
+        return self.settings.make_policy(self.problem)
 
     def lr_schedule_of_run(self) -> Any:
         """Return RLlib's learning-rate schedule: a number, or points of env steps and rates."""
-        if self.slateq.lr_schedule == "constant":
-            return self.slateq.lr
-        last = self.slateq.lr * self.slateq.lr_final_fraction
-        return [[0, self.slateq.lr], [self.training_env_steps, last]]
+        if self.settings.lr_schedule == "constant":
+            return self.settings.lr
+        last = self.settings.lr * self.settings.lr_final_fraction
+        return [[0, self.settings.lr], [self.training_env_steps, last]]
 
     def epsilon(self, env_steps: int) -> float:
         """Return the probability of a random slate after that many env steps."""
-        first, last = self.slateq.epsilon_initial, self.slateq.epsilon_final
-        span = self.slateq.epsilon_fraction * self.training_env_steps
+        first, last = self.settings.epsilon_initial, self.settings.epsilon_final
+        span = self.settings.epsilon_fraction * self.training_env_steps
         return last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """Return the module's spec."""
-        return RLModuleSpec(module_class=SlateQModule, model_config={"settings": self.slateq, "problem": self.problem})
+        own = {"settings": self.settings, "problem": self.problem}
+        return RLModuleSpec(module_class=self.settings.module_class(), model_config=own)
 
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type:
         """Return the learner."""
-        from recsys_cli.algos.slateq.learner import SlateQLearner
-
-        return SlateQLearner
+        return self.settings.learner_class()
 
 
-def slateq_algorithm_config(settings: SlateQConfig, run: TrainConfig, seed: int) -> SlateQAlgorithmConfig:
+def q_learning_algorithm_config(settings: QLearningConfig, run: TrainConfig, seed: int) -> QLearningAlgorithmConfig:
     """Turn a run's config into RLlib's."""
     from recsys_cli.algos.rllib_training import configure
 
-    config = SlateQAlgorithmConfig()
-    config.slate_problem(problem=run.env, slateq=settings, training_env_steps=run.env_steps)
+    config = QLearningAlgorithmConfig()
+    config.slate_problem(problem=run.env, settings=settings, training_env_steps=run.env_steps)
     configure(config, run, seed, rollout_length=settings.rollout_length)
     return config
 
 
-class SlateQ(Algorithm):
+class QLearning(Algorithm):
     """Collects with the vectorised runners, keeps a replay buffer, learns many minibatches an update."""
 
-    config: SlateQAlgorithmConfig
+    config: QLearningAlgorithmConfig
 
     @classmethod
     @override(Algorithm)
-    def get_default_config(cls) -> SlateQAlgorithmConfig:
+    def get_default_config(cls) -> QLearningAlgorithmConfig:
         """Return an unset config."""
-        return SlateQAlgorithmConfig()
+        return QLearningAlgorithmConfig()
 
     @override(Algorithm)
-    def setup(self, config: SlateQAlgorithmConfig) -> None:
+    def setup(self, config: QLearningAlgorithmConfig) -> None:
         """Build runners and learners, then the replay buffer."""
         super().setup(config)
-        settings, streams = self.config.slateq, max(self.config.num_env_runners, 1)
+        settings, streams = self.config.settings, max(self.config.num_env_runners, 1)
         self.replay = ReplayBuffer(
             settings.replay_capacity,
             streams,
@@ -130,7 +128,7 @@ class SlateQ(Algorithm):
         self._learn(collected)
 
     def _learn(self, collected: int) -> None:
-        settings, size = self.config.slateq, self.config.slateq.batch_size
+        settings, size = self.config.settings, self.config.settings.batch_size
         env_steps = self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0)
         if env_steps < settings.learning_starts or not len(self.replay):
             return

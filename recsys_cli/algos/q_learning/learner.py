@@ -1,0 +1,144 @@
+"""The loss and the gradient steps that Q-learning algorithms share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.learner import Learner
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.core.rl_module.apis import TargetNetworkAPI
+from ray.rllib.utils.annotations import override
+from torch import Tensor
+
+UPDATES = "gradient_steps"
+
+
+class QLearner(TorchLearner):
+    """Regresses the values that a module's `_forward_train` returns on the rewards and what follows them.
+
+    One `update` call of RLlib brings many minibatches at once, for its fixed cost is that of ten gradient steps; the
+    loop over them stands in `_update`.
+    """
+
+    @override(Learner)
+    def build(self) -> None:
+        """Build the module and, after its online network is in place, the target network."""
+        super().build()
+        self.gradient_steps = 0
+        self.module.foreach_module(
+            lambda _, module: module.make_target_networks() if isinstance(module, TargetNetworkAPI) else None
+        )
+        # Collected once: walking the modules would take a tenth of a small gradient step.
+        ((online, target),) = self.module[DEFAULT_MODULE_ID].unwrapped().get_target_network_pairs()
+        self.target_pairs = list(target.parameters()), list(online.parameters())
+
+    @override(TorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
+        """Make the optimiser; fused kernels take one call for all parameters."""
+        params = [p for p in self.get_parameters(self._module[module_id]) if p.requires_grad]
+        if config.settings.optimizer == "adam":
+            optimizer: torch.optim.Optimizer = torch.optim.Adam(params, lr=config.settings.lr, fused=True)
+        else:
+            optimizer = torch.optim.RMSprop(params, lr=config.settings.lr, alpha=0.95, eps=1e-5, foreach=True)
+        self.register_optimizer(
+            module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=config.lr_schedule_of_run()
+        )
+
+    @override(TorchLearner)
+    def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
+        """Take one gradient step for each minibatch of `batch_size` rows.
+
+        Returns:
+            The last forward output, the mean losses, and no further metrics.
+        """
+        size, total = self.config.settings.batch_size // max(self.config.num_learners, 1), None
+        columns = batch[DEFAULT_MODULE_ID]
+        for minibatch in minibatches(columns, max(size, 1)):
+            outputs = {DEFAULT_MODULE_ID: self._forward(minibatch)}
+            losses = self.compute_losses(fwd_out=outputs, batch={DEFAULT_MODULE_ID: minibatch})
+            self.apply_gradients(self.postprocess_gradients(self.compute_gradients(losses)))
+            self.gradient_steps += 1
+            self.update_target()
+            loss = losses[DEFAULT_MODULE_ID].detach()
+            total = loss if total is None else total + loss
+        steps = -(-len(columns["reward"]) // max(size, 1))
+        return outputs, {DEFAULT_MODULE_ID: total / steps}, {}
+
+    def _forward(self, minibatch: dict[str, Tensor]) -> dict[str, Tensor]:
+        module = self.module[DEFAULT_MODULE_ID]
+        if self.config.num_learners > 1:
+            return module.forward_train(minibatch)  # through the DDP wrapper, which averages gradients
+        # `forward_train` would set every submodule to training mode anew, a tenth of a gradient step's cost.
+        return module.unwrapped()._forward_train(minibatch)
+
+    @override(TorchLearner)
+    def compute_loss_for_module(
+        self, *, module_id: str, config: AlgorithmConfig, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Tensor:
+        """Return the temporal-difference loss of `fwd_out["q"]` [B], in units of `algo.network.scale`.
+
+        The target is `reward + bootstrap * next_values`. Rows that `fwd_out["learned"]` (bool [B]), where given, leaves
+        out have no target.
+        """
+        settings = config.settings
+        with torch.no_grad():
+            target = batch["reward"] + batch["bootstrap"] * self.next_values(module_id, batch)
+        error = (fwd_out["q"] - target) / settings.network.scale
+        each = error.square() if settings.loss == "squared" else huber(error, 1 / settings.network.scale)
+        if "learned" not in fwd_out:
+            return each.mean()
+        weight = fwd_out["learned"].float()
+        return (each * weight).sum() / weight.sum().clamp_min(1)
+
+    @abstractmethod
+    def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:
+        """Return the value `[B]` of the next state; called without gradient."""
+
+    def update_target(self) -> None:
+        """Move the target network after a gradient step."""
+        settings = self.config.settings
+        polyak = settings.target_update == "polyak"
+        if not polyak and self.gradient_steps % settings.target_period:
+            return
+        with torch.no_grad():
+            if polyak:
+                torch._foreach_lerp_(*self.target_pairs, settings.target_tau)
+            else:
+                torch._foreach_copy_(*self.target_pairs)
+
+    @override(TorchLearner)
+    def apply_gradients(self, gradients_dict: dict[Any, Any]) -> None:
+        """Step the optimiser; gradients already lie on the parameters."""
+        for ref, gradient in gradients_dict.items():
+            self._params[ref].grad = gradient
+        for optimizer in self._named_optimizers.values():
+            optimizer.step()
+
+    @override(Learner)
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Add the count of gradient steps, which times the periodic target."""
+        return {**super().get_state(*args, **kwargs), UPDATES: self.gradient_steps}
+
+    @override(Learner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back the state."""
+        super().set_state(state)
+        self.gradient_steps = state.get(UPDATES, self.gradient_steps)
+
+
+def huber(error: Tensor, delta: float) -> Tensor:
+    """Return the square of errors up to `delta`, and a straight line beyond."""
+    return 2 * torch.nn.functional.huber_loss(error, torch.zeros_like(error), reduction="none", delta=delta)
+
+
+def minibatches(columns: dict[str, Tensor], size: int) -> Iterator[dict[str, Tensor]]:
+    """Cut the columns into consecutive minibatches."""
+    columns = {name: column for name, column in columns.items() if isinstance(column, Tensor)}
+    split = {name: column.split(size) for name, column in columns.items()}
+    for i in range(len(split["reward"])):
+        yield {name: parts[i] for name, parts in split.items()}

@@ -1,0 +1,29 @@
+"""A network's parameters as arrays, the form in which checkpoints keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from recsys_cli.config.errors import ConfigError
+
+
+def parameters_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """Return the parameters by name."""
+    return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+
+
+def load_parameters(network: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
+    """Take back parameters.
+
+    Raises:
+        ConfigError: names or shapes are not this network's.
+    """
+    try:
+        network.load_state_dict({name: torch.tensor(value) for name, value in tensors.items()})
+    except RuntimeError as error:
+        detail = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"the checkpoint's parameters do not fit this env or algo: {detail}") from None

@@ -1,0 +1,22 @@
+"""All slates of a size, for methods that value each one."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import combinations, permutations
+
+import torch
+from torch import Tensor
+
+
+def count_slates(num_candidates: int, slate_size: int, ordered: bool) -> int:
+    """Return how many slates of different candidates there are; where order does not matter, each set once."""
+    return (math.perm if ordered else math.comb)(num_candidates, slate_size)
+
+
+@cache
+def all_slates(num_candidates: int, slate_size: int, ordered: bool) -> Tensor:
+    """Return every slate, `[M, k]` int64; sets have their candidates in rising order."""
+    make = permutations if ordered else combinations
+    return torch.tensor(list(make(range(num_candidates), slate_size))).reshape(-1, slate_size)
