@@ -35,6 +35,8 @@ METRICS = {
     "train/episode_length": (ENV_RUNNER_RESULTS, EPISODE_LEN_MEAN),
     "train/clicks_per_step": (ENV_RUNNER_RESULTS, "clicks_per_step"),
     "learner/loss": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "total_loss"),
+    "learner/choice_log_likelihood": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "choice_log_likelihood"),
+    "learner/true_choice_log_likelihood": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "true_choice_log_likelihood"),
     "learner/lr": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "default_optimizer_learning_rate"),
 }
 

@@ -57,16 +57,22 @@ class FirstPositionChoice(nn.Module):
 
 
 class LearnedChoice(nn.Module):
-    """A conditional logit learned from clicks, for hidden affinities: `v = exp(score(user, doc))`."""
+    """A conditional choice learned from clicks: `v = exp(score)` (logit) or `v = softplus(score)` (proportional).
 
-    def __init__(self, user_features: int, doc_features: int, one_hot: bool) -> None:
+    Both can say every positive v; the proportional form is nearer to users whose v is linear in what is observed.
+    """
+
+    def __init__(self, user_features: int, doc_features: int, one_hot: bool, proportional: bool = False) -> None:
         """Build a small two-tower network for the scores."""
         super().__init__()
+        self.proportional = proportional
         self.score = TwoTower(user_features, doc_features, hidden=(32,), doc_hidden=16, one_hot=one_hot, scale=1.0)
 
     def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `v` [B, C] and `v_null` [B], scaled so that the largest of a row is 1."""
+        """Return `v` [B, C] and `v_null` [B]; in a logit scaled so that the largest of a row is 1."""
         score, null = self.score(user, doc)
+        if self.proportional:
+            return nn.functional.softplus(score), nn.functional.softplus(null)
         largest = torch.maximum(score.amax(-1), null)
         return (score - largest[:, None]).exp(), (null - largest).exp()
 
@@ -78,14 +84,31 @@ class LearnedChoice(nn.Module):
             slate_doc: the shown documents, `[B, k, F]` or `[B, k]`.
             clicked: position clicked, `[B]`; k for none.
         """
-        score, null = self.score(user, slate_doc)
-        return nn.functional.cross_entropy(torch.cat([score, null[:, None]], dim=-1), clicked)
+        v, v_null = self(user, slate_doc)
+        return -log_likelihood(v, v_null, clicked)
+
+
+def log_likelihood(v: Tensor, v_null: Tensor, clicked: Tensor) -> Tensor:
+    """Return the mean log-probability of what was clicked.
+
+    Args:
+        v: choice scores of the shown documents, `[B, k]`.
+        v_null: score of not clicking, `[B]`.
+        clicked: position clicked, `[B]`; k for none.
+    """
+    mass = torch.cat([v, v_null[:, None]], dim=-1)
+    smallest = torch.finfo(v.dtype).tiny
+    chosen = mass.gather(-1, clicked[:, None])[:, 0].clamp_min(smallest)
+    return (chosen.log() - mass.sum(-1).clamp_min(smallest).log()).mean()
 
 
 def choice_model(mode: str, spec: ChoiceSpec, user_features: int, doc_features: int, one_hot: bool) -> nn.Module:
-    """Build the choice model of `algo.choice_model`: `true`, `learned`, or `auto` (true where it is observable)."""
+    """Build the choice model of `algo.choice_model`.
+
+    `true`: the known one. `learned` (logit), `learned_proportional`: from clicks. `auto`: true where it is observable.
+    """
     if spec.kind == "first_position":
         return FirstPositionChoice()
     if mode == "true" or (mode == "auto" and spec.observable):
         return KnownChoice(spec)
-    return LearnedChoice(user_features, doc_features, one_hot)
+    return LearnedChoice(user_features, doc_features, one_hot, proportional=mode == "learned_proportional")

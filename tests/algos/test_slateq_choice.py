@@ -31,9 +31,10 @@ def predicted(model: LearnedChoice, clicks: dict[str, Tensor]) -> Tensor:
     return scores / scores.sum(-1, keepdim=True)
 
 
-def test_likelihood_and_frequencies_become_the_true_ones(clicks: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("proportional", [False, True])
+def test_likelihood_and_frequencies_become_the_true_ones(clicks: dict[str, Tensor], proportional: bool) -> None:
     torch.manual_seed(0)
-    model = LearnedChoice(USER, DOC, one_hot=False)
+    model = LearnedChoice(USER, DOC, one_hot=False, proportional=proportional)
     data = [clicks[name] for name in ("user", "slate_doc", "clicked")]
     first = model.loss(*data).item()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
@@ -50,9 +51,10 @@ def test_likelihood_and_frequencies_become_the_true_ones(clicks: dict[str, Tenso
     np.testing.assert_allclose(predicted(model, clicks).mean(0), frequencies, atol=0.02)
 
 
-def test_loss_is_the_negative_log_likelihood(clicks: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("proportional", [False, True])
+def test_loss_is_the_negative_log_likelihood(clicks: dict[str, Tensor], proportional: bool) -> None:
     torch.manual_seed(1)
-    model = LearnedChoice(USER, DOC, one_hot=False)
+    model = LearnedChoice(USER, DOC, one_hot=False, proportional=proportional)
     chosen = predicted(model, clicks).gather(-1, clicks["clicked"][:, None])
     loss = model.loss(clicks["user"], clicks["slate_doc"], clicks["clicked"])
     assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-5)

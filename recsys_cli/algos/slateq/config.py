@@ -20,7 +20,7 @@ class SlateQConfig(QLearningConfig):
     target: Literal["top_k", "greedy", "optimal", "sarsa"]
     serving: Literal["top_k", "greedy", "optimal"]
     null_value: Literal["learned", "zero"]
-    choice_model: Literal["auto", "true", "learned"]
+    choice_model: Literal["auto", "true", "learned", "learned_proportional"]
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -38,7 +38,7 @@ class SlateQConfig(QLearningConfig):
         if self.choice_model == "true" and not spec.observable and spec.kind != "first_position":
             raise ConfigError(
                 f"algo.choice_model=true needs an observable affinity, which env={env.name} hides; "
-                "allowed: auto, learned"
+                "allowed: auto, learned, learned_proportional"
             )
 
     def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:

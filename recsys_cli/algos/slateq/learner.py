@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from recsys_cli.algos.q_learning.learner import QLearner
-from recsys_cli.networks.choice import LearnedChoice
+from recsys_cli.networks.choice import KnownChoice, LearnedChoice, log_likelihood
 from recsys_cli.networks.features import pick_documents
 from recsys_cli.slates.optimal import slate_values
 from recsys_cli.slates.optimisers import OPTIMISERS
@@ -17,6 +18,8 @@ from recsys_cli.slates.optimisers import OPTIMISERS
 
 class SlateQLearner(QLearner):
     """Learns item-wise values (Ie et al. 2019, eq. 18, but bootstrapping from the state after the step)."""
+
+    _newest: tuple[dict[str, Any], Tensor] | None = None  # a minibatch and its log-likelihood, where choice is learned
 
     @override(QLearner)
     def compute_loss_for_module(
@@ -26,8 +29,24 @@ class SlateQLearner(QLearner):
         loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
         choice = self.module[module_id].unwrapped().net.choice
         if isinstance(choice, LearnedChoice):
-            loss = loss + choice.loss(batch["user"], batch["slate_doc"], batch["clicked"])
+            likelihood = choice.loss(batch["user"], batch["slate_doc"], batch["clicked"])
+            self._newest = (batch, -likelihood.detach())
+            loss = loss + likelihood
         return loss
+
+    @override(QLearner)
+    def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
+        """Report how likely the newest minibatch's clicks are by the learned choice model, and by the true one."""
+        result = super()._update(batch, **kwargs)
+        if self._newest is not None:
+            (clicks, likelihood), spec = self._newest, self.config.problem.choice_spec()
+            log = {"choice_log_likelihood": likelihood}
+            if spec.observable:
+                v, v_null = KnownChoice(spec)(clicks["user"], clicks["slate_doc"])
+                log["true_choice_log_likelihood"] = log_likelihood(v, v_null, clicks["clicked"])
+            for name, value in log.items():
+                self.metrics.log_value((DEFAULT_MODULE_ID, name), float(value), window=20)
+        return result
 
     @override(QLearner)
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:
