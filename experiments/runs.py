@@ -84,7 +84,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
                 clicks_per_step=round(agent["clicks_per_step"], 4),
                 episode_length=round(agent["episode_length"], 2),
                 env_steps=evaluation["env_steps"],
-                checkpoint=trial.get("mlflow_run_id") or trial["id"],
+                checkpoint=f"{trial.get('mlflow_run_id') or trial['id']}/last",
                 command=" ".join(["recsys train", *entry.words, f"seed={path.parent.name.removeprefix('seed_')}"]),
                 **reference,
             )

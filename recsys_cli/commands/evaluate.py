@@ -12,7 +12,7 @@ Examples:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.compose import compose
 
@@ -51,16 +51,17 @@ def run(overrides: list[str]) -> int:
 def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[str]:
     """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to tell.
 
-    An evaluation on a changed env gets a file and metrics of its own, so that it never passes for the run's result.
+    An evaluation of another checkpoint, on other users or on a changed env gets a file and metrics of its own, so that
+    it never passes for the run's result.
     """
     from recsys_cli.tracking.files import write_json
     from recsys_cli.tracking.provenance import flatten
     from recsys_cli.tracking.syncing import record_evaluation
 
-    changes = [f"{key}-{value}" for key, value in flatten(config.env).items()]
-    name = "_".join(["evaluation", *changes]) + ".json"
     told, results = [], evaluation.to_dict()
     run_folder = folder.parent.parent if (folder.parent.parent / "trial.json").is_file() else folder.parent
+    changes = [*others_than(results, run_folder), *(f"{k}-{v}" for k, v in flatten(config.env).items())]
+    name = "_".join(["evaluation", *changes]) + ".json"
     output = Path(config.output).expanduser() if config.output else run_folder / name
     write_json(output, results)
     told.append(f"written to {output}")
@@ -75,3 +76,14 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
         )
         told.append(problem or f"logged to the run as {name}")
     return told
+
+
+def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
+    """Return how an evaluation's env steps, users and seed differ from those of the run's own."""
+    from recsys_cli.tracking.files import read_json
+    from recsys_cli.tracking.folder import EVALUATION
+
+    if not (run_folder / EVALUATION).is_file():
+        return []
+    own = read_json(run_folder / EVALUATION)
+    return [f"{key}-{results[key]}" for key in ("env_steps", "users", "seed") if results[key] != own.get(key)]

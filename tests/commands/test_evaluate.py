@@ -105,6 +105,27 @@ def test_the_env_may_change(
 
 
 @pytest.mark.parametrize(
+    ("words", "differs"),
+    [
+        (["checkpoint=whole/last", "users=7"], "users-7"),
+        (["checkpoint=whole/last", "users=20", "seed=5"], "seed-5"),
+        (["checkpoint=whole/seed_0/checkpoints/FIRST", "users=20"], "env_steps-STEPS"),
+    ],
+)
+def test_the_runs_own_evaluation_is_not_overwritten(
+    trained: Trained, evaluate: Evaluate, words: list[str], differs: str
+) -> None:
+    first = min((trained.trial / "checkpoints").glob("step_*"))
+    words = [word.replace("whole/seed_0/checkpoints/FIRST", str(first)) for word in words]
+    before = (trained.trial / "evaluation.json").read_bytes()
+    code, printed = evaluate(*words, "baselines=[random]", "log=false")
+    assert code == 0, printed
+    assert (trained.trial / "evaluation.json").read_bytes() == before
+    name = differs.replace("STEPS", str(int(first.name.removeprefix("step_"))))
+    assert (trained.trial / f"evaluation_{name}.json").is_file()
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["checkpoint=whole", "env.num_topics=8"], "env changes {'num_topics': 8}: the checkpoint's parameters do not"),
