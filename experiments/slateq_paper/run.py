@@ -1,9 +1,12 @@
-"""The SlateQ paper's first table (Ie et al. 2019, arXiv 1905.12767, section 6.2), ours beside it.
+"""The SlateQ paper's three tables (Ie et al. 2019, arXiv 1905.12767, section 6), ours beside them.
 
     uv run python -m experiments.slateq_paper.run
+    uv run python -m experiments.slateq_paper.run --tables strategies --discounts 1.0 0.99 --seeds 10
 
-Trains every strategy with several seeds, two at a time on two cores, at each discount given; run again, it goes on
-where it was left. Writes `results.csv` (one row a seed), `table.md` and `returns.svg` beside this file.
+`strategies`: targets and serving; `full_slate`: the undecomposed baseline; `cascade`: users who look through the slate
+from the top, trained as if they compared. Every strategy is trained with several seeds, two at a time on two cores, at
+each discount given; run again, it goes on where it was left. Writes `<table>.csv` (one row a seed), `<table>.md` and
+`<table>.svg` beside this file.
 """
 
 from __future__ import annotations
@@ -16,88 +19,117 @@ from experiments.runs import Entry, Score, over_seeds, scores, train, write_csv
 
 HERE = Path(__file__).parent
 
-# Strategy -> (return, quality) of the paper's table.
-PAPER = {
-    "myop_ts": (166.3, -0.543),
-    "myop_gs": (166.3, -0.548),
-    "sarsa_ts": (168.4, -0.491),
-    "sarsa_gs": (172.1, -0.388),
-    "ql_tt_ts": (168.4, -0.493),
-    "ql_gt_gs": (172.9, -0.377),
-    "ql_ot_ts": (169.0, -0.491),
-    "ql_ot_gs": (173.8, -0.341),
-    "ql_ot_os": (174.6, -0.306),
+# Of the paper: strategy -> (return, quality); the cascade table has returns only.
+PAPER: dict[str, dict[str, tuple[float, float | None]]] = {
+    "strategies": {
+        "random": (159.2, -0.593),
+        "myop_ts": (166.3, -0.543),
+        "myop_gs": (166.3, -0.548),
+        "sarsa_ts": (168.4, -0.491),
+        "sarsa_gs": (172.1, -0.388),
+        "ql_tt_ts": (168.4, -0.493),
+        "ql_gt_gs": (172.9, -0.377),
+        "ql_ot_ts": (169.0, -0.491),
+        "ql_ot_gs": (173.8, -0.341),
+        "ql_ot_os": (174.6, -0.306),
+    },
+    "full_slate": {"random": (160.6, -0.610), "fsq": (164.2, -0.507), "sarsa_ts": (170.7, -0.534)},
+    "cascade": {
+        "random": (159.9, None),
+        "myop_ts": (163.6, None),
+        "sarsa_ts": (166.8, None),
+        "ql_tt_ts": (166.5, None),
+        "ql_ot_ts": (167.5, None),
+        "ql_ot_os": (167.6, None),
+    },
 }
-PAPER_RANDOM = (159.2, -0.593)
+# The paper gives no scale of the cascade's scores: at this one, users click about as often as those who compare.
+CASCADE = ("env.choice_model=proportional_cascade", "env.score_scaling=0.35")
 
 
-def entry(strategy: str, discount: float) -> Entry:
+def entry(table: str, strategy: str, discount: float) -> Entry:
     """Return the preset's run at a discount; a myopic one has none."""
     words = [f"experiment=slateq_paper/{strategy}", "evaluation.baselines=[random,myopic]"]
+    name = strategy
+    if table == "cascade":
+        words += CASCADE
+        name = f"{strategy}-cascade"
     if strategy.startswith("myop"):
-        return Entry(strategy, tuple(words))
-    return Entry(f"{strategy}-discount-{discount}", (*words, f"algo.discount={discount}"))
+        return Entry(name, tuple(words))
+    return Entry(f"{name}-discount-{discount}", (*words, f"algo.discount={discount}"))
 
 
-def table(rows: Sequence[Score], discounts: Sequence[float]) -> str:
+def entries(table: str, discounts: Sequence[float]) -> dict[tuple[str, float], Entry]:
+    """Return a table's runs by strategy and discount."""
+    strategies = [name for name in PAPER[table] if name != "random"]
+    pairs = [(name, d) for name in strategies for d in ([0.0] if name.startswith("myop") else discounts)]
+    return {pair: entry(table, *pair) for pair in pairs}
+
+
+def table_text(table: str, runs: dict[tuple[str, float], Entry], rows: Sequence[Score]) -> str:
     """Return the table as markdown."""
+    paper = PAPER[table]
+    random = [row.random for row in rows if row.random is not None]
+    ours = sum(random) / max(len(random), 1)
     lines = [
         "| strategy | discount | paper: return | ours | paper: quality | ours | seeds |",
         "|---|---|---|---|---|---|---|",
-        f"| random | | {PAPER_RANDOM[0]} | {_random(rows):.1f} | {PAPER_RANDOM[1]} | | |",
+        f"| random | | {paper['random'][0]} | {ours:.1f} | {paper['random'][1] or ''} | | |",
     ]
-    for strategy, (paper_return, paper_quality) in PAPER.items():
-        for discount in [0.0] if strategy.startswith("myop") else discounts:
-            own = [row for row in rows if row.name == entry(strategy, discount).name]
-            if not own:
-                continue
-            quality = over_seeds([row.quality_per_click or 0.0 for row in own])
-            lines.append(
-                f"| {strategy.upper().replace('_', '-')} | {discount:g} | {paper_return} | "
-                f"{over_seeds([row.score for row in own])} | {paper_quality} | "
-                f"{quality.mean:.3f} ± {quality.half_width:.3f} | {len(own)} |"
-            )
+    for (strategy, discount), run in runs.items():
+        own = [row for row in rows if row.name == run.name]
+        if not own:
+            continue
+        quality = over_seeds([row.quality_per_click or 0.0 for row in own])
+        lines.append(
+            f"| {strategy.upper().replace('_', '-')} | {discount:g} | {paper[strategy][0]} | "
+            f"{over_seeds([row.score for row in own])} | {paper[strategy][1] or ''} | "
+            f"{quality.mean:.3f} ± {quality.half_width:.3f} | {len(own)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
-def _random(rows: Sequence[Score]) -> float:
-    found = [row.random for row in rows if row.random is not None]
-    return sum(found) / len(found)
-
-
-def figure(rows: Sequence[Score], discounts: Sequence[float], path: Path) -> None:
-    """Draw the paper's return and ours, every seed a dot."""
+def figure(table: str, runs: dict[tuple[str, float], Entry], rows: Sequence[Score], path: Path) -> None:
+    """Draw the paper's returns and ours, every seed a dot."""
     import matplotlib.pyplot as plt
 
+    strategies = [name for name in PAPER[table] if name != "random"]
     fig, axes = plt.subplots(figsize=(8, 4), layout="constrained")
-    axes.plot(range(len(PAPER)), [value for value, _ in PAPER.values()], "k_", markersize=18, label="paper")
+    axes.plot(
+        range(len(strategies)), [PAPER[table][name][0] for name in strategies], "k_", markersize=18, label="paper"
+    )
+    discounts = sorted({discount for _, discount in runs}, reverse=True)
+    for (strategy, discount), run in runs.items():
+        own = [row.score for row in rows if row.name == run.name]
+        i, at = discounts.index(discount), strategies.index(strategy)
+        axes.plot([at + 0.12 * (i + 1)] * len(own), own, ".", color=f"C{i}")
     for i, discount in enumerate(discounts):
-        for at, strategy in enumerate(PAPER):
-            own = [row.score for row in rows if row.name == entry(strategy, discount).name]
-            label = f"ours, discount {discount:g}" if at == len(PAPER) - 1 else None
-            axes.plot([at + 0.12 * (i + 1)] * len(own), own, ".", color=f"C{i}", label=label)
-    axes.set_xticks(range(len(PAPER)), [name.upper().replace("_", "-") for name in PAPER], rotation=30, ha="right")
+        axes.plot([], [], ".", color=f"C{i}", label=f"ours, discount {discount:g}")
+    axes.set_xticks(range(len(strategies)), [name.upper().replace("_", "-") for name in strategies], rotation=30)
     axes.set_ylabel("return (minutes watched)")
     axes.legend()
     fig.savefig(path)
+    plt.close(fig)
 
 
 def main() -> None:
-    """Run what is missing and write the results of what is there."""
+    """Run what is missing of the tables named, and write what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", choices=list(PAPER), default=list(PAPER))
     parser.add_argument("--seeds", type=int, default=6)
     parser.add_argument("--discounts", type=float, nargs="+", default=[1.0, 0.99])
     parser.add_argument("--runs", type=Path, default=Path("runs/slateq_paper"), help="folder that gets the runs")
     parser.add_argument("--no-training", action="store_true", help="only gather what is there")
     args = parser.parse_args()
-    entries = list(dict.fromkeys(entry(strategy, discount) for discount in args.discounts for strategy in PAPER))
-    for each in entries if not args.no_training else []:
-        train(each, args.seeds, args.runs)
-    rows = [score for each in entries for score in scores(each, args.runs)]
-    write_csv(rows, HERE / "results.csv")
-    (HERE / "table.md").write_text(table(rows, args.discounts))
-    figure(rows, args.discounts, HERE / "returns.svg")
-    print(table(rows, args.discounts))
+    for table in args.tables:
+        runs = entries(table, args.discounts)
+        for each in runs.values() if not args.no_training else []:
+            train(each, args.seeds, args.runs)
+        rows = [score for each in runs.values() for score in scores(each, args.runs)]
+        write_csv(rows, HERE / f"{table}.csv")
+        (HERE / f"{table}.md").write_text(table_text(table, runs, rows))
+        figure(table, runs, rows, HERE / f"{table}.svg")
+        print(f"{table}\n{table_text(table, runs, rows)}", flush=True)
 
 
 if __name__ == "__main__":
