@@ -47,6 +47,7 @@ TABLES: dict[str, list[Entry]] = {
     "main": [
         entry("10-3", *K3),
         entry("10-2", "env=interest_evolution"),
+        entry("10-2-reuse-8", "env=interest_evolution", "algo.replay_ratio=8"),
         entry("10-3-history-3m", *K3, *LONG),
         entry("10-2-history-3m", "env=interest_evolution", *LONG),
         entry("50-2-history-3m", "env=interest_evolution", "env.num_candidates=50", *LONG),
@@ -149,7 +150,7 @@ def main() -> None:
     """Run what is missing of the tables named, and write what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", choices=sorted(TABLES), default=list(TABLES))
-    parser.add_argument("--seeds", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--runs", type=Path, default=Path("runs/slateq_beyond"), help="folder that gets the runs")
     parser.add_argument("--no-training", action="store_true", help="only gather what is there")
     args = parser.parse_args()
