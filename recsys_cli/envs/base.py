@@ -102,6 +102,11 @@ class EnvConfig(ABC):
     def choice_spec(self) -> ChoiceSpec:
         """Return what an algorithm may assume of the user's choice."""
 
+    @property
+    def attended(self) -> int:
+        """Number of leading slate positions that the user looks at."""
+        return min(self.choice_spec().attended or self.slate_size, self.slate_size)
+
     @abstractmethod
     def response_space(self) -> spaces.Dict:
         """Return the space of one user's response: arrays of shape `[k]`, RecSim's field names."""

@@ -36,7 +36,7 @@ class MyopicPolicy(SlatePolicy):
         """
         spec = env.choice_spec()
         self.slate_size = env.slate_size
-        self.attended = min(spec.attended or env.slate_size, env.slate_size)
+        self.attended = env.attended
         self.features = ItemFeatures(env.user_features, env.doc_features, env.one_hot_docs)
         self.known = KnownChoice(spec) if spec.observable else None
         first = spec.kind == "first_position"

@@ -11,7 +11,7 @@ from recsys_cli.envs.base import EnvConfig
 from recsys_cli.slates.enumeration import count_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.policies.network import NetworkPolicy
+    from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
 
 
 @dataclass
@@ -34,8 +34,7 @@ class FullSlateQConfig(QLearningConfig):
     def check(self, env: EnvConfig) -> None:
         """Refuse problems with more slates than `max_slates`."""
         super().check(env)
-        attended, ordered = slates_that_differ(env)
-        count = count_slates(env.num_candidates, attended, ordered)
+        count = count_slates(env.num_candidates, env.attended, order_matters(env))
         if count > self.max_slates:
             raise ConfigError(
                 f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates, "
@@ -43,12 +42,11 @@ class FullSlateQConfig(QLearningConfig):
                 "Take algo=slateq, or raise algo.max_slates"
             )
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:
-        """Build the greedy policy, untrained."""
+    def network_class(self) -> type[FullSlateQNetwork]:
+        """Return the network."""
         from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
-        from recsys_cli.policies.network import NetworkPolicy, seeded
 
-        return NetworkPolicy(seeded(seed, lambda: FullSlateQNetwork(self, env)))
+        return FullSlateQNetwork
 
     def module_class(self) -> type:
         """Return the RLlib module."""
@@ -63,8 +61,6 @@ class FullSlateQConfig(QLearningConfig):
         return FullSlateQLearner
 
 
-def slates_that_differ(env: EnvConfig) -> tuple[int, bool]:
-    """Return the number of positions that the user looks at, and whether their order matters."""
-    spec = env.choice_spec()
-    attended = min(spec.attended or env.slate_size, env.slate_size)
-    return attended, attended > 1 and spec.kind.endswith("cascade")
+def order_matters(env: EnvConfig) -> bool:
+    """Whether the positions of a slate's documents make a difference to the user."""
+    return env.attended > 1 and env.choice_spec().kind.endswith("cascade")

@@ -15,10 +15,7 @@ from recsys_cli.algos.q_learning.module import QModule
 class FullSlateQModule(QModule):
     """Holds a `FullSlateQNetwork`."""
 
-    @override(TorchRLModule)
-    def setup(self) -> None:
-        """Build the online network."""
-        self.net = FullSlateQNetwork(self.model_config["settings"], self.model_config["problem"])
+    net: FullSlateQNetwork
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

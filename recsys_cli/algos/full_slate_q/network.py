@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from recsys_cli.algos.full_slate_q.config import slates_that_differ
+from recsys_cli.algos.full_slate_q.config import order_matters
+from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.features import is_index
 from recsys_cli.networks.item_values import mlp, with_constant
-from recsys_cli.policies.history import History, history_features, new_history
 from recsys_cli.slates.enumeration import all_slates
 
 if TYPE_CHECKING:
@@ -48,27 +48,19 @@ class SlateValues(nn.Module):
         return self.rest(hidden).squeeze(-1) * self.scale
 
 
-class FullSlateQNetwork(nn.Module):
+class FullSlateQNetwork(QNetwork):
     """Slate values and which slates there are."""
 
     def __init__(self, settings: FullSlateQConfig, env: EnvConfig) -> None:
         """Build the network for a problem's feature and slate sizes."""
-        super().__init__()
-        user = env.user_features + history_features(settings.history, env)
-        self.attended, self.ordered = slates_that_differ(env)
-        self.slate_size, self.hidden = env.slate_size, settings.network.hidden[0]
-        self.values = SlateValues(
-            user, env.doc_features, self.attended, settings.network.hidden, settings.network.scale
-        )
-        self.problem, self.history = env, settings.history
+        super().__init__(settings, env)
+        net, self.ordered = settings.network, order_matters(env)
+        self.values = SlateValues(self.user_features, env.doc_features, self.attended, net.hidden, net.scale)
+        self.hidden = net.hidden[0]
 
     def all_slates(self, num_candidates: int, device: torch.device) -> Tensor:
         """Return every slate that differs from the others, `[M, attended]`."""
         return all_slates(num_candidates, self.attended, self.ordered).to(device)
-
-    def new_history(self, users: int) -> History:
-        """Return the history that `algo.history` names."""
-        return new_history(self.history, self.problem, users)
 
     def slates(self, user: Tensor, doc: Tensor) -> Tensor:
         """Return whole slates `[B, k]`: the best one, filled up by other candidates where the user looks at less."""

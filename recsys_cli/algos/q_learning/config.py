@@ -11,8 +11,10 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
+    from recsys_cli.algos.q_learning.network import QNetwork
     from recsys_cli.algos.training import Training
     from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.policies.network import NetworkPolicy
 
 HIDDEN_STATE_STEPS = 10
 HIDDEN_STATE_DISCOUNT = 0.9
@@ -122,12 +124,22 @@ class QLearningConfig(AlgoConfig):
         return self.n_step or (1 if env.user_features else HIDDEN_STATE_STEPS)
 
     @abstractmethod
+    def network_class(self) -> type[QNetwork]:
+        """Return the network, which is built from these settings and the problem."""
+
+    @abstractmethod
     def module_class(self) -> type:
         """Return the RLlib module."""
 
     @abstractmethod
     def learner_class(self) -> type:
         """Return the RLlib learner."""
+
+    def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:
+        """Build the greedy policy, untrained."""
+        from recsys_cli.policies.network import NetworkPolicy, seeded
+
+        return NetworkPolicy(seeded(seed, lambda: self.network_class()(self, env)))
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""

@@ -11,7 +11,6 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
-from ray.rllib.core.rl_module.apis import TargetNetworkAPI
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
@@ -30,12 +29,10 @@ class QLearner(TorchLearner):
         """Build the module and, after its online network is in place, the target network."""
         super().build()
         self.gradient_steps = 0
-        self.module.foreach_module(
-            lambda _, module: module.make_target_networks() if isinstance(module, TargetNetworkAPI) else None
-        )
+        module = self.module[DEFAULT_MODULE_ID].unwrapped()
+        module.make_target()
         # Collected once: walking the modules would take a tenth of a small gradient step.
-        ((online, target),) = self.module[DEFAULT_MODULE_ID].unwrapped().get_target_network_pairs()
-        self.target_pairs = list(target.parameters()), list(online.parameters())
+        self.target_pairs = list(module.target_values.parameters()), list(module.net.values.parameters())
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:

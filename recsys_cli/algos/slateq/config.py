@@ -10,7 +10,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
-    from recsys_cli.policies.network import NetworkPolicy
+    from recsys_cli.algos.slateq.network import SlateQNetwork
 
 
 @dataclass
@@ -41,12 +41,11 @@ class SlateQConfig(QLearningConfig):
                 "allowed: auto, learned, learned_proportional"
             )
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:
-        """Build the greedy policy, untrained."""
+    def network_class(self) -> type[SlateQNetwork]:
+        """Return the network."""
         from recsys_cli.algos.slateq.network import SlateQNetwork
-        from recsys_cli.policies.network import NetworkPolicy, seeded
 
-        return NetworkPolicy(seeded(seed, lambda: SlateQNetwork(self, env)))
+        return SlateQNetwork
 
     def module_class(self) -> type:
         """Return the RLlib module."""

@@ -17,10 +17,7 @@ from recsys_cli.networks.features import pick_documents
 class SlateQModule(QModule):
     """Holds a `SlateQNetwork`."""
 
-    @override(TorchRLModule)
-    def setup(self) -> None:
-        """Build the online network."""
-        self.net = SlateQNetwork(self.model_config["settings"], self.model_config["problem"])
+    net: SlateQNetwork
 
     def target_item_values(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return the target network's `q` [B, C] and `q_null` [B] (see `SlateQNetwork.item_values`)."""

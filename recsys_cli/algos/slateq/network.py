@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.choice import choice_model
 from recsys_cli.networks.item_values import Concat, TwoTower
-from recsys_cli.policies.history import History, history_features, new_history
 from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
 
 if TYPE_CHECKING:
@@ -17,34 +17,25 @@ if TYPE_CHECKING:
     from recsys_cli.envs.base import EnvConfig
 
 
-class SlateQNetwork(nn.Module):
+class SlateQNetwork(QNetwork):
     """Item values, the null's value, and choice scores: all that a slate's value needs."""
 
     def __init__(self, settings: SlateQConfig, env: EnvConfig) -> None:
         """Build the networks for a problem's feature sizes; the number of candidates is free."""
-        super().__init__()
-        net, spec = settings.network, env.choice_spec()
-        sizes = (env.user_features + history_features(settings.history, env), env.doc_features)
-        self.values: nn.Module
+        super().__init__(settings, env)
+        net, sizes = settings.network, (self.user_features, env.doc_features)
         if net.kind == "two_tower":
             self.values = TwoTower(*sizes, net.hidden, net.doc_hidden, env.one_hot_docs, net.scale)
         else:
             self.values = Concat(*sizes, net.hidden, net.scale)
-        self.choice = choice_model(settings.choice_model, spec, *sizes, env.one_hot_docs)
-        self.problem, self.history = env, settings.history
+        self.choice = choice_model(settings.choice_model, env.choice_spec(), *sizes, env.one_hot_docs)
         self.learned_null = settings.null_value == "learned"
         self.serving = OPTIMISERS[settings.serving]
-        self.slate_size = env.slate_size
-        self.attended = min(spec.attended or env.slate_size, env.slate_size)
 
     def item_values(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B], which is 0 in the paper's variant (`null_value=zero`)."""
         q, q_null = self.values(user, doc)
         return q, q_null if self.learned_null else torch.zeros_like(q_null)
-
-    def new_history(self, users: int) -> History:
-        """Return the history that `algo.history` names."""
-        return new_history(self.history, self.problem, users)
 
     def slates(self, user: Tensor, doc: Tensor) -> Tensor:
         """Return whole slates `[B, k]`: the best one, filled up by value where the user looks at less than k."""
