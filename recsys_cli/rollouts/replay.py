@@ -142,8 +142,12 @@ class ReplayBuffer:
         """Return the memory of the arrays, in bytes."""
         return sum(array.nbytes for ring in self.rings.values() for array in ring.arrays.values())
 
-    def sample(self, n: int) -> dict[str, np.ndarray]:
+    def sample(self, n: int, progress: float = 1.0) -> dict[str, np.ndarray]:
         """Draw n transitions uniformly, with replacement.
+
+        Args:
+            n: number of transitions.
+            progress: how much of the training is done, 0..1; makes no difference here.
 
         Returns:
             `user` [n, U], `slate_doc` [n, k, F] or [n, k], `clicked` [n] (position; k for none), `reward` [n] (of

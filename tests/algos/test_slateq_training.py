@@ -76,10 +76,11 @@ OPTIONS = (
     ("algo.network.kind=concat", "algo.null_value=zero", "algo.optimizer=rmsprop", "algo.lr_schedule=constant"),
     ("algo.double_q=true", "algo.loss=huber", "algo.target_update=periodic", "algo.choice_model=learned"),
     ("env.slate_size=3", "algo.n_step=3", "env.resample_documents=false"),
+    ("algo.replay=prioritized", "algo.null_value=zero"),
 )
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["paper", "double", "n_step"])
+@pytest.mark.parametrize("options", OPTIONS, ids=["paper", "double", "n_step", "prioritized"])
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_trains_on_every_problem(make_training: MakeTraining, problem: str, options: tuple[str, ...]) -> None:
     short = {"interest_exploration": ("env.horizon=20",)}.get(problem, ())
@@ -111,8 +112,9 @@ def test_schedules_reach_their_ends(make_training: MakeTraining) -> None:
         ("env=interest_evolution",),
         ("env=interest_exploration", "algo.target_update=periodic", "algo.target_period=7"),
         ("env=long_term_satisfaction", "algo.replay_ratio=0.7", "env.resample_documents=false"),
+        ("env=interest_evolution", "algo.replay=prioritized"),
     ],
-    ids=PROBLEMS,
+    ids=[*PROBLEMS, "prioritized"],
 )
 def test_restored_training_is_the_uninterrupted_one(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, overrides: tuple[str, ...]
@@ -168,6 +170,24 @@ def seeds(training: RLlibTraining) -> list[int]:
 def assert_apart(numbers: list[int]) -> None:
     """No runner plays what another plays or played: every reset takes the next seed."""
     assert all(abs(one - other) > 1000 for one, other in combinations(numbers, 2)), numbers
+
+
+@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+def test_two_learners_share_every_gradient(
+    make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch, replay: str
+) -> None:
+    monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
+    training = make_training("resources.learners=2", f"algo.replay={replay}")
+    for _ in range(3):
+        report = training.step()
+    assert math.isfinite(report["learner/loss"])
+    group = training.algorithm.learner_group
+    one, other = (result.get() for result in group.foreach_learner(lambda learner: learner.get_state()["rl_module"]))
+    for name, value in one["default_policy"].items():
+        np.testing.assert_array_equal(value, other["default_policy"][name])
+    if replay == "prioritized":
+        (priority,) = training.algorithm.replay.priorities.values()
+        assert len(np.unique(priority)) > 100  # errors of both halves came back
 
 
 def test_remote_runners_get_the_restored_weights(

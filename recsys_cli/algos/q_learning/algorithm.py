@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -14,8 +17,11 @@ from ray.rllib.utils.metrics import (
     ENV_RUNNER_RESULTS,
     LEARNER_RESULTS,
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
+    TD_ERROR_KEY,
 )
 
+from recsys_cli.algos.q_learning.learner import REPLAY_INDEX
+from recsys_cli.rollouts.prioritized import PrioritizedReplay
 from recsys_cli.rollouts.replay import ReplayBuffer
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
@@ -102,7 +108,10 @@ class QLearning(Algorithm):
         """Build runners and learners, then the replay buffer."""
         super().setup(config)
         settings, streams = self.config.settings, max(self.config.num_env_runners, 1)
-        self.replay = ReplayBuffer(
+        kind: Callable[..., ReplayBuffer] = ReplayBuffer
+        if settings.replay == "prioritized":
+            kind = partial(PrioritizedReplay, alpha=settings.priority_alpha, beta=settings.priority_beta)
+        self.replay = kind(
             settings.replay_capacity,
             streams,
             seed=(self.config.seed or 0) + 7,
@@ -137,8 +146,14 @@ class QLearning(Algorithm):
         if not rows:
             return
         self.rows_due -= rows
-        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(self.replay.sample(rows))}, rows)
+        sample = self.replay.sample(rows, env_steps / self.config.training_env_steps)
+        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(sample)}, rows)
         results = self.learner_group.update(batch=batch, timesteps={NUM_ENV_STEPS_SAMPLED_LIFETIME: env_steps})
+        if isinstance(self.replay, PrioritizedReplay):
+            for result in results:
+                module = result[DEFAULT_MODULE_ID]
+                index, error = (np.concatenate(module.pop(key).peek()) for key in (REPLAY_INDEX, TD_ERROR_KEY))
+                self.replay.update(index, error)
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 HIDDEN_STATE_STEPS = 10
 HIDDEN_STATE_DISCOUNT = 0.9
+FRACTIONS = (
+    "discount",
+    "lr_final_fraction",
+    "epsilon_initial",
+    "epsilon_final",
+    "epsilon_fraction",
+    "priority_alpha",
+    "priority_beta",
+)
 
 
 @dataclass
@@ -63,6 +72,9 @@ class QLearningConfig(AlgoConfig):
     batch_size: int
     replay_ratio: float
     replay_capacity: int
+    replay: Literal["uniform", "prioritized"]
+    priority_alpha: float
+    priority_beta: float
     learning_starts: int
     rollout_length: int
     target_update: Literal["polyak", "periodic"]
@@ -90,7 +102,7 @@ class QLearningConfig(AlgoConfig):
             )
 
     def _check_fractions(self) -> None:
-        for key in ("discount", "lr_final_fraction", "epsilon_initial", "epsilon_final", "epsilon_fraction"):
+        for key in FRACTIONS:
             if not 0 <= (getattr(self, key) or 0) <= 1:
                 raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
         if not 0 < self.target_tau <= 1:

@@ -12,9 +12,11 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
 UPDATES = "gradient_steps"
+REPLAY_INDEX = "replay_index"
 
 
 class QLearner(TorchLearner):
@@ -29,6 +31,7 @@ class QLearner(TorchLearner):
         """Build the module and, after its online network is in place, the target network."""
         super().build()
         self.gradient_steps = 0
+        self.errors: list[tuple[Tensor, Tensor]] = []  # of an update, for prioritised replay: index and error
         module = self.module[DEFAULT_MODULE_ID].unwrapped()
         module.make_target()
         # Collected once: walking the modules would take a tenth of a small gradient step.
@@ -63,8 +66,16 @@ class QLearner(TorchLearner):
             self.update_target()
             loss = losses[DEFAULT_MODULE_ID].detach()
             total = loss if total is None else total + loss
+        self._log_errors()
         steps = -(-len(columns["reward"]) // max(size, 1))
         return outputs, {DEFAULT_MODULE_ID: total / steps}, {}
+
+    def _log_errors(self) -> None:
+        """Hand the errors to the replay buffer, where that wants them (`QLearning._learn` takes them out again)."""
+        if self.errors:
+            for key, column in zip((REPLAY_INDEX, TD_ERROR_KEY), zip(*self.errors, strict=True), strict=True):
+                self.metrics.log_value((DEFAULT_MODULE_ID, key), torch.cat(column), reduce="item_series")
+            self.errors.clear()
 
     def _forward(self, minibatch: dict[str, Tensor]) -> dict[str, Tensor]:
         module = self.module[DEFAULT_MODULE_ID]
@@ -82,15 +93,17 @@ class QLearner(TorchLearner):
         The target is `reward + bootstrap * next_values`. Rows that `fwd_out["learned"]` (bool [B]), where given, leaves
         out have no target.
         """
-        settings = config.settings
+        settings, learned = config.settings, fwd_out.get("learned")
         with torch.no_grad():
             target = batch["reward"] + batch["bootstrap"] * self.next_values(module_id, batch)
         error = (fwd_out["q"] - target) / settings.network.scale
+        if learned is not None:
+            error = error * learned
         each = error.square() if settings.loss == "squared" else huber(error, 1 / settings.network.scale)
-        if "learned" not in fwd_out:
-            return each.mean()
-        weight = fwd_out["learned"].float()
-        return (each * weight).sum() / weight.sum().clamp_min(1)
+        if REPLAY_INDEX in batch:
+            each = each * batch["weight"]
+            self.errors.append((batch[REPLAY_INDEX], error.detach()))
+        return each.mean() if learned is None else each.sum() / learned.sum().clamp_min(1)
 
     @abstractmethod
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:
