@@ -43,7 +43,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        ray.init(**_arguments(resources))
+        _start(_arguments(resources))
     except (ConnectionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"resources.ray_address={resources.ray_address}: no Ray answers there ({reason})") from None
@@ -54,6 +54,20 @@ def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
         ray.shutdown()
         if logs is not None:
             _keep_logs(run_dir, logs)
+
+
+def _start(arguments: dict[str, object], attempts: int = 3) -> None:
+    """Start or join Ray; on a busy machine a local start may miss Ray's deadline of 30 s, and is tried again."""
+    import ray
+
+    for left in reversed(range(attempts)):
+        try:
+            ray.init(**arguments)
+            return
+        except Exception as error:  # Ray raises no class of its own here
+            if "timed out during startup" not in str(error) or not left:
+                raise
+            ray.shutdown()
 
 
 def _arguments(resources: ResourcesConfig) -> dict[str, object]:

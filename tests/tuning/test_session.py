@@ -1,0 +1,41 @@
+"""Starting Ray on a machine that is busy."""
+
+from __future__ import annotations
+
+import pytest
+import ray
+
+from recsys_cli.tuning.session import _start
+
+LATE = "The current node timed out during startup. This could happen because the GCS has become overloaded."
+
+
+@pytest.mark.parametrize(("failures", "starts"), [([], 1), ([LATE], 2), ([LATE, LATE], 3)])
+def test_a_late_start_is_tried_again(monkeypatch: pytest.MonkeyPatch, failures: list[str], starts: int) -> None:
+    seen, ended = [], []
+
+    def init(**arguments: object) -> None:
+        seen.append(arguments)
+        if len(seen) <= len(failures):
+            raise Exception(failures[len(seen) - 1])
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
+    _start({"address": "local"})
+    assert seen == [{"address": "local"}] * starts
+    assert len(ended) == starts - 1
+
+
+@pytest.mark.parametrize("message", [LATE, "something else"])
+def test_what_does_not_help_is_raised(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    seen = []
+
+    def init(**arguments: object) -> None:
+        seen.append(arguments)
+        raise Exception(message)
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with pytest.raises(Exception, match=message[:20]):
+        _start({})
+    assert len(seen) == (3 if message == LATE else 1)
