@@ -31,6 +31,7 @@ import torch
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.rollouts.prioritized import PrioritizedReplay
 from recsys_cli.rollouts.replay import ReplayBuffer
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
@@ -45,22 +46,26 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "C=1000, k=10": ("env.num_candidates=1000", "env.slate_size=10", "algo.replay_capacity=100000"),
     "reuse 8": ("algo.replay_ratio=8",),
     "reuse 32": ("algo.replay_ratio=32",),
+    "prioritized replay": ("algo.replay=prioritized",),
     "paper's network, reuse 8": (*PAPER, "algo.replay_ratio=8"),
     "paper's network, reuse 8, batch 1024": (*PAPER, "algo.replay_ratio=8", "algo.batch_size=1024"),
     "paper's network, reuse 8, C=100": (*PAPER, "algo.replay_ratio=8", "env.num_candidates=100"),
     "paper's network, batch 32 every 4 steps": (*PAPER, "algo.replay_ratio=8", "algo.batch_size=32"),
 }
 PARTS = {
-    "simulation": (VectorEnvRunner, "sample"),
-    "replay_add": (ReplayBuffer, "add"),
-    "replay_sample": (ReplayBuffer, "sample"),
-    "gradient_steps": (QLearner, "_update"),
+    "simulation": ((VectorEnvRunner, "sample"),),
+    "replay_add": ((ReplayBuffer, "add"),),
+    "replay_sample": ((ReplayBuffer, "sample"), (PrioritizedReplay, "sample"), (PrioritizedReplay, "update")),
+    "gradient_steps": ((QLearner, "_update"),),
 }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; speeds in env steps per CPU second, parts as shares of the CPU time."""
+    """One line of the table; speeds in env steps per CPU second, parts as shares of the CPU time.
+
+    `replay_mb` is what the replay buffer takes in memory for a million transitions, in 10^6 bytes.
+    """
 
     setting: str
     env_steps_per_cpu_s: int
@@ -72,6 +77,7 @@ class Row:
     replay_sample: float
     gradient_steps: float
     rllib: float
+    replay_mb: int
 
 
 class Clocks:
@@ -80,8 +86,9 @@ class Clocks:
     def __init__(self) -> None:
         """Wrap the methods of `PARTS`."""
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        for name, (owner, method) in PARTS.items():
-            setattr(owner, method, self._timed(name, getattr(owner, method)))
+        for name, methods in PARTS.items():
+            for owner, method in methods:
+                setattr(owner, method, self._timed(name, getattr(owner, method)))
 
     def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -138,6 +145,8 @@ def measure(setting: str, words: tuple[str, ...], clocks: Clocks, rate: float, c
         while time.process_time() - start < cpu_s:
             training.step()
         total, steps = time.process_time() - start, training.env_steps - first
+        replay = training.algorithm.replay
+        kept = sum(ring.rows * ring.users for ring in replay.rings.values())
     finally:
         training.stop()
     arithmetic = operations_per_row(run) * run.algo.replay_ratio / rate * steps
@@ -149,6 +158,7 @@ def measure(setting: str, words: tuple[str, ...], clocks: Clocks, rate: float, c
         share_of_limit=round(arithmetic / total, 3),
         share_of_limit_gradient_steps=round(arithmetic / clocks.seconds["gradient_steps"], 3),
         rllib=round(1 - sum(shares.values()), 3),
+        replay_mb=round(replay.nbytes() / kept),
         **shares,
     )
 

@@ -70,15 +70,14 @@ class PrioritizedReplay(ReplayBuffer):
             The columns of `ReplayBuffer.sample` and `weight` [n] float32, the importance weights, at most 1; and
             `replay_index` [n], by which `update` knows the transitions.
         """
-        chances = [self._chances(stream, ring) for stream, ring in self.rings.items()]
-        cumulated = np.concatenate(chances).cumsum(dtype=np.float64)
+        chances = np.concatenate([self._chances(stream, ring) for stream, ring in self.rings.items()])
+        cumulated = chances.cumsum(dtype=np.float64)
         # Rising targets walk through memory in order; minibatches are cut in sequence, so the draws are shuffled after.
         target = np.sort(self.rng.random(n)) * cumulated[-1]
         index = np.searchsorted(cumulated, target, side="right")
         self.rng.shuffle(index)
-        chance = np.diff(cumulated, prepend=0.0)[index] / cumulated[-1]
         beta = self.beta + (1 - self.beta) * min(progress, 1.0)
-        weight = (len(self) * chance) ** -beta
+        weight = chances[index] ** -beta
         columns = self._gather(index)
         return {**columns, "weight": (weight / weight.max()).astype(np.float32), "replay_index": index}
 
@@ -91,7 +90,7 @@ class PrioritizedReplay(ReplayBuffer):
     def _gather(self, index: NDArray[np.int64]) -> dict[str, np.ndarray]:
         columns: dict[str, np.ndarray] = {}
         for where, ring, inside in self._of_rings(index):
-            part = ring.gather(inside // ring.users, inside % ring.users, self.discount)
+            part = ring.gather(inside, self.discount)
             for name, values in part.items():
                 if name not in columns:
                     columns[name] = np.empty((len(index), *values.shape[1:]), values.dtype)
