@@ -81,8 +81,9 @@ class Ring:
         doc = self._flat("doc")
         slate = self._take("slate", at).astype(np.int64)
         reward, bootstrap, after = self._look_ahead(at, discount)
-        candidates = self.arrays["doc"].shape[2]
-        shown = doc.reshape(-1, *doc.shape[2:]).take(at[:, None] * candidates + slate, axis=0, mode="clip")
+        candidates = doc.shape[1]
+        documents = doc.reshape(len(doc) * candidates, *doc.shape[2:])
+        shown = documents.take(at[:, None] * candidates + slate, axis=0, mode="clip")
         return {
             "user": self._take("user", at),
             "slate_doc": shown,
@@ -96,7 +97,7 @@ class Ring:
 
     def _flat(self, name: str) -> np.ndarray:
         array = self.arrays[name]
-        return array.reshape(-1, *array.shape[2:])
+        return array.reshape(self.rows * self.users, *array.shape[2:])
 
     def _take(self, name: str, at: np.ndarray) -> np.ndarray:
         """Return entries by place; this takes an eighth of the time of indexing by row and user."""
