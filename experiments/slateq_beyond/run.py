@@ -43,6 +43,19 @@ def steps(name: str, env_steps: int, *words: str) -> Entry:
     )
 
 
+# Four kinds of users and of documents, each kind wanting its own; at this no-click mass a wrong guess costs the click.
+EXPLORATION = (
+    "env=interest_exploration",
+    "env.user_type_distribution=[0.25,0.25,0.25,0.25]",
+    "env.user_document_mean_affinity_matrix=[[1.2,0,0,0],[0,1.2,0,0],[0,0,1.2,0],[0,0,0,1.2]]",
+    f"env.user_document_stddev_affinity_matrix={[[0.1] * 4] * 4}".replace(" ", ""),
+    "env.topic_distribution=[0.25,0.25,0.25,0.25]",
+    "env.topic_quality_mean=[0,0,0,0]",
+    "env.topic_quality_stddev=[0.1,0.1,0.1,0.1]",
+    "env.no_click_mass=4",
+)
+SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20", "env_steps=300000")
+
 TABLES: dict[str, list[Entry]] = {
     "main": [
         entry("10-3", *K3),
@@ -52,6 +65,28 @@ TABLES: dict[str, list[Entry]] = {
         entry("10-2-history-3m", "env=interest_evolution", *LONG),
         entry("50-2-history-3m", "env=interest_evolution", "env.num_candidates=50", *LONG),
         entry("100-5-history-3m", "env=interest_evolution", "env.num_candidates=100", "env.slate_size=5", *LONG),
+    ],
+    "sensitivity": [
+        entry(f"sensitivity-{s}", *SATISFACTION, f"env.sensitivity={s}")
+        for s in (0.01, 0.03, 0.058, 0.07, 0.08, 0.09, 0.1, 0.15, 0.2)
+    ],
+    "exploration": [
+        entry("default", "env=interest_exploration"),
+        entry("default-history", "env=interest_exploration", "algo.history=documents", "algo.n_step=1"),
+        entry("heavy", *EXPLORATION),
+        *(
+            entry(f"heavy-history-{h}", *EXPLORATION, f"algo.history={h}", "algo.n_step=1")
+            for h in ("raw", "documents")
+        ),
+    ],
+    "budget_10_2": [
+        entry(
+            f"reuse-{r}-hidden-{h}",
+            "env=interest_evolution",
+            f"algo.replay_ratio={r}",
+            f"algo.network.hidden=[{h},{h}]",
+        )
+        for r, h in ((8, 64), (8, 128), (16, 32), (16, 64))
     ],
     "large": [
         entry(
