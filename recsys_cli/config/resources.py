@@ -17,7 +17,6 @@ class FrameworkConfig:
 
     name: Literal["torch"]
     device: Literal["auto", "cpu", "cuda"]
-    deterministic: bool
 
 
 @dataclass(frozen=True)
