@@ -54,8 +54,7 @@ EXPLORATION = (
     "env.topic_quality_stddev=[0.1,0.1,0.1,0.1]",
     "env.no_click_mass=4",
 )
-# At the default learning rate one seed of five settled on kale where clickbait is right.
-SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20", "env_steps=300000", "algo.lr=3e-4")
+SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20", "env_steps=300000")
 
 TABLES: dict[str, list[Entry]] = {
     "main": [

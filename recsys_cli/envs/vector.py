@@ -156,6 +156,10 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._ended, self._response = terminated | truncated, response
         return self.observe(), reward, terminated, truncated, {}
 
+    def truncate(self, users: NDArray[np.integer]) -> None:
+        """End the episodes of these users, as if the step just made had been cut: the next one begins new ones."""
+        self._ended[users] = True
+
     def observe(self) -> Observation:
         """Return the current observation again, in fresh arrays (after `set_state`, say)."""
         response = {key: values.copy() for key, values in self._response.items()}

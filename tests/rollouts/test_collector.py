@@ -1,0 +1,56 @@
+"""The collector: where every episode has one length, users do not end together."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from recsys_cli.config.structured import load
+from recsys_cli.rollouts.collector import Collector
+from recsys_cli.slates.uniform import uniform_slates
+
+FIXED = {"long_term_satisfaction": {"time_budget": 12}, "interest_exploration": {"horizon": 12}}
+USERS = 24
+
+
+def collector(problem, **changes):
+    return Collector(load("env", problem, **{**FIXED.get(problem, {}), **changes}), USERS, seed=3)
+
+
+def play(own, length):
+    rng, env = np.random.default_rng(0), own.problem
+    return own.collect(length, lambda _: uniform_slates(rng, USERS, env.num_candidates, env.slate_size))
+
+
+@pytest.mark.parametrize("backend", ["native", "recsim"])
+@pytest.mark.parametrize("problem", FIXED)
+def test_episodes_of_one_length_end_at_different_times(problem, backend):
+    own = collector(problem, backend=backend)
+    chunk = play(own, 60)
+    begins = [np.flatnonzero(~chunk.valid[:, user]) for user in range(USERS)]
+    for user, rows in enumerate(begins):
+        cut = user * 12 // USERS
+        assert rows[0] == (cut or 12), "the row after the first episode's last step begins the next one"
+        assert (np.diff(rows) == 13).all(), "later episodes have their whole length"
+    assert len(Counter(rows[1] % 13 for rows in begins)) == 12
+    finished = own.take_finished()
+    whole = sum(len(rows) - (user * 12 // USERS > 0) for user, rows in enumerate(begins))
+    assert (finished.lengths == 12).all() and abs(len(finished) - whole) <= USERS
+    terminates = problem == "long_term_satisfaction"
+    last = [chunk.terminated[rows[0] - 1, user] for user, rows in enumerate(begins)]
+    assert last == [terminates and user * 12 // USERS == 0 for user in range(USERS)], "a cut is no end of a session"
+
+
+def test_sessions_that_end_by_themselves_are_not_cut():
+    assert not collector("interest_evolution")._first_cuts().any()
+
+
+@pytest.mark.parametrize("problem", FIXED)
+def test_a_restored_collector_cuts_as_if_uninterrupted(problem):
+    one, two = collector(problem), collector(problem)
+    play(one, 5)
+    two.set_state(one.get_state())
+    for a, b in zip(play(one, 20).arrays(), play(two, 20).arrays(), strict=True):
+        np.testing.assert_array_equal(a[1], b[1])
