@@ -16,6 +16,20 @@ Act = Callable[[dict[str, Any]], np.ndarray]
 """Observation of N users -> their slates `[N, k]`."""
 
 
+def first_cuts(users: int, episode_steps: int | None) -> np.ndarray:
+    """Return after how many lock-steps each user's first episode is cut, `[users]`; 0: not at all.
+
+    Where every episode has the same length, users who began together would end together for ever: a policy that
+    changes between the beginning and the end of an episode would then make slates look good or bad that merely were
+    shown early or late. The cuts spread the ends over all lock-steps.
+
+    Args:
+        users: how many play in lock-step.
+        episode_steps: length of every episode; None where sessions end by themselves.
+    """
+    return np.arange(users) * (episode_steps or 0) // users
+
+
 class Collector:
     """Plays the same N users on and on, and keeps what their finished episodes came to."""
 
@@ -46,8 +60,8 @@ class Collector:
         observation, _ = self.env.reset(seed=self.env_seed)
         self.history.restart()
         self.sums, self.starting = EpisodeSums(self.users), np.zeros(self.users, bool)
-        self.cut_in = self._first_cuts()
         self.steps_done += 1
+        self.cut_at = self.steps_done + first_cuts(self.users, self.problem.max_episode_steps)
         self.observation = observation
         return observation
 
@@ -68,24 +82,14 @@ class Collector:
             self.starting = terminated | truncated
             if self.starting.any():
                 self.finished.append(self.sums.take(np.flatnonzero(self.starting)))
+            self.steps_done += 1
             self._cut()
         self.observation = observation
-        self.steps_done += length
         return chunk
-
-    def _first_cuts(self) -> np.ndarray:
-        """Return in how many lock-steps each user's first episode is cut; 0: not at all.
-
-        Where every episode has the same length, users who began together would end together for ever: a policy that
-        changes between the beginning and the end of an episode would then make slates look good or bad that merely were
-        shown early or late. The cuts spread the ends over all lock-steps.
-        """
-        return np.arange(self.users) * (self.problem.max_episode_steps or 0) // self.users
 
     def _cut(self) -> None:
         """Truncate the first episodes that are due; they are not among the finished ones."""
-        due = np.flatnonzero((self.cut_in == 1) & ~self.starting)
-        self.cut_in = np.maximum(self.cut_in - 1, 0)
+        due = np.flatnonzero((self.cut_at == self.steps_done) & ~self.starting)
         if due.size:
             self.env.truncate(due)
             self.sums.take(due)
@@ -119,7 +123,7 @@ class Collector:
         if env is not None:
             sums = {name: total.copy() for name, total in self.sums.sums.items()}
             state |= {"env": env, "observation": self.observation, "starting": self.starting, "sums": sums}
-            state |= {"seen": sorted(self.sums.seen), "history": self.history.get_state(), "cut_in": self.cut_in}
+            state |= {"seen": sorted(self.sums.seen), "history": self.history.get_state(), "cut_at": self.cut_at}
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -131,7 +135,7 @@ class Collector:
         self.env.reset(seed=self.env_seed)
         self.env.set_state(state["env"])
         self.observation, self.starting = state["observation"], state["starting"]
-        self.cut_in = state["cut_in"]
+        self.cut_at = state["cut_at"]
         self.history.set_state(state["history"])
         self.sums = EpisodeSums(self.users)
         self.sums.sums, self.sums.seen = state["sums"], set(state["seen"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,29 +21,16 @@ class PrioritizedReplay(ReplayBuffer):
     keeps for one minibatch at a time; priorities change between calls.
     """
 
-    def __init__(
-        self,
-        capacity: int,
-        streams: int,
-        seed: int,
-        *,
-        n_step: int = 1,
-        discount: float = 1.0,
-        alpha: float = 0.6,
-        beta: float = 0.4,
-    ) -> None:
-        """Make an empty buffer; see `ReplayBuffer`.
+    def __init__(self, *buffer: int, alpha: float = 0.6, beta: float = 0.4, **steps: Any) -> None:
+        """Make an empty buffer.
 
         Args:
-            capacity: transitions kept in all.
-            streams: number of runners that feed it.
-            seed: of the sampling.
-            n_step: steps whose rewards a sampled transition sums.
-            discount: of one step.
+            buffer: capacity, streams and seed, as of `ReplayBuffer`.
             alpha: exponent of the error in the probability; 0 is uniform.
             beta: exponent of the importance weights at the start of training; 1 at its end.
+            steps: n_step and discount, as of `ReplayBuffer`.
         """
-        super().__init__(capacity, streams, seed, n_step=n_step, discount=discount)
+        super().__init__(*buffer, **steps)
         self.alpha, self.beta = alpha, beta
         self.priorities: dict[int, NDArray[np.float32]] = {}  # (error + SMALLEST) ** alpha, [rows, N] a stream
         self.highest = 1.0  # what new transitions get, so that each is drawn soon
@@ -89,8 +77,8 @@ class PrioritizedReplay(ReplayBuffer):
 
     def _gather(self, index: NDArray[np.int64]) -> dict[str, np.ndarray]:
         columns: dict[str, np.ndarray] = {}
-        for where, ring, inside in self._of_rings(index):
-            part = ring.gather(inside, self.discount)
+        for stream, where, inside in self._by_ring(index):
+            part = self.rings[stream].gather(inside, self.discount)
             for name, values in part.items():
                 if name not in columns:
                     columns[name] = np.empty((len(index), *values.shape[1:]), values.dtype)
@@ -106,19 +94,18 @@ class PrioritizedReplay(ReplayBuffer):
         """
         priority = ((np.abs(error) + SMALLEST) ** self.alpha).astype(np.float32)
         self.highest = max(self.highest, float(priority.max()))
-        streams = list(self.rings)
-        for number, (where, _, inside) in enumerate(self._of_rings(index)):
-            self.priorities[streams[number]].ravel()[inside] = priority[where]
+        for stream, where, inside in self._by_ring(index):
+            self.priorities[stream].ravel()[inside] = priority[where]
 
-    def _of_rings(self, index: NDArray[np.int64]) -> list[tuple[Any, Ring, NDArray[np.int64]]]:
-        """Return for each ring which entries of `index` are its own, and their places in it."""
-        rings = list(self.rings.values())
-        if len(rings) == 1:
-            return [(slice(None), rings[0], index)]
-        ends = np.cumsum([ring.rows * ring.users for ring in rings])
-        own = np.searchsorted(ends, index, side="right")
-        starts = np.concatenate([[0], ends[:-1]])
-        return [(own == i, ring, index[own == i] - starts[i]) for i, ring in enumerate(rings)]
+    def _by_ring(self, index: NDArray[np.int64]) -> Iterator[tuple[int, Any, NDArray[np.int64]]]:
+        """Yield each ring's stream, which entries of `index` are its own, and their places in it."""
+        start = 0
+        for stream, ring in self.rings.items():
+            inside = index - start
+            size = ring.rows * ring.users
+            own = (inside >= 0) & (inside < size)
+            yield stream, own, inside[own]
+            start += size
 
     def get_state(self) -> dict[str, Any]:
         """Return everything, for a continuation that draws the same samples."""

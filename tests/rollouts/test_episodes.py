@@ -9,7 +9,7 @@ from recsys_cli.config.structured import load
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.rollouts import episodes
 from recsys_cli.rollouts.chunk import clicked_position
-from recsys_cli.rollouts.collector import Collector
+from recsys_cli.rollouts.collector import Collector, first_cuts
 from recsys_cli.rollouts.episodes import play
 
 PROBLEMS = {
@@ -111,10 +111,10 @@ def test_collected_chunks_continue_each_other(name):
     np.testing.assert_array_equal(done.returns, again.returns)
     # The step after an episode's end is no transition; every finished episode's steps and rewards are in the chunk.
     # First episodes that were cut, so that not all end together, are not among the finished ones.
-    cut = np.count_nonzero(one._first_cuts())
-    assert len(done) == (~whole.valid).sum() + one.starting.sum() - cut
+    cuts = first_cuts(20, env.max_episode_steps)
+    assert len(done) == (~whole.valid).sum() + one.starting.sum() - np.count_nonzero(cuts)
     assert whole.terminated.sum() == (len(done) if env.truncation is None else 0)
-    assert done.lengths.sum() == len(whole) - one.sums.sums["steps"].sum() - one._first_cuts().sum()
+    assert done.lengths.sum() == len(whole) - one.sums.sums["steps"].sum() - cuts.sum()
     assert not whole.reward[~whole.valid].any()
 
 

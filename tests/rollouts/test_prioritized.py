@@ -6,24 +6,18 @@ import numpy as np
 import pytest
 
 from recsys_cli.rollouts.prioritized import SMALLEST, PrioritizedReplay
-from tests.rollouts.test_replay import check, chunk
+from tests.rollouts.test_replay import check, chunk, filled
 
 
-def filled(lengths, streams=1, **kwargs):
-    buffer = PrioritizedReplay(90 * streams, streams, 0, **kwargs)
-    start = 0
-    for length in lengths:
-        for stream in range(streams):
-            buffer.add(chunk(start, length, stream=stream))
-        start += length
-    return buffer
+def prioritized(lengths, streams=1, **kwargs):
+    return filled(90 * streams, lengths, streams, make=PrioritizedReplay, **kwargs)
 
 
 @pytest.mark.parametrize(("n_step", "discount"), [(1, 1.0), (3, 0.9)])
 @pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("lengths", [[20], [3, 4, 5, 6, 7], [4] * 20, [70]])
 def test_transitions_are_those_of_the_uniform_buffer(n_step, discount, streams, lengths):
-    rows = filled(lengths, streams, n_step=n_step, discount=discount).sample(400)
+    rows = prioritized(lengths, streams, n_step=n_step, discount=discount).sample(400)
     check(rows, n_step, discount)
     newest = sum(lengths) - 1
     assert max(newest - 29, 0) <= rows["user"][:, 0].min() and rows["user"][:, 0].max() <= newest - n_step
@@ -32,7 +26,7 @@ def test_transitions_are_those_of_the_uniform_buffer(n_step, discount, streams, 
 
 @pytest.mark.parametrize("streams", [1, 2])
 def test_a_transition_is_drawn_in_proportion_to_its_error_to_the_alpha(streams):
-    buffer = filled([25], streams, alpha=0.5)
+    buffer = prioritized([25], streams, alpha=0.5)
     index = np.unique(buffer.sample(20_000)["replay_index"])
     error = np.linspace(-4, 9, len(index)).astype(np.float32)
     buffer.update(index, error)
@@ -44,7 +38,7 @@ def test_a_transition_is_drawn_in_proportion_to_its_error_to_the_alpha(streams):
 
 
 def test_importance_weights_undo_the_priorities_at_the_end_of_training():
-    buffer = filled([25], alpha=1.0, beta=0.4)
+    buffer = prioritized([25], alpha=1.0, beta=0.4)
     index = np.unique(buffer.sample(20_000)["replay_index"])
     buffer.update(index, np.where(np.arange(len(index)) % 2, 1.0, 4.0).astype(np.float32))
     rows = buffer.sample(100_000, progress=1.0)
@@ -58,7 +52,7 @@ def test_importance_weights_undo_the_priorities_at_the_end_of_training():
 
 
 def test_new_transitions_get_the_highest_priority():
-    buffer = filled([25], alpha=1.0)
+    buffer = prioritized([25], alpha=1.0)
     index = np.unique(buffer.sample(20_000)["replay_index"])
     buffer.update(index, np.full(len(index), 99.0, np.float32))
     buffer.add(chunk(25, 4))
@@ -70,7 +64,7 @@ def test_new_transitions_get_the_highest_priority():
 
 
 def test_a_restored_buffer_draws_the_same():
-    buffer = filled([40], streams=2)
+    buffer = prioritized([40], streams=2)
     rows = buffer.sample(50)
     buffer.update(rows["replay_index"], rows["reward"])
     other = PrioritizedReplay(180, 2, 5)

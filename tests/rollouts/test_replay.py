@@ -36,8 +36,8 @@ def chunk(start, length, users=3, stream=0, terminates=True):
     )
 
 
-def filled(capacity, lengths, streams=1, seed=0, **kwargs):
-    buffer = ReplayBuffer(capacity, streams, seed, **kwargs)
+def filled(capacity, lengths, streams=1, seed=0, make=ReplayBuffer, **kwargs):
+    buffer = make(capacity, streams, seed, **kwargs)
     start = 0
     for length in lengths:
         for stream in range(streams):
