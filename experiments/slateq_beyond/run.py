@@ -139,6 +139,12 @@ TABLES: dict[str, list[Entry]] = {
         entry("history-documents", *K3, "algo.history=documents"),
         entry("choice-learned", *K3, "algo.choice_model=learned"),
     ],
+    "workers": [
+        entry("in-one-process", *K3),
+        entry("env-runners-2", *K3, "resources.env_runners=2", "resources.users_per_runner=512"),
+        entry("learners-2", *K3, "resources.learners=2"),
+    ],
+    "satisfaction": [entry("default", "env=long_term_satisfaction")],
     "users": [
         entry(f"{name}-{null}", *K3, f"algo.null_value={null}", *words)
         for name, words in {
