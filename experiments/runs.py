@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ class Entry:
 
     name: str
     words: tuple[str, ...]
+
+    def command(self, seed: int) -> str:
+        """Return the command that repeats one seed."""
+        return " ".join(["recsys train", *self.words, f"seed={seed}"])
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,31 @@ class Score:
     oracle: float | None
     checkpoint: str
     command: str
+
+
+def results(entries: Sequence[Entry], seeds: int, folder: Path, table: Path, *, training: bool) -> list[Score]:
+    """Return the scores of a table's entries, and write them to the table after every entry.
+
+    Args:
+        entries: the table's lines.
+        seeds: how many each shall have.
+        folder: gets the runs.
+        table: csv file. What it, or another one beside it, holds under the same command counts as done, wherever that
+            was trained.
+        training: whether to train what is missing.
+    """
+    known = [row for path in sorted(table.parent.glob("*.csv")) for row in read_csv(path)]
+    found = {
+        entry.name: {row.seed: replace(row, name=entry.name) for row in known if row.command == entry.command(row.seed)}
+        for entry in entries
+    }
+    for entry in entries:
+        if training and not set(range(seeds)) <= set(found[entry.name]):
+            train(entry, seeds, folder)
+        found[entry.name] |= {row.seed: row for row in scores(entry, folder)}
+        rows = [own[seed] for own in found.values() for seed in sorted(own)]
+        write_csv(rows, table)
+    return rows
 
 
 def train(entry: Entry, seeds: int, folder: Path) -> None:
@@ -68,6 +97,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
     found = []
     for path in sorted((folder / entry.name).glob("seed_*/evaluation.json")):
         evaluation, trial = _json(path), _json(path.with_name("trial.json"))
+        seed = int(path.parent.name.removeprefix("seed_"))
         policies = evaluation["policies"]
         agent = next(p for name, p in policies.items() if name not in ("random", "myopic", "oracle"))
         reference = {
@@ -78,14 +108,14 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
         found.append(
             Score(
                 name=entry.name,
-                seed=int(path.parent.name.removeprefix("seed_")),
+                seed=seed,
                 score=round(agent["return"]["mean"], 3),
                 quality_per_click=None if quality is None else round(quality, 4),
                 clicks_per_step=round(agent["clicks_per_step"], 4),
                 episode_length=round(agent["episode_length"], 2),
                 env_steps=evaluation["env_steps"],
                 checkpoint=f"{trial.get('mlflow_run_id') or trial['id']}/last",
-                command=" ".join(["recsys train", *entry.words, f"seed={path.parent.name.removeprefix('seed_')}"]),
+                command=entry.command(seed),
                 **reference,
             )
         )
@@ -98,6 +128,21 @@ def write_csv(rows: Iterable[Score], path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([field.name for field in fields(Score)])
         writer.writerows([getattr(row, field.name) for field in fields(Score)] for row in rows)
+
+
+def read_csv(path: Path) -> list[Score]:
+    """Return the scores that `write_csv` wrote; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [Score(**{name: _value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)]
+
+
+def _value(name: str, text: str) -> Any:
+    if name in ("name", "checkpoint", "command"):
+        return text
+    number = int if name in ("seed", "env_steps") else float
+    return number(text) if text else None
 
 
 def over_seeds(values: Sequence[float]) -> Interval:

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.runs import Entry, Score, over_seeds, scores, train, write_csv
+from experiments.runs import Entry, Score, over_seeds, results
 
 HERE = Path(__file__).parent
 BASELINES = "evaluation.baselines=[random,myopic,oracle]"
@@ -196,10 +196,8 @@ def main() -> None:
     parser.add_argument("--no-training", action="store_true", help="only gather what is there")
     args = parser.parse_args()
     for name in args.tables:
-        for each in TABLES[name] if not args.no_training else []:
-            train(each, args.seeds, args.runs / name)
-        rows = [score for each in TABLES[name] for score in scores(each, args.runs / name)]
-        write_csv(rows, HERE / f"{name}.csv")
+        csv = HERE / f"{name}.csv"
+        rows = results(TABLES[name], args.seeds, args.runs / name, csv, training=not args.no_training)
         (HERE / f"{name}.md").write_text(table(TABLES[name], rows))
         print(f"{name}\n{table(TABLES[name], rows)}", flush=True)
 

@@ -15,7 +15,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.runs import Entry, Score, over_seeds, scores, train, write_csv
+from experiments.runs import Entry, Score, over_seeds, results
 
 HERE = Path(__file__).parent
 
@@ -84,15 +84,17 @@ def table_text(table: str, runs: dict[tuple[str, float], Entry], rows: Sequence[
         lines.append(
             f"| {strategy.upper().replace('_', '-')} | {discount:g} | {paper[strategy][0]} | "
             f"{over_seeds([row.score for row in own])} | {paper[strategy][1] or ''} | "
-            f"{quality.mean:.3f} ± {quality.half_width:.3f} | {len(own)} |"
+            f"{quality.mean:.3f}{f' ± {quality.half_width:.3f}' if len(own) > 1 else ''} | {len(own)} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def figure(table: str, runs: dict[tuple[str, float], Entry], rows: Sequence[Score], path: Path) -> None:
     """Draw the paper's returns and ours, every seed a dot."""
+    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
+    mpl.rcParams["svg.hashsalt"] = table  # the same rows draw the same file
     strategies = [name for name in PAPER[table] if name != "random"]
     fig, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     axes.plot(
@@ -108,7 +110,7 @@ def figure(table: str, runs: dict[tuple[str, float], Entry], rows: Sequence[Scor
     axes.set_xticks(range(len(strategies)), [name.upper().replace("_", "-") for name in strategies], rotation=30)
     axes.set_ylabel("return (minutes watched)")
     axes.legend()
-    fig.savefig(path)
+    fig.savefig(path, metadata={"Date": None})
     plt.close(fig)
 
 
@@ -123,10 +125,8 @@ def main() -> None:
     args = parser.parse_args()
     for table in args.tables:
         runs = entries(table, args.discounts)
-        for each in runs.values() if not args.no_training else []:
-            train(each, args.seeds, args.runs)
-        rows = [score for each in runs.values() for score in scores(each, args.runs)]
-        write_csv(rows, HERE / f"{table}.csv")
+        csv = HERE / f"{table}.csv"
+        rows = results(list(runs.values()), args.seeds, args.runs, csv, training=not args.no_training)
         (HERE / f"{table}.md").write_text(table_text(table, runs, rows))
         figure(table, runs, rows, HERE / f"{table}.svg")
         print(f"{table}\n{table_text(table, runs, rows)}", flush=True)
