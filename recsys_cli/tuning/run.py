@@ -183,7 +183,7 @@ def run_trials(
             max_failures=1,
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
             raise_on_failed_trial=False,
-            reuse_actors=False,
+            reuse_actors=True,  # a new process would spend some ten CPU seconds importing
             verbose=0,
         )
     states = {folder: reporting.states.get(folder, STOPPED) for folder in folders}

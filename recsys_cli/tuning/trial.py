@@ -96,6 +96,12 @@ class TrainingTrial(Trainable):
         """Restore what `save_checkpoint` wrote."""
         self.training.restore(Path(checkpoint) / TRAINING_STATE)
 
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """End this trial and begin the next one in the same process."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
     def cleanup(self) -> None:
         """Write a last checkpoint where training was stopped early, and end the processes."""
         if self._unsaved and self.training.env_steps > 0:

@@ -138,3 +138,17 @@ def test_metrics_known_to_a_checkpoint_alone_are_reported_on_resuming(train: Tra
     journal.write_text("")  # as after a kill between the checkpoint and its report
     assert train("resume=a")[0] == 0
     assert read_jsonl(journal)[-1]["metrics"] == rows[-1]["metrics"]
+
+
+def test_a_seed_that_follows_another_in_one_process_is_as_if_alone(train: Train) -> None:
+    assert train(*SMOKE, "name=both", "seeds=2", "resources.concurrent_trials=1")[0] == 0
+    assert train(*SMOKE, "name=alone", "seed=1")[0] == 0
+    policies = [last_policy(Path("runs") / trial) for trial in ("both/seed_0", "both/seed_1", "alone/seed_1")]
+    assert policies[1] == policies[2]
+    assert policies[0] != policies[1]
+
+
+def last_policy(trial: Path) -> bytes:
+    """Return the file of a trial's last policy."""
+    pointer = read_json(trial / "checkpoints/last.json")
+    return (trial / "checkpoints" / pointer["path"] / "policy.safetensors").read_bytes()
