@@ -54,6 +54,7 @@ EXPLORATION = (
     "env.topic_quality_stddev=[0.1,0.1,0.1,0.1]",
     "env.no_click_mass=4",
 )
+THREE = ("resources.num_cpus=3", "resources.concurrent_trials=1")  # processes; they may share two cores
 SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20", "env_steps=300000")
 
 TABLES: dict[str, list[Entry]] = {
@@ -141,8 +142,8 @@ TABLES: dict[str, list[Entry]] = {
     ],
     "workers": [
         entry("in-one-process", *K3),
-        entry("env-runners-2", *K3, "resources.env_runners=2", "resources.users_per_runner=512"),
-        entry("learners-2", *K3, "resources.learners=2"),
+        entry("env-runners-2", *K3, "resources.env_runners=2", "resources.users_per_runner=512", *THREE),
+        entry("learners-2", *K3, "resources.learners=2", *THREE),
     ],
     "satisfaction": [entry("default", "env=long_term_satisfaction")],
     "users": [
