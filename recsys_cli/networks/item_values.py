@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from recsys_cli.networks.features import dot_documents, is_index
-
-NetworkKind = Literal["two_tower", "concat"]
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
@@ -67,6 +64,21 @@ class TwoTower(nn.Module):
         if self.doc_tower is not None:
             doc = torch.cat([doc, torch.relu(self.doc_tower(doc))], dim=-1)
         return state[:, None] + dot_documents(doc, weight), state + null
+
+
+class DocumentValues(TwoTower):
+    """`q(d)`: values of the documents alone; users count by their choice only.
+
+    Where a part of the user's state is hidden, a value of the user as seen is biased by whatever goes along with it.
+    """
+
+    def __init__(self, doc_features: int, hidden: Sequence[int], doc_hidden: int, one_hot: bool, scale: float) -> None:
+        """Build the towers; arguments as for `TwoTower`."""
+        super().__init__(0, doc_features, hidden, doc_hidden, one_hot, scale)
+
+    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `q` [B, C] and `q_null` [B]."""
+        return super().forward(user[..., :0], doc)
 
 
 class Concat(nn.Module):

@@ -28,7 +28,7 @@ def observe(env: EnvConfig, doc_format: str = "dense") -> dict[str, np.ndarray]:
     return observation
 
 
-@pytest.mark.parametrize("kind", ["two_tower", "concat"])
+@pytest.mark.parametrize("kind", ["two_tower", "concat", "documents"])
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("changes", [{}, {"num_candidates": 4, "slate_size": 4}, {"slate_size": 3}])
 def test_acts_with_valid_slates(problem: str, kind: str, changes: dict[str, int]) -> None:
@@ -42,7 +42,7 @@ def test_acts_with_valid_slates(problem: str, kind: str, changes: dict[str, int]
     assert not log_propensity.any()
 
 
-@pytest.mark.parametrize("kind", ["two_tower", "concat"])
+@pytest.mark.parametrize("kind", ["two_tower", "concat", "documents"])
 @pytest.mark.parametrize("problem", [name for name in PROBLEMS if load("env", name).one_hot_docs])
 def test_topic_numbers_and_one_hot_rows_are_the_same(problem: str, kind: str) -> None:
     env = load("env", problem)
@@ -51,7 +51,7 @@ def test_topic_numbers_and_one_hot_rows_are_the_same(problem: str, kind: str) ->
     np.testing.assert_array_equal(dense, index)
 
 
-@pytest.mark.parametrize("kind", ["two_tower", "concat"])
+@pytest.mark.parametrize("kind", ["two_tower", "concat", "documents"])
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_tensors_come_and_go(problem: str, kind: str) -> None:
     env, algo = load("env", problem), load("algo", "slateq", network=network(kind))
@@ -74,7 +74,7 @@ def test_any_number_of_candidates_fits_the_learned_tensors(problem: str) -> None
     assert all(len(set(slate)) == 3 for slate in slates.tolist())
 
 
-@pytest.mark.parametrize("kind", ["two_tower", "concat"])
+@pytest.mark.parametrize("kind", ["two_tower", "concat", "documents"])
 def test_other_features_are_refused_in_one_line(kind: str) -> None:
     algo = load("algo", "slateq", network=network(kind))
     learned = algo.make_policy(load("env", "interest_evolution"))

@@ -6,17 +6,21 @@ import pytest
 import torch
 from torch import nn
 
-from recsys_cli.networks.item_values import Concat, TwoTower
+from recsys_cli.networks.item_values import Concat, DocumentValues, TwoTower
 
 
 def networks(users, docs, one_hot):
     torch.manual_seed(1)
     concat = Concat(users, docs, [32, 16], scale=30.0)
     nn.init.normal_(concat.first_null)
-    return {"two_tower": TwoTower(users, docs, [16, 16], 8, one_hot, scale=30.0), "concat": concat}
+    return {
+        "two_tower": TwoTower(users, docs, [16, 16], 8, one_hot, scale=30.0),
+        "concat": concat,
+        "documents": DocumentValues(docs, [16, 16], 8, one_hot, scale=30.0),
+    }
 
 
-KINDS = ["two_tower", "concat"]
+KINDS = ["two_tower", "concat", "documents"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,6 +58,13 @@ def test_concat_is_an_mlp_over_the_concatenation():
     user, doc = torch.rand(6, 4), torch.rand(6, 5, 3)
     joined = torch.cat([user[:, None].expand(-1, 5, -1), doc], dim=-1)
     torch.testing.assert_close(net(user, doc)[0], plain(joined).squeeze(-1) * 30.0, atol=1e-5, rtol=1e-5)
+
+
+def test_document_values_are_blind_to_the_user_and_the_others_are_not():
+    user, doc = torch.rand(2, 6, 4), torch.rand(6, 5, 3)
+    for kind, net in networks(4, 3, one_hot=False).items():
+        (q, q_null), (other, other_null) = net(user[0], doc), net(user[1], doc)
+        assert torch.equal(q, other) == torch.equal(q_null, other_null) == (kind == "documents")
 
 
 def test_two_tower_s_document_tower_makes_values_nonlinear_in_dense_features():

@@ -34,13 +34,13 @@ class NetworkConfig:
     """The item-wise value network.
 
     Attributes:
-        kind: `two_tower` (fast) or `concat` (the paper's MLP over user and document).
+        kind: `two_tower` (fast), `concat` (the paper's MLP over user and document), or `documents` (blind to the user).
         hidden: widths of the hidden layers.
         doc_hidden: width of the two-tower network's document tower, for documents that are not one-hot.
         scale: factor of the outputs; about the size of the values.
     """
 
-    kind: Literal["two_tower", "concat"]
+    kind: Literal["two_tower", "concat", "documents"]
     hidden: list[int]
     doc_hidden: int
     scale: float
