@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +19,13 @@ from recsys_cli.config.errors import ConfigError
 class FrameworkConfig:
     """The deep-learning framework and its device (`conf/framework`)."""
 
-    name: Literal["torch"]
+    name: Literal["torch", "torch_compile"]
     device: Literal["auto", "cpu", "cuda"]
+
+    @property
+    def compiled(self) -> bool:
+        """Whether gradient steps are compiled."""
+        return self.name == "torch_compile"
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,14 @@ def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> N
         ConfigError: names the key, what it asks for and what there is.
     """
     _check_device(resources, framework)
+    if framework.compiled and resources.learners > 1:
+        raise ConfigError(
+            f"framework=torch_compile compiles the steps of one learner, resources.learners={resources.learners} "
+            "average theirs on the way: give framework=torch, or resources.learners=1 or 0"
+        )
     if resources.ray_address is None:
+        if framework.compiled:
+            _check_compiler()
         _check_cpus(resources, machine_cpus())
         if resources.gpus_per_trial() > 0:
             _check_gpus(resources, machine_gpus())
@@ -74,6 +90,21 @@ def _check_device(resources: ResourcesConfig, framework: FrameworkConfig) -> Non
     if framework.device == "cpu" and gpus > 0:
         raise ConfigError(
             f"framework.device=cpu would leave resources.gpus_per_learner={gpus:g} idle: drop one of them"
+        )
+
+
+def _check_compiler() -> None:
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as torch._inductor looks
+    if shutil.which(compiler) is None:
+        raise ConfigError(
+            f"framework=torch_compile needs a C++ compiler, and there is no {compiler} on the PATH (CXX may name "
+            "another): install one, or give framework=torch"
+        )
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    if not header.exists():
+        raise ConfigError(
+            f"framework=torch_compile needs Python's headers, and there is no {header}: install the package that has "
+            "them (python3-dev), or give framework=torch"
         )
 
 
@@ -148,9 +179,6 @@ def _driver_gpus() -> int:
 
 
 def _nvidia_smi_gpus() -> int:
-    import shutil
-    import subprocess
-
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return 0

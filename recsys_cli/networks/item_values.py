@@ -59,11 +59,20 @@ class TwoTower(nn.Module):
 
     def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B]."""
+        state, null, weight = self._user(user)
+        return state[:, None] + dot_documents(self._phi(doc), weight), state + null
+
+    def one(self, user: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
+        """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null where `nothing` [B]."""
+        state, null, weight = self._user(user)
+        return state + null.where(nothing, dot_documents(self._phi(doc[:, None]), weight)[:, 0])
+
+    def _user(self, user: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         out = self.user_tower(with_constant(user)) * self.scale
-        state, null, weight = out[:, 0], out[:, 1], out[:, 2:]
-        if self.doc_tower is not None:
-            doc = torch.cat([doc, torch.relu(self.doc_tower(doc))], dim=-1)
-        return state[:, None] + dot_documents(doc, weight), state + null
+        return out[:, 0], out[:, 1], out[:, 2:]
+
+    def _phi(self, doc: Tensor) -> Tensor:
+        return doc if self.doc_tower is None else torch.cat([doc, torch.relu(self.doc_tower(doc))], dim=-1)
 
 
 class DocumentValues(TwoTower):
@@ -99,11 +108,34 @@ class Concat(nn.Module):
 
     def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B]."""
-        if is_index(doc):  # rows of a contiguous table are copied much faster than columns of a weight
-            table = torch.cat([self.first_doc.weight.T, self.first_null[None]])
-            items = nn.functional.embedding(nn.functional.pad(doc.long(), (0, 1), value=len(table) - 1), table)
-        else:
+        mine = self.first_user(with_constant(user))[:, None]
+        if not is_index(doc):
             items = torch.cat([self.first_doc(doc), self.first_null.expand(len(doc), 1, -1)], dim=1)
-        # In place: B * C wide rows are bound by memory, not by arithmetic.
-        q = self.rest(items.add_(self.first_user(with_constant(user))[:, None])).squeeze(-1) * self.scale
+            q = self._rest(items.add_(mine))  # in place: B * C wide rows are bound by memory, not by arithmetic
+        elif doc.shape[1] <= self.first_doc.in_features:
+            table = self._table()
+            items = nn.functional.embedding(nn.functional.pad(doc.long(), (0, 1), value=len(table) - 1), table)
+            q = self._rest(items.add_(mine))
+        else:  # more candidates than topics: every topic's value once
+            q = self._rest(self._table() + mine)
+            return q.gather(1, doc.long()), q[:, -1]
         return q[:, :-1], q[:, -1]
+
+    def one(self, user: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
+        """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null where `nothing` [B]."""
+        if doc.ndim == 1:
+            table = self._table()
+            items = nn.functional.embedding(doc.long().masked_fill(nothing, len(table) - 1), table)
+        else:
+            items = self.first_null.where(nothing[:, None], self.first_doc(doc))
+        return self._rest(items + self.first_user(with_constant(user)))
+
+    def _table(self) -> Tensor:
+        """Return every topic's row of the first layer, and the null's `[T + 1, H]`.
+
+        Rows of a contiguous table are copied much faster than columns of a weight.
+        """
+        return torch.cat([self.first_doc.weight.T, self.first_null[None]])
+
+    def _rest(self, hidden: Tensor) -> Tensor:
+        return self.rest(hidden).squeeze(-1) * self.scale

@@ -12,6 +12,8 @@ method ends at the optimum after a handful of rounds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -52,14 +54,41 @@ def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int)
     if k == v.shape[-1]:
         value = slate_values(v, q, v_null, q_null)
         return (v * (q - value[:, None])).argsort(-1, descending=True), value
+    if torch.compiler.is_compiling():  # a loop in a graph takes no two tensors of one memory
+        q, q_null, v, v_null = q.clone(), q_null.clone(), v.clone(), v_null.clone()
     # Any first guess will do; the value of showing all candidates is close.
     slate, value = _best_reply(v, q, v_null, q_null, k, slate_values(v, q, v_null, q_null))
-    for _ in range(MAX_ROUNDS):
+
+    def improve(slate: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         reply, better = _best_reply(v, q, v_null, q_null, k, value)
         # At the optimum a slate that nobody can react to ties with the best one, but may be worth less.
         slate = torch.where((better >= value)[:, None], reply, slate)
-        settled = bool((better - value <= TOLERANCE * value.abs()).all())
-        value = torch.maximum(value, better)
+        settled = (better - value <= TOLERANCE * value.abs()).all()
+        return slate, torch.maximum(value, better), settled
+
+    return _until_settled(improve, slate, value)
+
+
+def _until_settled(
+    improve: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]], slate: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Repeat `improve`, which tells whether it was the last time, at most `MAX_ROUNDS` times."""
+    if torch.compiler.is_compiling():  # the same as a part of the graph
+
+        def again(slate: Tensor, value: Tensor, settled: Tensor, rounds: Tensor) -> Tensor:
+            return ~settled & (rounds < MAX_ROUNDS)
+
+        def once(slate: Tensor, value: Tensor, settled: Tensor, rounds: Tensor) -> tuple[Tensor, ...]:
+            return *improve(slate, value), rounds + 1
+
+        begin = (
+            torch.zeros((), dtype=torch.bool, device=value.device),
+            torch.zeros((), dtype=torch.int64, device=value.device),
+        )
+        slate, value, *_ = torch.while_loop(again, once, (slate, value, *begin))
+        return slate, value
+    for _ in range(MAX_ROUNDS):
+        slate, value, settled = improve(slate, value)
         if settled:
             break
     return slate, value

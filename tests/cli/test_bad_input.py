@@ -44,7 +44,10 @@ CASES = [
     ("train envs=interest_evolution", ["envs is unknown", "'env'"]),
     ("train nothing=grid", ["nothing is unknown", "env", "algo", "seeds"]),
     ("train +nothing=grid", ["nothing is unknown"]),
-    ("train framework=tf2", ["framework=tf2", "RLlib's new API stack has only Torch learners", "Allowed: torch"]),
+    (
+        "train framework=tf2",
+        ["framework=tf2", "RLlib's new API stack has only Torch learners", "Allowed: torch, torch_compile"],
+    ),
     ("train framework=jax", ["RLlib's new API stack has only Torch learners"]),
     ("train experiment=quick_lok", ["Did you mean 'quick_look'?"]),
     ("train +debug=smok", ["Did you mean 'smoke'?"]),
@@ -103,6 +106,7 @@ CASES = [
     ("train resources.concurrent_trials=5", ["resources.concurrent_trials=5", "this machine has 4 CPUs"]),
     ("train resources=gpu", ["resources.gpus_per_learner=1", "no GPU can be seen"]),
     ("train framework.device=cuda", ["framework.device=cuda", "resources=gpu"]),
+    ("train framework=torch_compile resources.learners=2", ["framework=torch_compile", "resources.learners=2"]),
     ("train framework.device=cpu resources=gpu", ["framework.device=cpu", "resources.gpus_per_learner=1"]),
 ]
 

@@ -90,6 +90,31 @@ def test_device_and_gpus_must_agree(machine: Any, device: str) -> None:
     check_resources(_laptop(gpus_per_learner=1 - gpus), load("framework", "torch", device=device))
 
 
+def test_compiling_needs_a_compiler_and_python_s_headers(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine(1, 0)
+    compiler, include = tmp_path / "my-c++", tmp_path / "include"
+    monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(include))
+    monkeypatch.setenv("CXX", str(compiler))
+    with pytest.raises(ConfigError, match=f"there is no {compiler} on the PATH.*give framework=torch"):
+        check_resources(_laptop(), load("framework", "torch_compile"))
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    with pytest.raises(ConfigError, match=f"there is no {include}/Python.h"):
+        check_resources(_laptop(), load("framework", "torch_compile"))
+    include.mkdir()
+    (include / "Python.h").touch()
+    check_resources(_laptop(), load("framework", "torch_compile"))
+
+
+def test_without_compiling_no_compiler_is_needed(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(1, 0)
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    check_resources(_laptop(), load("framework", "torch"))
+    check_resources(_laptop(ray_address="auto"), load("framework", "torch_compile"))  # the cluster will tell
+
+
 @pytest.mark.parametrize(
     ("files", "cpus"),
     [

@@ -23,16 +23,27 @@ def networks(users, docs, one_hot):
 KINDS = ["two_tower", "concat", "documents"]
 
 
+@pytest.mark.parametrize("candidates", [11, 31])
 @pytest.mark.parametrize("kind", KINDS)
-def test_numbers_and_one_hot_features_are_the_same_documents(kind):
+def test_numbers_and_one_hot_features_are_the_same_documents(kind, candidates):
     net = networks(20, 20, one_hot=True)[kind]
-    user, topic = torch.rand(7, 20) * 2 - 1, torch.randint(0, 20, (7, 11))
+    user, topic = torch.rand(7, 20) * 2 - 1, torch.randint(0, 20, (7, candidates))
     by_number = net(user, topic)
     for number_dtype in (torch.uint8, torch.int16):
         torch.testing.assert_close(net(user, topic.to(number_dtype)), by_number)
     by_features = net(user, nn.functional.one_hot(topic, 20).float())
     torch.testing.assert_close(by_number, by_features, atol=1e-5, rtol=1e-5)
-    assert by_number[0].shape == (7, 11) and by_number[1].shape == (7,)
+    assert by_number[0].shape == (7, candidates) and by_number[1].shape == (7,)
+
+
+@pytest.mark.parametrize("form", ["index", "dense"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_document_or_the_null_is_worth_what_it_is_among_others(kind, form):
+    net = networks(4, 6, one_hot=form == "index")[kind]
+    user, nothing = torch.rand(5, 4), torch.tensor([False, True, False, True, False])
+    doc = torch.randint(0, 6, (5, 3), dtype=torch.uint8) if form == "index" else torch.rand(5, 3, 6)
+    q, q_null = net(user, doc)
+    torch.testing.assert_close(net.one(user, doc[:, 2], nothing), q_null.where(nothing, q[:, 2]))
 
 
 @pytest.mark.parametrize("kind", KINDS)

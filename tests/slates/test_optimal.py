@@ -91,3 +91,14 @@ def test_unattended_positions_are_filled_by_value():
     q = torch.tensor([[1.0, 4.0, 3.0, -2.0]])
     slates = whole_slates(torch.ones_like(q), q, torch.zeros(1), torch.zeros(1), 3, 1)
     assert slates.tolist() == [[1, 2, 0]]
+
+
+@pytest.mark.parametrize(("candidates", "k"), [(9, 3), (4, 4)])
+def test_in_a_graph_it_is_the_same(candidates: int, k: int) -> None:
+    """`framework=torch_compile` makes the rounds a loop of the graph; traced here, compiled to nothing."""
+    generator = torch.Generator().manual_seed(0)
+    v, q = torch.rand(64, candidates, generator=generator), torch.randn(64, candidates + 1, generator=generator)
+    v_null = torch.rand(64, generator=generator) * (torch.arange(64) % 3 > 0)
+    arguments = (v, q[:, :-1], v_null, q[:, -1], k)  # values and the null's are of one memory, as networks return them
+    traced = torch.compile(optimal_slates, backend="eager", fullgraph=True)(*arguments)
+    torch.testing.assert_close(traced, optimal_slates(*arguments), rtol=0, atol=0)

@@ -43,6 +43,7 @@ class QLearningAlgorithmConfig(AlgorithmConfig):
         self.settings: QLearningConfig = None  # type: ignore[assignment]  # given by `slate_problem`
         self.problem: EnvConfig = None  # type: ignore[assignment]
         self.training_env_steps = 0
+        self.compiled = False  # whether gradient steps are
         self.env_runner_cls = VectorEnvRunner
         # A failed remote call sleeps this long before the runner exits; RLlib's 60 s look like a hang.
         self.delay_between_env_runner_restarts_s = 1.0
@@ -89,6 +90,7 @@ def q_learning_algorithm_config(settings: QLearningConfig, run: TrainConfig, see
     config = QLearningAlgorithmConfig()
     config.slate_problem(problem=run.env, settings=settings, training_env_steps=run.env_steps)
     configure(config, run, seed, rollout_length=settings.rollout_length)
+    config.compiled = run.framework.compiled
     return config
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,10 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
+
+from recsys_cli.algos.q_learning.compiled import CompiledStep
+
+Step = tuple[dict[str, Tensor], Tensor, Sequence[Tensor]]  # outputs, loss, gradients
 
 UPDATES = "gradient_steps"
 REPLAY_INDEX = "replay_index"
@@ -36,6 +40,10 @@ class QLearner(TorchLearner):
         module.make_target()
         # Collected once: walking the modules would take a tenth of a small gradient step.
         self.target_pairs = list(module.target_values.parameters()), list(module.net.values.parameters())
+        self.trained = list(self._params.values())
+        self.step: Callable[[dict[str, Tensor]], Step] = self.gradients
+        if self.config.compiled:
+            self.step = CompiledStep(self.gradients)
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
@@ -59,16 +67,36 @@ class QLearner(TorchLearner):
         size, total = self.config.settings.batch_size // max(self.config.num_learners, 1), None
         columns = batch[DEFAULT_MODULE_ID]
         for minibatch in minibatches(columns, max(size, 1)):
-            outputs = {DEFAULT_MODULE_ID: self._forward(minibatch)}
-            losses = self.compute_losses(fwd_out=outputs, batch={DEFAULT_MODULE_ID: minibatch})
-            self.apply_gradients(self.postprocess_gradients(self.compute_gradients(losses)))
+            outputs, loss, gradients = self.step(minibatch)
+            self.apply_gradients(self.postprocess_gradients(dict(zip(self._params, gradients, strict=True))))
             self.gradient_steps += 1
             self.update_target()
-            loss = losses[DEFAULT_MODULE_ID].detach()
             total = loss if total is None else total + loss
+            if REPLAY_INDEX in minibatch:
+                self.errors.append((minibatch[REPLAY_INDEX], outputs["error"]))
+        self.newest = minibatch
         self._log_errors()
         steps = -(-len(columns["reward"]) // max(size, 1))
-        return outputs, {DEFAULT_MODULE_ID: total / steps}, {}
+        return {DEFAULT_MODULE_ID: outputs}, {DEFAULT_MODULE_ID: total / steps}, {}
+
+    def gradients(self, minibatch: dict[str, Tensor]) -> Step:
+        """Return outputs and loss of a minibatch, without graph, and the loss's gradient by `trained` parameter.
+
+        It may be compiled (`CompiledStep`): it changes nothing but gradients, and branches on no numbers.
+        """
+        outputs = self._forward(minibatch)
+        loss = self.compute_loss_for_module(
+            module_id=DEFAULT_MODULE_ID, config=self.config, batch=minibatch, fwd_out=outputs
+        )
+        gradients = self._averaged(loss) if self.config.num_learners > 1 else torch.autograd.grad(loss, self.trained)
+        return {name: output.detach() for name, output in outputs.items()}, loss.detach(), gradients
+
+    def _averaged(self, loss: Tensor) -> Sequence[Tensor]:
+        """Return the gradient's mean over the learners, which the DDP wrapper takes where gradients accumulate."""
+        for parameter in self.trained:
+            parameter.grad = None
+        loss.backward()
+        return [parameter.grad for parameter in self.trained]
 
     def _log_errors(self) -> None:
         """Hand the errors to the replay buffer, where that wants them (`QLearning._learn` takes them out again)."""
@@ -91,7 +119,7 @@ class QLearner(TorchLearner):
         """Return the temporal-difference loss of `fwd_out["q"]` [B], in units of `algo.network.scale`.
 
         The target is `reward + bootstrap * next_values`. Rows that `fwd_out["learned"]` (bool [B]), where given, leaves
-        out have no target.
+        out have no target. Puts the errors, in the same units, into `fwd_out["error"]` [B].
         """
         settings, learned = config.settings, fwd_out.get("learned")
         with torch.no_grad():
@@ -99,10 +127,10 @@ class QLearner(TorchLearner):
         error = (fwd_out["q"] - target) / settings.network.scale
         if learned is not None:
             error = error * learned
+        fwd_out["error"] = error
         each = error.square() if settings.loss == "squared" else huber(error, 1 / settings.network.scale)
         if REPLAY_INDEX in batch:
             each = each * batch["weight"]
-            self.errors.append((batch[REPLAY_INDEX], error.detach()))
         return each.mean() if learned is None else each.sum() / learned.sum().clamp_min(1)
 
     @abstractmethod

@@ -19,8 +19,6 @@ from recsys_cli.slates.optimisers import OPTIMISERS
 class SlateQLearner(QLearner):
     """Learns item-wise values (Ie et al. 2019, eq. 18, but bootstrapping from the state after the step)."""
 
-    _newest: tuple[dict[str, Any], Tensor] | None = None  # a minibatch and its log-likelihood, where choice is learned
-
     @override(QLearner)
     def compute_loss_for_module(
         self, *, module_id: str, config: AlgorithmConfig, batch: dict[str, Any], fwd_out: dict[str, Any]
@@ -30,23 +28,24 @@ class SlateQLearner(QLearner):
         choice = self.module[module_id].unwrapped().net.choice
         if isinstance(choice, LearnedChoice):
             likelihood = choice.loss(batch["user"], batch["slate_doc"], batch["clicked"])
-            self._newest = (batch, -likelihood.detach())
+            fwd_out["log_likelihood"] = -likelihood
             loss = loss + likelihood
         return loss
 
     @override(QLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
         """Report how likely the newest minibatch's clicks are by the learned choice model, and by the true one."""
-        result = super()._update(batch, **kwargs)
-        if self._newest is not None:
-            (clicks, likelihood), spec = self._newest, self.config.problem.choice_spec()
+        outputs, losses, more = super()._update(batch, **kwargs)
+        likelihood = outputs[DEFAULT_MODULE_ID].get("log_likelihood")
+        if likelihood is not None:
+            clicks, spec = self.newest, self.config.problem.choice_spec()
             log = {"choice_log_likelihood": likelihood}
             if spec.observable:
                 v, v_null = KnownChoice(spec)(clicks["user"], clicks["slate_doc"])
                 log["true_choice_log_likelihood"] = log_likelihood(v, v_null, clicks["clicked"])
             for name, value in log.items():
                 self.metrics.log_value((DEFAULT_MODULE_ID, name), float(value), window=20)
-        return result
+        return outputs, losses, more
 
     @override(QLearner)
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:

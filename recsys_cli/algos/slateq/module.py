@@ -28,12 +28,9 @@ class SlateQModule(QModule):
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return what the loss compares with its target: the value of the clicked item, or of the null.
 
-        Only the clicked document goes through the network, B rows instead of B * C.
+        Only the clicked document, or the null, goes through the network: B rows instead of B * C.
         """
         clicked, shown = batch["clicked"], batch["slate_doc"]
-        position = clicked.clamp_max(shown.shape[1] - 1)
-        q, q_null = self.net.item_values(batch["user"], pick_documents(shown, position[:, None]))
-        no_click = clicked == shown.shape[1]
-        if not self.net.learned_null:
-            return {"q": q[:, 0], "learned": ~no_click}
-        return {"q": q_null.where(no_click, q[:, 0])}
+        nothing, position = clicked == shown.shape[1], clicked.clamp_max(shown.shape[1] - 1)
+        q = self.net.values.one(batch["user"], pick_documents(shown, position[:, None])[:, 0], nothing)
+        return {"q": q} if self.net.learned_null else {"q": q, "learned": ~nothing}

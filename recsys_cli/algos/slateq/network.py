@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class SlateQNetwork(QNetwork):
     """Item values, the null's value, and choice scores: all that a slate's value needs."""
 
+    values: TwoTower | Concat
+
     def __init__(self, settings: SlateQConfig, env: EnvConfig) -> None:
         """Build the networks for a problem's feature sizes; the number of candidates is free."""
         super().__init__(settings, env)

@@ -1,0 +1,54 @@
+"""A gradient step compiled into one graph by `torch.compile` (`framework=torch_compile`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Step = Callable[[dict[str, Tensor]], Any]
+
+
+class CompiledStep:
+    """Calls a method of a minibatch, compiled once for each number of rows.
+
+    The method may call `torch.autograd.grad`: loss and gradient become one graph, without autograd's own bookkeeping.
+    Apart from their numbers nothing that it reads, its object's settings, parameters and modules included, may change
+    after the first call: PyTorch's checks that nothing did would take a quarter of a small step's time, and are left
+    out.
+    """
+
+    def __init__(self, method: Step, backend: str = "inductor") -> None:
+        """Take the bound method, and the compiler's back end; nothing is compiled before the first call."""
+        assert isinstance(method, MethodType)
+        self.method, self.backend = method, backend
+        self.by_rows: dict[int, Step] = {}
+
+    def __call__(self, minibatch: dict[str, Tensor]) -> Any:
+        """Return what the method returns."""
+        rows = len(next(iter(minibatch.values())))
+        if rows in self.by_rows:
+            return self.by_rows[rows](minibatch)
+        self.by_rows[rows] = self._compile()
+        with torch._dynamo.config.patch(trace_autograd_ops=True):
+            return self.by_rows[rows](minibatch)
+
+    def _compile(self) -> Step:
+        # What is compiled is found again by its code object. Without checks another learner's step would be taken for
+        # this one, so each gets a code object of its own.
+        plain = self.method.__func__
+        assert isinstance(plain, FunctionType)
+        own = FunctionType(
+            plain.__code__.replace(), plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__
+        )
+        step: Step = torch.compile(
+            MethodType(own, self.method.__self__),
+            fullgraph=True,
+            dynamic=False,
+            backend=self.backend,
+            options={"guard_filter_fn": torch.compiler.skip_all_guards_unsafe},
+        )
+        return step
