@@ -85,9 +85,8 @@ class DocumentValues(TwoTower):
         """Build the towers; arguments as for `TwoTower`."""
         super().__init__(0, doc_features, hidden, doc_hidden, one_hot, scale)
 
-    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `q` [B, C] and `q_null` [B]."""
-        return super().forward(user[..., :0], doc)
+    def _user(self, user: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return super()._user(user[..., :0])
 
 
 class Concat(nn.Module):
