@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bandits import BANDITS, PROBLEMS
+from bandits import BANDITS, PAIRS, PROBLEMS
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
@@ -26,10 +26,9 @@ def trained(algo: Any, env: Any, steps: int = 6, seed: int = 0) -> tuple[BanditP
     return policy, collector.history.extend(collector.observation)
 
 
-@pytest.mark.parametrize("name", BANDITS)
-@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
 @pytest.mark.parametrize("changes", [{}, {"num_candidates": 4, "slate_size": 4}, {"slate_size": 3}])
-def test_acts_with_valid_slates(problem, name, changes):
+def test_acts_with_valid_slates(name, problem, changes):
     env = load("env", problem, **changes)
     policy, observation = trained(load("algo", name), env)
     space = env.make_vec(USERS).single_action_space
@@ -43,9 +42,8 @@ def test_acts_with_valid_slates(problem, name, changes):
     assert not greedy[1].any()
 
 
-@pytest.mark.parametrize("name", BANDITS)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_tensors_come_and_go_and_another_s_are_refused(problem, name):
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
+def test_tensors_come_and_go_and_another_s_are_refused(name, problem):
     env, algo = load("env", problem), load("algo", name)
     policy, observation = trained(algo, env)
     fresh = algo.make_policy(env)
@@ -57,9 +55,8 @@ def test_tensors_come_and_go_and_another_s_are_refused(problem, name):
     assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("name", BANDITS)
-@pytest.mark.parametrize("problem", PROBLEMS)
-def test_what_it_draws_comes_from_the_stream_it_was_given(problem, name):
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
+def test_what_it_draws_comes_from_the_stream_it_was_given(name, problem):
     env = load("env", problem)
     policy, observation = trained(load("algo", name), env)
     slates = []

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bandits import BANDITS, PROBLEMS
+from bandits import BANDITS, PAIRS
 
 from recsys_cli.algos.bandits import regret
 from recsys_cli.algos.rllib_training import RLlibTraining
@@ -54,11 +54,16 @@ def whole_state(training: RLlibTraining) -> dict[str, Any]:
     }
 
 
-def problems_of(name: str) -> list[str]:
-    return PROBLEMS if name == BANDITS[0] else [PROBLEMS[BANDITS.index(name) % len(PROBLEMS)]]
+def one_each() -> list[tuple[str, str]]:
+    """The first bandit with every problem, the others with one each, in turn."""
+    pairs = [pair for pair in PAIRS if pair[0] == PAIRS[0][0]]
+    for i, name in enumerate(BANDITS[1:]):
+        own = [pair for pair in PAIRS if pair[0] == name]
+        pairs.append(own[i % len(own)])
+    return pairs
 
 
-@pytest.mark.parametrize(("name", "problem"), [(name, problem) for name in BANDITS for problem in problems_of(name)])
+@pytest.mark.parametrize(("name", "problem"), one_each())
 def test_a_restored_training_goes_on_bit_for_bit(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, name: str, problem: str
 ) -> None:

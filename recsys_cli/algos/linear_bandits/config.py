@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from recsys_cli.algos.bandits.config import BanditConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.policies.history import HistoryKind
 
 if TYPE_CHECKING:
     from recsys_cli.policies.exploration import Index
@@ -26,7 +25,7 @@ class LinearBanditConfig(BanditConfig):
     slate: Literal["optimal", "top_k"]
     ridge: float
     forgetting: float
-    history: HistoryKind
+    history: Literal["none", "raw", "documents"]
 
     def __post_init__(self) -> None:
         """Check ranges, and what an item's value is the value of."""
