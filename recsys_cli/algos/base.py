@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ class AlgoConfig(ABC):
 
         Raises:
             ConfigError: says which, and why.
+        """
+
+    def check_resources(self, resources: ResourcesConfig) -> None:  # noqa: B027 (most algorithms take what there is)
+        """Refuse resources that this algorithm cannot use.
+
+        Raises:
+            ConfigError: says which, and what is allowed.
         """
 
     @abstractmethod

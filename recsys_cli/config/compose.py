@@ -200,3 +200,5 @@ def _check_together(built: Any) -> None:
         algo.check(env)
     if hasattr(built, "resources"):
         check_resources(built.resources, built.framework)
+        if algo is not None and hasattr(algo, "check_resources"):
+            algo.check_resources(built.resources)

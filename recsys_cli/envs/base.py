@@ -89,6 +89,16 @@ class EnvConfig(ABC):
         return False
 
     @property
+    def doc_topics(self) -> int:
+        """Number of topics: the first so many features of a document are its topic, one-hot; 0 where it has none."""
+        return self.doc_features if self.one_hot_docs else 0
+
+    @property
+    def quality_feature(self) -> int | None:
+        """Which of a document's features is its quality, where that is observed."""
+        return None
+
+    @property
     def max_episode_steps(self) -> int | None:
         """Upper bound of an episode's length in steps, if there is one."""
         return self.truncation

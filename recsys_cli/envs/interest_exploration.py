@@ -102,6 +102,16 @@ class InterestExplorationConfig(EnvConfig):
         return self.num_topics + 1
 
     @property
+    def doc_topics(self) -> int:
+        """The topics."""
+        return self.num_topics
+
+    @property
+    def quality_feature(self) -> int:
+        """The last one."""
+        return self.num_topics
+
+    @property
     def truncation(self) -> int | None:
         """The horizon."""
         return self.horizon

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys_cli.config.errors import ConfigError
 from recsys_cli.policies.history import History
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ class SlatePolicy(ABC):
             explore: whether to choose as in training; greedy otherwise.
 
         Returns:
-            Slates `[N, k]` (int64) and their log-propensities `[N]` (float64; 0 where the choice is certain).
+            Slates `[N, k]` (int64) and their log-propensities `[N]` (float64; 0 where the choice is certain, nan
+            where nobody can say).
         """
 
     def new_history(self, users: int) -> History:
         """Return what remembers past responses for this policy; `act` takes observations that it extended."""
         return History()
+
+    def draw_from(self, rng: np.random.Generator) -> None:  # noqa: B027 (most policies draw nothing)
+        """Explore with this random stream from now on: whoever plays the policy keeps its state."""
 
     def watch(self, env: SlateVectorEnv) -> None:  # noqa: B027 (an oracle overrides it; others need not)
         """Be told which env the observations will come from; only oracles look inside."""
@@ -55,6 +60,4 @@ class SlatePolicy(ABC):
             ConfigError: names or shapes are not this policy's.
         """
         if tensors:
-            from recsys_cli.config.errors import ConfigError
-
             raise ConfigError(f"the checkpoint holds {sorted(tensors)}, but {type(self).__name__} has no parameters")

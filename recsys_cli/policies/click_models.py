@@ -1,34 +1,54 @@
-"""What clicks on shown slates tell: a conditional logit of the choice, and the mean reward of a click.
+"""Features of (user, document), and the choice that clicks on shown slates tell: a conditional logit.
 
-Both are linear in the same features and learn batch by batch with a Gaussian belief over their weights (precision
-matrix and mean), so that their memory does not grow and a continued training equals an uninterrupted one.
+It learns batch by batch with a Gaussian belief over its weights, so that its memory does not grow and a continued
+training equals an uninterrupted one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Floats = NDArray[np.float64]
+from recsys_cli.policies.posterior import Floats, inverse_factor
 
 # Products of user and document features are left out where they would be more than this.
 MAX_FEATURES = 512
 MAX_NEWTON_STEPS = 50
 
 
-class ItemFeatures:
-    """Features of (user, document): 1, the document's, and, where they are few, their products with the user's."""
+FeatureKind = Literal["doc", "user_doc", "interactions"]
 
-    def __init__(self, user_features: int, doc_features: int, one_hot: bool) -> None:
-        """Take the sizes U and F, and whether documents may come as topic numbers."""
+
+def feature_kind(kind: FeatureKind | Literal["auto"], user_features: int, doc_features: int) -> FeatureKind:
+    """Return what `auto` stands for: products of user and document where they are few, else the document alone."""
+    if kind != "auto":
+        return kind
+    few = (user_features + 1) * (doc_features + 1) <= MAX_FEATURES
+    return "interactions" if user_features and few else "doc"
+
+
+class ItemFeatures:
+    """Features of (user, document).
+
+    `doc`: 1 and the document's. `user_doc`: the user's as well. `interactions`: all products of one of (1, user) with
+    one of (1, document).
+    """
+
+    def __init__(
+        self, user_features: int, doc_features: int, one_hot: bool, kind: FeatureKind | Literal["auto"] = "auto"
+    ) -> None:
+        """Take the sizes U and F, whether documents may come as topic numbers, and which features to make."""
         self.doc_features, self.one_hot = doc_features, one_hot
+        self.kind = feature_kind(kind, user_features, doc_features)
         products = (user_features + 1) * (doc_features + 1)
-        self.with_user = user_features > 0 and products <= MAX_FEATURES
-        self.size = products if self.with_user else doc_features + 1
+        sizes = {"doc": doc_features + 1, "user_doc": user_features + doc_features + 1, "interactions": products}
+        self.size = sizes[self.kind]
 
     def __call__(self, user: NDArray[Any], doc: NDArray[Any]) -> Floats:
         """Return the features `[n, m, size]` of m documents a user.
@@ -40,42 +60,48 @@ class ItemFeatures:
         dense = np.eye(self.doc_features)[doc] if doc.ndim == 2 else doc
         ones = np.ones((*dense.shape[:2], 1))
         item = np.concatenate([ones, dense], axis=-1)
-        if not self.with_user:
+        if self.kind == "doc":
             return item
+        if self.kind == "user_doc":
+            return np.concatenate([item, np.broadcast_to(user[:, None], (*dense.shape[:2], user.shape[-1]))], axis=-1)
         about = np.concatenate([ones[:, 0], user], axis=-1)
         return (about[:, None, :, None] * item[:, :, None, :]).reshape(*item.shape[:2], self.size)
 
 
-class Linear:
-    """Weights with a Gaussian belief: `precision` [P, P] and mean `weights` [P]; the prior is N(0, 1 / ridge)."""
+class ConditionalLogit:
+    """P(item i is clicked) = exp(x_i . w) / (1 + sum of the slate's exp(x_j . w)); McFadden (1974).
+
+    The belief about w is Gaussian: `precision` [P, P] and mean `weights` [P]; the prior is N(0, 1 / ridge). A batch's
+    posterior mode is found by Newton's method and its curvature added to the precision (Laplace's approximation): one
+    batch gives penalised maximum likelihood exactly, several give it up to terms that vanish as
+    the batches grow.
+    """
 
     def __init__(self, size: int, ridge: float) -> None:
         """Begin at the prior."""
+        self.ridge = ridge
         self.weights: Floats = np.zeros(size)
-        self.precision: Floats = ridge * np.eye(size)
+        self.precision = ridge * np.eye(size)
 
-    def predict(self, features: Floats) -> Floats:
-        """Return `features . weights`."""
-        return features @ self.weights
+    @property
+    def precision(self) -> Floats:
+        """Inverse covariance of the belief, `[P, P]`."""
+        return self._precision
 
+    @precision.setter
+    def precision(self, precision: Floats) -> None:
+        self._precision = precision
+        self.__dict__.pop("factor", None)
 
-class RidgeRegression(Linear):
-    """Least squares with a quadratic penalty, exact whatever the batches."""
+    @cached_property
+    def factor(self) -> Floats:
+        """F with `F F' = precision^-1`, `[P, P]`."""
+        return inverse_factor(self.precision)
 
-    def learn(self, features: Floats, target: NDArray[Any]) -> None:
-        """Add a batch: features `[n, P]`, target `[n]`."""
-        moment = self.precision @ self.weights + features.T @ target
-        self.precision = self.precision + features.T @ features
-        self.weights = np.linalg.solve(self.precision, moment)
-
-
-class ConditionalLogit(Linear):
-    """P(item i is clicked) = exp(x_i . w) / (1 + sum of the slate's exp(x_j . w)); McFadden (1974).
-
-    A batch's posterior mode is found by Newton's method and its curvature added to the precision (Laplace's
-    approximation): one batch gives penalised maximum likelihood exactly, several give it up to terms that vanish as
-    the batches grow.
-    """
+    def forget(self, kept: float) -> None:
+        """Let everything learned so far count `kept` times as much; the prior is not forgotten."""
+        prior = self.ridge * np.eye(self.weights.size)
+        self.precision = prior + kept * (self.precision - prior)
 
     def learn(self, features: Floats, clicked: NDArray[Any]) -> None:
         """Add a batch.
@@ -105,9 +131,22 @@ class ConditionalLogit(Linear):
 
     def choice_scores(self, features: Floats) -> tuple[Tensor, Tensor]:
         """Return `v` [n, C] and `v_null` [n] as `recsys_cli.networks.choice` does, the largest of a row 1."""
-        score = self.predict(features)
-        top = np.maximum(score.max(-1), 0.0)
-        return torch.from_numpy(np.exp(score - top[:, None])), torch.from_numpy(np.exp(-top))
+        return masses(features @ self.weights)
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return copies of the mean and the precision."""
+        return {"weights": self.weights.copy(), "precision": self.precision.copy()}
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take back what `tensors` returned; shapes are the caller's business."""
+        for name, value in tensors.items():
+            setattr(self, name, np.array(value, np.float64))
+
+
+def masses(score: Floats) -> tuple[Tensor, Tensor]:
+    """Turn logits `[n, C]`, against 0 for not clicking, into `v` [n, C] and `v_null` [n], the largest of a row 1."""
+    top = np.maximum(score.max(-1), 0.0)
+    return torch.from_numpy(np.exp(score - top[:, None])), torch.from_numpy(np.exp(-top))
 
 
 def _logit_loss(

@@ -9,17 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recsys_cli.config.errors import ConfigError
 from recsys_cli.networks.choice import KnownChoice
-from recsys_cli.policies.base import Observation, SlatePolicy
-from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures, Linear, RidgeRegression
+from recsys_cli.policies.base import Observation
+from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures
+from recsys_cli.policies.parts import Part, PolicyOfParts
+from recsys_cli.policies.posterior import LinearRegressions
 from recsys_cli.slates.optimisers import whole_slates
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import EnvConfig
 
 
-class MyopicPolicy(SlatePolicy):
+class MyopicPolicy(PolicyOfParts):
     """Maximises P(click) x E[reward of the click], looking no further than the slate at hand.
 
     Where the affinity is observable the choice model is known and the reward of a click is taken to be the same for
@@ -41,12 +42,12 @@ class MyopicPolicy(SlatePolicy):
         self.known = KnownChoice(spec) if spec.observable else None
         first = spec.kind == "first_position"
         self.logit = None if first or spec.observable else ConditionalLogit(self.features.size, ridge)
-        self.reward = None if spec.observable else RidgeRegression(self.features.size, ridge)
+        self.reward = None if spec.observable else LinearRegressions(1, self.features.size, ridge)
 
     @property
     def learns(self) -> bool:
         """Whether there is anything to learn."""
-        return bool(self._learned())
+        return bool(self.parts())
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> None:
         """Fit to transitions: `user`, `slate_doc`, `clicked` and `reward` as `Chunk.transitions` gives them."""
@@ -57,7 +58,7 @@ class MyopicPolicy(SlatePolicy):
         if self.logit is not None:
             self.logit.learn(shown, clicked)
         rows = np.flatnonzero(clicked < shown.shape[1])
-        self.reward.learn(shown[rows, clicked[rows]], transitions["reward"][rows].astype(np.float64))
+        self.reward.learn(shown[rows, clicked[rows]], transitions["reward"][rows])
 
     def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Show the best slate; see `SlatePolicy.act`."""
@@ -80,21 +81,7 @@ class MyopicPolicy(SlatePolicy):
             v, v_null = torch.ones_like(q), torch.zeros_like(q[:, 0])
         return v, q, v_null
 
-    def _learned(self) -> dict[str, Linear]:
+    def parts(self) -> dict[str, Part]:
+        """Return what is learned: the choice and the reward of a click."""
         models = {"choice": self.logit, "reward": self.reward}
         return {name: model for name, model in models.items() if model is not None}
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Return the learned weights and their precisions."""
-        learned = self._learned().items()
-        return {f"{name}.{part}": getattr(model, part) for name, model in learned for part in ("weights", "precision")}
-
-    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back weights and precisions; see `SlatePolicy.load_tensors`."""
-        own = {name: value.shape for name, value in self.tensors().items()}
-        given = {name: np.shape(value) for name, value in tensors.items()}
-        if own != given:
-            raise ConfigError(f"the checkpoint's parameters do not fit this env or algo: {given}, wanted {own}")
-        for name, value in tensors.items():
-            model, _, part = name.partition(".")
-            setattr(self._learned()[model], part, np.array(value, np.float64))

@@ -43,10 +43,14 @@ class Chunk:
                 yield field.name, value
 
     def transitions(self) -> dict[str, np.ndarray]:
-        """Return the valid transitions, flat: `user` [n, U], `slate_doc` [n, k, ...], `clicked` and `reward` [n]."""
+        """Return the valid transitions, flat.
+
+        `user` [n, U], `slate` [n, k] and its documents `slate_doc` [n, k, ...], `clicked` and `reward` [n].
+        """
         step, user = np.nonzero(self.valid)
         return {
             "user": self.user[step, user],
+            "slate": self.slate[step, user],
             "slate_doc": self.doc[step[:, None], user[:, None], self.slate[step, user]],
             "clicked": self.clicked[step, user],
             "reward": self.reward[step, user],

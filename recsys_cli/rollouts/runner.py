@@ -28,12 +28,14 @@ from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.uniform import uniform_slates
 
 CLICKS_PER_STEP = "clicks_per_step"
+RETURNS_LIFETIME = "returns_lifetime"  # summed over all finished episodes
 
 
 class VectorEnvRunner(EnvRunner, Checkpointable):
-    """Plays `users_per_runner` users with the module's policy, epsilon-greedily, and cuts their steps into chunks.
+    """Plays `users_per_runner` users with the module's policy, and cuts their steps into chunks.
 
-    The config carries `problem` (EnvConfig), `epsilon(env_steps)` and, as RLlib's own keys, `num_envs_per_env_runner`
+    The policy explores as it likes; beside that a random slate is shown with probability `epsilon`. The config carries
+    `problem` (EnvConfig), `epsilon(env_steps)` and, as RLlib's own keys, `num_envs_per_env_runner`
     (users) and `rollout_fragment_length` (lock-steps a chunk).
     """
 
@@ -66,6 +68,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         spec = self.config.get_rl_module_spec(env=None, spaces=self.get_spaces(), inference_only=True)
         self.module = spec.build()
         self.policy = self.module.policy()
+        self.policy.draw_from(self.rng)
         self.collector.remember(self.policy.new_history(self.collector.users))
 
     @override(EnvRunner)
@@ -99,7 +102,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         Args:
             num_timesteps: env steps to collect at least; the config's chunk if None.
             num_episodes: play so many fresh users to the end instead; nothing but metrics comes of it.
-            explore: whether to act epsilon-greedily; the config's `explore` if None.
+            explore: whether to explore, or act greedily; the config's `explore` if None.
             random_actions: show uniform slates only.
             force_reset: begin new episodes first.
             **kwargs: what RLlib may add; not used.
@@ -117,7 +120,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         if force_reset:
             self.collector.reset()
         epsilon = 1.0 if random_actions else self._epsilon(explore)
-        chunk = self.collector.collect(length, lambda observation: self._act(observation, epsilon))
+        chunk = self.collector.collect(length, lambda observation: self._act(observation, epsilon, explore))
         self._log_steps(len(chunk))
         return [chunk]
 
@@ -133,16 +136,16 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         # The lifetime count is global after a sync, so that all runners follow one schedule.
         return self.config.epsilon(self.num_env_steps_sampled_lifetime) if explore else 0.0
 
-    def _act(self, observation: dict[str, Any], epsilon: float) -> np.ndarray:
-        """Choose slates; users that explore do not go through the network."""
+    def _act(self, observation: dict[str, Any], epsilon: float, explore: bool) -> np.ndarray:
+        """Choose slates; users that get a random one do not go through the policy."""
         problem, users = self.config.problem, len(observation["doc"])
         greedy = np.flatnonzero(self.rng.random(users) >= epsilon)
         if len(greedy) == users:
-            return self.policy.act(observation)[0]
+            return self.policy.act(observation, explore=explore)[0]
         slates = uniform_slates(self.rng, users, problem.num_candidates, problem.slate_size)
         if len(greedy):
             part = {"user": observation["user"][greedy], "doc": observation["doc"][greedy]}
-            slates[greedy] = self.policy.act(part)[0]
+            slates[greedy] = self.policy.act(part, explore=explore)[0]
         return slates
 
     def _log_steps(self, steps: int) -> None:
@@ -160,6 +163,8 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         episodes = 0 if finished is None else len(finished)
         self.metrics.log_value(NUM_EPISODES, episodes, reduce="sum")
         self.metrics.log_value(NUM_EPISODES_LIFETIME, episodes, reduce="lifetime_sum")
+        total = 0.0 if finished is None else float(finished.returns.sum())
+        self.metrics.log_value(RETURNS_LIFETIME, total, reduce="lifetime_sum")
         if finished is not None:
             means = finished.summary()
             self.metrics.log_value(EPISODE_RETURN_MEAN, means["return"], window=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from recsys_cli.policies.click_models import MAX_FEATURES, ConditionalLogit, ItemFeatures, RidgeRegression
+from recsys_cli.policies.click_models import MAX_FEATURES, ConditionalLogit, ItemFeatures
 
 
 def clicks(n, k, weights, seed):
@@ -60,13 +60,14 @@ def test_logit_where_the_outcome_is_always_the_same(clicked):
     assert bool(v[0, 0] > v_null[0]) == (clicked == 0)
 
 
-def test_ridge_is_the_same_whatever_the_batches():
-    rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(500, 3)), rng.normal(size=500)
-    model = RidgeRegression(3, ridge=4.0)
-    for rows in np.split(np.arange(500), [1, 7, 300]):
-        model.learn(x[rows], y[rows])
-    np.testing.assert_allclose(model.weights, np.linalg.solve(x.T @ x + 4 * np.eye(3), x.T @ y), rtol=1e-9)
+def test_forgetting_keeps_the_prior():
+    features, clicked = clicks(2000, 3, TRUTH, 4)
+    model = ConditionalLogit(4, ridge=3.0)
+    model.learn(features, clicked)
+    learned = model.precision - 3 * np.eye(4)
+    model.forget(0.25)
+    np.testing.assert_allclose(model.precision, 3 * np.eye(4) + 0.25 * learned)
+    np.testing.assert_allclose(model.factor @ model.factor.T, np.linalg.inv(model.precision))
 
 
 def test_features_of_numbers_and_of_one_hot_documents():
@@ -81,3 +82,13 @@ def test_features_of_numbers_and_of_one_hot_documents():
 def test_products_are_left_out_where_they_are_many():
     assert ItemFeatures(0, 3, False).size == 4
     assert ItemFeatures(MAX_FEATURES, 3, False)(np.ones((2, MAX_FEATURES)), np.ones((2, 6, 3))).shape == (2, 6, 4)
+
+
+def test_features_of_each_kind():
+    user, doc = np.array([[2.0, 3.0]]), np.array([[[5.0], [7.0]]])
+    of = {kind: ItemFeatures(2, 1, False, kind) for kind in ("doc", "user_doc", "interactions", "auto")}
+    assert of["doc"](user, doc)[0].tolist() == [[1, 5], [1, 7]]
+    assert of["user_doc"](user, doc)[0].tolist() == [[1, 5, 2, 3], [1, 7, 2, 3]]
+    assert of["interactions"](user, doc)[0].tolist() == [[1, 5, 2, 10, 3, 15], [1, 7, 2, 14, 3, 21]]
+    assert of["auto"].kind == "interactions" and ItemFeatures(0, 1, False).kind == "doc"
+    assert all(make.size == make(user, doc).shape[-1] for make in of.values())

@@ -1,0 +1,166 @@
+"""Settings of the n-armed bandits."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from recsys_cli.algos.bandits.config import BanditConfig
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.slates.enumeration import count_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.policies.arm_index import ArmIndex
+    from recsys_cli.policies.armed_bandit import ArmedBanditPolicy
+
+
+@dataclass
+class ArmedBanditConfig(BanditConfig):
+    """Arms and what is counted of them. Keys are explained, and defaults given, in `conf/algo/ucb1.yaml`."""
+
+    arms: Literal["topics", "slates"]
+    statistics: Literal["pooled", "per_user"]
+    outcome: Literal["clicks", "rewards"]
+    prior_count: float
+    max_arms: int
+
+    def __post_init__(self) -> None:
+        """Check ranges, and that statistics go with arms."""
+        super().__post_init__()
+        if not 0 <= self.prior_count < float("inf"):
+            raise ConfigError(f"algo.prior_count={self.prior_count} must be finite and not negative")
+        if self.max_arms < 1:
+            raise ConfigError(f"algo.max_arms={self.max_arms} must be at least 1")
+        if self.arms == "slates" and self.statistics == "pooled":
+            raise ConfigError(
+                "algo.statistics=pooled does not go with algo.arms=slates: every user has candidates of their own; "
+                "allowed: per_user"
+            )
+        if self.prior_count and (self.arms == "slates" or self.statistics == "pooled"):
+            raise ConfigError(
+                f"algo.prior_count={self.prior_count:g} takes the population's mean of each topic into a session: "
+                "allowed with algo.arms=topics and algo.statistics=per_user; else 0"
+            )
+
+    def check(self, env: EnvConfig) -> None:
+        """Refuse a problem that does not have such arms, or too many."""
+        if self.arms == "topics":
+            if not env.doc_topics:
+                raise ConfigError(
+                    f"algo.arms=topics: documents of env={env.name} have no topic; allowed: algo.arms=slates, with "
+                    "algo.statistics=per_user and env.resample_documents=false"
+                )
+            return
+        if env.resample_documents:
+            raise ConfigError(
+                "algo.arms=slates pulls the same slates again and again, but env.resample_documents=true draws new "
+                "candidates at every step; allowed: env.resample_documents=false, or algo.arms=topics"
+            )
+        count = count_slates(env.num_candidates, env.attended, False)
+        if count > self.max_arms:
+            raise ConfigError(
+                f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates; "
+                f"algo.max_arms={self.max_arms} allows fewer arms"
+            )
+
+    @abstractmethod
+    def index(self) -> ArmIndex:
+        """Return the index that arms are ranked by."""
+
+    @property
+    def random_slates(self) -> float:
+        """Probability of a random slate when exploring."""
+        return 0.0
+
+    def make_policy(self, env: EnvConfig, seed: int = 0) -> ArmedBanditPolicy:
+        """Build the policy, untrained."""
+        from recsys_cli.policies.armed_bandit import ArmedBanditPolicy
+        from recsys_cli.policies.arms import SlateArms, TopicArms
+
+        return ArmedBanditPolicy(
+            env,
+            TopicArms(env) if self.arms == "topics" else SlateArms(env),
+            self.index(),
+            outcome=self.outcome,
+            per_user=self.statistics == "per_user",
+            prior_count=self.prior_count,
+            epsilon=self.random_slates,
+            seed=seed,
+        )
+
+
+@dataclass
+class UCB1Config(ArmedBanditConfig):
+    """UCB1 (Auer et al. 2002)."""
+
+    alpha: float
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        if not 0 <= self.alpha < float("inf"):
+            raise ConfigError(f"algo.alpha={self.alpha} must be finite and not negative")
+
+    def index(self) -> ArmIndex:
+        """Return the bound."""
+        from recsys_cli.policies.arm_index import UCB1
+
+        return UCB1(self.alpha)
+
+
+@dataclass
+class KLUCBConfig(ArmedBanditConfig):
+    """KL-UCB (Garivier & Cappé 2011, arXiv 1102.2490)."""
+
+    c: float
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        if not 0 <= self.c < float("inf"):
+            raise ConfigError(f"algo.c={self.c} must be finite and not negative")
+
+    def index(self) -> ArmIndex:
+        """Return the bound."""
+        from recsys_cli.policies.arm_index import KLUCB
+
+        return KLUCB(self.c)
+
+
+@dataclass
+class ThompsonConfig(ArmedBanditConfig):
+    """Thompson sampling (Agrawal & Goyal 2013, arXiv 1209.3353)."""
+
+    posterior: Literal["beta", "gaussian"]
+
+    def index(self) -> ArmIndex:
+        """Return the posterior draw."""
+        from recsys_cli.policies.arm_index import Thompson
+
+        return Thompson(self.posterior)
+
+
+@dataclass
+class EpsilonGreedyConfig(ArmedBanditConfig):
+    """The greatest mean, and random slates with probability epsilon (Auer et al. 2002, section 2)."""
+
+    epsilon: float
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        if not 0 <= self.epsilon <= 1:
+            raise ConfigError(f"algo.epsilon={self.epsilon} must lie in 0..1")
+
+    def index(self) -> ArmIndex:
+        """Return the mean."""
+        from recsys_cli.policies.arm_index import Mean
+
+        return Mean()
+
+    @property
+    def random_slates(self) -> float:
+        """The epsilon."""
+        return self.epsilon

@@ -1,0 +1,31 @@
+"""Bandits' learner: no loss, no gradient; the policy learns by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.utils.annotations import override
+from torch import Tensor
+
+
+class BanditLearner(TorchLearner):
+    """Hands every batch to the module's policy, once."""
+
+    @override(TorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
+        """There is nothing to optimise."""
+
+    @override(TorchLearner)
+    def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
+        """Update the posterior; the loss reported is the error of what was believed before."""
+        columns = {name: value.numpy() for name, value in batch[DEFAULT_MODULE_ID].items() if isinstance(value, Tensor)}
+        error = self.module[DEFAULT_MODULE_ID].unwrapped().bandit.learn(columns)
+        return {}, {DEFAULT_MODULE_ID: error}, {}
+
+    @override(TorchLearner)
+    def compute_loss_for_module(self, **kwargs: Any) -> Tensor:
+        """There is none."""
+        raise NotImplementedError

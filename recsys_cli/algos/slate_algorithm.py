@@ -1,0 +1,111 @@
+"""What our own RLlib algorithms share: their config, and rounds of collecting with the vectorised runners."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+from recsys_cli.rollouts.chunk import Chunk
+from recsys_cli.rollouts.runner import VectorEnvRunner
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.policies import SlatePolicy
+
+
+class SlateAlgorithmConfig(AlgorithmConfig):
+    """RLlib's config with our settings and the problem beside it.
+
+    Attributes:
+        settings: the algorithm's own; it offers `make_policy`, `module_class` and `learner_class`.
+        problem: what is played.
+        training_env_steps: length of the training that schedules refer to.
+    """
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        """Set what our algorithms need of RLlib."""
+        super().__init__(algo_class=algo_class)
+        self.settings: Any = None
+        self.problem: EnvConfig = None  # type: ignore[assignment]  # given by `slate_problem`
+        self.training_env_steps = 0
+        self.env_runner_cls = VectorEnvRunner
+        # A failed remote call sleeps this long before the runner exits; RLlib's 60 s look like a hang.
+        self.delay_between_env_runner_restarts_s = 1.0
+
+    def slate_problem(self, *, problem: EnvConfig, settings: Any, training_env_steps: int) -> Self:
+        """Set the problem, the settings, and the length of the training."""
+        self.problem, self.settings, self.training_env_steps = problem, settings, training_env_steps
+        return self
+
+    def new_policy(self) -> SlatePolicy:
+        """Return an untrained policy of these settings."""
+        policy: SlatePolicy = self.settings.make_policy(self.problem)
+        return policy
+
+    def epsilon(self, env_steps: int) -> float:
+        """Return the probability with which runners show a random slate after that many env steps."""
+        return 0.0
+
+    @override(AlgorithmConfig)
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """Return the module's spec."""
+        own = {"settings": self.settings, "problem": self.problem}
+        return RLModuleSpec(module_class=self.settings.module_class(), model_config=own)
+
+    @override(AlgorithmConfig)
+    def get_default_learner_class(self) -> type:
+        """Return the learner."""
+        return self.settings.learner_class()
+
+
+class SlateAlgorithm(Algorithm):
+    """Collects chunks with the vectorised runners; what is learned from them is the subclass's."""
+
+    config: SlateAlgorithmConfig
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps sampled so far by all runners."""
+        return int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+
+    def collect(self) -> list[Chunk]:
+        """Let every runner play one chunk, and take over their metrics."""
+        results = self.env_runner_group.foreach_env_runner(
+            lambda runner: (runner.sample(), runner.get_metrics()),
+            local_env_runner=self.config.num_env_runners == 0,
+            timeout_seconds=self.config.sample_timeout_s,
+        )
+        self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
+        return [chunk for chunks, _ in results for chunk in chunks]
+
+    def update(self, columns: dict[str, Any]) -> list[Any]:
+        """Hand rows to the learners and return their results, one a learner."""
+        rows = len(columns["reward"])
+        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, rows)
+        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
+        return self.learner_group.update(batch=batch, timesteps=timesteps)
+
+    def publish(self, results: list[Any]) -> None:
+        """Take over the learners' metrics, and hand their weights to the runners."""
+        self.metrics.aggregate(results, key=LEARNER_RESULTS)
+        self.env_runner_group.sync_weights(
+            from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
+        )
+
+    @override(Algorithm)
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Bring failed runners back, with users that were not played before."""
+        from recsys_cli.algos.rllib_training import begin_new_streams
+
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        if restored:
+            count = int(self._counters["total_num_restored_workers"])
+            begin_new_streams(env_runner_group, (self.config.seed or 0, self.env_steps, count), restored)
+        return restored

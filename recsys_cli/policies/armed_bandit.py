@@ -1,0 +1,111 @@
+"""N-armed bandits: no features, only how often an arm was pulled and what came of it, of all users or of each one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.policies.arm_index import ArmIndex, Mean
+from recsys_cli.policies.arms import ArmCounts, ArmHistory, Arms, Floats, Outcome
+from recsys_cli.policies.bandit import BanditPolicy
+from recsys_cli.policies.base import Observation
+from recsys_cli.policies.exploration import epsilon_greedy
+from recsys_cli.policies.history import History
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+
+class ArmedBanditPolicy(BanditPolicy):
+    """Shows the slate of the arms of greatest index.
+
+    With pooled statistics all users are one; what is greedy shows the greatest mean. With a user's own statistics every
+    session begins anew, so finding out is part of serving it: the index is followed whether or not it explores.
+    """
+
+    def __init__(
+        self,
+        env: EnvConfig,
+        arms: Arms,
+        index: ArmIndex,
+        *,
+        outcome: Outcome,
+        per_user: bool,
+        prior_count: float,
+        epsilon: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Make an untrained policy.
+
+        Args:
+            env: the problem.
+            arms: what it chooses among.
+            index: what it ranks them by.
+            outcome: what it counts.
+            per_user: whether each session has its own statistics.
+            prior_count: pulls that the population's mean of each arm counts for in a session.
+            epsilon: probability of a random slate when exploring.
+            seed: of what it draws.
+        """
+        super().__init__(env, "none", seed)
+        self.arms, self.index, self.outcome, self.epsilon = arms, index, outcome, epsilon
+        self.per_user, self.prior_count = per_user, prior_count
+        self.counts = ArmCounts(arms.number)
+
+    def new_history(self, users: int) -> History:
+        """Remember a session's own pulls and outcomes, where they matter."""
+        return ArmHistory(self.arms, self.outcome, users) if self.per_user else History()
+
+    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Choose slates; see `SlatePolicy.act`."""
+        doc, user = np.asarray(observation["doc"]), np.asarray(observation["user"])
+        exploring = explore or self.per_user
+        index: ArmIndex = self.index if exploring else Mean(unknown=-np.inf)
+        pulls, sums = self._statistics(user, len(doc))
+        unit = self.counts.total[2] or 1.0
+        slates = self.arms.slates(index(pulls, sums / unit, self.counts.noise / unit, self.rng), doc)
+        if exploring and self.epsilon:
+            return epsilon_greedy(self.rng, slates, doc.shape[1], self.epsilon)
+        return slates, np.full(len(slates), np.nan if index.draws else 0.0)
+
+    def _statistics(self, user: NDArray[Any], users: int) -> tuple[Floats, Floats]:
+        """Return pulls and summed outcomes, `[n, K]` each."""
+        if not self.per_user:
+            shape = (users, self.arms.number)
+            return np.broadcast_to(self.counts.pulls, shape), np.broadcast_to(self.counts.sums, shape)
+        pulls, sums = self._own(user)
+        known = self.prior_count * (self.counts.first[0] > 0)
+        return pulls + known, sums + known * self.counts.first[1] / np.maximum(self.counts.first[0], 1)
+
+    def _own(self, user: NDArray[Any]) -> tuple[Floats, Floats]:
+        number = self.arms.number
+        own = user[:, -2 * number :].astype(np.float64)
+        return own[:, :number], own[:, number:]
+
+    def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
+        """Count all users' pulls; see `BanditPolicy.learn`."""
+        slate, clicked = transitions["slate"], transitions["clicked"].astype(np.int64)
+        if not len(clicked):
+            return 0.0
+        arm = self.arms.pulled(slate, transitions["slate_doc"])
+        worth = np.ones(len(clicked)) if self.outcome == "clicks" else transitions["reward"].astype(np.float64)
+        by_position = (clicked[:, None] == np.arange(slate.shape[1])) * worth[:, None]
+        outcome = self.arms.outcomes(by_position)
+        first = np.zeros(arm.shape, bool)
+        if self.per_user:
+            first = np.take_along_axis(self._own(transitions["user"])[0], arm, axis=1) == 0
+        expected = means_of(self.counts)[arm]
+        self.counts.learn(arm.ravel(), outcome.ravel(), first.ravel())
+        return float(np.square(outcome - expected).mean())
+
+    def parts(self) -> dict[str, ArmCounts]:
+        """Return what is learned: the population's counts."""
+        return {"arms": self.counts}
+
+
+def means_of(counts: ArmCounts) -> Floats:
+    """Return every arm's mean outcome over all users, `[K]`; 0 where it was never pulled."""
+    return counts.sums / np.maximum(counts.pulls, 1)

@@ -1,0 +1,198 @@
+"""The arms of n-armed bandits, what is counted of them, and what a session's own counts are remembered as."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.policies.history import History
+from recsys_cli.slates.enumeration import all_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+Floats = NDArray[np.float64]
+Outcome = Literal["clicks", "rewards"]
+
+
+class Arms(ABC):
+    """What a bandit chooses among.
+
+    Attributes:
+        number: how many there are, K.
+    """
+
+    number: int
+
+    @abstractmethod
+    def pulled(self, slate: NDArray[Any], slate_doc: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the arms that showing a slate pulls, `[n, m]`.
+
+        Args:
+            slate: candidate numbers, `[n, k]`.
+            slate_doc: the documents shown, `[n, k, F]` or `[n, k]`.
+        """
+
+    @abstractmethod
+    def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
+        """Return what each pull brought, `[n, m]`, of what came of each position of the slates, `[n, k]`."""
+
+    @abstractmethod
+    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the slates `[n, k]` for indices `[n, K]` and candidates `[n, C, F]` or `[n, C]`."""
+
+
+class TopicArms(Arms):
+    """Topics: a slate is filled from the topic of greatest index, then the next, each by quality where it is observed.
+
+    RecSim's cluster bandit (Ie et al. 2019, arXiv 1909.04847, section 4.3). Every document shown is a pull.
+    """
+
+    def __init__(self, env: EnvConfig) -> None:
+        """Take the problem's topics."""
+        self.number, self.quality = env.doc_topics, env.quality_feature
+        self.slate_size, self.attended = env.slate_size, env.attended
+
+    def _topics(self, doc: NDArray[Any]) -> NDArray[np.int64]:
+        return (doc if doc.ndim == 2 else doc[..., : self.number].argmax(-1)).astype(np.int64)
+
+    def pulled(self, slate: NDArray[Any], slate_doc: NDArray[Any]) -> NDArray[np.int64]:
+        """See `Arms.pulled`."""
+        return self._topics(slate_doc[:, : self.attended])
+
+    def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
+        """See `Arms.outcomes`."""
+        return by_position[:, : self.attended]
+
+    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
+        """See `Arms.slates`; topics of the same index stay apart."""
+        topics = self._topics(doc)
+        keys = [topics, -np.take_along_axis(index, topics, axis=1)]  # the last key sorts first
+        if self.quality is not None:
+            keys.insert(0, -doc[..., self.quality])
+        return np.lexsort(keys, axis=-1)[:, : self.slate_size]
+
+
+class SlateArms(Arms):
+    """Whole slates of a candidate set that is kept, order aside; those positions count that the user looks at."""
+
+    def __init__(self, env: EnvConfig) -> None:
+        """Enumerate the slates."""
+        self.candidates, self.slate_size, self.attended = env.num_candidates, env.slate_size, env.attended
+        self.every = all_slates(self.candidates, self.attended, False).numpy()
+        self.digits = self.candidates ** np.arange(self.attended)[::-1]
+        self.codes = self.every @ self.digits  # rising
+        self.number = len(self.every)
+
+    def pulled(self, slate: NDArray[Any], slate_doc: NDArray[Any]) -> NDArray[np.int64]:
+        """See `Arms.pulled`."""
+        code = np.sort(slate[:, : self.attended].astype(np.int64), axis=1) @ self.digits
+        return np.searchsorted(self.codes, code)[:, None]
+
+    def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
+        """See `Arms.outcomes`."""
+        total: NDArray[Any] = by_position[:, : self.attended].sum(1, keepdims=True)
+        return total
+
+    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
+        """See `Arms.slates`; positions that nobody looks at get any other candidates."""
+        best = self.every[index.argmax(1)]
+        taken = np.zeros((len(best), self.candidates), bool)
+        np.put_along_axis(taken, best, True, axis=1)
+        rest = np.argsort(taken, axis=1, kind="stable")[:, : self.slate_size - self.attended]
+        return np.concatenate([best, rest], axis=1)
+
+
+class ArmCounts:
+    """Pulls and summed outcomes of every arm over all users.
+
+    Attributes:
+        pulls: `[K]`.
+        sums: summed outcomes, `[K]`.
+        first: pulls and summed outcomes of users' first pull of each arm, `[2, K]`: a user who liked an arm pulled it
+            more often, and would count for more among all pulls than among users.
+        total: number of pulls, summed squares of outcomes, and the largest outcome, `[3]`.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Begin with nothing."""
+        self.pulls: Floats = np.zeros(number)
+        self.sums: Floats = np.zeros(number)
+        self.first: Floats = np.zeros((2, number))
+        self.total: Floats = np.zeros(3)
+
+    def learn(self, arm: NDArray[np.int64], outcome: Floats, first: NDArray[np.bool_]) -> None:
+        """Add pulls: arm `[n]`, outcome `[n]`, and whether it was the user's first of this arm `[n]`."""
+        number = len(self.pulls)
+        self.pulls += np.bincount(arm, minlength=number)
+        self.sums += np.bincount(arm, outcome, number)
+        self.first[0] += np.bincount(arm[first], minlength=number)
+        self.first[1] += np.bincount(arm[first], outcome[first], number)
+        count, squares, largest = self.total
+        self.total = np.array([count + len(arm), squares + outcome @ outcome, max(largest, outcome.max(initial=0.0))])
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of outcomes around their arm's mean, with one of variance 1 before the first."""
+        explained = (self.sums**2 / np.maximum(self.pulls, 1)).sum()
+        return float(np.sqrt((1 + max(self.total[1] - explained, 0.0)) / (1 + self.total[0])))
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return copies of the counts."""
+        return {name: getattr(self, name).copy() for name in ("pulls", "sums", "first", "total")}
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take back what `tensors` returned."""
+        for name, value in tensors.items():
+            setattr(self, name, np.array(value, np.float64))
+
+
+class ArmHistory(History):
+    """Pulls and summed outcomes of every arm in the session at hand: RecSim's sufficient statistics."""
+
+    def __init__(self, arms: Arms, outcome: Outcome, users: int) -> None:
+        """Begin with users of whom nothing is known."""
+        self.arms, self.outcome = arms, outcome
+        self.counts: NDArray[np.float32] = np.zeros((users, 2, arms.number), np.float32)
+
+    def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+        """Append pulls, then sums: 2 K features."""
+        known = self.counts.reshape(len(self.counts), -1)
+        return {**observation, "user": np.concatenate([observation["user"], known], axis=-1)}
+
+    def step(
+        self, before: Mapping[str, Any], slates: np.ndarray, after: Mapping[str, Any], restarted: np.ndarray
+    ) -> None:
+        """See `History.step`."""
+        row = np.arange(len(slates))[:, None]
+        arm = self.arms.pulled(slates, np.asarray(before["doc"])[row, slates])
+        pulls, sums = self.counts[:, 0], self.counts[:, 1]
+        np.add.at(pulls, (row, arm), 1)
+        np.add.at(sums, (row, arm), self.arms.outcomes(responded(after["response"], self.outcome)))
+        self.counts[restarted] = 0
+
+    def restart(self) -> None:
+        """See `History.restart`."""
+        self.counts[:] = 0
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        """See `History.get_state`."""
+        return {"counts": self.counts.copy()}
+
+    def set_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """See `History.set_state`."""
+        self.counts[:] = state["counts"]
+
+
+def responded(response: Mapping[str, NDArray[Any]], outcome: Outcome) -> NDArray[Any]:
+    """Return what came of each position, `[N, k]`: the click, or what the response tells of its reward."""
+    click = response["click"]
+    if outcome == "rewards":
+        for name in ("watch_time", "engagement"):
+            if name in response:
+                return click * response[name]
+    return click

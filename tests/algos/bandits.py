@@ -1,0 +1,24 @@
+"""What tests of bandits share: all of them, found by their yamls."""
+
+from __future__ import annotations
+
+from recsys_cli.algos.bandits.config import BanditConfig
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.structured import load
+
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+NAMES = sorted(path.stem for path in (conf_dir() / "algo").glob("*.yaml"))
+BANDITS = [name for name in NAMES if isinstance(load("algo", name), BanditConfig)]
+
+
+def fits(name: str, problem: str) -> bool:
+    """Whether a bandit, as it is by default, takes the problem."""
+    try:
+        load("algo", name).check(load("env", problem))
+    except ConfigError:
+        return False
+    return True
+
+
+PAIRS = [(name, problem) for name in BANDITS for problem in PROBLEMS if fits(name, problem)]

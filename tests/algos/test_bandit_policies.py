@@ -1,0 +1,79 @@
+"""Every bandit's policy on every problem: valid slates, tensors that come and go, greedy unless it explores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from bandits import BANDITS, PAIRS, PROBLEMS
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.structured import load
+from recsys_cli.policies.bandit import BanditPolicy
+from recsys_cli.rollouts.collector import Collector
+
+USERS = 24
+
+
+def trained(algo: Any, env: Any, steps: int = 6, seed: int = 0) -> tuple[BanditPolicy, dict[str, Any]]:
+    """A policy after some exploring lock-steps of learning, and the observation that comes next."""
+    policy = algo.make_policy(env, seed)
+    collector = Collector(env, USERS, seed=seed)
+    collector.remember(policy.new_history(USERS))
+    for _ in range(steps):
+        policy.learn(collector.collect(1, lambda known: policy.act(known, explore=True)[0]).transitions())
+    return policy, collector.history.extend(collector.observation)
+
+
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
+@pytest.mark.parametrize("changes", [{}, {"num_candidates": 4, "slate_size": 4}, {"slate_size": 3}])
+def test_acts_with_valid_slates(name, problem, changes):
+    env = load("env", problem, **changes)
+    policy, observation = trained(load("algo", name), env)
+    space = env.make_vec(USERS).single_action_space
+    for explore in (False, True):
+        slates, log_propensity = policy.act(observation, explore=explore)
+        assert slates.shape == (USERS, env.slate_size) and slates.dtype == np.int64
+        assert all(space.contains(slate) for slate in slates)
+        assert log_propensity.shape == (USERS,) and not (log_propensity > 0).any()
+    greedy, again = (policy.act(observation) for _ in range(2))
+    np.testing.assert_array_equal(greedy[0], again[0])
+    assert not greedy[1].any()
+
+
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
+def test_tensors_come_and_go_and_another_s_are_refused(name, problem):
+    env, algo = load("env", problem), load("algo", name)
+    policy, observation = trained(algo, env)
+    fresh = algo.make_policy(env)
+    fresh.load_tensors(policy.tensors())
+    np.testing.assert_array_equal(fresh.act(observation)[0], policy.act(observation)[0])
+    other = algo.make_policy(load("env", next(p for p in PROBLEMS if p != problem)))
+    with pytest.raises(ConfigError, match="do not fit") as refusal:
+        other.load_tensors(policy.tensors())
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
+def test_what_it_draws_comes_from_the_stream_it_was_given(name, problem):
+    env = load("env", problem)
+    policy, observation = trained(load("algo", name), env)
+    slates = []
+    for seed in (1, 1):
+        policy.draw_from(np.random.Generator(np.random.SFC64(seed)))
+        slates.append([policy.act(observation, explore=True)[0] for _ in range(3)])
+    np.testing.assert_array_equal(*slates)
+
+
+@pytest.mark.parametrize("name", BANDITS)
+def test_learning_nothing_changes_nothing(name, assert_same):
+    env = load("env", "interest_exploration")
+    policy, _ = trained(load("algo", name), env)
+    before = policy.tensors()
+    collector = Collector(env, 2, seed=0)
+    collector.remember(policy.new_history(2))
+    chunk = collector.collect(1, lambda known: policy.act(known)[0])
+    chunk.valid[:] = False
+    assert policy.learn(chunk.transitions()) == 0.0
+    assert_same(policy.tensors(), before)
