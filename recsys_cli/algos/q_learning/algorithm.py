@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
-from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import (
@@ -21,48 +19,25 @@ from ray.rllib.utils.metrics import (
 )
 
 from recsys_cli.algos.q_learning.learner import REPLAY_INDEX
+from recsys_cli.algos.rllib_algorithm import SlateAlgorithm, SlateAlgorithmConfig
 from recsys_cli.rollouts.prioritized import PrioritizedReplay
 from recsys_cli.rollouts.replay import ReplayBuffer
-from recsys_cli.rollouts.runner import VectorEnvRunner
 
 if TYPE_CHECKING:
     from recsys_cli.algos.q_learning.config import QLearningConfig
     from recsys_cli.config.schema import TrainConfig
-    from recsys_cli.envs.base import EnvConfig
-    from recsys_cli.policies import SlatePolicy
 
 REPLAY = "replay"
 
 
-class QLearningAlgorithmConfig(AlgorithmConfig):
-    """RLlib's config with our settings and the problem beside it."""
+class QLearningAlgorithmConfig(SlateAlgorithmConfig):
+    """RLlib's config of Q-learning, with the exploration of its runners."""
+
+    settings: QLearningConfig
 
     def __init__(self, algo_class: type | None = None) -> None:
-        """Set what our algorithms need of RLlib."""
+        """Set the algorithm."""
         super().__init__(algo_class=algo_class or QLearning)
-        self.settings: QLearningConfig = None  # type: ignore[assignment]  # given by `slate_problem`
-        self.problem: EnvConfig = None  # type: ignore[assignment]
-        self.training_env_steps = 0
-        self.env_runner_cls = VectorEnvRunner
-        # A failed remote call sleeps this long before the runner exits; RLlib's 60 s look like a hang.
-        self.delay_between_env_runner_restarts_s = 1.0
-
-    def slate_problem(self, *, problem: EnvConfig, settings: QLearningConfig, training_env_steps: int) -> Self:
-        """Set the problem, the settings, and the length of the training that schedules refer to."""
-        self.problem, self.settings, self.training_env_steps = problem, settings, training_env_steps
-        self.gamma, self.lr = settings.discount_on(problem), settings.lr
-        return self
-
-    def new_policy(self) -> SlatePolicy:
-        """Return an untrained policy of these settings."""
-        return self.settings.make_policy(self.problem)
-
-    def lr_schedule_of_run(self) -> Any:
-        """Return RLlib's learning-rate schedule: a number, or points of env steps and rates."""
-        if self.settings.lr_schedule == "constant":
-            return self.settings.lr
-        last = self.settings.lr * self.settings.lr_final_fraction
-        return [[0, self.settings.lr], [self.training_env_steps, last]]
 
     def epsilon(self, env_steps: int) -> float:
         """Return the probability of a random slate after that many env steps."""
@@ -70,29 +45,15 @@ class QLearningAlgorithmConfig(AlgorithmConfig):
         span = self.settings.epsilon_fraction * self.training_env_steps
         return last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last
 
-    @override(AlgorithmConfig)
-    def get_default_rl_module_spec(self) -> RLModuleSpec:
-        """Return the module's spec."""
-        own = {"settings": self.settings, "problem": self.problem}
-        return RLModuleSpec(module_class=self.settings.module_class(), model_config=own)
-
-    @override(AlgorithmConfig)
-    def get_default_learner_class(self) -> type:
-        """Return the learner."""
-        return self.settings.learner_class()
-
 
 def q_learning_algorithm_config(settings: QLearningConfig, run: TrainConfig, seed: int) -> QLearningAlgorithmConfig:
     """Turn a run's config into RLlib's."""
-    from recsys_cli.algos.rllib_training import configure
-
     config = QLearningAlgorithmConfig()
-    config.slate_problem(problem=run.env, settings=settings, training_env_steps=run.env_steps)
-    configure(config, run, seed, rollout_length=settings.rollout_length)
+    config.of_run(settings, run, seed)
     return config
 
 
-class QLearning(Algorithm):
+class QLearning(SlateAlgorithm):
     """Collects with the vectorised runners, keeps a replay buffer, learns many minibatches an update."""
 
     config: QLearningAlgorithmConfig
@@ -158,18 +119,6 @@ class QLearning(Algorithm):
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
         )
-
-    @override(Algorithm)
-    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
-        """Bring failed runners back, with users that were not played before."""
-        from recsys_cli.algos.rllib_training import begin_new_streams
-
-        restored: list[int] = super().restore_env_runners(env_runner_group)
-        if restored:
-            count = int(self._counters["total_num_restored_workers"])
-            env_steps = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
-            begin_new_streams(env_runner_group, (self.config.seed or 0, env_steps, count), restored)
-        return restored
 
     @override(Algorithm)
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:

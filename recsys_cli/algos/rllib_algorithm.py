@@ -1,0 +1,86 @@
+"""What all our RLlib algorithms share: a config that knows problem and settings, runners that never repeat a stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+from recsys_cli.algos.rllib_training import begin_new_streams, configure
+from recsys_cli.rollouts.runner import VectorEnvRunner
+
+if TYPE_CHECKING:
+    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.policies import SlatePolicy
+
+
+class SlateAlgorithmConfig(AlgorithmConfig):
+    """RLlib's config with our settings and the problem beside it; mixes with the configs of RLlib's own algorithms.
+
+    Attributes:
+        settings: the algorithm's dataclass.
+        problem: what is played.
+        training_env_steps: length of the training, which schedules refer to.
+    """
+
+    settings: Any
+    problem: EnvConfig
+    training_env_steps: int
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        """Set what our algorithms need of RLlib."""
+        super().__init__(algo_class=algo_class)
+        self.settings = self.problem = None  # type: ignore[assignment]  # given by `of_run`
+        self.training_env_steps = 0
+        self.env_runner_cls = VectorEnvRunner
+        # A failed remote call sleeps this long before the runner exits; RLlib's 60 s look like a hang.
+        self.delay_between_env_runner_restarts_s = 1.0
+
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Take settings, problem and resources."""
+        self.settings, self.problem, self.training_env_steps = settings, run.env, run.env_steps
+        self.gamma, self.lr = settings.discount_on(run.env), settings.lr
+        configure(self, run, seed, rollout_length=settings.rollout_length)
+
+    def new_policy(self) -> SlatePolicy:
+        """Return an untrained policy of these settings."""
+        policy: SlatePolicy = self.settings.make_policy(self.problem)
+        return policy
+
+    def lr_schedule_of_run(self) -> Any:
+        """Return RLlib's learning-rate schedule: a number, or points of env steps and rates."""
+        if self.settings.lr_schedule == "constant":
+            return self.settings.lr
+        last = self.settings.lr * self.settings.lr_final_fraction
+        return [[0, self.settings.lr], [self.training_env_steps, last]]
+
+    @override(AlgorithmConfig)
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        """Return the module's spec."""
+        own = {"settings": self.settings, "problem": self.problem}
+        return RLModuleSpec(module_class=self.settings.module_class(), model_config=own)
+
+    @override(AlgorithmConfig)
+    def get_default_learner_class(self) -> type:
+        """Return the learner."""
+        learner: type = self.settings.learner_class()
+        return learner
+
+
+class SlateAlgorithm(Algorithm):
+    """Mixes with RLlib's own algorithms, or stands below one of ours."""
+
+    @override(Algorithm)
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Bring failed runners back, with users that were not played before."""
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        if restored:
+            count = int(self._counters["total_num_restored_workers"])
+            env_steps = int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+            begin_new_streams(env_runner_group, (self.config.seed or 0, env_steps, count), restored)
+        return restored
