@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from recsys_cli.algos.policy_gradient.connector import AdvantageConnector
 from recsys_cli.algos.rllib_algorithm import SlateAlgorithm
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.ppo.config import PPOConfig
+    from recsys_cli.algos.policy_gradient.rounds import RoundsConfig
     from recsys_cli.config.schema import TrainConfig
 
 
@@ -28,20 +27,13 @@ class SlatePPOConfig(PolicyGradientAlgorithmConfig, RLlibPPOConfig):
         super().__init__(algo_class=algo_class or SlatePPO)
 
 
-def ppo_config(settings: PPOConfig, run: TrainConfig, seed: int) -> SlatePPOConfig:
-    """Turn a run's config into RLlib's."""
+def ppo_config(settings: RoundsConfig, run: TrainConfig, seed: int) -> SlatePPOConfig:
+    """Turn a run's config into RLlib's; the settings name the learner, and so the loss."""
     config = SlatePPOConfig()
     connector = partial(AdvantageConnector, discount=settings.discount_on(run.env), gae_lambda=settings.gae_lambda)
     config.of_policy_gradient(settings, run, seed, connector)
-    config.training(
-        num_epochs=settings.epochs,
-        minibatch_size=min(settings.minibatch_size, config.train_batch_size_per_learner),
-        clip_param=settings.clip_param,
-        use_kl_loss=settings.kl_coeff > 0,
-        kl_coeff=settings.kl_coeff,
-        kl_target=settings.kl_target,
-        vf_clip_param=math.inf,
-    )
+    minibatch_size = min(settings.minibatch_size, config.train_batch_size_per_learner)
+    config.training(num_epochs=settings.epochs, minibatch_size=minibatch_size, **settings.loss_settings())
     return config
 
 
