@@ -19,27 +19,30 @@ EXACT_PREFIXES = 32  # beginnings of a slate up to which expectations are enumer
 class PlackettLuce:
     """A batch of distributions over ordered slates without replacement."""
 
-    def __init__(self, scores: Tensor, slate_size: int) -> None:
+    def __init__(self, scores: Tensor, slate_size: int, generator: torch.Generator | None = None) -> None:
         """Take the scores.
 
         Args:
             scores: log-weights of the candidates, `[B, C]`, finite.
             slate_size: k, from 1 to C.
+            generator: random stream on the CPU, of draws and of estimates; torch's own if None.
 
         Raises:
             ValueError: a slate of that size cannot be drawn.
         """
         if not 1 <= slate_size <= scores.shape[-1]:
             raise ValueError(f"slate_size={slate_size} must lie in 1..{scores.shape[-1]}")
-        self.scores, self.slate_size = scores, slate_size
+        self.scores, self.slate_size, self.generator = scores, slate_size, generator
 
     def sample(self, noise: Tensor | None = None) -> Tensor:
         """Draw slates `[B, k]` (Gumbel top-k: Yellott 1977, Kool et al. 2019).
 
         Args:
-            noise: independent standard exponential numbers `[B, C]`; of torch's random stream if None.
+            noise: independent standard exponential numbers `[B, C]`; of the generator if None.
         """
-        noise = torch.empty_like(self.scores).exponential_() if noise is None else noise
+        if noise is None:
+            noise = torch.empty(self.scores.shape, dtype=self.scores.dtype).exponential_(generator=self.generator)
+            noise = noise.to(self.scores.device)
         smallest = torch.finfo(self.scores.dtype).tiny
         return (self.scores.detach() - noise.clamp_min(smallest).log()).topk(self.slate_size, dim=-1).indices
 
@@ -56,8 +59,8 @@ class PlackettLuce:
         """Return the entropies `[B]`.
 
         Exact while there are at most `EXACT_PREFIXES` beginnings of k - 1 documents; else an unbiased estimate, with an
-        unbiased gradient, from one slate drawn by torch's random stream: the entropies of each document given those
-        before it, which need no sampling, are summed along the slate.
+        unbiased gradient, from one slate drawn: the entropies of each document given those before it, which need no
+        sampling, are summed along the slate.
         """
         prefixes = self._prefixes()
         conditional, taken = self._conditionals(prefixes)

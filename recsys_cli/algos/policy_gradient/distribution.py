@@ -16,15 +16,17 @@ from recsys_cli.slates.plackett_luce import PlackettLuce
 class SlateDistribution(Distribution):
     """Slates `[B, k]` by the scores of the candidates `[B, C]`, RLlib's "logits"."""
 
-    def __init__(self, scores: Tensor, slate_size: int, greedy: bool = False) -> None:
-        """Take the scores; a greedy distribution always gives its mode."""
-        self.slates, self.greedy = PlackettLuce(scores, slate_size), greedy
+    def __init__(self, slates: PlackettLuce, greedy: bool = False) -> None:
+        """Take the distribution; a greedy one always gives the mode."""
+        self.slates, self.greedy = slates, greedy
 
     @classmethod
     @override(Distribution)
-    def from_logits(cls, logits: Tensor, *, slate_size: int, **kwargs: Any) -> SlateDistribution:
-        """Make the distribution; `slate_size` is bound by `get_partial_dist_cls`."""
-        return SlateDistribution(logits, slate_size)
+    def from_logits(
+        cls, logits: Tensor, *, slate_size: int, generator: torch.Generator | None = None, **kwargs: Any
+    ) -> SlateDistribution:
+        """Make the distribution; what follows the scores is bound by `get_partial_dist_cls`."""
+        return SlateDistribution(PlackettLuce(logits, slate_size, generator))
 
     @override(Distribution)
     def sample(self, *, sample_shape: Any = None, return_logp: bool = False, **kwargs: Any) -> Any:
@@ -67,4 +69,4 @@ class SlateDistribution(Distribution):
     @override(Distribution)
     def to_deterministic(self) -> Self:
         """Return the distribution that always gives the mode."""
-        return type(self)(self.slates.scores, self.slates.slate_size, greedy=True)
+        return type(self)(self.slates, greedy=True)

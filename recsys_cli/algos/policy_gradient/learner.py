@@ -35,20 +35,15 @@ class SlateLearner(TorchLearner):
         )
 
     @override(Learner)
-    def update(self, *args: Any, **kwargs: Any) -> Any:
-        """Update with random numbers that depend on the seed and on the update's number alone.
-
-        So that a training that goes on from a checkpoint draws what it would have drawn.
-        """
-        entropy = [self.config.seed or 0, self._weights_seq_no]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
-            return super().update(*args, **kwargs)
-
-    @override(Learner)
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Set the entropy's coefficient; RLlib would, after a restore, begin with the schedule's first."""
+        """Set what an update depends on beside weights and batch, so that a restored training updates alike.
+
+        Its random numbers come from the seed and the update's number alone; the entropy's coefficient, which RLlib
+        would begin anew at the schedule's first, from the env steps.
+        """
         super().before_gradient_based_update(timesteps=timesteps)
+        entropy = np.random.SeedSequence([self.config.seed or 0, self._weights_seq_no])
+        self.module[DEFAULT_MODULE_ID].unwrapped().draws.manual_seed(int(entropy.generate_state(1)[0]))
         schedule = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
         schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
 
@@ -80,12 +75,12 @@ class ShuffledMinibatches:
     ) -> Iterator[MultiAgentBatch]:
         """Return the minibatches; `num_total_minibatches`, where given, so that several learners take as many."""
         batch = self._make_batch_if_necessary(training_data=training_data)[DEFAULT_MODULE_ID]  # type: ignore[attr-defined]
-        rows = len(batch)
+        rows, draws = len(batch), self.module[DEFAULT_MODULE_ID].unwrapped().draws  # type: ignore[attr-defined]
         size = min(minibatch_size or rows, rows)
         an_epoch = max(round(rows / size), 1)
         for number in range(num_total_minibatches or num_epochs * an_epoch):
             if number % an_epoch == 0:
-                parts = torch.randperm(rows).tensor_split(an_epoch)
+                parts = torch.randperm(rows, generator=draws).tensor_split(an_epoch)
             part = parts[number % an_epoch]
             columns = SampleBatch({name: column[part] for name, column in batch.items()})
             yield MultiAgentBatch({DEFAULT_MODULE_ID: columns}, len(part))

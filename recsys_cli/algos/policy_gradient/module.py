@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.torch import TorchRLModule
@@ -28,7 +29,10 @@ class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         settings, problem = self.model_config["settings"], self.model_config["problem"]
         self.net = SlateActor(settings, problem)
         self.critic = SlateCritic(settings, problem, self.net.user_features)
-        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(slate_size=problem.slate_size)
+        self.draws = torch.Generator()  # of the losses' estimates and minibatches; learners seed it at every update
+        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(
+            slate_size=problem.slate_size, generator=self.draws
+        )
 
     def policy(self) -> PlackettLucePolicy:
         """Return the policy that acts with this module's network; whoever explores with it gives it a stream."""
