@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_cli.config.resources import ResourcesConfig
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -32,12 +33,22 @@ class AlgoConfig(ABC):
             ConfigError: says which, and why.
         """
 
-    def check_resources(self, resources: ResourcesConfig) -> None:  # noqa: B027 (most algorithms take what there is)
-        """Refuse resources that this algorithm cannot use.
+    @property
+    def compiles(self) -> bool:
+        """Whether it has gradient steps that `framework=torch_compile` compiles."""
+        return False
+
+    def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
+        """Refuse resources or a framework that this algorithm cannot use.
 
         Raises:
             ConfigError: says which, and what is allowed.
         """
+        if framework.compiled and not self.compiles:
+            raise ConfigError(
+                f"framework=torch_compile compiles nothing of algo={self.name}, only Q-learning's gradient steps; "
+                "allowed: framework=torch"
+            )
 
     @abstractmethod
     def make_policy(self, env: EnvConfig, seed: int = 0) -> SlatePolicy:

@@ -201,4 +201,4 @@ def _check_together(built: Any) -> None:
     if hasattr(built, "resources"):
         check_resources(built.resources, built.framework)
         if algo is not None and hasattr(algo, "check_resources"):
-            algo.check_resources(built.resources)
+            algo.check_resources(built.resources, built.framework)

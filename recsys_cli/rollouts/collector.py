@@ -87,6 +87,10 @@ class Collector:
         self.observation = observation
         return chunk
 
+    def newest(self) -> dict[str, Any]:
+        """Return the observation after the last step, extended by the history."""
+        return self.history.extend(self.reset() if self.observation is None else self.observation)
+
     def _cut(self) -> None:
         """Truncate the first episodes that are due; they are not among the finished ones."""
         due = np.flatnonzero((self.cut_at == self.steps_done) & ~self.starting)

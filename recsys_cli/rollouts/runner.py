@@ -23,6 +23,7 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
+from recsys_cli.rollouts.chunk import Chunk
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.uniform import uniform_slates
@@ -108,7 +109,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
             **kwargs: what RLlib may add; not used.
 
         Returns:
-            One `Chunk`, or one `PlayedEpisodes`.
+            `Chunk`s, or one `PlayedEpisodes`.
         """
         explore = self.config.explore if explore is None else explore
         if num_episodes is not None:
@@ -119,10 +120,14 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
             length = -(-num_timesteps // users)
         if force_reset:
             self.collector.reset()
+        chunks = self._collect(length, explore, random_actions)
+        self._log_steps(sum(chunk.env_steps() for chunk in chunks))
+        return chunks
+
+    def _collect(self, length: int, explore: bool, random_actions: bool) -> list[Chunk]:
+        """Play `length` lock-steps, epsilon-greedily."""
         epsilon = 1.0 if random_actions else self._epsilon(explore)
-        chunk = self.collector.collect(length, lambda observation: self._act(observation, epsilon, explore))
-        self._log_steps(len(chunk))
-        return [chunk]
+        return [self.collector.collect(length, lambda observation: self._act(observation, epsilon, explore))]
 
     def _play(self, num_episodes: int, explore: bool) -> PlayedEpisodes:
         self._play_seed += 1

@@ -42,7 +42,7 @@ def resumed_config(words: list[str]) -> tuple[TrainConfig, Path]:
     values: dict[str, Any] = merge_changes(read_config(run_dir), list(asked.items()))
     config = TrainConfig.from_dict(values)
     check_resources(config.resources, config.framework)
-    config.algo.check_resources(config.resources)
+    config.algo.check_resources(config.resources, config.framework)
     return config, run_dir
 
 

@@ -96,6 +96,7 @@ CASES = [
     ("train name=a/b", ["name=a/b", "output_dir"]),
     ("evaluate checkpoint=x users=0", ["users=0 must be at least 1"]),
     ("train env.slate_size=30", ["env.slate_size=30", "env.num_candidates=10"]),
+    ("train algo=linucb framework=torch_compile", ["framework=torch_compile", "algo=linucb"]),
     ("train algo.network.kind=documents algo.history=raw", ["algo.history=raw", "algo.network.kind=documents"]),
     # the machine
     ("train resources.env_runners=-1", ["resources.env_runners=-1 must be at least 0"]),

@@ -8,7 +8,7 @@ import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 
-from recsys_cli.algos.slate_algorithm import SlateAlgorithm, SlateAlgorithmConfig
+from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm, SlateAlgorithmConfig
 
 if TYPE_CHECKING:
     from recsys_cli.algos.bandits.config import BanditConfig
@@ -27,15 +27,12 @@ class BanditAlgorithmConfig(SlateAlgorithmConfig):
 
 def bandit_algorithm_config(settings: BanditConfig, run: TrainConfig, seed: int) -> BanditAlgorithmConfig:
     """Turn a run's config into RLlib's."""
-    from recsys_cli.algos.rllib_training import configure
-
     config = BanditAlgorithmConfig()
-    config.slate_problem(problem=run.env, settings=settings, training_env_steps=run.env_steps)
-    configure(config, run, seed, rollout_length=settings.rollout_length)
+    config.of_run(settings, run, seed)
     return config
 
 
-class Bandit(SlateAlgorithm):
+class Bandit(CollectingAlgorithm):
     """Plays a chunk with every runner, updates the posterior with it, and forgets it."""
 
     config: BanditAlgorithmConfig

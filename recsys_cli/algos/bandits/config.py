@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.resources import ResourcesConfig
+from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -32,8 +32,9 @@ class BanditConfig(AlgoConfig):
         if self.rollout_length < 1:
             raise ConfigError(f"algo.rollout_length={self.rollout_length} must be at least 1")
 
-    def check_resources(self, resources: ResourcesConfig) -> None:
+    def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
         """Refuse what would split an update: a posterior is computed in one place, on the CPU."""
+        super().check_resources(resources, framework)
         if resources.learners > 1:
             raise ConfigError(
                 f"resources.learners={resources.learners}: algo={self.name} learns in one process at most"

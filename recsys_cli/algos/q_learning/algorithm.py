@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -13,43 +13,34 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 
 from recsys_cli.algos.q_learning.learner import REPLAY_INDEX
-from recsys_cli.algos.slate_algorithm import SlateAlgorithm, SlateAlgorithmConfig
+from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm, GradientAlgorithmConfig
 from recsys_cli.rollouts.prioritized import PrioritizedReplay
 from recsys_cli.rollouts.replay import ReplayBuffer
 
 if TYPE_CHECKING:
     from recsys_cli.algos.q_learning.config import QLearningConfig
     from recsys_cli.config.schema import TrainConfig
-    from recsys_cli.envs.base import EnvConfig
 
 REPLAY = "replay"
 
 
-class QLearningAlgorithmConfig(SlateAlgorithmConfig):
-    """RLlib's config with Q-learning's schedules."""
+class QLearningAlgorithmConfig(GradientAlgorithmConfig):
+    """RLlib's config of Q-learning, with the exploration of its runners."""
 
     settings: QLearningConfig
 
     def __init__(self, algo_class: type | None = None) -> None:
-        """Make an unset config."""
+        """Set the algorithm."""
         super().__init__(algo_class=algo_class or QLearning)
         self.compiled = False  # whether gradient steps are
 
-    @override(SlateAlgorithmConfig)
-    def slate_problem(self, *, problem: EnvConfig, settings: QLearningConfig, training_env_steps: int) -> Self:
-        """Set RLlib's discount and learning rate as well."""
-        super().slate_problem(problem=problem, settings=settings, training_env_steps=training_env_steps)
-        self.gamma, self.lr = settings.discount_on(problem), settings.lr
-        return self
+    @override(GradientAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Take the framework's way of gradient steps as well."""
+        super().of_run(settings, run, seed)
+        self.compiled = run.framework.compiled
 
-    def lr_schedule_of_run(self) -> Any:
-        """Return RLlib's learning-rate schedule: a number, or points of env steps and rates."""
-        if self.settings.lr_schedule == "constant":
-            return self.settings.lr
-        last = self.settings.lr * self.settings.lr_final_fraction
-        return [[0, self.settings.lr], [self.training_env_steps, last]]
-
-    @override(SlateAlgorithmConfig)
+    @override(GradientAlgorithmConfig)
     def epsilon(self, env_steps: int) -> float:
         """Return the probability of a random slate after that many env steps."""
         first, last = self.settings.epsilon_initial, self.settings.epsilon_final
@@ -59,16 +50,12 @@ class QLearningAlgorithmConfig(SlateAlgorithmConfig):
 
 def q_learning_algorithm_config(settings: QLearningConfig, run: TrainConfig, seed: int) -> QLearningAlgorithmConfig:
     """Turn a run's config into RLlib's."""
-    from recsys_cli.algos.rllib_training import configure
-
     config = QLearningAlgorithmConfig()
-    config.slate_problem(problem=run.env, settings=settings, training_env_steps=run.env_steps)
-    configure(config, run, seed, rollout_length=settings.rollout_length)
-    config.compiled = run.framework.compiled
+    config.of_run(settings, run, seed)
     return config
 
 
-class QLearning(SlateAlgorithm):
+class QLearning(CollectingAlgorithm):
     """Keeps a replay buffer, learns many minibatches an update."""
 
     config: QLearningAlgorithmConfig

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.algos.discounting import check_discount, discount_on
+from recsys_cli.algos.network_config import NetworkConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from recsys_cli.policies.network import NetworkPolicy
 
 HIDDEN_STATE_STEPS = 10
-HIDDEN_STATE_DISCOUNT = 0.9
 FRACTIONS = (
     "discount",
     "lr_final_fraction",
@@ -27,32 +28,6 @@ FRACTIONS = (
     "priority_alpha",
     "priority_beta",
 )
-
-
-@dataclass
-class NetworkConfig:
-    """The item-wise value network.
-
-    Attributes:
-        kind: `two_tower` (fast), `concat` (the paper's MLP over user and document), or `documents` (blind to the user).
-        hidden: widths of the hidden layers.
-        doc_hidden: width of the two-tower network's document tower, for documents that are not one-hot.
-        scale: factor of the outputs; about the size of the values.
-    """
-
-    kind: Literal["two_tower", "concat", "documents"]
-    hidden: list[int]
-    doc_hidden: int
-    scale: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(f"algo.network.hidden={self.hidden} must be a list of positive widths, such as [64, 64]")
-        if self.doc_hidden < 0:
-            raise ConfigError(f"algo.network.doc_hidden={self.doc_hidden} must be at least 0")
-        if self.scale <= 0:
-            raise ConfigError(f"algo.network.scale={self.scale} must be above 0")
 
 
 @dataclass
@@ -110,22 +85,11 @@ class QLearningConfig(AlgoConfig):
 
     def check(self, env: EnvConfig) -> None:
         """Refuse a discount of 1 where episodes never terminate."""
-        if self.discount == 1 and env.truncation is not None:
-            # A truncated episode is bootstrapped as if it went on for ever: without discount its value has no bound.
-            raise ConfigError(
-                f"algo.discount=1.0 gives no finite value on env={env.name}, whose episodes never terminate; "
-                "allowed: below 1, or null for a default that fits"
-            )
+        check_discount(self.discount, env)
 
     def discount_on(self, env: EnvConfig) -> float:
-        """Return the discount of one step.
-
-        Where none is given: 1 for users who are observed and episodes that terminate. Of a user without features
-        nothing tells when the session will end; undiscounted, that chance would drown what an action does.
-        """
-        if self.discount is not None:
-            return self.discount
-        return 1.0 if env.user_features and env.truncation is None else HIDDEN_STATE_DISCOUNT
+        """Return the discount of one step."""
+        return discount_on(self.discount, env)
 
     def n_step_on(self, env: EnvConfig) -> int:
         """Return the number of steps before the bootstrap.
@@ -134,6 +98,11 @@ class QLearningConfig(AlgoConfig):
         nothing, so that what an action does to the hidden state must show in the rewards themselves: 10.
         """
         return self.n_step or (1 if env.user_features else HIDDEN_STATE_STEPS)
+
+    @property
+    def compiles(self) -> bool:
+        """It has gradient steps of one graph."""
+        return True
 
     @abstractmethod
     def network_class(self) -> type[QNetwork]:

@@ -15,6 +15,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
+from recsys_cli.algos.optimizers import fused_adam
 from recsys_cli.algos.q_learning.compiled import CompiledStep
 
 Step = tuple[dict[str, Tensor], Tensor, Sequence[Tensor]]  # outputs, loss, gradients
@@ -47,10 +48,10 @@ class QLearner(TorchLearner):
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
-        """Make the optimiser; fused kernels take one call for all parameters."""
+        """Make the optimiser."""
         params = [p for p in self.get_parameters(self._module[module_id]) if p.requires_grad]
         if config.settings.optimizer == "adam":
-            optimizer: torch.optim.Optimizer = torch.optim.Adam(params, lr=config.settings.lr, fused=True)
+            optimizer: torch.optim.Optimizer = fused_adam(params, config.settings.lr)
         else:
             optimizer = torch.optim.RMSprop(params, lr=config.settings.lr, alpha=0.95, eps=1e-5, foreach=True)
         self.register_optimizer(

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.choice import choice_model
-from recsys_cli.networks.item_values import Concat, DocumentValues, TwoTower
 from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.config import SlateQConfig
     from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.networks.item_values import Concat, TwoTower
 
 
 class SlateQNetwork(QNetwork):
@@ -26,12 +26,7 @@ class SlateQNetwork(QNetwork):
         """Build the networks for a problem's feature sizes; the number of candidates is free."""
         super().__init__(settings, env)
         net, sizes = settings.network, (self.user_features, env.doc_features)
-        if net.kind == "two_tower":
-            self.values = TwoTower(*sizes, net.hidden, net.doc_hidden, env.one_hot_docs, net.scale)
-        elif net.kind == "documents":
-            self.values = DocumentValues(env.doc_features, net.hidden, net.doc_hidden, env.one_hot_docs, net.scale)
-        else:
-            self.values = Concat(*sizes, net.hidden, net.scale)
+        self.values = net.build(*sizes, env.one_hot_docs, net.scale)
         self.choice = choice_model(settings.choice_model, env.choice_spec(), *sizes, env.one_hot_docs)
         self.learned_null = settings.null_value == "learned"
         self.serving = OPTIMISERS[settings.serving]

@@ -1,8 +1,8 @@
-"""What our own RLlib algorithms share: their config, and rounds of collecting with the vectorised runners."""
+"""What all our RLlib algorithms share: a config that knows problem and settings, runners that never repeat a stream."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -12,37 +12,42 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from recsys_cli.rollouts.chunk import Chunk
+from recsys_cli.algos.rllib_training import begin_new_streams, configure
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 if TYPE_CHECKING:
+    from recsys_cli.config.schema import TrainConfig
     from recsys_cli.envs.base import EnvConfig
     from recsys_cli.policies import SlatePolicy
+    from recsys_cli.rollouts.chunk import Chunk
 
 
 class SlateAlgorithmConfig(AlgorithmConfig):
-    """RLlib's config with our settings and the problem beside it.
+    """RLlib's config with our settings and the problem beside it; mixes with the configs of RLlib's own algorithms.
 
     Attributes:
-        settings: the algorithm's own; it offers `make_policy`, `module_class` and `learner_class`.
+        settings: the algorithm's dataclass.
         problem: what is played.
-        training_env_steps: length of the training that schedules refer to.
+        training_env_steps: length of the training, which schedules refer to.
     """
+
+    settings: Any
+    problem: EnvConfig
+    training_env_steps: int
 
     def __init__(self, algo_class: type | None = None) -> None:
         """Set what our algorithms need of RLlib."""
         super().__init__(algo_class=algo_class)
-        self.settings: Any = None
-        self.problem: EnvConfig = None  # type: ignore[assignment]  # given by `slate_problem`
+        self.settings = self.problem = None  # type: ignore[assignment]  # given by `of_run`
         self.training_env_steps = 0
         self.env_runner_cls = VectorEnvRunner
         # A failed remote call sleeps this long before the runner exits; RLlib's 60 s look like a hang.
         self.delay_between_env_runner_restarts_s = 1.0
 
-    def slate_problem(self, *, problem: EnvConfig, settings: Any, training_env_steps: int) -> Self:
-        """Set the problem, the settings, and the length of the training."""
-        self.problem, self.settings, self.training_env_steps = problem, settings, training_env_steps
-        return self
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Take settings, problem and resources."""
+        self.settings, self.problem, self.training_env_steps = settings, run.env, run.env_steps
+        configure(self, run, seed, rollout_length=settings.rollout_length)
 
     def new_policy(self) -> SlatePolicy:
         """Return an untrained policy of these settings."""
@@ -62,18 +67,49 @@ class SlateAlgorithmConfig(AlgorithmConfig):
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type:
         """Return the learner."""
-        return self.settings.learner_class()
+        learner: type = self.settings.learner_class()
+        return learner
+
+
+class GradientAlgorithmConfig(SlateAlgorithmConfig):
+    """Adds what learning by gradients needs: a discount and a learning rate."""
+
+    @override(SlateAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Set RLlib's discount and learning rate as well."""
+        super().of_run(settings, run, seed)
+        self.gamma, self.lr = settings.discount_on(run.env), settings.lr
+
+    def lr_schedule_of_run(self) -> Any:
+        """Return RLlib's learning-rate schedule: a number, or points of env steps and rates."""
+        if self.settings.lr_schedule == "constant":
+            return self.settings.lr
+        last = self.settings.lr * self.settings.lr_final_fraction
+        return [[0, self.settings.lr], [self.training_env_steps, last]]
 
 
 class SlateAlgorithm(Algorithm):
-    """Collects chunks with the vectorised runners; what is learned from them is the subclass's."""
-
-    config: SlateAlgorithmConfig
+    """Mixes with RLlib's own algorithms, or stands below one of ours."""
 
     @property
     def env_steps(self) -> int:
         """Env steps sampled so far by all runners."""
         return int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+
+    @override(Algorithm)
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Bring failed runners back, with users that were not played before."""
+        restored: list[int] = super().restore_env_runners(env_runner_group)
+        if restored:
+            count = int(self._counters["total_num_restored_workers"])
+            begin_new_streams(env_runner_group, (self.config.seed or 0, self.env_steps, count), restored)
+        return restored
+
+
+class CollectingAlgorithm(SlateAlgorithm):
+    """Collects chunks with the vectorised runners; what is learned from them is the subclass's."""
+
+    config: SlateAlgorithmConfig
 
     def collect(self) -> list[Chunk]:
         """Let every runner play one chunk, and take over their metrics."""
@@ -98,14 +134,3 @@ class SlateAlgorithm(Algorithm):
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
         )
-
-    @override(Algorithm)
-    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
-        """Bring failed runners back, with users that were not played before."""
-        from recsys_cli.algos.rllib_training import begin_new_streams
-
-        restored: list[int] = super().restore_env_runners(env_runner_group)
-        if restored:
-            count = int(self._counters["total_num_restored_workers"])
-            begin_new_streams(env_runner_group, (self.config.seed or 0, self.env_steps, count), restored)
-        return restored

@@ -1,0 +1,33 @@
+"""The discount of one step, by the problem where none is given."""
+
+from __future__ import annotations
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.envs.base import EnvConfig
+
+HIDDEN_STATE_DISCOUNT = 0.9
+
+
+def check_discount(discount: float | None, env: EnvConfig) -> None:
+    """Refuse a discount of 1 where episodes never terminate.
+
+    Raises:
+        ConfigError: says what is allowed.
+    """
+    if discount == 1 and env.truncation is not None:
+        # A truncated episode is bootstrapped as if it went on for ever: without discount its value has no bound.
+        raise ConfigError(
+            f"algo.discount=1.0 gives no finite value on env={env.name}, whose episodes never terminate; "
+            "allowed: below 1, or null for a default that fits"
+        )
+
+
+def discount_on(discount: float | None, env: EnvConfig) -> float:
+    """Return the discount.
+
+    Where none is given: 1 for users who are observed and episodes that terminate. Of a user without features
+    nothing tells when the session will end; undiscounted, that chance would drown what an action does.
+    """
+    if discount is not None:
+        return discount
+    return 1.0 if env.user_features and env.truncation is None else HIDDEN_STATE_DISCOUNT

@@ -1,0 +1,1 @@
+"""Policy gradients on the vectorised runner: the slate module, its distribution and batches that algorithms share."""

@@ -1,0 +1,86 @@
+"""What our learners add to RLlib's: repeatable updates, cheap minibatches, and the state that RLlib does not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.learner.learner import Learner
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.core.learner.training_data import TrainingData
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+
+from recsys_cli.algos.optimizers import fused_adam
+
+KL_COEFFICIENTS = "kl_coefficients"
+
+
+class SlateLearner(TorchLearner):
+    """Mixes with the learners of RLlib's policy gradients, whose losses stay as they are."""
+
+    @override(TorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: Any) -> None:
+        """Make the optimiser."""
+        params = [p for p in self.get_parameters(self._module[module_id]) if p.requires_grad]
+        self.register_optimizer(
+            module_id=module_id,
+            optimizer=fused_adam(params, config.settings.lr),
+            params=params,
+            lr_or_lr_schedule=config.lr_schedule_of_run(),
+        )
+
+    @override(Learner)
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Set what an update depends on beside weights and batch, so that a restored training updates alike.
+
+        Its random numbers come from the seed and the update's number alone; the entropy's coefficient, which RLlib
+        would begin anew at the schedule's first, from the env steps.
+        """
+        super().before_gradient_based_update(timesteps=timesteps)
+        entropy = np.random.SeedSequence([self.config.seed or 0, self._weights_seq_no])
+        self.module[DEFAULT_MODULE_ID].unwrapped().draws.manual_seed(int(entropy.generate_state(1)[0]))
+        schedule = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID]
+        schedule.update(timestep=timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+
+    @override(Learner)
+    def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Add the adaptive coefficients of the KL penalty."""
+        coefficients = {mid: value.item() for mid, value in self.curr_kl_coeffs_per_module.items()}
+        return {**super().get_state(*args, **kwargs), KL_COEFFICIENTS: coefficients}
+
+    @override(Learner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back the state."""
+        super().set_state(state)
+        for mid, value in state.get(KL_COEFFICIENTS, {}).items():
+            self.curr_kl_coeffs_per_module[mid].data.fill_(value)
+
+
+class ShuffledMinibatches:
+    """Mixes with a learner: every epoch goes once through the batch, in a new order, in minibatches of one size."""
+
+    def _create_iterator_if_necessary(
+        self,
+        *,
+        training_data: TrainingData,
+        num_total_minibatches: int = 0,
+        num_epochs: int = 1,
+        minibatch_size: int | None = None,
+        **kwargs: Any,
+    ) -> Iterator[MultiAgentBatch]:
+        """Return the minibatches; `num_total_minibatches`, where given, so that several learners take as many."""
+        batch = self._make_batch_if_necessary(training_data=training_data)[DEFAULT_MODULE_ID]  # type: ignore[attr-defined]
+        rows, draws = len(batch), self.module[DEFAULT_MODULE_ID].unwrapped().draws  # type: ignore[attr-defined]
+        size = min(minibatch_size or rows, rows)
+        an_epoch = max(round(rows / size), 1)
+        for number in range(num_total_minibatches or num_epochs * an_epoch):
+            if number % an_epoch == 0:
+                parts = torch.randperm(rows, generator=draws).tensor_split(an_epoch)
+            part = parts[number % an_epoch]
+            columns = SampleBatch({name: column[part] for name, column in batch.items()})
+            yield MultiAgentBatch({DEFAULT_MODULE_ID: columns}, len(part))

@@ -1,0 +1,54 @@
+"""The slate module of RLlib's policy-gradient algorithms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.utils.annotations import override
+from torch import Tensor
+
+from recsys_cli.algos.policy_gradient.distribution import SlateDistribution
+from recsys_cli.algos.policy_gradient.network import SlateActor, SlateCritic
+from recsys_cli.policies.plackett_luce import PlackettLucePolicy
+
+
+class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
+    """Acts with `net`, a `SlateActor`; learners also keep `critic`.
+
+    `model_config` carries the `settings` (PolicyGradientConfig) and the `problem` (EnvConfig). Batches hold `user`
+    [B, U] and `doc` [B, C, F] or [B, C].
+    """
+
+    @override(TorchRLModule)
+    def setup(self) -> None:
+        """Build both networks, which share nothing: neither's gradient disturbs the other."""
+        settings, problem = self.model_config["settings"], self.model_config["problem"]
+        self.net = SlateActor(settings, problem)
+        self.critic = SlateCritic(settings, problem, self.net.user_features)
+        self.draws = torch.Generator()  # of the losses' estimates and minibatches; learners seed it at every update
+        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(
+            slate_size=problem.slate_size, generator=self.draws
+        )
+
+    def policy(self) -> PlackettLucePolicy:
+        """Return the policy that acts with this module's network; whoever explores with it gives it a stream."""
+        return self.model_config["settings"].policy_of(self.net)
+
+    @override(InferenceOnlyAPI)
+    def get_non_inference_attributes(self) -> list[str]:
+        """Runners need no critic."""
+        return ["critic"]
+
+    @override(TorchRLModule)
+    def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the scores."""
+        return {Columns.ACTION_DIST_INPUTS: self.net.scores(batch["user"], batch["doc"])}
+
+    @override(ValueFunctionAPI)
+    def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
+        """Return the values `[B]`."""
+        return self.critic(batch["user"], batch["doc"])

@@ -1,0 +1,37 @@
+"""The settings of policy gradients that learn from each round of rollouts for a few epochs, by RLlib's PPO loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.ppo.algorithm import SlatePPOConfig
+    from recsys_cli.config.schema import TrainConfig
+
+
+@dataclass
+class RoundsConfig(PolicyGradientConfig):
+    """Adds advantages, epochs and minibatches."""
+
+    gae_lambda: float
+    epochs: int
+    minibatch_size: int
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        self.in_range("gae_lambda")
+        self.not_below(1, "epochs", "minibatch_size")
+
+    def loss_settings(self) -> dict[str, Any]:
+        """Return what RLlib's `training` shall know of the loss."""
+        return {}
+
+    def algorithm_config(self, run: TrainConfig, seed: int) -> SlatePPOConfig:
+        """Return RLlib's config."""
+        from recsys_cli.algos.ppo.algorithm import ppo_config
+
+        return ppo_config(self, run, seed)

@@ -1,0 +1,114 @@
+"""The Plackett-Luce distribution: slates drawn document by document, each by a softmax over the candidates left.
+
+`P(a_1, ..., a_k) = prod_j exp(s[a_j]) / sum(exp(s[i]) for i not in a_1..a_(j-1))` (Plackett 1975, Luce 1959).
+Candidates are a set: moving a candidate moves its probability with it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from recsys_cli.slates.enumeration import all_slates, count_slates
+
+EXACT_PREFIXES = 32  # beginnings of a slate up to which expectations are enumerated
+
+
+class PlackettLuce:
+    """A batch of distributions over ordered slates without replacement."""
+
+    def __init__(self, scores: Tensor, slate_size: int, generator: torch.Generator | None = None) -> None:
+        """Take the scores.
+
+        Args:
+            scores: log-weights of the candidates, `[B, C]`, finite.
+            slate_size: k, from 1 to C.
+            generator: random stream on the CPU, of draws and of estimates; torch's own if None.
+
+        Raises:
+            ValueError: a slate of that size cannot be drawn.
+        """
+        if not 1 <= slate_size <= scores.shape[-1]:
+            raise ValueError(f"slate_size={slate_size} must lie in 1..{scores.shape[-1]}")
+        self.scores, self.slate_size, self.generator = scores, slate_size, generator
+
+    def sample(self, noise: Tensor | None = None) -> Tensor:
+        """Draw slates `[B, k]` (Gumbel top-k: Yellott 1977, Kool et al. 2019).
+
+        Args:
+            noise: independent standard exponential numbers `[B, C]`; of the generator if None.
+        """
+        if noise is None:
+            noise = torch.empty(self.scores.shape, dtype=self.scores.dtype).exponential_(generator=self.generator)
+            noise = noise.to(self.scores.device)
+        smallest = torch.finfo(self.scores.dtype).tiny
+        return (self.scores.detach() - noise.clamp_min(smallest).log()).topk(self.slate_size, dim=-1).indices
+
+    def mode(self) -> Tensor:
+        """Return the most probable slates `[B, k]`: the highest scores, falling."""
+        return self.scores.topk(self.slate_size, dim=-1).indices
+
+    def log_prob(self, slates: Tensor) -> Tensor:
+        """Return the exact log-probabilities `[B]` of the slates `[B, k]` (int64)."""
+        conditional, _ = self._conditionals(slates[:, None, :-1])
+        return conditional[:, 0].gather(-1, slates[..., None]).sum((-1, -2))
+
+    def entropy(self) -> Tensor:
+        """Return the entropies `[B]`.
+
+        Exact while there are at most `EXACT_PREFIXES` beginnings of k - 1 documents; else an unbiased estimate, with an
+        unbiased gradient, from one slate drawn: the entropies of each document given those before it, which need no
+        sampling, are summed along the slate.
+        """
+        prefixes = self._prefixes()
+        conditional, taken = self._conditionals(prefixes)
+        each = -(conditional.exp() * conditional.masked_fill(taken, 0)).sum(-1)
+        candidates, places = self.scores.shape[-1], range(self.slate_size)
+        # Any constant leaves the estimate unbiased; the entropy's bound makes its gradient's variance small.
+        bound = each.new_tensor([math.log(candidates - place) for place in places])
+        return self._mean_over(prefixes, conditional, each, bound)
+
+    def kl(self, other: PlackettLuce) -> Tensor:
+        """Return the divergences `KL(self | other)` `[B]`; exact or estimated as the entropy is."""
+        prefixes = self._prefixes()
+        conditional, taken = self._conditionals(prefixes)
+        ratio = (conditional - other._conditionals(prefixes)[0]).masked_fill(taken, 0)
+        each = (conditional.exp() * ratio).sum(-1)
+        return self._mean_over(prefixes, conditional, each, torch.zeros_like(each[0, 0]))
+
+    def _enumerates(self) -> bool:
+        return count_slates(self.scores.shape[-1], self.slate_size - 1, ordered=True) <= EXACT_PREFIXES
+
+    def _prefixes(self) -> Tensor:
+        """Return all beginnings of k - 1 documents `[1, M, k - 1]`, or one drawn for each row `[B, 1, k - 1]`."""
+        if not self._enumerates():
+            return self.sample()[:, None, :-1]
+        if self.slate_size == 1:
+            return torch.empty((1, 1, 0), dtype=torch.int64, device=self.scores.device)
+        return all_slates(self.scores.shape[-1], self.slate_size - 1, ordered=True)[None].to(self.scores.device)
+
+    def _conditionals(self, prefixes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each place's log-probabilities given the documents before it, and which are taken `[.., M, k, C]`.
+
+        Args:
+            prefixes: the first k - 1 documents, `[B or 1, M, k - 1]`.
+        """
+        shape = (*prefixes.shape[:2], self.slate_size, self.scores.shape[-1])
+        shown = torch.zeros(shape, dtype=torch.bool, device=prefixes.device)
+        shown[..., 1:, :].scatter_(-1, prefixes[..., None], True)
+        taken = shown.cumsum(-2) > 0
+        left = self.scores[:, None, None].masked_fill(taken, -torch.inf)
+        return left.log_softmax(-1), taken
+
+    def _mean_over(self, prefixes: Tensor, conditional: Tensor, each: Tensor, baseline: Tensor) -> Tensor:
+        """Return the expectation `[B]` of the sum over places of `each` [B, M, k], a function of what is before it."""
+        index = prefixes[..., None].expand(*conditional.shape[:2], -1, 1)
+        steps = conditional[..., :-1, :].gather(-1, index)[..., 0]
+        log_p = torch.cat([torch.zeros_like(each[..., :1]), steps.cumsum(-1)], dim=-1)  # of what is before each place
+        if self._enumerates():
+            return (log_p[..., -1].exp() * each.sum(-1)).sum(-1)
+        # The second term is zero; its gradient is that of the probability with which the prefix was drawn.
+        score = (log_p - log_p.detach()) * (each.detach() - baseline)
+        return (each + score).sum((-1, -2))

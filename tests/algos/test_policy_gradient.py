@@ -1,0 +1,189 @@
+"""Policy gradients on slates: rollouts, advantages, RLlib's losses on them, training and resuming, for every yaml."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+
+from recsys_cli.algos.policy_gradient.advantages import generalised_advantages
+from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
+from recsys_cli.algos.rllib_training import RLlibTraining
+from recsys_cli.config.compose import compose
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.structured import load
+from recsys_cli.rollouts.on_policy import OnPolicyRunner, Rollout
+from recsys_cli.slates.plackett_luce import PlackettLuce
+
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+ALGOS = sorted(
+    path.stem
+    for path in (conf_dir() / "algo").glob("*.yaml")
+    if isinstance(load("algo", path.stem), PolicyGradientConfig)
+)
+SMALL = ("report_every=300", "resources.users_per_runner=32", "algo.rollout_length=6", "algo.network.hidden=[8]")
+MakeTraining = Callable[..., RLlibTraining]
+
+
+def make_runner(*words: str, **changes: Any) -> OnPolicyRunner:
+    run = compose("train", ["algo=ppo", *SMALL, *words])
+    config = run.algo.algorithm_config(run, seed=3)
+    for name, value in changes.items():
+        setattr(config, name, value)
+    return OnPolicyRunner(config=config)
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_propensities_are_those_of_the_policy_that_drew(problem: str) -> None:
+    runner = make_runner(f"env={problem}", "algo.history=documents")
+    (rollout,) = runner.sample()
+    user, doc = (torch.as_tensor(array).flatten(0, 1) for array in (rollout.user, rollout.doc))
+    with torch.no_grad():
+        slates = PlackettLuce(runner.module.net.scores(user, doc), runner.config.problem.slate_size)
+        expected = slates.log_prob(torch.as_tensor(rollout.slate).long().flatten(0, 1))
+    np.testing.assert_allclose(rollout.log_propensity.ravel(), expected, atol=1e-5)
+    assert not (rollout.slate.reshape(-1, rollout.slate.shape[-1]) == slates.mode().numpy()).all()
+    (following,) = runner.sample()
+    np.testing.assert_array_equal(rollout.last_user, following.user[0])
+    np.testing.assert_array_equal(rollout.last_doc, following.doc[0])
+
+
+def test_acting_without_exploring_shows_the_mode() -> None:
+    runner = make_runner()
+    (rollout,) = runner.sample(explore=False)
+    user, doc = torch.as_tensor(rollout.user[2]), torch.as_tensor(rollout.doc[2])
+    np.testing.assert_array_equal(rollout.slate[2], runner.module.net.slates(user, doc))
+    assert (rollout.log_propensity == 0).all()
+    (random,) = runner.sample(random_actions=True)
+    np.testing.assert_allclose(random.log_propensity, -math.log(90), rtol=1e-5)
+
+
+def test_rollouts_are_shared_out_by_users() -> None:
+    runner = make_runner(num_learners=2)
+    one, other = runner.sample()
+    assert len(one) == len(other) == 6 * 16 and one.last_user.shape[0] == 16
+    runner_of_all = make_runner()
+    (whole,) = runner_of_all.sample()
+    for name, array in whole.arrays():
+        axis = 0 if name.startswith("last") else 1
+        np.testing.assert_array_equal(np.concatenate([getattr(one, name), getattr(other, name)], axis), array)
+    assert one.env_steps() + other.env_steps() == whole.env_steps()
+
+
+def advantages_by_hand(values: Any, reward: Any, terminated: Any, valid: Any, discount: float, lam: float) -> Any:
+    """The definition, one user and one step at a time."""
+    steps, users = reward.shape
+    result = np.zeros((steps, users))
+    for u in range(users):
+        for t in range(steps):
+            factor, s = 1.0, t
+            while s < steps and valid[s, u]:
+                following = 0.0 if terminated[s, u] else values[s + 1, u]
+                result[t, u] += factor * (reward[s, u] + discount * following - values[s, u])
+                factor, s = factor * discount * lam, s + 1
+    return result
+
+
+@pytest.mark.parametrize(("discount", "lam"), [(1.0, 0.95), (0.9, 1.0), (0.7, 0.0)])
+def test_advantages_are_the_definition(discount: float, lam: float) -> None:
+    rng = np.random.default_rng(0)
+    reward, values = rng.normal(size=(12, 9)), rng.normal(size=(13, 9))
+    ends = rng.random((12, 9)) < 0.3
+    valid = np.vstack([np.ones((1, 9), bool), ~ends[:-1]])
+    ends &= valid
+    valid = np.vstack([np.ones((1, 9), bool), ~ends[:-1]])
+    terminated = ends & (rng.random((12, 9)) < 0.5)  # the others are truncated
+    told = generalised_advantages(
+        *(torch.as_tensor(array) for array in (values, reward, terminated, valid)), discount, lam
+    )
+    np.testing.assert_allclose(told, advantages_by_hand(values, reward, terminated, valid, discount, lam), atol=1e-12)
+
+
+def test_a_batch_holds_the_valid_transitions() -> None:
+    run = compose("train", ["algo=ppo", *SMALL, "env.time_budget=6", "algo.gae_lambda=0.8"])
+    config = run.algo.algorithm_config(run, seed=0)
+    rollout: Rollout
+    (rollout,) = OnPolicyRunner(config=config).sample(num_timesteps=32 * 20)
+    assert 0 < rollout.env_steps() < len(rollout)
+    vec = run.env.make_vec(1)
+    spaces = {DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}
+    learner = config.build_learner(spaces=spaces)
+    batch = learner._learner_connector(rl_module=learner.module, batch={}, episodes=[rollout])[DEFAULT_MODULE_ID]
+    assert {len(column) for column in batch.values()} == {rollout.env_steps()}
+    np.testing.assert_array_equal(batch["user"], rollout.user[rollout.valid])
+    np.testing.assert_array_equal(batch[Columns.ACTIONS], rollout.slate[rollout.valid])
+    assert batch["advantages"].mean().item() == pytest.approx(0, abs=1e-5)
+    module = learner.module[DEFAULT_MODULE_ID].unwrapped()
+    user = np.concatenate([rollout.user, rollout.last_user[None]])
+    doc = np.concatenate([rollout.doc, rollout.last_doc[None]])
+    with torch.no_grad():
+        values = np.stack([module.critic(*map(torch.as_tensor, row)).numpy() for row in zip(user, doc, strict=True)])
+    told = advantages_by_hand(values, rollout.reward, rollout.terminated, rollout.valid, 1.0, 0.8)
+    np.testing.assert_allclose(batch["value_targets"], (told + values[:-1])[rollout.valid], rtol=1e-4, atol=1e-3)
+
+
+@pytest.fixture
+def make_training() -> Iterator[MakeTraining]:
+    """A function that builds a small training from overrides; ended after the test."""
+    made: list[RLlibTraining] = []
+
+    def make(*words: str, seed: int = 0) -> RLlibTraining:
+        run = compose("train", [*SMALL, *words])
+        training = run.algo.make_training(run, seed)
+        made.append(training)
+        return training
+
+    yield make
+    for training in made:
+        training.stop()
+
+
+def whole_state(training: RLlibTraining) -> dict[str, Any]:
+    """All that the training's future depends on."""
+    learner = training.algorithm.learner_group.get_state()["learner"]
+    runner = training.algorithm.env_runner.get_state()
+    return {
+        "learner": {name: value for name, value in learner.items() if name not in ("weights_seq_no", "metrics_logger")},
+        "runner": {name: value for name, value in runner.items() if name != "weights_seq_no"},
+        "env_steps": training.env_steps,
+    }
+
+
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("algo", ALGOS)
+def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
+    make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, algo: str, problem: str
+) -> None:
+    words = (f"algo={algo}", f"env={problem}", "env_steps=3000")
+    one = make_training(*words)
+    fresh = one.policy().tensors()
+    one.step()
+    one.save(tmp_path / "state")
+    two = make_training(*words, seed=1)
+    two.restore(tmp_path / "state")
+    for _ in range(2):
+        report, other = one.step(), two.step()
+        assert report == other
+        assert {"learner/loss", "learner/lr"} <= set(report) and all(map(math.isfinite, report.values()))
+    assert_same(whole_state(one), whole_state(two))
+    assert any((value != fresh[name]).any() for name, value in one.policy().tensors().items())
+    assert math.isfinite(two.evaluate(8, seed=1)["return"])
+
+
+@pytest.mark.parametrize("algo", ALGOS)
+def test_settings_out_of_range(algo: str) -> None:
+    for key, value in (("lr", 0), ("rollout_length", 0), ("grad_clip", -1.0), ("entropy_coeff", -1), ("discount", 2)):
+        with pytest.raises(ConfigError, match=rf"algo\.{key}="):
+            load("algo", algo, **{key: value})
+    with pytest.raises(ConfigError, match="never terminate"):
+        compose("train", [f"algo={algo}", "env=interest_exploration", "algo.discount=1"])
