@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -52,6 +53,16 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "paper's network, reuse 8, C=100": (*PAPER, "algo.replay_ratio=8", "env.num_candidates=100"),
     "paper's network, batch 32 every 4 steps": (*PAPER, "algo.replay_ratio=8", "algo.batch_size=32"),
 }
+COMPILED = (
+    "default",
+    "default, batch 1024",
+    "C=100, k=2",
+    "paper's network, reuse 8",
+    "paper's network, reuse 8, batch 1024",
+    "paper's network, reuse 8, C=100",
+    "paper's network, batch 32 every 4 steps",
+)
+SETTINGS |= {f"{name}, compiled": (*SETTINGS[name], "framework=torch_compile") for name in COMPILED}
 PARTS = {
     "simulation": ((VectorEnvRunner, "sample"),),
     "replay_add": ((ReplayBuffer, "add"),),
@@ -64,7 +75,8 @@ PARTS = {
 class Row:
     """One line of the table; speeds in env steps per CPU second, parts as shares of the CPU time.
 
-    `replay_mb` is what the replay buffer takes in memory for a million transitions, in 10^6 bytes.
+    `replay_mb` is what the replay buffer takes in memory for a million transitions, in 10^6 bytes; `first_update_s` is
+    the CPU seconds of the first update, in which gradient steps are compiled where they are.
     """
 
     setting: str
@@ -78,6 +90,7 @@ class Row:
     gradient_steps: float
     rllib: float
     replay_mb: int
+    first_update_s: float
 
 
 class Clocks:
@@ -86,19 +99,34 @@ class Clocks:
     def __init__(self) -> None:
         """Wrap the methods of `PARTS`."""
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.first: dict[str, float] = {}  # CPU seconds of the first call, with those of processes it waited for
         for name, methods in PARTS.items():
             for owner, method in methods:
                 setattr(owner, method, self._timed(name, getattr(owner, method)))
 
     def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            start = time.process_time()
+            start = time.process_time(), children_time()
             try:
                 return method(*args, **kwargs)
             finally:
-                self.seconds[name] += time.process_time() - start
+                spent = time.process_time() - start[0]
+                self.seconds[name] += spent
+                self.first.setdefault(name, spent + children_time() - start[1])
 
         return call
+
+    def clear(self, first: bool = False) -> None:
+        """Begin anew; `first` forgets the first calls too."""
+        self.seconds.clear()
+        if first:
+            self.first.clear()
+
+
+def children_time() -> float:
+    """Return the CPU seconds of processes that this one waited for, as of C++ compilers."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def matrix_rate(size: int = 512, rounds: int = 60) -> float:
@@ -116,7 +144,8 @@ def matrix_rate(size: int = 512, rounds: int = 60) -> float:
 def operations_per_row(run: TrainConfig) -> float:
     """Return the floating-point operations of the matrix products that one learned row takes.
 
-    The target network on the next state forward; the online network on the clicked item forward and twice that back.
+    The target network on the next state forward; the online network on the clicked item, or the null, forward and twice
+    that back.
     """
     env, net = run.env, run.algo.network
     users, docs = max(env.user_features, 1), env.doc_features
@@ -127,7 +156,8 @@ def operations_per_row(run: TrainConfig) -> float:
         sizes = [*net.hidden, 1]
         per_document = sum(2 * a * b for a, b in pairwise(sizes))
         first = 2 * users * net.hidden[0]
-        target, online = first + (env.num_candidates + 1) * per_document, first + 2 * per_document
+        documents = min(env.num_candidates, docs) if env.one_hot_docs else env.num_candidates
+        target, online = first + (documents + 1) * per_document, first + per_document
     return target + 3 * online
 
 
@@ -136,11 +166,12 @@ def measure(setting: str, words: tuple[str, ...], clocks: Clocks, rate: float, c
     own = ("env=interest_evolution", "env_steps=10000000", "report_every=2000", "algo.learning_starts=2000")
     run = compose("train", [*own, *words])
     torch.set_num_threads(1)
+    clocks.clear(first=True)
     training = run.algo.make_training(run, 0)
     try:
         while training.env_steps < 4_000:
             training.step()
-        clocks.seconds.clear()
+        clocks.clear()
         start, first = time.process_time(), training.env_steps
         while time.process_time() - start < cpu_s:
             training.step()
@@ -159,6 +190,7 @@ def measure(setting: str, words: tuple[str, ...], clocks: Clocks, rate: float, c
         share_of_limit_gradient_steps=round(arithmetic / clocks.seconds["gradient_steps"], 3),
         rllib=round(1 - sum(shares.values()), 3),
         replay_mb=round(replay.nbytes() / kept),
+        first_update_s=round(clocks.first["gradient_steps"], 1),
         **shares,
     )
 

@@ -94,7 +94,7 @@ def test_compiling_needs_a_compiler_and_python_s_headers(
     machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     machine(1, 0)
-    compiler, include = tmp_path / "my-c++", tmp_path / "include"
+    compiler, include = tmp_path / "compiler", tmp_path / "include"
     monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(include))
     monkeypatch.setenv("CXX", str(compiler))
     with pytest.raises(ConfigError, match=f"there is no {compiler} on the PATH.*give framework=torch"):

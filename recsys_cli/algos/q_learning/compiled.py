@@ -7,6 +7,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import torch
+import torch._inductor.config
 from torch import Tensor
 
 Step = Callable[[dict[str, Tensor]], Any]
@@ -44,6 +45,8 @@ class CompiledStep:
         own = FunctionType(
             plain.__code__.replace(), plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__
         )
+        # A run has the CPUs that it reserved: no pool of compiling processes, each of which would load PyTorch anew.
+        torch._inductor.config.compile_threads = 1
         step: Step = torch.compile(
             MethodType(own, self.method.__self__),
             fullgraph=True,
