@@ -56,10 +56,10 @@ def entry(table: str, strategy: str, discount: float) -> Entry:
     words = [f"experiment=slateq_paper/{strategy}", "evaluation.baselines=[random,myopic]"]
     name = strategy
     if table == "cascade":
-        words += (*CASCADE, COMPILED)
+        words += (*CASCADE, *COMPILED)
         name = f"{strategy}-cascade"
     if strategy == "fsq":
-        words.append(COMPILED)
+        words += (*COMPILED, "evaluation.users=1000")  # valuing 120 slates a step
     if strategy.startswith("myop"):
         return Entry(name, tuple(words))
     return Entry(f"{name}-discount-{discount}", (*words, f"algo.discount={discount}"))
