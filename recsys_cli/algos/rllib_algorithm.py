@@ -61,7 +61,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """Return the module's spec."""
-        own = {"settings": self.settings, "problem": self.problem}
+        own = {"settings": self.settings, "problem": self.problem, "seed": self.seed or 0}
         return RLModuleSpec(module_class=self.settings.module_class(), model_config=own)
 
     @override(AlgorithmConfig)

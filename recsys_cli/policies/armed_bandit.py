@@ -64,9 +64,11 @@ class ArmedBanditPolicy(BanditPolicy):
         doc, user = np.asarray(observation["doc"]), np.asarray(observation["user"])
         exploring = explore or self.per_user
         index: ArmIndex = self.index if exploring else Mean(unknown=-np.inf)
-        pulls, sums = self._statistics(user, len(doc))
+        # Where nothing is drawn, pooled statistics rank the arms alike for all users: once is enough.
+        pulls, sums = self._statistics(user, len(doc) if self.per_user or index.draws else 1)
         unit = self.counts.total[2] or 1.0
-        slates = self.arms.slates(index(pulls, sums / unit, self.counts.noise / unit, self.rng), doc)
+        ranked = index(pulls, sums / unit, self.counts.noise / unit, self.rng)
+        slates = self.arms.slates(np.broadcast_to(ranked, (len(doc), self.arms.number)), doc)
         if exploring and self.epsilon:
             return epsilon_greedy(self.rng, slates, doc.shape[1], self.epsilon)
         return slates, np.full(len(slates), np.nan if index.draws else 0.0)

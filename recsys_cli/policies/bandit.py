@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +44,13 @@ class BanditPolicy(PolicyOfParts):
     def draw_from(self, rng: np.random.Generator) -> None:
         """See `SlatePolicy.draw_from`."""
         self.rng = rng
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what going on with learning takes beside the tensors."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `get_state` returned."""
 
     def new_history(self, users: int) -> History:
         """Return the history of the constructor."""

@@ -10,6 +10,8 @@ from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
+LEARNING = "learning"
+
 
 class BanditLearner(TorchLearner):
     """Hands every batch to the module's policy, once."""
@@ -24,6 +26,21 @@ class BanditLearner(TorchLearner):
         columns = {name: value.numpy() for name, value in batch[DEFAULT_MODULE_ID].items() if isinstance(value, Tensor)}
         error = self.module[DEFAULT_MODULE_ID].unwrapped().bandit.learn(columns)
         return {}, {DEFAULT_MODULE_ID: error}, {}
+
+    @override(TorchLearner)
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """Add what the policy needs to go on learning; runners, who ask for the module only, do without."""
+        state = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(LEARNING, components, not_components):
+            state[LEARNING] = self.module[DEFAULT_MODULE_ID].unwrapped().bandit.get_state()
+        return state
+
+    @override(TorchLearner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back the state, or the part of it that is given."""
+        super().set_state(state)
+        if LEARNING in state:
+            self.module[DEFAULT_MODULE_ID].unwrapped().bandit.set_state(state[LEARNING])
 
     @override(TorchLearner)
     def compute_loss_for_module(self, **kwargs: Any) -> Tensor:

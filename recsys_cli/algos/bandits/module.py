@@ -18,14 +18,15 @@ PREFIX = "net."  # where `RLlibTraining` looks for a policy's tensors
 class BanditModule(TorchRLModule, InferenceOnlyAPI):
     """Holds a `BanditPolicy`, which has no parameters to differentiate.
 
-    `model_config` carries the `settings` (BanditConfig) and the `problem` (EnvConfig). The state is the policy's
-    tensors; RLlib's own way would round them to float32.
+    `model_config` carries the `settings` (BanditConfig), the `problem` (EnvConfig) and the `seed`. The state is the
+    policy's tensors; RLlib's own way would round them to float32.
     """
 
     @override(TorchRLModule)
     def setup(self) -> None:
         """Build the policy."""
-        self.bandit: BanditPolicy = self.model_config["settings"].make_policy(self.model_config["problem"])
+        settings, problem, seed = (self.model_config[key] for key in ("settings", "problem", "seed"))
+        self.bandit: BanditPolicy = settings.make_policy(problem, seed)
 
     def policy(self) -> BanditPolicy:
         """Return the policy itself."""

@@ -6,39 +6,21 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recsys_cli.algos.bandits.config import BanditConfig
+from recsys_cli.algos.bandits.contextual import ContextualConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
     from recsys_cli.policies.exploration import Index
-    from recsys_cli.policies.linear_bandit import LinearBanditPolicy
+    from recsys_cli.policies.item_bandit import ItemBanditPolicy
 
 
 @dataclass
-class LinearBanditConfig(BanditConfig):
+class LinearBanditConfig(ContextualConfig):
     """Linear models of items' values. Keys are explained, and defaults given, in `conf/algo/linucb.yaml`."""
 
     parameters: Literal["auto", "shared", "disjoint"]
     features: Literal["auto", "doc", "user_doc", "interactions"]
-    observe: Literal["clicked", "shown"]
-    slate: Literal["optimal", "top_k"]
-    ridge: float
-    forgetting: float
-    history: Literal["none", "raw", "documents"]
-
-    def __post_init__(self) -> None:
-        """Check ranges, and what an item's value is the value of."""
-        super().__post_init__()
-        if not 0 < self.ridge < float("inf"):
-            raise ConfigError(f"algo.ridge={self.ridge} must be finite and above 0")
-        if not 0 < self.forgetting <= 1:
-            raise ConfigError(f"algo.forgetting={self.forgetting} must lie above 0 and at most at 1")
-        if self.observe == "shown" and self.slate == "optimal":
-            raise ConfigError(
-                "algo.observe=shown values an item by what showing it brings, its chance of a click included, which "
-                "algo.slate=optimal would count twice; allowed: algo.slate=top_k, or algo.observe=clicked"
-            )
 
     def check(self, env: EnvConfig) -> None:
         """Refuse one model a topic where documents are not their topic, one-hot."""
@@ -57,15 +39,15 @@ class LinearBanditConfig(BanditConfig):
         """Probability of a random slate when exploring."""
         return 0.0
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> LinearBanditPolicy:
+    def make_policy(self, env: EnvConfig, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""
-        from recsys_cli.policies.linear_bandit import LinearBanditPolicy, LinearDesign
+        from recsys_cli.policies.item_bandit import ItemBanditPolicy
+        from recsys_cli.policies.item_values import LinearItems
 
-        own = ("features", "observe", "slate", "ridge", "forgetting", "history")
         auto: Literal["shared", "disjoint"] = "disjoint" if env.one_hot_docs else "shared"
-        parameters = auto if self.parameters == "auto" else self.parameters
-        design = LinearDesign(parameters=parameters, **{key: getattr(self, key) for key in own})
-        return LinearBanditPolicy(env, design, self.index(), self.random_slates, seed)
+        parameters, design = auto if self.parameters == "auto" else self.parameters, self.design()
+        items = LinearItems(env, design, parameters, self.features)
+        return ItemBanditPolicy(env, design, items, self.index(), self.random_slates, seed)
 
 
 @dataclass

@@ -1,0 +1,42 @@
+"""The settings that contextual bandits share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from recsys_cli.algos.bandits.config import BanditConfig
+from recsys_cli.config.errors import ConfigError
+
+if TYPE_CHECKING:
+    from recsys_cli.policies.item_values import BanditDesign
+
+
+@dataclass
+class ContextualConfig(BanditConfig):
+    """What an item brings, and slates of it. Keys are explained, and defaults given, in `conf/algo/linucb.yaml`."""
+
+    observe: Literal["clicked", "shown"]
+    slate: Literal["optimal", "top_k"]
+    ridge: float
+    forgetting: float
+    history: Literal["none", "raw", "documents"]
+
+    def __post_init__(self) -> None:
+        """Check ranges, and what an item's value is the value of."""
+        super().__post_init__()
+        if not 0 < self.ridge < float("inf"):
+            raise ConfigError(f"algo.ridge={self.ridge} must be finite and above 0")
+        if not 0 < self.forgetting <= 1:
+            raise ConfigError(f"algo.forgetting={self.forgetting} must lie above 0 and at most at 1")
+        if self.observe == "shown" and self.slate == "optimal":
+            raise ConfigError(
+                "algo.observe=shown values an item by what showing it brings, its chance of a click included, which "
+                "algo.slate=optimal would count twice; allowed: algo.slate=top_k, or algo.observe=clicked"
+            )
+
+    def design(self) -> BanditDesign:
+        """Return the settings as the policy takes them."""
+        from recsys_cli.policies.item_values import BanditDesign
+
+        return BanditDesign(self.observe, self.slate, self.ridge, self.forgetting, self.history)

@@ -1,0 +1,1 @@
+"""NeuralLinear: Thompson sampling in a Bayesian linear regression on a learned representation."""

@@ -1,0 +1,114 @@
+"""Contextual bandits over items: slates by the index of what items bring, under the choice model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys_cli.networks.choice import KnownChoice
+from recsys_cli.policies.bandit import BanditPolicy
+from recsys_cli.policies.base import Observation
+from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures, masses
+from recsys_cli.policies.exploration import Greedy, Index, epsilon_greedy
+from recsys_cli.policies.history import history_features
+from recsys_cli.policies.item_values import BanditDesign, ItemValues
+from recsys_cli.policies.parts import Part
+from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+
+class ItemBanditPolicy(BanditPolicy):
+    """Shows the slate of greatest value under the choice model, each item worth its index.
+
+    The choice model is the known one where its score is observable; else a conditional logit learned from the clicks,
+    whose logits take the index too (for upper bounds: Filippi et al. 2010; for draws: Chapelle & Li 2011). Where items
+    that were not clicked count as 0, an item's value holds its chance of a click, and no choice model is needed.
+    """
+
+    def __init__(
+        self,
+        env: EnvConfig,
+        design: BanditDesign,
+        items: ItemValues,
+        index: Index,
+        epsilon: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        """Make an untrained policy.
+
+        Args:
+            env: the problem; the number of candidates is free.
+            design: what it learns from, and how it builds slates.
+            items: the belief about what items bring.
+            index: how it explores.
+            epsilon: probability of a random slate when exploring.
+            seed: of what it draws.
+        """
+        super().__init__(env, design.history, seed)
+        self.design, self.explore_by, self.epsilon = design, index, epsilon
+        self.items = items
+        self.optimise = OPTIMISERS[design.slate]
+        spec, chosen = env.choice_spec(), design.observe == "clicked"
+        self.known = KnownChoice(spec) if chosen and spec.observable else None
+        self.choice_features = ItemFeatures(
+            env.user_features + history_features(design.history, env), env.doc_features, env.one_hot_docs
+        )
+        learned = chosen and not spec.observable and spec.kind != "first_position"
+        self.logit = ConditionalLogit(self.choice_features.size, design.ridge) if learned else None
+
+    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Choose slates; see `SlatePolicy.act`."""
+        user, doc = np.asarray(observation["user"]), np.asarray(observation["doc"])
+        index: Index = self.explore_by if explore else Greedy()
+        q = torch.from_numpy(self.items.index(user, doc, index, self.rng))
+        v, v_null = self._choice_scores(user, doc, q, index)
+        slates = whole_slates(
+            v, q, v_null, torch.zeros_like(v_null), self.slate_size, self.attended, self.optimise
+        ).numpy()
+        if explore and self.epsilon:
+            return epsilon_greedy(self.rng, slates, doc.shape[1], self.epsilon)
+        return slates, np.full(len(slates), np.nan if index.draws else 0.0)
+
+    def _choice_scores(self, user: NDArray[Any], doc: NDArray[Any], q: Tensor, index: Index) -> tuple[Tensor, Tensor]:
+        if self.known is not None:
+            v, v_null = self.known(torch.from_numpy(user), torch.from_numpy(doc))
+            return v.double(), v_null.double()
+        if self.logit is not None:
+            logit, x = self.logit, self.choice_features(user, doc)
+            return masses(index.joint(x, logit.weights, lambda: logit.factor, self.rng))
+        return torch.ones_like(q), torch.zeros_like(q[:, 0])
+
+    def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
+        """See `BanditPolicy.learn`."""
+        user, shown = transitions["user"], transitions["slate_doc"][:, : self.attended]
+        clicked, n = transitions["clicked"].astype(np.int64), len(transitions["clicked"])
+        if self.logit is not None and n:
+            self.logit.forget(self.design.forgetting**n)
+            self.logit.learn(self.choice_features(user, shown), clicked)
+        if self.design.observe == "clicked":
+            row = np.flatnonzero(clicked < shown.shape[1])
+            position = clicked[row]
+        else:
+            row, position = (at.ravel() for at in np.indices(shown.shape[:2]))
+        reward = np.where(clicked[row] == position, transitions["reward"][row], 0.0)
+        return self.items.learn(user[row], shown[row, position][:, None], reward, n - 1 - row, n)
+
+    def get_state(self) -> dict[str, Any]:
+        """See `BanditPolicy.get_state`."""
+        return self.items.get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """See `BanditPolicy.set_state`."""
+        self.items.set_state(state)
+
+    def parts(self) -> dict[str, Part]:
+        """Return what is learned: the items' values and, where it is not known, the choice."""
+        models = {"choice": self.logit, "items": self.items}
+        return {name: model for name, model in models.items() if model is not None}

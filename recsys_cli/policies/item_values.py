@@ -1,0 +1,150 @@
+"""What items bring: the values that contextual bandits learn, in closed form."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.policies.click_models import FeatureKind, ItemFeatures, feature_kind
+from recsys_cli.policies.exploration import Index
+from recsys_cli.policies.history import HistoryKind, history_features
+from recsys_cli.policies.posterior import Floats, LinearRegressions
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+Parameters = Literal["shared", "disjoint"]
+Kind = FeatureKind | Literal["auto"]
+Observe = Literal["clicked", "shown"]
+
+
+@dataclass(frozen=True)
+class BanditDesign:
+    """What contextual bandits have in common.
+
+    Attributes:
+        observe: learn the reward of clicked items, or also 0 of items that were shown and not clicked.
+        slate: name of the slate optimiser.
+        ridge: precision of the prior of every weight, in observations.
+        forgetting: weight that an observation keeps at every env step.
+        history: what is remembered of a session.
+    """
+
+    observe: Observe
+    slate: str
+    ridge: float
+    forgetting: float
+    history: HistoryKind
+
+
+class ItemValues(ABC):
+    """A belief about what an item brings."""
+
+    @abstractmethod
+    def index(self, user: NDArray[Any], doc: NDArray[Any], index: Index, rng: np.random.Generator) -> Floats:
+        """Return the index of each candidate's value, `[n, C]`; items of one topic share what is drawn for them."""
+
+    @abstractmethod
+    def learn(
+        self, user: NDArray[Any], doc: NDArray[Any], y: NDArray[Any], age: NDArray[np.int64], passed: int
+    ) -> float:
+        """Add what items brought; see `LinearRegressions.learn`.
+
+        Args:
+            user: `[r, U]`.
+            doc: one document each, `[r, 1, F]` or `[r, 1]`.
+            y: `[r]`.
+            age: `[r]`.
+            passed: env steps of the batch.
+
+        Returns:
+            The mean squared error of what was believed before.
+        """
+
+    @abstractmethod
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what acting takes, by name."""
+
+    @abstractmethod
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take back what `tensors` returned; names and shapes are right."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what going on with learning takes beside the tensors."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (most have none)
+        """Take back what `get_state` returned."""
+
+
+class LinearItems(ItemValues):
+    """Item values: linear in features of user and document, with one model for all items or one a topic.
+
+    One model a topic sees 1 and, unless `kind` is `doc`, the user; the topic's own products with the user are then
+    all that there is, so `user_doc` and `interactions` are the same.
+    """
+
+    def __init__(self, env: EnvConfig, design: BanditDesign, parameters: Parameters, kind: Kind) -> None:
+        """Begin at the prior.
+
+        Args:
+            env: the problem; the number of candidates is free.
+            design: gives prior, forgetting and history.
+            parameters: `shared` (one model) or `disjoint` (one a topic).
+            kind: which features a model sees.
+        """
+        self.disjoint = parameters == "disjoint"
+        users = env.user_features + history_features(design.history, env)
+        if self.disjoint:
+            self.with_user = feature_kind(kind, users, 0) != "doc"
+            models, size = env.doc_features, 1 + users * self.with_user
+        else:
+            self.features = ItemFeatures(users, env.doc_features, env.one_hot_docs, kind)
+            models, size = 1, self.features.size
+        self.regressions = LinearRegressions(models, size, design.ridge, design.forgetting)
+
+    def index(self, user: NDArray[Any], doc: NDArray[Any], index: Index, rng: np.random.Generator) -> Floats:
+        """See `ItemValues.index`."""
+        belief = self.regressions
+        if not self.disjoint:
+            x = self.features(user, doc)
+            return index.joint(x, belief.weights[0], lambda: belief.noise * belief.factor[0], rng)
+        x = self._about(user)
+        every = index.separate(x @ belief.weights.T, lambda: belief.deviations(x), rng)
+        return np.take_along_axis(every, topics(doc), axis=1)
+
+    def learn(
+        self, user: NDArray[Any], doc: NDArray[Any], y: NDArray[Any], age: NDArray[np.int64], passed: int
+    ) -> float:
+        """See `ItemValues.learn`."""
+        belief = self.regressions
+        if self.disjoint:
+            x, model = self._about(user), topics(doc)[:, 0]
+            expected = np.einsum("rp,rp->r", x, belief.weights[model])
+        else:
+            x, model = self.features(user, doc)[:, 0], None
+            expected = belief.predict(x)
+        belief.learn(x, y, model, age, passed)
+        return float(np.square(expected - y).mean()) if len(y) else 0.0
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what was learned."""
+        return self.regressions.tensors()
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take back what `tensors` returned."""
+        self.regressions.load_tensors(tensors)
+
+    def _about(self, user: NDArray[Any]) -> Floats:
+        ones = np.ones((len(user), 1))
+        return np.concatenate([ones, user], axis=1) if self.with_user else ones
+
+
+def topics(doc: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the topics `[n, m]` of documents that are one-hot, `[n, m, F]`, or numbers already."""
+    return (doc if doc.ndim == 2 else doc.argmax(-1)).astype(np.int64)
