@@ -24,7 +24,6 @@ from typing import Any
 from recsys_cli.tuning.session import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
-logging.disable(logging.WARNING)
 
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
@@ -116,6 +115,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each line of the table")
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("results.csv"))
     arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     sides = [rounds(make()) for *_, make in LINES]
     speeds = [[next(side) for side in sides] for _ in range(arguments.rounds + 1)][1:]
