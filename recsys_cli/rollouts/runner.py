@@ -115,7 +115,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         if num_episodes is not None:
             return [self._play(num_episodes, explore)]
         users = self.config.num_envs_per_env_runner
-        length = self.config.get_rollout_fragment_length(self.worker_index)
+        length = self.config.rollout_fragment_length
         if num_timesteps is not None:
             length = -(-num_timesteps // users)
         if force_reset:

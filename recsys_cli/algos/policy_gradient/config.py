@@ -34,6 +34,8 @@ class PolicyGradientConfig(AlgoConfig):
     lr_schedule: Literal["linear", "constant"]
     lr_final_fraction: float
     rollout_length: int
+    epochs: int
+    minibatch_size: int
     entropy_coeff: float
     entropy_final_fraction: float
     value_loss_coeff: float
@@ -44,7 +46,7 @@ class PolicyGradientConfig(AlgoConfig):
         self.in_range("lr_final_fraction", "entropy_final_fraction", *(() if self.discount is None else ("discount",)))
         self.above_zero("lr", *(() if self.grad_clip is None else ("grad_clip",)))
         self.not_below(0, "entropy_coeff", "value_loss_coeff")
-        self.not_below(1, "rollout_length")
+        self.not_below(1, "rollout_length", "epochs", "minibatch_size")
 
     def in_range(self, *keys: str) -> None:
         """Raise a `ConfigError` for the first key not in 0..1."""

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from ray.rllib.connectors.connector_v2 import ConnectorV2
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -40,6 +41,19 @@ class RolloutConnector(ConnectorV2):
         return columns
 
 
+def tensors(module: SlateActorCriticModule, rollout: Rollout) -> dict[str, Tensor]:
+    """Return a rollout's arrays on the module's device."""
+    device = next(module.parameters()).device
+    # Arrays out of Ray's object store cannot be written to, of which torch warns.
+    arrays = {name: np.require(array, requirements="W") for name, array in rollout.arrays()}
+    return {name: torch.as_tensor(array, device=device) for name, array in arrays.items()}
+
+
+def with_last(rollout: dict[str, Tensor], name: str) -> Tensor:
+    """Return `user` or `doc` of the T steps and after the last, `[T + 1, N, ..]`."""
+    return torch.cat([rollout[name], rollout[f"last_{name}"][None]])
+
+
 class AdvantageConnector(RolloutConnector):
     """The valid transitions, with advantages and value targets by the critic as it is before the update.
 
@@ -55,10 +69,8 @@ class AdvantageConnector(RolloutConnector):
     @override(RolloutConnector)
     def columns(self, module: SlateActorCriticModule, rollout: Rollout) -> dict[str, Tensor]:
         """Return one rollout's valid rows."""
-        device = next(module.parameters()).device
-        of = {name: torch.as_tensor(array, device=device) for name, array in rollout.arrays()}
-        user = torch.cat([of["user"], of["last_user"][None]])
-        doc = torch.cat([of["doc"], of["last_doc"][None]])
+        of = tensors(module, rollout)
+        user, doc = with_last(of, "user"), with_last(of, "doc")
         values = module.critic(user.flatten(0, 1), doc.flatten(0, 1)).unflatten(0, user.shape[:2])
         advantages = generalised_advantages(
             values, of["reward"], of["terminated"], of["valid"], self.discount, self.gae_lambda
@@ -78,3 +90,37 @@ class AdvantageConnector(RolloutConnector):
         """Standardise the advantages."""
         advantages = columns[Postprocessing.ADVANTAGES]
         return columns | {Postprocessing.ADVANTAGES: standardised(advantages)}
+
+
+class TrajectoryConnector(RolloutConnector):
+    """Whole trajectories, user by user, as the losses with V-trace take them: T + 1 rows each `[N * (T + 1), ..]`.
+
+    Rows from which nothing is learned, only bootstrapped, are masked out: the last, and those in which a new episode
+    began, which hold the last observation of the one before.
+    """
+
+    @override(RolloutConnector)
+    def columns(self, module: SlateActorCriticModule, rollout: Rollout) -> dict[str, Tensor]:
+        """Return one rollout's rows."""
+        of = tensors(module, rollout)
+        learned = one_more(of["valid"], False)
+        columns = {
+            "user": with_last(of, "user"),
+            "doc": with_last(of, "doc"),
+            Columns.ACTIONS: torch.cat([of["slate"], of["slate"][-1:]]).long(),
+            Columns.ACTION_LOGP: one_more(of["log_propensity"], 0.0).masked_fill(~learned, NEVER_SHOWN),
+            Columns.REWARDS: one_more(of["reward"], 0.0) * learned,
+            Columns.TERMINATEDS: one_more(of["terminated"], False),
+            Columns.LOSS_MASK: learned,
+        }
+        return {name: column.transpose(0, 1).flatten(0, 1) for name, column in columns.items()}
+
+
+# Log-propensity of rows that are only bootstrapped from: their importance weights vanish, so that V-trace takes the
+# critic's value there. RLlib's own batches have the last slate's there, and V-trace then takes 0 for the value.
+NEVER_SHOWN = 80.0
+
+
+def one_more(column: Tensor, value: float) -> Tensor:
+    """Return `[T, N]` with one more row that holds `value`."""
+    return torch.cat([column, torch.full_like(column[:1], value)])

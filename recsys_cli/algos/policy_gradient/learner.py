@@ -17,7 +17,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from recsys_cli.algos.optimizers import fused_adam
 
-KL_COEFFICIENTS = "kl_coefficients"
+KL_COEFFICIENTS, TARGET_UPDATES = "kl_coefficients", "target_updates"
 
 
 class SlateLearner(TorchLearner):
@@ -49,9 +49,10 @@ class SlateLearner(TorchLearner):
 
     @override(Learner)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Add the adaptive coefficients of the KL penalty."""
-        coefficients = {mid: value.item() for mid, value in self.curr_kl_coeffs_per_module.items()}
-        return {**super().get_state(*args, **kwargs), KL_COEFFICIENTS: coefficients}
+        """Add the adaptive coefficients of the KL penalty, and when the target network was updated last."""
+        coefficients = {mid: value.item() for mid, value in getattr(self, "curr_kl_coeffs_per_module", {}).items()}
+        updates = dict(getattr(self, "_last_update_ts_by_mid", {}))
+        return {**super().get_state(*args, **kwargs), KL_COEFFICIENTS: coefficients, TARGET_UPDATES: updates}
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
@@ -59,28 +60,30 @@ class SlateLearner(TorchLearner):
         super().set_state(state)
         for mid, value in state.get(KL_COEFFICIENTS, {}).items():
             self.curr_kl_coeffs_per_module[mid].data.fill_(value)
+        if updates := state.get(TARGET_UPDATES):
+            self._last_update_ts_by_mid.update(updates)
 
+    def rows_together(self) -> int:
+        """Return how many consecutive rows a minibatch must not part."""
+        return 1
 
-class ShuffledMinibatches:
-    """Mixes with a learner: every epoch goes once through the batch, in a new order, in minibatches of one size."""
-
+    @override(Learner)
     def _create_iterator_if_necessary(
-        self,
-        *,
-        training_data: TrainingData,
-        num_total_minibatches: int = 0,
-        num_epochs: int = 1,
-        minibatch_size: int | None = None,
-        **kwargs: Any,
+        self, *, training_data: TrainingData, num_total_minibatches: int = 0, **kwargs: Any
     ) -> Iterator[MultiAgentBatch]:
-        """Return the minibatches; `num_total_minibatches`, where given, so that several learners take as many."""
-        batch = self._make_batch_if_necessary(training_data=training_data)[DEFAULT_MODULE_ID]  # type: ignore[attr-defined]
-        rows, draws = len(batch), self.module[DEFAULT_MODULE_ID].unwrapped().draws  # type: ignore[attr-defined]
-        size = min(minibatch_size or rows, rows)
-        an_epoch = max(round(rows / size), 1)
-        for number in range(num_total_minibatches or num_epochs * an_epoch):
+        """Yield minibatches: every epoch goes once through the batch, in a new order, in parts of one size.
+
+        `num_total_minibatches`, where given, lets several learners take as many.
+        """
+        batch = self._make_batch_if_necessary(training_data=training_data)[DEFAULT_MODULE_ID]
+        settings, together = self.config.settings, torch.arange(self.rows_together())
+        draws = self.module[DEFAULT_MODULE_ID].unwrapped().draws
+        units = len(batch) // len(together)
+        size = settings.minibatch_size / max(self.config.num_learners, 1)
+        an_epoch = min(max(round(len(batch) / size), 1), units)
+        for number in range(num_total_minibatches or settings.epochs * an_epoch):
             if number % an_epoch == 0:
-                parts = torch.randperm(rows, generator=draws).tensor_split(an_epoch)
-            part = parts[number % an_epoch]
-            columns = SampleBatch({name: column[part] for name, column in batch.items()})
-            yield MultiAgentBatch({DEFAULT_MODULE_ID: columns}, len(part))
+                parts = torch.randperm(units, generator=draws).tensor_split(an_epoch)
+            rows = (parts[number % an_epoch][:, None] * len(together) + together).flatten()
+            columns = SampleBatch({name: column[rows] for name, column in batch.items()})
+            yield MultiAgentBatch({DEFAULT_MODULE_ID: columns}, len(rows))

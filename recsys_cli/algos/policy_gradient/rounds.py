@@ -14,17 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class RoundsConfig(PolicyGradientConfig):
-    """Adds advantages, epochs and minibatches."""
+    """Adds generalised advantages."""
 
     gae_lambda: float
-    epochs: int
-    minibatch_size: int
 
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
         self.in_range("gae_lambda")
-        self.not_below(1, "epochs", "minibatch_size")
 
     def loss_settings(self) -> dict[str, Any]:
         """Return what RLlib's `training` shall know of the loss."""

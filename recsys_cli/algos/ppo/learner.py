@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 
-from recsys_cli.algos.policy_gradient.learner import ShuffledMinibatches, SlateLearner
+from recsys_cli.algos.policy_gradient.learner import SlateLearner
 
 
-class SlatePPOLearner(ShuffledMinibatches, SlateLearner, PPOTorchLearner):
+class SlatePPOLearner(SlateLearner, PPOTorchLearner):
     """The loss is RLlib's."""
