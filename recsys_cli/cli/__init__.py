@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from recsys_cli import commands
 from recsys_cli.cli import helptext
-from recsys_cli.config import catalog
+from recsys_cli.config import catalog, folders, own_options
 from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.words import take_option
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
 HELP = ("-h", "--help")
@@ -40,11 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
-    command, *rest = words or ["--help"]
-    if command == "__complete":
+    if words[:1] == ["__complete"]:
         from recsys_cli.completion import complete
 
-        return complete(rest)
+        return complete(words[1:])
+    words, own = take_option(words, folders.OPTION)
+    with folders.using(own):
+        own_options.check_folders()
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
+    command, *rest = words or ["--help"]
     if command in (*HELP, "help"):
         return _print(helptext.command(_known(rest[0])) if rest else helptext.overview())
     if command in ("-V", "--version"):
@@ -80,15 +88,8 @@ def _print_config(command: str, words: list[str]) -> int:
 
 
 def _without_cfg(words: list[str]) -> list[str]:
-    rest = []
-    what: str | None = None
-    waiting = iter(words)
-    for word in waiting:
-        flag, equals, value = word.partition("=")
-        if flag != "--cfg":
-            rest.append(word)
-            continue
-        what = value if equals else next(waiting, "")
+    rest, asked = take_option(words, "--cfg")
+    for what in asked:
         if what != "job":
             raise ConfigError(f"{f'--cfg {what}'.rstrip()}: write --cfg job, which prints the whole config")
     return rest

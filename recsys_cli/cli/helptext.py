@@ -18,10 +18,12 @@ Examples:
 
   recsys <command> --help     what a command does, its groups and keys
   recsys list                 all problems, algorithms and presets
+  recsys --config-dir <folder> ...  with those of your own: yamls as env/my_problem.yaml, and their modules
   recsys completion --help    complete words by the Tab key
 """
 
 _OPTIONS = (
+    ("--config-dir <folder>", "use problems, algorithms and presets of your own, beside those that are there"),
     ("--cfg job", "print the whole config that the words amount to, and stop"),
     ("-h, --help", "print this text"),
 )

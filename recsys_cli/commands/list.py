@@ -29,7 +29,7 @@ def run(overrides: list[str]) -> int:
 
 
 def _everything() -> str:
-    used = {default.group: None for default in _all_defaults()}
+    used = {default.group: None for default in catalog.all_defaults()}
     groups = [*used, *(group for group in catalog.group_names() if group not in used)]
     sections = [f"{COMMANDS}s:\n{_commands()}"] + [f"{group}:\n{_options(group)}" for group in groups]
     return "\n\n".join(sections) + "\n\n* is the default. Keys of an option: recsys list <group>=<option>"
@@ -70,11 +70,5 @@ def _commands(indent: int = 2) -> str:
 
 
 def _options(group: str, indent: int = 2) -> str:
-    chosen = [default.option for default in _all_defaults() if default.group == group]
+    chosen = [default.option for default in catalog.all_defaults() if default.group == group]
     return describe.options(group, chosen[0] if chosen else None, indent)
-
-
-def _all_defaults() -> list[catalog.Default]:
-    """Return the groups that the roots choose, the root with the most of them first."""
-    listed = [catalog.defaults(catalog.root_path(root)) for root in catalog.root_names()]
-    return [default for defaults in sorted(listed, key=len, reverse=True) for default in defaults]

@@ -8,6 +8,7 @@ Examples:
 
 from __future__ import annotations
 
+from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
 from recsys_cli.tuning.resume import is_resume, resumed_config
 
@@ -20,7 +21,7 @@ def run(overrides: list[str]) -> int:
     Raises:
         ConfigError: anything wrong with the request; nothing was started.
     """
-    command = ["recsys", "train", *overrides]
+    command = ["recsys", "train", *overrides, *folders.option_words()]
     # Checked before the heavy imports below: a typing error is told at once.
     config, run_dir = resumed_config(overrides) if is_resume(overrides) else (compose("train", overrides), None)
     from recsys_cli.tuning.folder import create_run

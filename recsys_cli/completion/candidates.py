@@ -7,11 +7,13 @@ from pathlib import Path
 
 from recsys_cli import commands
 from recsys_cli.completion import shells
-from recsys_cli.config import catalog
+from recsys_cli.config import catalog, folders
 from recsys_cli.config.choices import choices
+from recsys_cli.config.words import take_option
 
 Candidate = tuple[str, str]
 _MAPPINGS = ("", "{}")
+_OWN_FOLDER = (folders.OPTION, "a folder with problems and algorithms of your own")
 _PATHS = ("checkpoint", "resume", "output", "output_dir")
 
 
@@ -24,20 +26,28 @@ def candidates(words: Sequence[str]) -> list[Candidate]:
         words: the words after `recsys` up to the cursor, the last one being typed, perhaps empty.
     """
     *before, current = words or [""]
-    return [(text, about) for text, about in _offered(before, current) if text.startswith(current)]
+    flag, equals, value = current.partition("=")
+    if before and before[-1] == folders.OPTION:
+        return [(path, "") for path in _folders(current)]
+    if equals and flag == folders.OPTION:
+        return [(f"{flag}={path}", "") for path in _folders(value)]
+    before, own = take_option(before, folders.OPTION)
+    with folders.using(own):
+        return [(text, about) for text, about in _offered(before, current) if text.startswith(current)]
 
 
 def _offered(before: Sequence[str], current: str) -> Iterator[Candidate]:
     if not before:
         yield from ((name, commands.summary(name)) for name in commands.command_names())
         if current.startswith("-"):
-            yield from (("--help", "what there is"), ("--version", "the version of recsys"))
+            yield from (("--help", "what there is"), ("--version", "the version of recsys"), _OWN_FOLDER)
     elif before[0] == "help":
         yield from ((name, commands.summary(name)) for name in commands.command_names())
     elif current.startswith("-"):
         yield "--help", "what the command does, its groups and keys"
         if before[0] in catalog.root_names():
             yield "--cfg", "print the config and stop: --cfg job"
+        yield _OWN_FOLDER
     elif before[-1] == "--cfg":
         yield "job", "the whole config"
     elif before[0] == "completion":
@@ -133,6 +143,10 @@ def _files(root: str, before: Sequence[str], group: str) -> list[Path]:
     if not option or chosen[group].optional:
         return []
     return [catalog.option_path(group, option)]
+
+
+def _folders(typed: str) -> Iterator[str]:
+    return (path for path in _paths(typed) if path.endswith("/") and path.startswith(typed))
 
 
 def _paths(typed: str) -> Iterator[str]:

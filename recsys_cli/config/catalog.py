@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from recsys_cli.config import folders
 from recsys_cli.config.paths import conf_dir
 
 _KEY = re.compile(r"(?P<indent> *)(?P<name>[A-Za-z_]\w*):(?: +(?P<rest>.*))?$")
@@ -48,11 +49,18 @@ def group_names() -> list[str]:
     return sorted(path.name for path in conf_dir().iterdir() if path.is_dir() and any(path.glob("*.yaml")))
 
 
+def _layers() -> list[Path]:
+    """Return the folders that options lie in: this package's, then the user's own."""
+    return [conf_dir(), *folders.named()]
+
+
 def option_names(group: str) -> list[str]:
     """Return the options of a group: its yaml files, those in folders too; `_name` files are parts of others."""
-    folder = conf_dir() / group
-    files = (path for path in folder.rglob("*.yaml") if not path.name.startswith("_"))
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in files)
+    found = set()
+    for folder in (layer / group for layer in _layers()):
+        files = (path for path in folder.rglob("*.yaml") if not path.name.startswith("_"))
+        found |= {path.relative_to(folder).with_suffix("").as_posix() for path in files}
+    return sorted(found)
 
 
 def root_names() -> list[str]:
@@ -61,8 +69,9 @@ def root_names() -> list[str]:
 
 
 def option_path(group: str, option: str) -> Path:
-    """Return the yaml file of an option."""
-    return conf_dir() / group / f"{option}.yaml"
+    """Return the yaml file of an option; of one that is not there, where this package would have it."""
+    paths = [layer / group / f"{option}.yaml" for layer in _layers()]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def root_path(root: str) -> Path:
@@ -105,6 +114,12 @@ def defaults(path: Path) -> list[Default]:
             option = None if match["option"] == "null" else match["option"]
             found.append(Default(match["group"], option, bool(match["optional"])))
     return found
+
+
+def all_defaults() -> list[Default]:
+    """Return the groups that the roots choose, the root with the most of them first."""
+    listed = [defaults(root_path(root)) for root in root_names()]
+    return [default for found in sorted(listed, key=len, reverse=True) for default in found]
 
 
 def keys(path: Path) -> list[Key]:

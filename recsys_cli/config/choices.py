@@ -10,28 +10,38 @@ import ast
 from functools import cache
 from pathlib import Path
 
-from recsys_cli.config import catalog
+from recsys_cli.config import catalog, folders
 
 
 def choices(path: Path) -> dict[str, tuple[str, ...]]:
     """Return the values to choose from of every key of a yaml that has such: `{"network.kind": ("mlp", ...)}`."""
     module, _, name = catalog.target(path).rpartition(".")
-    return _of_class(_definitions(module), name, "") if module else {}
+    return _of_class(_definitions(module), name, "")
+
+
+def _definitions(module: str) -> dict[str, ast.AST]:
+    """Return the classes and the assigned names of a module of this package or of the user's own."""
+    if not module.startswith("recsys_cli."):
+        source = folders.module_file(module)
+    else:
+        path = Path(__file__).resolve().parents[2].joinpath(*module.split("."))
+        source = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    return _parsed(source) if source else {}
 
 
 @cache
-def _definitions(module: str) -> dict[str, ast.AST]:
-    """Return the classes and the assigned names of a module of this package."""
-    package = Path(__file__).resolve().parents[1]
-    path = package.parent.joinpath(*module.split("."))
-    source = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+def _parsed(source: Path) -> dict[str, ast.AST]:
     found: dict[str, ast.AST] = {}
-    for node in ast.parse(source.read_text(encoding="utf-8")).body if source else []:
+    try:
+        body = ast.parse(source.read_text(encoding="utf-8")).body
+    except (SyntaxError, ValueError):  # the user's own; told when it is imported
+        return found
+    for node in body:
         if isinstance(node, ast.ClassDef):
             found[node.name] = node
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             found[node.targets[0].id] = node.value
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("recsys_cli."):
+        elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {alias.name: node for alias in node.names}
     return found
 

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys_cli.config import catalog, structured
+from recsys_cli.config import catalog, folders, own_options, structured
 from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.config.overrides import Option, read
 from recsys_cli.config.paths import conf_dir
@@ -77,9 +77,12 @@ def merge_changes(saved: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) 
 def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str, Any], dict[str, Option]]:
     """Let Hydra compose a root with the options asked for; return its values and every group's option."""
     words = [f"{group}={show(option)}" for group, option in options.items() if option]
+    for group, option in options.items():
+        for one in [option] if isinstance(option, str) else option or []:
+            own_options.check_option(group, one)
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir()), job_name="recsys"):
-            config = hydra_compose(root, overrides=words, return_hydra_config=True)
+            config = hydra_compose(root, overrides=[*words, _search_path()], return_hydra_config=True)
         chosen = {group: option for group, option in config.hydra.runtime.choices.items() if "/" not in group}
         OmegaConf.set_struct(config, False)
         del config["hydra"]
@@ -88,6 +91,12 @@ def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str,
         raise ConfigError(f"{' '.join(words) or root}: {one_line(error)}") from None
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}, chosen
+
+
+def _search_path() -> str:
+    """Return the override by which Hydra finds the options in the user's own folders as well."""
+    quoted = [str(folder).replace("\\", "\\\\").replace("'", "\\'") for folder in folders.named()]
+    return "hydra.searchpath=[" + ",".join(f"'file://{folder}'" for folder in quoted) + "]"
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

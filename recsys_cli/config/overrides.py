@@ -11,12 +11,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 
-from recsys_cli.config import catalog
+from recsys_cli.config import catalog, folders
 from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.config.types import show
 
 _KEY = re.compile(r"[A-Za-z_][\w]*(\.\w+)*")
 _NO_LEARNER = "RLlib's new API stack has only Torch learners"
+FLAGS = ("--help", "--cfg", folders.OPTION)
 _WHY_NOT = {("framework", other): _NO_LEARNER for other in ("tf", "tf2", "tensorflow", "jax", "keras")}
 
 Option = str | list[str] | None
@@ -81,9 +82,11 @@ def _dashes(word: str) -> str:
     key, _, value = word.lstrip("-").partition("=")
     if word in ("-m", "--multirun"):
         return f"{word}: one command is one training; several seeds are run by seeds=5"
+    if near := closest(word.partition("=")[0], FLAGS):
+        return f"{word} is no option.{near}"
     if word.startswith("--") and key:
         return f"{word} is no option. Keys are set without dashes: {key}={value or '<value>'}"
-    return f"{word} is no option. Options: --help, --cfg job"
+    return f"{word} is no option. Options: {', '.join(FLAGS)}"
 
 
 def _meant(word: str, groups: Iterable[str]) -> str:
@@ -107,7 +110,8 @@ def _option(value: Any, default: catalog.Default) -> Option:
             near = "" if why or one is None else closest(show(one), allowed)
             because = f" ({why})" if why else ""
             told = f"{group}={show(one)} is not there{because}. Allowed: {', '.join(allowed)}"
-            raise ConfigError(told + (near and "." + near))
+            own = "" if why or near or folders.named() else f". Your own are found by {folders.OPTION} <folder>"
+            raise ConfigError(told + (near and "." + near) + own)
     return [str(one) for one in many] if isinstance(value, list) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Where the yaml files lie."""
+"""Where the yaml files lie, and how paths are shown."""
 
 from __future__ import annotations
 
@@ -10,3 +10,8 @@ def conf_dir() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "conf"
     return installed if installed.is_dir() else package.parent / "conf"
+
+
+def show_path(path: Path) -> str:
+    """Return a path relative to the working folder where it lies below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

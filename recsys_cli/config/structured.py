@@ -7,8 +7,8 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
+from recsys_cli.config import catalog, own_classes, own_options
 from recsys_cli.config.errors import ConfigError, closest
-from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.types import convert, is_union, show
 
 TARGET = "_target_"
@@ -16,9 +16,13 @@ MISSING = "???"
 
 
 def schema_of(target: str) -> type:
-    """Import the dataclass that `_target_` names; only classes under `recsys_cli.` are followed."""
+    """Import the dataclass that `_target_` names, under `recsys_cli.` or in a folder of the user's own.
+
+    Raises:
+        ConfigError: it names none, or a class elsewhere, which is not imported.
+    """
     if not isinstance(target, str) or not target.startswith("recsys_cli."):
-        raise ConfigError(f"{TARGET}={show(target)} is not followed: it must name a class under 'recsys_cli.'")
+        return own_classes.import_class(show(target))
     module, _, name = target.rpartition(".")
     try:
         schema = getattr(importlib.import_module(module), name, None)
@@ -45,7 +49,12 @@ def build(values: Mapping[str, Any], prefix: str) -> Any:
     """
     if TARGET not in values:
         raise ConfigError(f"{prefix}.{TARGET} is missing: it must name the dataclass that checks these keys")
-    return build_as(schema_of(values[TARGET]), values, prefix)
+    schema = schema_of(values[TARGET])
+    if not own_classes.is_own(schema):
+        return build_as(schema, values, prefix)
+    own_classes.check_base(schema, prefix)
+    with own_classes.told_in_one_line(schema.__module__):
+        return build_as(schema, values, prefix)
 
 
 def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
@@ -113,14 +122,15 @@ def to_plain(value: Any, declared: Any = None) -> Any:
 
 
 def load(group: str, option: str, **overrides: Any) -> Any:
-    """Build the object of `conf/<group>/<option>.yaml` with some keys replaced.
+    """Build the object of an option, `conf/<group>/<option>.yaml` or one of the user's own, with some keys replaced.
 
     Example:
         `load("env", "interest_evolution", num_candidates=50)`
     """
     from omegaconf import OmegaConf
 
-    values = OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{option}.yaml"), resolve=True)
+    own_options.check_option(group, option)
+    values = OmegaConf.to_container(OmegaConf.load(catalog.option_path(group, option)), resolve=True)
     if not isinstance(values, dict):
         raise ConfigError(f"{group}/{option}.yaml holds no keys")
     return build({str(key): value for key, value in values.items()} | overrides, group)

@@ -39,10 +39,10 @@ class ChoiceSpec:
     kind: str
     observable: bool
     no_click_mass: float
-    min_normalizer: float
-    attention_prob: float
-    score_scaling: float
-    attended: int | None
+    min_normalizer: float = 0.0
+    attention_prob: float = 1.0
+    score_scaling: float = 1.0
+    attended: int | None = None
 
 
 @dataclass
@@ -66,6 +66,8 @@ class EnvConfig(ABC):
     def __post_init__(self) -> None:
         """Check what all problems share."""
         require_choice("env.backend", self.backend, (NATIVE, RECSIM))
+        if self.backend == RECSIM and type(self).recsim_problem is EnvConfig.recsim_problem:
+            self.recsim_problem()
         require(self.num_candidates >= 1, f"env.num_candidates={self.num_candidates} must be at least 1")
         require(self.slate_size >= 1, f"env.slate_size={self.slate_size} must be at least 1")
         require(
@@ -125,6 +127,10 @@ class EnvConfig(ABC):
     def document_bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the lowest and highest values of one document's features, each of shape `[F]`."""
 
+    def user_bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lowest and highest values of a user's features, each of shape `[U]`."""
+        return np.full(self.user_features, -1.0), np.ones(self.user_features)
+
     @abstractmethod
     def native_env(self, num_envs: int, doc_format: str) -> SlateVectorEnv:
         """Build the vectorised implementation."""
@@ -163,7 +169,8 @@ class EnvConfig(ABC):
         else:
             low, high = (np.tile(bound, (self.num_candidates, 1)) for bound in self.document_bounds())
             doc = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
-        user = spaces.Box(-1.0, 1.0, (self.user_features,), np.float32)
+        low, high = self.user_bounds()
+        user = spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
         return spaces.Dict({"user": user, "doc": doc, "response": self.response_space()})
 
 

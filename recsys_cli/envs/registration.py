@@ -1,4 +1,4 @@
-"""gymnasium's registry: every `conf/env/<problem>.yaml` becomes `recsys/<Problem>-v0`.
+"""gymnasium's registry: every `env/<problem>.yaml`, of `conf` or the user's own, becomes `recsys/<Problem>-v0`.
 
 Importing `recsys_cli.envs` registers them (gymnasium 1.0 and later load no plugins by themselves), so nothing heavier
 than gymnasium may be imported here.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from recsys_cli.config.paths import conf_dir
+from recsys_cli.config import catalog
 
 if TYPE_CHECKING:
     from recsys_cli.envs.single import SlateEnv
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 def env_ids() -> Iterator[tuple[str, str]]:
     """Yield (problem, gymnasium id): `interest_evolution`, `recsys/InterestEvolution-v0`."""
-    for path in sorted((conf_dir() / "env").glob("*.yaml")):
-        camel = "".join(word.capitalize() for word in path.stem.split("_"))
-        yield path.stem, f"recsys/{camel}-v0"
+    for problem in catalog.option_names("env"):
+        camel = "".join(word.capitalize() for word in problem.replace("/", "_").split("_"))
+        yield problem, f"recsys/{camel}-v0"
 
 
 def register_envs() -> None:
-    """Register all problems with gymnasium; calling it again changes nothing."""
+    """Register all problems with gymnasium; calling it again adds those of folders named since."""
     from gymnasium.envs.registration import register, registry
 
     for problem, env_id in env_ids():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.config import structured
+from recsys_cli.config import own_classes, structured
 from recsys_cli.config.compose import apply_env_overrides
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
@@ -37,8 +37,9 @@ def load_policy(folder: Path, env_changes: Mapping[str, Any] | None = None) -> L
         ConfigError: no sound bundle, a change that the env or the policy does not allow.
     """
     bundle = read_bundle(folder)
-    env = structured.build(apply_env_overrides(bundle.config["env"], env_changes or {}), "env")
-    algo = structured.build(bundle.config["algo"], "algo")
+    with own_classes.remembering(bundle.info.get("config_path")):
+        env = structured.build(apply_env_overrides(bundle.config["env"], env_changes or {}), "env")
+        algo = structured.build(bundle.config["algo"], "algo")
     algo.check(env)
     policy = algo.make_policy(env, seed=0)
     try:

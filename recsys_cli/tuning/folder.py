@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.algos.training import Training
+from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
@@ -41,6 +42,7 @@ def create_run(config: TrainConfig, command: list[str]) -> Path:
         {
             "name": name,
             "command": command,
+            "config_path": config_path(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "env": config.env.name,
             "algo": config.algo.name,
@@ -99,7 +101,13 @@ class Checkpoints:
                 spaces=space_summary(config),
                 policy_state=training.policy().tensors(),
                 policy={"algo": config.algo.name},
-                info={"env_steps": steps, "seed": seed, "versions": versions(), "metrics": dict(metrics)},
+                info={
+                    "env_steps": steps,
+                    "seed": seed,
+                    "config_path": config_path(),
+                    "versions": versions(),
+                    "metrics": dict(metrics),
+                },
             )
         pointer = {"path": path.name, "env_steps": steps}
         if best_return is not None:
@@ -129,6 +137,11 @@ class Checkpoints:
         for path in steps[: -self.keep]:
             if path.name not in pointed:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def config_path() -> list[str]:
+    """Return the user's own folders, out of which the run's classes may come."""
+    return [str(folder) for folder in folders.named()]
 
 
 def space_summary(config: TrainConfig) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from recsys_cli.config import folders
+from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.evaluation.checkpoint import Evaluation
 from recsys_cli.evaluation.compare import Score
@@ -82,9 +84,5 @@ def continue_command(config: TrainConfig, run_dir: Path) -> str:
 
 
 def _where(config: TrainConfig) -> str:
-    return "" if config.output_dir == "runs" else " " + shlex.quote(f"output_dir={config.output_dir}")
-
-
-def show_path(path: Path) -> str:
-    """Return a path relative to the working folder where it lies below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    words = [] if config.output_dir == "runs" else [f"output_dir={config.output_dir}"]
+    return "".join(f" {shlex.quote(word)}" for word in [*words, *folders.option_words(relative=True)])

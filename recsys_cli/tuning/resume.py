@@ -7,11 +7,14 @@ from typing import Any
 
 import yaml
 
+from recsys_cli.config import own_classes
 from recsys_cli.config.compose import merge_changes
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.overrides import read
 from recsys_cli.config.resources import check_resources
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.local_runs import RUN
 from recsys_cli.tracking.references import resolve_run
 
 CONFIG = "config.yaml"
@@ -40,7 +43,8 @@ def resumed_config(words: list[str]) -> tuple[TrainConfig, Path]:
     asked = dict(request.values)
     run_dir = resolve_run(str(asked.pop("resume")), Path(asked.pop("output_dir", "runs")))
     values: dict[str, Any] = merge_changes(read_config(run_dir), list(asked.items()))
-    config = TrainConfig.from_dict(values)
+    with own_classes.remembering(read_json(run_dir / RUN, default={}).get("config_path")):
+        config = TrainConfig.from_dict(values)
     check_resources(config.resources, config.framework)
     config.algo.check_resources(config.resources, config.framework)
     return config, run_dir

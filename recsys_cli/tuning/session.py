@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import ResourcesConfig, machine_cpus
 
@@ -43,7 +44,8 @@ def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
 
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
-        _start(_arguments(resources))
+        with folders.handed_on():
+            _start(_arguments(resources))
     except (ConnectionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"resources.ray_address={resources.ray_address}: no Ray answers there ({reason})") from None
@@ -73,7 +75,9 @@ def _start(arguments: dict[str, object], attempts: int = 3) -> None:
 def _arguments(resources: ResourcesConfig) -> dict[str, object]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     if resources.ray_address is not None:
-        return {"address": resources.ray_address, **quiet}
+        # The nodes of a cluster see the user's own folders under the same path, or the run fails there.
+        own = {"runtime_env": {"env_vars": folders.environment("${PYTHONPATH}")}} if folders.named() else {}
+        return {"address": resources.ray_address, **own, **quiet}
     gpus = {} if resources.gpus_per_trial() else {"num_gpus": 0}
     # "local": never join a cluster that happens to run on this machine.
     cpus = resources.num_cpus or machine_cpus()

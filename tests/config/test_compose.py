@@ -103,7 +103,7 @@ def test_train_config_goes_through_yaml_and_comes_back_equal(words: list[str]) -
 def test_a_saved_config_needs_no_yaml_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = compose("train", ["env=long_term_satisfaction"])
     saved = config.to_dict()
-    for module in ("catalog", "compose", "structured"):
+    for module in ("catalog", "compose", "own_options"):
         monkeypatch.setattr(f"recsys_cli.config.{module}.conf_dir", lambda: tmp_path)
     assert TrainConfig.from_dict(saved) == config
     assert structured.build(saved["env"], "env") == config.env

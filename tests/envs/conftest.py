@@ -1,23 +1,34 @@
 """Fixtures of this folder; lets its tests import their helper modules, whatever pytest's import mode."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from recsys_cli.config import folders
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.registration import register_envs
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 
 
-@pytest.fixture(params=PROBLEMS)
-def problem(request: pytest.FixtureRequest) -> str:
-    """Every problem that has a yaml."""
-    return request.param
+EXAMPLE = conf_dir().parent / "experiments" / "custom_simulator"
+OWN = sorted(path.stem for path in (EXAMPLE / "env").glob("*.yaml"))  # found as a user's own simulator is
+
+
+@pytest.fixture(params=[*PROBLEMS, *OWN])
+def problem(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Every problem that has a yaml, in this package or in the example of a simulator of one's own."""
+    if request.param in OWN:
+        monkeypatch.setenv(folders.VARIABLE, str(EXAMPLE))
+        register_envs()
+    yield request.param
+    folders.forget([EXAMPLE])
 
 
 def has_recsim(problem: str) -> bool:

@@ -13,6 +13,7 @@ SHORT = {
     "interest_evolution": {"time_budget": 6.0},
     "interest_exploration": {"horizon": 5},
     "long_term_satisfaction": {"time_budget": 5},
+    "embedding_feed": {"time_budget": 4.0, "slate_size": 2},
 }
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from recsys_cli.config import catalog
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
 
 WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
@@ -48,6 +48,13 @@ WRONG: dict[str, list[tuple[dict[str, Any], str]]] = {
         ({"user_document_stddev_affinity_matrix": [[0.1, 0.1], [0.1, -0.1]]}, "affinity_matrix=-0.1 must be finite"),
         ({"choice_model": "exponential_cascade", "score_scaling": 1.0}, "env.score_scaling=1.0 is too high"),
     ],
+    "embedding_feed": [
+        ({"backend": "recsim"}, "env.backend=recsim is not available for env=embedding_feed; allowed: native"),
+        ({"num_features": 0}, "env.num_features=0 must be at least 1"),
+        ({"click_time": 0.0}, "env.click_time=0.0 must be finite and > 0"),
+        ({"items_in_db": 9}, "env.items_in_db=9 must be >= env.num_candidates=10, or null"),
+        ({"users_in_db": 0}, "env.users_in_db=0 must be at least 1, or null"),
+    ],
     "long_term_satisfaction": [
         ({"memory_discount": 1.0}, "env.memory_discount=1.0 must be in [0, 1)"),
         ({"time_budget": 0}, "env.time_budget=0 must be at least 1"),
@@ -66,7 +73,7 @@ def test_wrong_values_name_their_key(problem: str) -> None:
 
 
 def test_yaml_lists_every_key_and_the_dataclass_no_default(problem: str) -> None:
-    text = (conf_dir() / "env" / f"{problem}.yaml").read_text()
+    text = catalog.option_path("env", problem).read_text()
     config = load("env", problem)
     assert text.startswith("# ")
     assert set(yaml.safe_load(text)) - {"_target_"} == {field.name for field in fields(config)}

@@ -1,0 +1,92 @@
+"""Options of the user's own: the yamls in the folders that were named, checked before anything is composed of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.config import catalog, folders
+from recsys_cli.config.errors import ConfigError, one_line
+from recsys_cli.config.paths import conf_dir, show_path
+
+PRESET = "# @package _global_"
+
+
+def check_folders() -> None:
+    """Refuse folders in use that hold an option twice, or nothing that could be used.
+
+    Raises:
+        ConfigError: in one line, with the files.
+    """
+    if not folders.named():
+        return
+    seen: dict[str, Path] = {}
+    for folder in (conf_dir(), *folders.named()):
+        files = list(_yamls(folder))
+        for file in files:
+            name = file.relative_to(folder).as_posix()
+            if name in seen:
+                raise ConfigError(f"{show_path(file)}: {show_path(seen[name])} is there already: rename yours")
+            seen[name] = file
+        _refuse_misnamed(folder)
+        if not files and not any(folder.glob("*.py")) and not any(folder.glob("*/__init__.py")):
+            groups = ", ".join(catalog.group_names())
+            raise ConfigError(
+                f"{folders.OPTION} {show_path(folder)} holds neither modules nor options; an option's yaml lies in the "
+                f"folder of its group, as in env/my_problem.yaml. Groups: {groups}"
+            )
+
+
+def _yamls(folder: Path) -> Iterator[Path]:
+    """Yield the yamls that Hydra would find: those of groups, and those named as a command's."""
+    for group in catalog.group_names():
+        yield from sorted((folder / group).rglob("*.yaml"))
+    yield from (path for name in catalog.root_names() if (path := folder / f"{name}.yaml").is_file())
+
+
+def _refuse_misnamed(folder: Path) -> None:
+    for group in catalog.group_names():
+        plural = folder / f"{group}s"
+        if plural.name not in catalog.group_names() and any(plural.glob("*.yaml")):
+            raise ConfigError(f"{show_path(plural)} is the folder of no group. Did you mean {group!r}?")
+
+
+def check_option(group: str, option: str) -> None:
+    """Refuse an option of the user's own that is no yaml, or that does not say what it is.
+
+    Raises:
+        ConfigError: in one line that names the file.
+    """
+    path = catalog.option_path(group, option)
+    if path.is_relative_to(conf_dir()):
+        return
+    values, shown = read_values(path), show_path(path)
+    if any(default.group == group and default.optional for default in catalog.all_defaults()):
+        if PRESET not in path.read_text(encoding="utf-8").splitlines():
+            raise ConfigError(f"{shown}: a preset opens with the line {PRESET!r}")
+        return
+    if "_target_" not in values:
+        raise ConfigError(f"{shown}: _target_ is missing: it names the dataclass that checks these keys")
+    if values.get("name", path.stem) != path.stem:
+        raise ConfigError(f"{shown}: name={values['name']} must be the name of the file, {path.stem}")
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Return an option's values as they are written, `${...}` included.
+
+    Raises:
+        ConfigError: no yaml, or one without keys; names the file.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{show_path(path)}{line}: {one_line(error.problem)}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{show_path(path)} cannot be read: {one_line(error)}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{show_path(path)} holds no keys")
+    return {str(key): value for key, value in values.items()}
