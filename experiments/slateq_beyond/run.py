@@ -130,8 +130,7 @@ TABLES: dict[str, list[Entry]] = {
     ],
     # What a hidden time budget does to values of the user as seen, and how little is lost without them.
     "blind": [
-        entry(f"10-{k}-{kind}-{length}", f"env.slate_size={k}", f"algo.network.kind={kind}", f"env_steps={env_steps}")
-        for k in (2, 3)
+        entry(f"10-2-{kind}-{length}", "env=interest_evolution", f"algo.network.kind={kind}", f"env_steps={env_steps}")
         for kind in ("two_tower", "documents")
         for length, env_steps in (("300k", 300_000), ("3m", 3_000_000))
     ],
