@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from ray.rllib.algorithms.impala.torch.vtrace_torch_v2 import vtrace_torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
 
 from recsys_cli.algos.policy_gradient.advantages import generalised_advantages
 from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
+from recsys_cli.algos.policy_gradient.connector import TrajectoryConnector
+from recsys_cli.algos.reinforce_topk.learner import off_policy_weight, top_k_factor
 from recsys_cli.algos.rllib_training import RLlibTraining
 from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
@@ -130,6 +133,55 @@ def test_a_batch_holds_the_valid_transitions() -> None:
     np.testing.assert_allclose(batch["value_targets"], (told + values[:-1])[rollout.valid], rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.parametrize("changes", [("env.time_budget=6",), ("env=interest_exploration", "env.horizon=9")])
+def test_v_trace_on_policy_gives_whole_returns_also_where_episodes_are_cut(changes: tuple[str, ...]) -> None:
+    """RLlib's V-trace on our trajectories equals generalised advantages with lambda 1, ends and cuts included."""
+    run = compose("train", ["algo=impala", *SMALL, *changes, "algo.rollout_length=20"])
+    config = run.algo.algorithm_config(run, seed=0)
+    runner = OnPolicyRunner(config=config)
+    (rollout,) = runner.sample()
+    vec = run.env.make_vec(1)
+    spec = config.get_rl_module_spec(
+        spaces={DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}
+    )
+    module = spec.build()
+    module.net.load_state_dict(runner.module.net.state_dict())
+    batch = TrajectoryConnector()(rl_module=Modules(module), batch={}, episodes=[rollout])[DEFAULT_MODULE_ID]
+    rows = {name: column.unflatten(0, (32, 21)).transpose(0, 1) for name, column in batch.items()}
+    with torch.no_grad():
+        values = module.critic(batch["user"], batch["doc"]).unflatten(0, (32, 21)).T
+        slates = module.get_train_action_dist_cls().from_logits(module._forward(batch)[Columns.ACTION_DIST_INPUTS])
+        target = slates.logp(batch[Columns.ACTIONS]).unflatten(0, (32, 21)).T
+    mask = rows[Columns.LOSS_MASK]
+    told, _ = vtrace_torch(
+        target_action_log_probs=target,
+        behaviour_action_log_probs=rows[Columns.ACTION_LOGP],
+        discounts=config.gamma * mask * ~rows[Columns.TERMINATEDS],
+        rewards=rows[Columns.REWARDS],
+        values=values,
+        bootstrap_values=values[0],
+    )
+    expected = advantages_by_hand(
+        values.numpy(), rollout.reward, rollout.terminated, rollout.valid, config.gamma, lam=1.0
+    )
+    assert rollout.env_steps() == mask.sum() < 32 * 20
+    np.testing.assert_allclose((told - values)[:-1][rollout.valid], expected[rollout.valid], rtol=1e-3, atol=2e-2)
+
+
+class Modules(dict[str, Any]):
+    """A module as a learner's connector finds it."""
+
+    def __init__(self, module: Any) -> None:
+        super().__init__({DEFAULT_MODULE_ID: module})
+
+
+@pytest.mark.parametrize(("pi", "k", "expected"), [(0.2, 1, 1.0), (0.2, 3, 3 * 0.64), (1.0, 2, 0.0)])
+def test_top_k_factor_is_the_paper_s(pi: float, k: int, expected: float) -> None:
+    assert top_k_factor(torch.tensor([pi]).log(), k).item() == pytest.approx(expected)
+    weight = off_policy_weight(torch.tensor([0.6, 0.1]).log(), torch.tensor([0.1, 0.2]).log(), cap=5.0)
+    torch.testing.assert_close(weight, torch.tensor([5.0, 0.5]))
+
+
 @pytest.fixture
 def make_training() -> Iterator[MakeTraining]:
     """A function that builds a small training from overrides; ended after the test."""
@@ -180,9 +232,34 @@ def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     assert math.isfinite(two.evaluate(8, seed=1)["return"])
 
 
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("algo", ["ppo", "reinforce_topk"])
+def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo: str) -> None:
+    """Random 154, myopic 166; 60,000 steps go well beyond."""
+    training = make_training(
+        f"algo={algo}",
+        "env_steps=60000",
+        "report_every=60000",
+        "resources.users_per_runner=128",
+        "algo.rollout_length=16",
+        "algo.minibatch_size=256",
+        "algo.network.hidden=[32]",
+    )
+    training.step()
+    assert training.evaluate(1000, seed=1)["return"] > 185
+
+
 @pytest.mark.parametrize("algo", ALGOS)
 def test_settings_out_of_range(algo: str) -> None:
-    for key, value in (("lr", 0), ("rollout_length", 0), ("grad_clip", -1.0), ("entropy_coeff", -1), ("discount", 2)):
+    for key, value in (
+        ("lr", 0),
+        ("rollout_length", 0),
+        ("grad_clip", -1.0),
+        ("entropy_coeff", -1),
+        ("discount", 2),
+        ("epochs", 0),
+    ):
         with pytest.raises(ConfigError, match=rf"algo\.{key}="):
             load("algo", algo, **{key: value})
     with pytest.raises(ConfigError, match="never terminate"):
