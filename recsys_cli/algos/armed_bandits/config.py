@@ -49,8 +49,8 @@ class ArmedBanditConfig(BanditConfig):
         if self.arms == "topics":
             if not env.doc_topics:
                 raise ConfigError(
-                    f"algo.arms=topics: documents of env={env.name} have no topic; allowed: algo.arms=slates, with "
-                    "algo.statistics=per_user and env.resample_documents=false"
+                    f"algo={self.name} with algo.arms=topics: documents of env={env.name} have no topic; allowed: "
+                    "algo.arms=slates, with algo.statistics=per_user and env.resample_documents=false"
                 )
             return
         if env.resample_documents:
