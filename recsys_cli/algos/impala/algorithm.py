@@ -1,4 +1,4 @@
-"""RLlib's IMPALA with our runners, module and batches; APPO stands on it."""
+"""RLlib's IMPALA with our runners, module and batches."""
 
 from __future__ import annotations
 
