@@ -1,6 +1,6 @@
 """Bandits' training throughput, and where the time goes.
 
-    uv run python experiments/bandit_throughput/run.py
+    uv run python -m experiments.bandit_throughput.run
 
 Each line trains through RLlib in this process on one thread and is measured in CPU seconds; every round of 1,024 users
 is learned at once. The shares say where the time went: `simulation` is the users and their history, `index` choosing
@@ -13,11 +13,8 @@ import argparse
 import csv
 import os
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from recsys_cli.tuning.session import QUIET
 
@@ -26,6 +23,7 @@ os.environ.update(QUIET, OMP_NUM_THREADS="1")
 import ray
 import torch
 
+from experiments.clocks import Clocks
 from recsys_cli.algos.bandits.learner import BanditLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.policies.armed_bandit import ArmedBanditPolicy
@@ -66,27 +64,6 @@ class Row:
     rllib: float
 
 
-class Clocks:
-    """CPU seconds spent inside methods, measured by wrapping them."""
-
-    def __init__(self) -> None:
-        """Wrap the methods of `PARTS`."""
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        for name, methods in PARTS.items():
-            for owner, method in methods:
-                setattr(owner, method, self._timed(name, getattr(owner, method)))
-
-    def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            start = time.process_time()
-            try:
-                return method(*args, **kwargs)
-            finally:
-                self.seconds[name] += time.process_time() - start
-
-        return call
-
-
 def measure(setting: str, words: tuple[str, ...], clocks: Clocks, cpu_s: float) -> Row:
     """Train for about `cpu_s` CPU seconds after a warm-up."""
     run = compose("train", ["env_steps=100000000", "report_every=20000", *words])
@@ -119,7 +96,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="measure the settings whose name holds this")
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("results.csv"))
     args = parser.parse_args()
-    clocks = Clocks()
+    clocks = Clocks(PARTS)
     print("| " + " | ".join(field.name for field in fields(Row)) + " |")
     print("|---" * len(fields(Row)) + "|")
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")

@@ -1,6 +1,6 @@
 """What compiling SlateQ's gradient step saves, and what it costs.
 
-    uv run python experiments/slateq_throughput/compiled.py
+    uv run python -m experiments.slateq_throughput.compiled
 
 Each line takes gradient steps on transitions of random slates, without Ray, and is measured in CPU seconds on one
 thread; optimiser and target network are included. The limit is that of `run.py`.
@@ -15,8 +15,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
-from run import PAPER, children_time, matrix_rate, operations_per_row  # type: ignore[import-not-found]  # beside this
 
+from experiments.clocks import children_time
+from experiments.slateq_throughput.run import PAPER, matrix_rate, operations_per_row
 from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.config.compose import compose
 from recsys_cli.policies import UniformPolicy

@@ -1,6 +1,6 @@
 """SlateQ's training throughput by candidates, slate, reuse and network, with the limit of arithmetic beside it.
 
-    uv run python experiments/slateq_throughput/run.py
+    uv run python -m experiments.slateq_throughput.run
 
 Each line trains in this process on one thread, replay and target included, and is measured in CPU seconds. The limit
 is the time that the floating-point operations of the gradient steps' matrix products would take at the rate this
@@ -13,14 +13,10 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import resource
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from recsys_cli.tuning.session import QUIET
 
@@ -29,6 +25,7 @@ os.environ.update(QUIET, OMP_NUM_THREADS="1")
 import ray
 import torch
 
+from experiments.clocks import Clocks
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
@@ -91,42 +88,6 @@ class Row:
     rllib: float
     replay_mb: int
     first_update_s: float
-
-
-class Clocks:
-    """CPU seconds spent inside methods, measured by wrapping them."""
-
-    def __init__(self) -> None:
-        """Wrap the methods of `PARTS`."""
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.first: dict[str, float] = {}  # CPU seconds of the first call, with those of processes it waited for
-        for name, methods in PARTS.items():
-            for owner, method in methods:
-                setattr(owner, method, self._timed(name, getattr(owner, method)))
-
-    def _timed(self, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            start = time.process_time(), children_time()
-            try:
-                return method(*args, **kwargs)
-            finally:
-                spent = time.process_time() - start[0]
-                self.seconds[name] += spent
-                self.first.setdefault(name, spent + children_time() - start[1])
-
-        return call
-
-    def clear(self, first: bool = False) -> None:
-        """Begin anew; `first` forgets the first calls too."""
-        self.seconds.clear()
-        if first:
-            self.first.clear()
-
-
-def children_time() -> float:
-    """Return the CPU seconds of processes that this one waited for, as of C++ compilers."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def matrix_rate(size: int = 512, rounds: int = 60) -> float:
@@ -203,7 +164,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, default=Path(__file__).with_name("results.csv"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rate, clocks = matrix_rate(), Clocks()
+    rate, clocks = matrix_rate(), Clocks(PARTS)
     print(f"matrix product: {rate / 1e9:.1f} GFLOP per CPU second, one thread")
     print("| " + " | ".join(field.name for field in fields(Row)) + " |")
     print("|---" * len(fields(Row)) + "|")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 from bandits import BANDITS, PAIRS
+from trainings import trainings, whole_state
 
 from recsys_cli.algos.bandits import regret
 from recsys_cli.algos.rllib_training import RLlibTraining
-from recsys_cli.config.compose import compose
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
 
@@ -30,28 +30,10 @@ MakeTraining = Callable[..., RLlibTraining]
 def make_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeTraining]:
     """A function that builds a small training from overrides; ended after the test."""
     monkeypatch.setattr(regret, "ORACLE_EPISODES", 50)
-    made: list[RLlibTraining] = []
-
-    def make(problem: str, name: str, *overrides: str, seed: int = 0) -> RLlibTraining:
-        run = compose("train", [f"env={problem}", f"algo={name}", *SMALL, *SHORT[problem], *overrides])
-        training = run.algo.make_training(run, seed)
-        made.append(training)
-        return training
-
-    yield make
-    for training in made:
-        training.stop()
-
-
-def whole_state(training: RLlibTraining) -> dict[str, Any]:
-    """All that the training's future depends on."""
-    runner = training.algorithm.env_runner.get_state()
-    learner = training.algorithm.learner_group.get_state()["learner"]
-    return {
-        "posterior": learner["rl_module"],
-        "runner": {name: value for name, value in runner.items() if name != "weights_seq_no"},
-        "env_steps": training.env_steps,
-    }
+    with trainings(*SMALL) as make:
+        yield lambda problem, name, *words, **seed: make(
+            f"env={problem}", f"algo={name}", *SHORT[problem], *words, **seed
+        )
 
 
 def one_each() -> list[tuple[str, str]]:

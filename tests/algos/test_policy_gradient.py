@@ -13,6 +13,7 @@ import torch
 from ray.rllib.algorithms.impala.torch.vtrace_torch_v2 import vtrace_torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.columns import Columns
+from trainings import trainings, whole_state
 
 from recsys_cli.algos.policy_gradient.advantages import generalised_advantages
 from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
@@ -185,28 +186,8 @@ def test_top_k_factor_is_the_paper_s(pi: float, k: int, expected: float) -> None
 @pytest.fixture
 def make_training() -> Iterator[MakeTraining]:
     """A function that builds a small training from overrides; ended after the test."""
-    made: list[RLlibTraining] = []
-
-    def make(*words: str, seed: int = 0) -> RLlibTraining:
-        run = compose("train", [*SMALL, *words])
-        training = run.algo.make_training(run, seed)
-        made.append(training)
-        return training
-
-    yield make
-    for training in made:
-        training.stop()
-
-
-def whole_state(training: RLlibTraining) -> dict[str, Any]:
-    """All that the training's future depends on."""
-    learner = training.algorithm.learner_group.get_state()["learner"]
-    runner = training.algorithm.env_runner.get_state()
-    return {
-        "learner": {name: value for name, value in learner.items() if name not in ("weights_seq_no", "metrics_logger")},
-        "runner": {name: value for name, value in runner.items() if name != "weights_seq_no"},
-        "env_steps": training.env_steps,
-    }
+    with trainings(*SMALL) as make:
+        yield make
 
 
 @pytest.mark.xdist_group("ray")

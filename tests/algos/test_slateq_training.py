@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from trainings import trainings
+from trainings import whole_state as trainings_state
 
 from recsys_cli.algos.rllib_training import RLlibTraining
-from recsys_cli.config.compose import compose
 from recsys_cli.config.paths import conf_dir
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
@@ -35,35 +36,17 @@ MakeTraining = Callable[..., RLlibTraining]
 @pytest.fixture
 def make_training() -> Iterator[MakeTraining]:
     """A function that builds a small training from overrides; ended after the test."""
-    made: list[RLlibTraining] = []
-
-    def make(*overrides: str, seed: int = 0) -> RLlibTraining:
-        run = compose("train", [*SMALL, *overrides])
-        training = run.algo.make_training(run, seed)
-        made.append(training)
-        return training
-
-    yield make
-    for training in made:
-        training.stop()
-
-
-def learner_state(training: RLlibTraining) -> dict[str, Any]:
-    """Weights, target network, optimiser, gradient steps."""
-    state = training.algorithm.learner_group.get_state()["learner"]
-    return {name: value for name, value in state.items() if name not in ("weights_seq_no", "metrics_logger")}
+    with trainings(*SMALL) as make:
+        yield make
 
 
 def whole_state(training: RLlibTraining) -> dict[str, Any]:
     """All that the training's future depends on."""
     algorithm = training.algorithm
-    runner = algorithm.env_runner.get_state()
     return {
-        "learner": learner_state(training),
+        **trainings_state(training),
         "replay": algorithm.replay.get_state(),
         "rows_due": algorithm.rows_due,
-        "runner": {name: value for name, value in runner.items() if name != "weights_seq_no"},
-        "env_steps": training.env_steps,
     }
 
 
