@@ -36,6 +36,18 @@ class NetworkConfig:
         if self.scale <= 0:
             raise ConfigError(f"algo.network.scale={self.scale} must be above 0")
 
+    def check_history(self, history: str) -> None:
+        """Refuse to remember what the network is blind to.
+
+        Raises:
+            ConfigError: says what is allowed.
+        """
+        if self.kind == "documents" and history != "none":
+            raise ConfigError(
+                f"algo.history={history} adds features of the user, to whom algo.network.kind=documents is blind; "
+                "allowed: algo.history=none, or another algo.network.kind"
+            )
+
     def build(self, user_features: int, doc_features: int, one_hot: bool, scale: float) -> TwoTower | Concat:
         """Build the network; `scale` is a factor of its outputs."""
         from recsys_cli.networks.item_values import Concat, DocumentValues, TwoTower

@@ -43,6 +43,7 @@ class PolicyGradientConfig(AlgoConfig):
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        self.network.check_history(self.history)
         self.in_range("lr_final_fraction", "entropy_final_fraction", *(() if self.discount is None else ("discount",)))
         self.above_zero("lr", *(() if self.grad_clip is None else ("grad_clip",)))
         self.not_below(0, "entropy_coeff", "value_loss_coeff")

@@ -25,11 +25,7 @@ class SlateQConfig(QLearningConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
-        if self.network.kind == "documents" and self.history != "none":
-            raise ConfigError(
-                f"algo.history={self.history} adds features of the user, to whom algo.network.kind=documents is blind; "
-                "allowed: algo.history=none, or another algo.network.kind"
-            )
+        self.network.check_history(self.history)
         if self.double_q and self.target == "sarsa":
             raise ConfigError(
                 "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one really shown; "
