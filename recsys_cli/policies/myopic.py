@@ -51,14 +51,15 @@ class MyopicPolicy(PolicyOfParts):
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> None:
         """Fit to transitions: `user`, `slate_doc`, `clicked` and `reward` as `Chunk.transitions` gives them."""
-        if self.reward is None or not len(transitions["clicked"]):
+        if not self.learns or not len(transitions["clicked"]):
             return
         shown = self.features(transitions["user"], transitions["slate_doc"])
         clicked = transitions["clicked"].astype(np.int64)
         if self.logit is not None:
             self.logit.learn(shown, clicked)
-        rows = np.flatnonzero(clicked < shown.shape[1])
-        self.reward.learn(shown[rows, clicked[rows]], transitions["reward"][rows])
+        if self.reward is not None:
+            rows = np.flatnonzero(clicked < shown.shape[1])
+            self.reward.learn(shown[rows, clicked[rows]], transitions["reward"][rows])
 
     def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Show the best slate; see `SlatePolicy.act`."""
@@ -73,8 +74,7 @@ class MyopicPolicy(PolicyOfParts):
             v, v_null = self.known(torch.from_numpy(user), torch.from_numpy(doc))
             return v, torch.ones_like(v), v_null
         features = self.features(user, doc)
-        assert self.reward is not None
-        q = torch.from_numpy(self.reward.predict(features))
+        q = torch.from_numpy(np.ones(features.shape[:2]) if self.reward is None else self.reward.predict(features))
         if self.logit is not None:
             v, v_null = self.logit.choice_scores(features)
         else:  # the first document is clicked, whatever it is

@@ -146,3 +146,22 @@ def test_myopic_comes_back_from_its_tensors():
 def test_ridge_out_of_range(ridge):
     with pytest.raises(ConfigError, match=r"algo\.ridge"):
         load("algo", "myopic", ridge=ridge)
+
+
+@pytest.mark.parametrize("problem", ["interest_evolution", "interest_exploration"])
+def test_where_every_click_brings_the_same_greedy_pctr_is_myopic(problem):
+    env = load("env", problem)
+    vec = env.make_vec(200)
+    observation, _ = vec.reset(seed=3)
+    clicks, rewards = (fitted_baseline(name, env, 0).act(observation)[0] for name in ("greedy_pctr", "myopic"))
+    agree = np.sort(clicks, axis=1) == np.sort(rewards, axis=1)
+    assert agree.mean() > 0.97  # the myopic policy also learns the reward of a click, which takes an error
+
+
+def test_greedy_pctr_ranks_by_the_chance_of_a_click():
+    env = load("env", "interest_evolution", slate_size=4)
+    observation, _ = env.make_vec(50).reset(seed=3)
+    slates, _ = fitted_baseline("greedy_pctr", env, 0).act(observation)
+    affinity = np.einsum("nf,ncf->nc", observation["user"], observation["doc"])
+    shown = np.take_along_axis(affinity, slates, axis=1)
+    np.testing.assert_allclose(shown, -np.sort(-affinity, axis=1)[:, :4])

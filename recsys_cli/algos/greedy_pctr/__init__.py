@@ -1,0 +1,1 @@
+"""Greedy pCTR: the documents most likely to be clicked, RecSim's `GreedyPCTRAgent`."""
