@@ -83,6 +83,8 @@ TABLES: dict[str, list[Entry]] = {
             entry(f"heavy-history-{h}", *EXPLORATION, f"algo.history={h}", "algo.n_step=1")
             for h in ("raw", "documents")
         ),
+        entry("heavy-linucb-history-documents", *EXPLORATION, "algo=linucb", "algo.history=documents"),
+        entry("heavy-kl-ucb-per-user", *EXPLORATION, "algo=kl_ucb", "algo.statistics=per_user"),
     ],
     "budget_10_2": [
         entry(
