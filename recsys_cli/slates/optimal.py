@@ -66,7 +66,13 @@ def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int)
         settled = (better - value <= TOLERANCE * value.abs()).all()
         return slate, torch.maximum(value, better), settled
 
-    return _until_settled(improve, slate, value)
+    slate, value = _until_settled(improve, slate, value)
+    if not torch.compiler.is_compiling() and bool((v_null > 0).all()):
+        return slate, value
+    # Rounds rank by what a click gains, and a slate that nobody can react to gains nothing: it is looked at apart.
+    inert = v.topk(k, dim=-1, largest=False).indices
+    better = (v_null + v.gather(-1, inert).sum(-1) == 0) & (q_null > value)
+    return torch.where(better[:, None], inert, slate), torch.where(better, q_null, value)
 
 
 def _until_settled(

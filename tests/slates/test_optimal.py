@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from recsys_cli.slates import optimal_slates, slate_values, whole_slates
@@ -42,7 +42,11 @@ def problems(draw):
     return v, q, draw(mass), draw(value), draw(st.integers(1, c))
 
 
+NOBODY_REACTS = (np.array([1.0, 0.0, 0.0]), np.zeros(3), 0.0, 1.0, 1)  # to the second or third candidate
+
+
 @settings(max_examples=300, deadline=None, derandomize=True)
+@example(NOBODY_REACTS, torch.float32)
 @given(problems(), st.sampled_from([torch.float32, torch.float64]))
 def test_no_slate_is_better(problem, dtype):
     v, q, v_null, q_null, k = problem
