@@ -1,6 +1,6 @@
 """Policies trained on the native users, played on RecSim's own.
 
-    uv run python -m experiments.slateq_beyond.run --tables nulls efficiency
+    uv run python -m experiments.slateq_beyond.run --tables nulls ablation
     uv run python -m experiments.slateq_beyond.recsim
 
 Every seed's checkpoint is played on the original package (`env.backend=recsim`) and on the native users, as
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 RUNS = {
     "null zero": "nulls/ql-ot-os-zero",
     "null learned": "nulls/ql-ot-os-learned",
-    "null learned, history": "efficiency/10-3-history-300k",
+    "null learned, history": "ablation/history-raw",
 }
 
 
