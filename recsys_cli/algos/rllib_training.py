@@ -17,7 +17,6 @@ from ray.rllib.utils.metrics import (
     EPISODE_RETURN_MEAN,
     EVALUATION_RESULTS,
     LEARNER_RESULTS,
-    NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
 from recsys_cli.algos.training import Training
@@ -79,8 +78,7 @@ class RLlibTraining(Training):
     @property
     def env_steps(self) -> int:
         """Env steps sampled so far by all runners."""
-        key = (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME)
-        return int(self.algorithm.metrics.peek(key, default=0))
+        return self.algorithm.env_steps
 
     @property
     def env(self) -> EnvConfig:
