@@ -5,6 +5,7 @@ A tracked folder is a trial's folder, or a run's folder where it stands for the 
     tracking.json   the plan: address, params, tags, checkpoints, evaluation and status that MLflow should show
     metrics.jsonl   the journal: every report, MLflow or not
     uploaded.json   what one MLflow server has of both
+    config.yaml     of the run: its resolved config, in the folder itself or the one above
 
 Uploading is the difference, so that training, a resumed training and `recsys sync` all upload by the same code and a
 process killed at any moment loses nothing.
@@ -21,10 +22,12 @@ from typing import Any
 
 from recsys_cli.tracking.bundle import MANIFEST, is_bundle
 from recsys_cli.tracking.files import append_jsonl, read_json, read_jsonl_from, update_json, write_json, write_text
+from recsys_cli.tracking.provenance import mask
 
 PLAN = "tracking.json"
 UPLOADED = "uploaded.json"
 JOURNAL = "metrics.jsonl"
+CONFIG = "config.yaml"
 TRIAL = "trial.json"
 EVALUATION = "evaluation.json"
 RUNNING = "RUNNING"
@@ -77,6 +80,7 @@ class Uploaded:
         rows: rows of the journal uploaded.
         bytes: where those rows end in the journal.
         skip_until: env steps up to which rows were uploaded before a resumed training wrote them again.
+        config: the run's config as last uploaded.
         params: params as first logged (MLflow never changes one).
         tags: tags as last set.
         bundles: artifact path of each alias.
@@ -90,6 +94,7 @@ class Uploaded:
     rows: int = 0
     bytes: int = 0
     skip_until: int = -1
+    config: str | None = None
     params: dict[str, str | int | float] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     bundles: dict[str, str] = field(default_factory=dict)
@@ -134,6 +139,12 @@ def save_uploaded(folder: Path, uploaded: Uploaded) -> None:
     write_json(folder / UPLOADED, asdict(uploaded))
 
 
+def run_config(folder: Path) -> str | None:
+    """Return the run's config as yaml text, credentials masked; None where the run has none."""
+    places = [place / CONFIG for place in (folder, folder.parent) if (place / CONFIG).is_file()]
+    return mask(places[0].read_text(encoding="utf-8")) if places else None
+
+
 def append_report(folder: Path, env_steps: int, seconds: float, metrics: dict[str, float]) -> None:
     """Append one report to the journal: env steps, Unix time in seconds, metrics."""
     append_jsonl(folder / JOURNAL, {"env_steps": env_steps, "time": seconds, "metrics": metrics})
@@ -171,6 +182,7 @@ def pending(folder: Path, uri: str) -> list[str]:
     bundles = sorted(alias for alias, path in plan.bundles.items() if not _has(done, alias, folder / path))
     parts = {
         f"{rows} report{'s' * (rows != 1)}": rows > 0,
+        "config": done.config != run_config(folder),
         "params": any(key not in done.params for key in plan.params),
         "tags": any(done.tags.get(key) != value for key, value in plan.tags.items()),
         f"checkpoint {' and '.join(bundles)}": bool(bundles),

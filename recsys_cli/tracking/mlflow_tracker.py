@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_cli.tracking import mlflow_bundles
 from recsys_cli.tracking.files import read_jsonl_from, update_json
 from recsys_cli.tracking.folder import (
+    CONFIG,
     JOURNAL,
     RUNNING,
     TRIAL,
@@ -17,6 +18,7 @@ from recsys_cli.tracking.folder import (
     Uploaded,
     read_plan,
     read_uploaded,
+    run_config,
     save_uploaded,
 )
 from recsys_cli.tracking.mlflow_client import connect, experiment_id
@@ -65,6 +67,7 @@ class MlflowUploader:
             return
         self._client = self._client or connect(self._uri)
         done = self._run(folder, plan)
+        self._log_config(folder, done)
         self._log_params_and_tags(folder, plan, done)
         self._log_reports(folder, done)
         mlflow_bundles.upload(self._client, folder, plan, done)
@@ -128,6 +131,14 @@ class MlflowUploader:
         save_uploaded(folder, done)
         if (folder / TRIAL).exists():
             update_json(folder / TRIAL, lambda trial: trial.update(mlflow_run_id=done.run_id))
+
+    def _log_config(self, folder: Path, done: Uploaded) -> None:
+        """Make the run's config an artifact, anew where a resumed training changed it."""
+        config = run_config(folder)
+        if config is not None and config != done.config:
+            self.client.log_text(str(done.run_id), config, CONFIG)
+            done.config = config
+            save_uploaded(folder, done)
 
     def _log_params_and_tags(self, folder: Path, plan: Plan, done: Uploaded) -> None:
         """Log new params; one that a resumed training changed becomes a tag, since MLflow never changes a param."""

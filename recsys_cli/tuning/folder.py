@@ -16,8 +16,8 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
 from recsys_cli.tracking.files import atomic_dir, read_json, write_json, write_text
+from recsys_cli.tracking.folder import CONFIG
 from recsys_cli.tracking.provenance import git_commit, versions
-from recsys_cli.tuning.resume import CONFIG
 
 
 def create_run(config: TrainConfig, command: list[str]) -> Path:

@@ -14,10 +14,10 @@ from recsys_cli.config.overrides import read
 from recsys_cli.config.resources import check_resources
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.folder import CONFIG
 from recsys_cli.tracking.local_runs import RUN
 from recsys_cli.tracking.references import resolve_run
 
-CONFIG = "config.yaml"
 CHANGEABLE = ("env_steps", "progress", "evaluation", "checkpoint", "output_dir", "resources", "resume")
 FIXED = ("resources.users_per_runner",)  # the users go on as they stand
 

@@ -40,6 +40,7 @@ def test_one_trial_from_start_to_end(
 ) -> None:
     trial_dir, tracker = make_trial(), make_tracker(register_model="slates")
     params = {"env": {"slate_size": 2, "long": "x" * 7000}, **{f"p{index}": index for index in range(250)}}
+    (trial_dir.parent / "config.yaml").write_text("tracking: {uri: http://me:secret@mlflow:5000}\n")
     tracker.open_trial(trial_dir, params=params, tags=TAGS)
     for step in (10, 20, 30):
         tracker.log(trial_dir, step, {"return": step / 2, "loss": math.nan, "q": math.inf, "odd:name [%]": 1.0})
@@ -65,6 +66,10 @@ def test_one_trial_from_start_to_end(
     assert {f"{place}/recsys.yaml", f"{place}/policy.safetensors", f"{place}/MLmodel"} <= files
     assert f"{place}/training_state" not in files, "the best needs no training state"
     assert "evaluation.json" in {item.path for item in client.list_artifacts(run.info.run_id)}
+    import mlflow
+
+    config = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")
+    assert config == "tracking: {uri: http://***@mlflow:5000}\n"
     assert client.get_model_version("slates", "1").source.endswith(place)
 
 
