@@ -193,6 +193,50 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     assert (captured.out, captured.err) == ("", "")
 
 
+def test_eight_trials_at_once_outlive_a_server_killed_in_the_middle(
+    server: Server,
+    make_tracker: Callable[..., Tracker],
+    make_trial: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from recsys_cli.tracking.mlflow_client import connect
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri: str = server.uri  # type: ignore[attr-defined]
+    trials = [make_trial(seed=seed) for seed in range(8)]
+    tracker = make_tracker(uri=uri)
+    said: list[str] = tracker.said  # type: ignore[attr-defined]
+    steps = iter(range(1, 100_000))
+
+    def report() -> int:
+        step = next(steps)
+        for seed, folder in enumerate(trials):
+            tracker.log(folder, step, {"return": float(seed)})
+        return step
+
+    def has_rows(folder: Path) -> bool:
+        return bool(read_json(folder / "uploaded.json", {}).get("rows"))
+
+    for seed, folder in enumerate(trials):
+        tracker.open_trial(folder, params={"seed": seed}, tags={}, parent=folder.parent)
+    server.start()
+    until(lambda: report() and all(has_rows(folder) for folder in trials))
+    server.kill()
+    until(lambda: report() and any("is away" in line for line in said))
+    server.start()
+    until(lambda: report() and said[-1].endswith("answers again"))
+    for folder in trials:
+        tracker.close_trial(folder, "finished")
+    assert tracker.close() == []
+
+    client, last = connect(uri), next(steps)
+    for seed, folder in enumerate(trials):
+        run = client.get_run(read_json(folder / "uploaded.json")["run_id"])
+        points = client.get_metric_history(run.info.run_id, "return")
+        assert sorted(point.step for point in points) == list(range(1, last))
+        assert {point.value for point in points} == {float(seed)} and run.info.status == "FINISHED"
+
+
 class Flaky:
     """Makes two calls of the MLflow client in five fail, before or after they took effect."""
 
