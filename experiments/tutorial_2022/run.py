@@ -24,10 +24,10 @@ from experiments.runs import Entry, Score, over_seeds, results
 from recsys_cli.algos.baselines import fitted_baseline
 from recsys_cli.config.compose import compose
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.evaluation.checkpoint import load_policy
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.base import Observation
 from recsys_cli.rollouts.episodes import play
+from recsys_cli.tracking.loading import load_policy
 from recsys_cli.tracking.references import resolve
 
 HERE = Path(__file__).parent

@@ -71,6 +71,17 @@ class SlateAlgorithmConfig(AlgorithmConfig):
         return learner
 
 
+class DecayingEpsilon(SlateAlgorithmConfig):
+    """Mixes in random slates whose probability falls along a line, by the settings' `epsilon_...`."""
+
+    @override(SlateAlgorithmConfig)
+    def epsilon(self, env_steps: int) -> float:
+        """Return the probability of a random slate after that many env steps."""
+        first, last = self.settings.epsilon_initial, self.settings.epsilon_final
+        span = self.settings.epsilon_fraction * self.training_env_steps
+        return last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last
+
+
 class GradientAlgorithmConfig(SlateAlgorithmConfig):
     """Adds what learning by gradients needs: a discount and a learning rate."""
 

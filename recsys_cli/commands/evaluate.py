@@ -1,7 +1,8 @@
 """Play a checkpoint's policy greedily on fresh users, beside random, myopic and oracle.
 
-A checkpoint is a path, a run id, <run id>/best, <run id>/last, or models:/<name>/<version>. Nothing else is needed:
-config, problem and policy come out of it. Keys of its env can be changed where the policy allows it.
+A checkpoint is a path, a run id, <run id>/best, <run id>/last, models:/<name>/<version> or models:/<name>@<alias>.
+Nothing else is needed: config, problem and policy come out of it. Keys of its env can be changed where the policy
+allows it.
 
 Examples:
     recsys evaluate checkpoint=<run id>

@@ -18,7 +18,11 @@ from recsys_cli.config.types import show
 _KEY = re.compile(r"[A-Za-z_][\w]*(\.\w+)*")
 _NO_LEARNER = "RLlib's new API stack has only Torch learners"
 FLAGS = ("--help", "--cfg", folders.OPTION)
+# RLlib's `DreamerV3Catalog` reads `observation_space.shape`, which a dict of user and candidates has not, and its
+# `ActorNetwork` has one output an action, from a latent state: it takes no slates of candidates that change.
+_NO_SLATES = "RLlib's takes an image or one vector, and one discrete or continuous action: no slates of candidates"
 _WHY_NOT = {("framework", other): _NO_LEARNER for other in ("tf", "tf2", "tensorflow", "jax", "keras")}
+_WHY_NOT |= {("algo", "dreamerv3"): _NO_SLATES}
 
 Option = str | list[str] | None
 

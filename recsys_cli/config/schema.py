@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_type_hints
@@ -29,6 +30,11 @@ class TrackingConfig:
     uri: str | None
     experiment: str
     register_model: str | None
+
+    def __post_init__(self) -> None:
+        """Check the model's name."""
+        if self.register_model is not None:
+            check_model_name("tracking.register_model", self.register_model)
 
 
 class Settings:
@@ -147,3 +153,35 @@ class EvaluateConfig(RootConfig):
         """Check ranges."""
         at_least(0, seed=self.seed)
         at_least(1, users=self.users)
+
+
+@dataclass(frozen=True)
+class RegisterConfig(RootConfig):
+    """`conf/register.yaml`: a checkpoint that becomes a version of a registered model."""
+
+    tracking: TrackingConfig
+    checkpoint: str
+    name: str
+    alias: str | None
+    output_dir: str
+
+    def __post_init__(self) -> None:
+        """Check what MLflow allows as names."""
+        if not self.tracking.enabled:
+            raise ConfigError("tracking=off has no model registry; allowed: tracking=mlflow, tracking=mlflow_server")
+        check_model_name("name", self.name)
+        alias = self.alias
+        if alias is not None and not re.fullmatch(r"[\w-]{1,255}", alias):
+            raise ConfigError(f"alias={alias} must be letters, digits, - and _, as champion")
+        if alias is not None and re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):
+            raise ConfigError(f"alias={alias} is a word of MLflow's own: take another, as champion")
+
+
+def check_model_name(key: str, name: str) -> None:
+    """Refuse a name that no reference `models:/<name>...` could hold.
+
+    Raises:
+        ConfigError: names the key.
+    """
+    if not re.fullmatch(r"[\w.-][\w. -]*", name) or name in (".", ".."):
+        raise ConfigError(f"{key}={name} must be letters, digits, spaces, '.', '-' and '_', as slateq")

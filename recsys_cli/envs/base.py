@@ -119,6 +119,11 @@ class EnvConfig(ABC):
         """Number of leading slate positions that the user looks at."""
         return min(self.choice_spec().attended or self.slate_size, self.slate_size)
 
+    @property
+    def order_matters(self) -> bool:
+        """Whether the positions of a slate's documents make a difference to the user."""
+        return self.attended > 1 and self.choice_spec().kind.endswith("cascade")
+
     @abstractmethod
     def response_space(self) -> spaces.Dict:
         """Return the space of one user's response: arrays of shape `[k]`, RecSim's field names."""

@@ -12,24 +12,19 @@ from ray.rllib.utils.annotations import override
 
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.chunk import Chunk
+from recsys_cli.rollouts.followed import FollowedChunk
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
 @dataclass
-class Rollout(Chunk):
-    """A `Chunk` with what a policy gradient needs beside; RLlib carries it where it carries episodes.
-
-    A row that is not valid holds the true last observation of the episode before it.
+class Rollout(FollowedChunk):
+    """A chunk with what a policy gradient needs beside; RLlib carries it where it carries episodes.
 
     Attributes:
         log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32.
-        last_user: user observations after the last step, `[N, U]`.
-        last_doc: candidates after the last step, `[N, C, F]` or `[N, C]`.
     """
 
     log_propensity: np.ndarray
-    last_user: np.ndarray
-    last_doc: np.ndarray
 
     def __len__(self) -> int:
         """Return the number of rows, valid or not: RLlib shares rollouts out among learners by their length."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,11 @@ from recsys_cli.tracking.folder import Plan, Uploaded, artifact_path, save_uploa
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 BUNDLE_TAG = "checkpoint."
 PLACES = "checkpoints"
+MLMODEL = "MLmodel"
 
 
 def upload(client: MlflowClient, folder: Path, plan: Plan, done: Uploaded) -> None:
@@ -43,23 +46,67 @@ def upload(client: MlflowClient, folder: Path, plan: Plan, done: Uploaded) -> No
 
 def register(client: MlflowClient, folder: Path, plan: Plan, done: Uploaded) -> None:
     """Register the run's best bundle as a version of the plan's model, once."""
-    from mlflow.exceptions import MlflowException
-
     place = done.bundles.get("best")
     if plan.register is None or place is None or place in done.registered:
         return
+    bundle_dir = folder / plan.bundles["best"]
+    if artifact_path(bundle_dir) != place:
+        return  # changed meanwhile: `upload` comes first
+    version, _ = publish(client, str(done.run_id), bundle_dir, place, plan.register)
+    done.registered[place] = f"models:/{plan.register}/{version.version}"
+    save_uploaded(folder, done)
+
+
+def publish(client: MlflowClient, run_id: str, bundle_dir: Path, place: str, name: str) -> tuple[ModelVersion, bool]:
+    """Make a bundle a version of a registered model; return it, and whether it is new.
+
+    The bundle's place among the run's artifacts becomes an MLflow model: bundle and model are one folder.
+
+    Args:
+        client: of tracking store and registry.
+        run_id: the run that the bundle belongs to.
+        bundle_dir: its files.
+        place: where it stands among the run's artifacts, or shall stand.
+        name: the registered model, made if missing.
+
+    Raises:
+        ConfigError: a policy that no server can call.
+    """
+    source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
+    with suppress_existing():
+        client.create_registered_model(name)
+    known = client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
+    if found := next((version for version in known if version.source == source), None):
+        return found, False
+    client.set_tag(run_id, f"{BUNDLE_TAG}models:/{name}", place)  # a training that still goes on keeps the place
+    there = {item.path.removeprefix(f"{place}/") for item in client.list_artifacts(run_id, place)}
+    if MANIFEST not in there:
+        _upload_files(client, run_id, bundle_dir, place, with_state=False)
+    if MLMODEL not in there:
+        _upload_model(client, run_id, bundle_dir, place)
+    return client.create_model_version(name, source, run_id=run_id), True
+
+
+@contextmanager
+def suppress_existing() -> Iterator[None]:
+    """Let a thing be there already."""
+    from mlflow.exceptions import MlflowException
+
     try:
-        client.create_registered_model(plan.register)
+        yield
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    run = client.get_run(str(done.run_id))
-    source = f"{run.info.artifact_uri}/{place}"
-    versions = client.search_model_versions(f"name='{plan.register}' and run_id='{done.run_id}'")
-    found = next((version for version in versions if version.source == source), None)
-    found = found or client.create_model_version(plan.register, source, run_id=done.run_id)
-    done.registered[place] = f"models:/{plan.register}/{found.version}"
-    save_uploaded(folder, done)
+
+
+def _upload_model(client: MlflowClient, run_id: str, bundle_dir: Path, place: str) -> None:
+    """Upload MLflow's own files of a model, `MLmodel` last."""
+    from recsys_cli.tracking.pyfunc import write_model
+
+    with tempfile.TemporaryDirectory(prefix="recsys-model-") as temporary:
+        write_model(bundle_dir, Path(temporary), run_id)
+        for path in sorted(Path(temporary).iterdir(), key=lambda path: path.name == MLMODEL):
+            client.log_artifact(run_id, str(path), place)
 
 
 def _upload_files(client: MlflowClient, run_id: str, bundle_dir: Path, place: str, with_state: bool) -> None:

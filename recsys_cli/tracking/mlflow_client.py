@@ -21,6 +21,7 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file that happens to lie where one stands says nothing about a model
 }
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.tracking.address import sqlite_path
 from recsys_cli.tracking.bundle import MANIFEST, TENSORS
 from recsys_cli.tracking.files import atomic_dir
+from recsys_cli.tracking.folder import EVALUATION
 from recsys_cli.tracking.local_runs import ALIASES
-from recsys_cli.tracking.mlflow_bundles import BUNDLE_TAG
+from recsys_cli.tracking.mlflow_bundles import BUNDLE_TAG, PLACES
 from recsys_cli.tracking.mlflow_client import connect
 from recsys_cli.tracking.mlflow_tracker import TRIAL_ID_TAG
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 CACHE = Path(".cache", "mlflow")
+MODELS_LISTED = 20
 _PLACE = re.compile(r"checkpoints/[\w.-]*\w")
 _MODEL = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<version>\d+|latest)|@(?P<alias>[^/@]+))")
 
@@ -61,7 +64,9 @@ class Lookup:
         """
         match = _MODEL.fullmatch(reference)
         if match is None:
-            raise ConfigError(f"checkpoint={reference!r}: models are named models:/<name>/<version>")
+            raise ConfigError(
+                f"checkpoint={reference!r}: models are named models:/<name>/<version> or models:/<name>@<alias>"
+            )
         if not self._there():
             raise ConfigError(f"checkpoint={reference!r} was not found: there is no {sqlite_path(self._uri)} yet")
         client = connect(self._uri)
@@ -94,7 +99,10 @@ class Lookup:
         return self._download(f"{run.info.artifact_uri}/{places[used]}", run_id)
 
     def _download(self, source: str, owner: str) -> Path:
-        """Download a bundle's two files; a place's content never changes, so one download is enough."""
+        """Download a bundle's two files; a place's content never changes, so one download is enough.
+
+        The run's own evaluation comes along where it has one, so that a later evaluation can tell itself from it.
+        """
         from mlflow.artifacts import download_artifacts
 
         target = self._cache / owner / Path(source).name
@@ -102,6 +110,10 @@ class Lookup:
             with atomic_dir(target) as temporary:
                 for name in (TENSORS, MANIFEST):
                     download_artifacts(f"{source}/{name}", dst_path=str(temporary), tracking_uri=self._uri)
+            root = source.partition(f"/{PLACES}/")[0]
+            if root != source and not (target.parent / EVALUATION).exists():
+                with suppress(Exception):  # none yet
+                    download_artifacts(f"{root}/{EVALUATION}", dst_path=str(target.parent), tracking_uri=self._uri)
         return target
 
 
@@ -157,10 +169,16 @@ def _find_version(client: MlflowClient, reference: str, name: str, version: str 
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-    models = {model.name: client.search_model_versions(f"name='{model.name}'") for model in _models(client)}
-    known = ", ".join(f"models:/{model}/{item.version}" for model, items in models.items() for item in items)
-    raise ConfigError(f"checkpoint={reference!r} was not found; registered: {known or 'no model'}")
+    known = registered(client)
+    near = closest(reference, known)
+    raise ConfigError(f"checkpoint={reference!r} was not found; registered: {', '.join(known) or 'no model'}.{near}")
 
 
-def _models(client: MlflowClient) -> list[Any]:
-    return list(client.search_registered_models(max_results=20))
+def registered(client: MlflowClient) -> list[str]:
+    """Return the references of registered models, aliases behind versions; of many models the first."""
+    found = []
+    for model in client.search_registered_models(max_results=MODELS_LISTED):
+        versions = client.search_model_versions(f"name='{model.name}'")
+        found += [f"models:/{model.name}/{item.version}" for item in versions]
+        found += [f"models:/{model.name}@{alias}" for alias in client.get_registered_model(model.name).aliases]
+    return found

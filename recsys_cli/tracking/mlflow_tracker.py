@@ -69,8 +69,8 @@ class MlflowUploader:
         self._log_reports(folder, done)
         mlflow_bundles.upload(self._client, folder, plan, done)
         self._log_evaluations(folder, plan, done)
-        mlflow_bundles.register(self._client, folder, plan, done)
         self._set_status(folder, plan, done)
+        mlflow_bundles.register(self._client, folder, plan, done)
 
     @property
     def client(self) -> MlflowClient:

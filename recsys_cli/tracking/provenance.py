@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("recsys-cli", "ray", "torch", "recsim", "gymnasium", "numpy", "mlflow")
+_PACKAGES = ("recsys-cli", "ray", "torch", "recsim", "gymnasium", "numpy", "safetensors", "mlflow")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 

@@ -27,7 +27,7 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
     Args:
         reference: a path (bundle, `checkpoints`, trial, run with one trial), a run's name, `<run>/<trial>`, a local
             trial id or MLflow run id or their first 6 characters or more, each with `/best` (the default), `/last` or
-            `/<checkpoint>` after it if wanted, or `models:/<name>/<version>`.
+            `/<checkpoint>` after it if wanted, or `models:/<name>/<version>` or `models:/<name>@<alias>`.
         output_dir: the folder of runs.
         uri: MLflow tracking URI; None: `sqlite:///<output_dir>/mlflow.db`.
         say: told when another checkpoint than the one asked for is used.

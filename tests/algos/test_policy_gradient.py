@@ -169,6 +169,22 @@ def test_v_trace_on_policy_gives_whole_returns_also_where_episodes_are_cut(chang
     np.testing.assert_allclose((told - values)[:-1][rollout.valid], expected[rollout.valid], rtol=1e-3, atol=2e-2)
 
 
+def test_what_is_bootstrapped_from_stays_as_it_was_at_the_update_s_beginning() -> None:
+    runner = make_runner("algo=impala")
+    module = runner.config.get_rl_module_spec(env=None, spaces=runner.get_spaces()).build()
+    (rollout,) = runner.sample()
+    batch = TrajectoryConnector()(rl_module=Modules(module), batch={}, episodes=[rollout])[DEFAULT_MODULE_ID]
+    with torch.no_grad():
+        before = module.compute_values(batch)
+        for parameter in module.critic.parameters():
+            parameter += 0.5
+        after = module.compute_values(batch)
+    learned = batch[Columns.LOSS_MASK]
+    assert (~learned).sum() >= 32
+    torch.testing.assert_close(after[~learned], before[~learned], rtol=0, atol=0)
+    assert (after[learned] != before[learned]).all()
+
+
 class Modules(dict[str, Any]):
     """A module as a learner's connector finds it."""
 
@@ -215,7 +231,7 @@ def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
 
 @pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("algo", ["ppo", "reinforce_topk"])
+@pytest.mark.parametrize("algo", ALGOS)
 def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo: str) -> None:
     """Random 154, myopic 166; 60,000 steps go well beyond."""
     training = make_training(

@@ -48,6 +48,7 @@ CASES = [
         "train framework=tf2",
         ["framework=tf2", "RLlib's new API stack has only Torch learners", "Allowed: torch, torch_compile"],
     ),
+    ("train algo=dreamerv3", ["algo=dreamerv3 is not there (RLlib's takes an image or one vector", "Allowed: "]),
     ("train framework=jax", ["RLlib's new API stack has only Torch learners"]),
     ("train experiment=quick_lok", ["Did you mean 'quick_look'?"]),
     ("train +debug=smok", ["Did you mean 'smoke'?"]),

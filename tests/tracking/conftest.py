@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys_cli.config import structured
+from recsys_cli.config.structured import to_plain
 from recsys_cli.tracking.bundle import write_bundle
 from recsys_cli.tracking.files import atomic_dir, locked, write_json
 from recsys_cli.tracking.tracker import Tracker
@@ -86,12 +88,20 @@ def make_trial(output_dir: Path) -> Callable[..., Path]:
 def make_bundle() -> Callable[..., Path]:
     """A function that makes a trial's checkpoint and points aliases at it."""
 
-    def make(trial_dir: Path, env_steps: int, *aliases: str, value: float = 1.0, state: bool = False) -> Path:
+    def make(
+        trial_dir: Path,
+        env_steps: int,
+        *aliases: str,
+        value: float = 1.0,
+        state: bool = False,
+        policy: str = "ucb1",
+    ) -> Path:
         path = trial_dir / "checkpoints" / f"step_{env_steps:09d}"
         with atomic_dir(path) as temporary:
-            tensors = {"net.weight": np.full((2, 3), env_steps, np.float32)}
-            parts: dict[str, Any] = {"config": {"seed": 0}, "spaces": {"user": [20]}, "policy": {"kind": "slateq"}}
-            write_bundle(temporary, policy_state=tensors, info={"env_steps": env_steps}, **parts)
+            env, algo = structured.load("env", "interest_evolution"), structured.load("algo", policy)
+            tensors = {name: np.full_like(value, env_steps) for name, value in algo.make_policy(env).tensors().items()}
+            parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spaces": {}}
+            write_bundle(temporary, policy={}, policy_state=tensors, info={"env_steps": env_steps}, **parts)
             if state:
                 write_json(temporary / "training_state" / "state.json", {"replay": 1})
         for alias in aliases:

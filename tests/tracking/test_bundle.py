@@ -128,7 +128,7 @@ def test_pickles_beside_or_in_place_of_tensors_are_never_loaded(
     names = ("class_and_ctor_args.pkl", "module_state.pkl", "policy.pkl", "policy.pt", "training_state/state.pkl")
     for name in names:
         (bundle_dir / name).write_bytes(bomb)
-    assert read_bundle(resolve(str(bundle_dir), output_dir, None)).tensors.keys() == {"net.weight"}
+    assert "arms.pulls" in read_bundle(resolve(str(bundle_dir), output_dir, None)).tensors
     (bundle_dir / TENSORS).write_bytes(bomb)
     with pytest.raises(ConfigError):
         read_bundle(bundle_dir)

@@ -62,7 +62,8 @@ def test_one_trial_from_start_to_end(
     assert history(client, trial_dir, "evaluation/return.mean") == [(30, 170.5)]
     place = run.data.tags["checkpoint.best"]
     files = {item.path for item in client.list_artifacts(run.info.run_id, place)}
-    assert files == {f"{place}/recsys.yaml", f"{place}/policy.safetensors"}, "the best needs no training state"
+    assert {f"{place}/recsys.yaml", f"{place}/policy.safetensors", f"{place}/MLmodel"} <= files
+    assert f"{place}/training_state" not in files, "the best needs no training state"
     assert "evaluation.json" in {item.path for item in client.list_artifacts(run.info.run_id)}
     assert client.get_model_version("slates", "1").source.endswith(place)
 
@@ -326,4 +327,5 @@ def test_the_bundle_in_mlflow_is_the_one_on_disk(
     tracker.close()
     run = run_of(client, trial_dir)
     local = Path(client.download_artifacts(run.info.run_id, run.data.tags["checkpoint.best"]))
-    assert (read_bundle(local).tensors["net.weight"] == read_bundle(bundle_dir).tensors["net.weight"]).all()
+    there, here = read_bundle(local).tensors["arms.pulls"], read_bundle(bundle_dir).tensors["arms.pulls"]
+    assert (there == here).all() and (here == 10).all()

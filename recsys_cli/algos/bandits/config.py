@@ -35,13 +35,7 @@ class BanditConfig(AlgoConfig):
     def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
         """Refuse what would split an update: a posterior is computed in one place, on the CPU."""
         super().check_resources(resources, framework)
-        if resources.learners > 1:
-            raise ConfigError(
-                f"resources.learners={resources.learners}: algo={self.name} learns in one process at most"
-            )
-        if resources.gpus_per_learner:
-            gpus = f"resources.gpus_per_learner={resources.gpus_per_learner:g}"
-            raise ConfigError(f"{gpus}: algo={self.name} learns on the CPU; allowed: 0")
+        check_one_learner(self.name, resources)
 
     @abstractmethod
     def make_policy(self, env: EnvConfig, seed: int = 0) -> BanditPolicy:
@@ -65,3 +59,16 @@ class BanditConfig(AlgoConfig):
         from recsys_cli.algos.bandits.regret import RegretTraining
 
         return RegretTraining(bandit_algorithm_config(self, run, seed))
+
+
+def check_one_learner(name: str, resources: ResourcesConfig) -> None:
+    """Refuse several learners, and GPUs.
+
+    Raises:
+        ConfigError: says which.
+    """
+    if resources.learners > 1:
+        raise ConfigError(f"resources.learners={resources.learners}: algo={name} learns in one process at most")
+    if resources.gpus_per_learner:
+        gpus = f"resources.gpus_per_learner={resources.gpus_per_learner:g}"
+        raise ConfigError(f"{gpus}: algo={name} learns on the CPU; allowed: 0")

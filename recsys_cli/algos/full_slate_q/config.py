@@ -34,7 +34,7 @@ class FullSlateQConfig(QLearningConfig):
     def check(self, env: EnvConfig) -> None:
         """Refuse problems with more slates than `max_slates`."""
         super().check(env)
-        count = count_slates(env.num_candidates, env.attended, order_matters(env))
+        count = count_slates(env.num_candidates, env.attended, env.order_matters)
         if count > self.max_slates:
             raise ConfigError(
                 f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates, "
@@ -59,8 +59,3 @@ class FullSlateQConfig(QLearningConfig):
         from recsys_cli.algos.full_slate_q.learner import FullSlateQLearner
 
         return FullSlateQLearner
-
-
-def order_matters(env: EnvConfig) -> bool:
-    """Whether the positions of a slate's documents make a difference to the user."""
-    return env.attended > 1 and env.choice_spec().kind.endswith("cascade")

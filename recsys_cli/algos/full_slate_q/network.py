@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from recsys_cli.algos.full_slate_q.config import order_matters
 from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.features import is_index
 from recsys_cli.networks.item_values import mlp, with_constant
@@ -54,7 +53,7 @@ class FullSlateQNetwork(QNetwork):
     def __init__(self, settings: FullSlateQConfig, env: EnvConfig) -> None:
         """Build the network for a problem's feature and slate sizes."""
         super().__init__(settings, env)
-        net, self.ordered = settings.network, order_matters(env)
+        net, self.ordered = settings.network, env.order_matters
         self.values = SlateValues(self.user_features, env.doc_features, self.attended, net.hidden, net.scale)
         self.hidden = net.hidden[0]
 

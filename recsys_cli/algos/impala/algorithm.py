@@ -1,4 +1,4 @@
-"""RLlib's IMPALA with our runners, module and batches."""
+"""RLlib's IMPALA with our runners, module and batches; APPO stands on it."""
 
 from __future__ import annotations
 

@@ -96,7 +96,9 @@ class TrajectoryConnector(RolloutConnector):
     """Whole trajectories, user by user, as the losses with V-trace take them: T + 1 rows each `[N * (T + 1), ..]`.
 
     Rows from which nothing is learned, only bootstrapped, are masked out: the last, and those in which a new episode
-    began, which hold the last observation of the one before.
+    began, which hold the last observation of the one before. What they are worth is told once an update, by the critic
+    as it is before: RLlib's losses find their targets anew at every gradient step, and where no session has ended yet,
+    a critic that follows its own newest values runs away by the sum of a trajectory's rewards a step, not a round.
     """
 
     @override(RolloutConnector)
@@ -104,9 +106,12 @@ class TrajectoryConnector(RolloutConnector):
         """Return one rollout's rows."""
         of = tensors(module, rollout)
         learned = one_more(of["valid"], False)
+        user, doc = with_last(of, "user"), with_last(of, "doc")
+        values = module.critic(user.flatten(0, 1), doc.flatten(0, 1)).unflatten(0, user.shape[:2])
         columns = {
-            "user": with_last(of, "user"),
-            "doc": with_last(of, "doc"),
+            "user": user,
+            "doc": doc,
+            Columns.VF_PREDS: values,
             Columns.ACTIONS: torch.cat([of["slate"], of["slate"][-1:]]).long(),
             Columns.ACTION_LOGP: one_more(of["log_propensity"], 0.0).masked_fill(~learned, NEVER_SHOWN),
             Columns.REWARDS: one_more(of["reward"], 0.0) * learned,

@@ -17,7 +17,7 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from recsys_cli.algos.optimizers import fused_adam
 
-KL_COEFFICIENTS = "kl_coefficients"
+KL_COEFFICIENTS, TARGET_UPDATES = "kl_coefficients", "target_updates"
 
 
 class SlateLearner(TorchLearner):
@@ -49,9 +49,10 @@ class SlateLearner(TorchLearner):
 
     @override(Learner)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Add the adaptive coefficients of the KL penalty, where there is one."""
+        """Add the adaptive coefficients of the KL penalty, and when the target network was updated last."""
         coefficients = {mid: value.item() for mid, value in getattr(self, "curr_kl_coeffs_per_module", {}).items()}
-        return {**super().get_state(*args, **kwargs), KL_COEFFICIENTS: coefficients}
+        updates = dict(getattr(self, "_last_update_ts_by_mid", {}))
+        return {**super().get_state(*args, **kwargs), KL_COEFFICIENTS: coefficients, TARGET_UPDATES: updates}
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
@@ -59,6 +60,8 @@ class SlateLearner(TorchLearner):
         super().set_state(state)
         for mid, value in state.get(KL_COEFFICIENTS, {}).items():
             self.curr_kl_coeffs_per_module[mid].data.fill_(value)
+        if updates := state.get(TARGET_UPDATES):
+            self._last_update_ts_by_mid.update(updates)
 
     def rows_together(self) -> int:
         """Return how many consecutive rows a minibatch must not part."""

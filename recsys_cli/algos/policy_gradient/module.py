@@ -50,5 +50,8 @@ class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
 
     @override(ValueFunctionAPI)
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:
-        """Return the values `[B]`."""
-        return self.critic(batch["user"], batch["doc"])
+        """Return the values `[B]`; of rows that are only bootstrapped from, those that the batch brings."""
+        values: Tensor = self.critic(batch["user"], batch["doc"])
+        if Columns.LOSS_MASK not in batch:
+            return values
+        return torch.where(batch[Columns.LOSS_MASK], values, batch[Columns.VF_PREDS])

@@ -13,7 +13,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 
 from recsys_cli.algos.q_learning.learner import REPLAY_INDEX
-from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm, GradientAlgorithmConfig
+from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm, DecayingEpsilon, GradientAlgorithmConfig
 from recsys_cli.rollouts.prioritized import PrioritizedReplay
 from recsys_cli.rollouts.replay import ReplayBuffer
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 REPLAY = "replay"
 
 
-class QLearningAlgorithmConfig(GradientAlgorithmConfig):
+class QLearningAlgorithmConfig(DecayingEpsilon, GradientAlgorithmConfig):
     """RLlib's config of Q-learning, with the exploration of its runners."""
 
     settings: QLearningConfig
@@ -39,13 +39,6 @@ class QLearningAlgorithmConfig(GradientAlgorithmConfig):
         """Take the framework's way of gradient steps as well."""
         super().of_run(settings, run, seed)
         self.compiled = run.framework.compiled
-
-    @override(GradientAlgorithmConfig)
-    def epsilon(self, env_steps: int) -> float:
-        """Return the probability of a random slate after that many env steps."""
-        first, last = self.settings.epsilon_initial, self.settings.epsilon_final
-        span = self.settings.epsilon_fraction * self.training_env_steps
-        return last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last
 
 
 def q_learning_algorithm_config(settings: QLearningConfig, run: TrainConfig, seed: int) -> QLearningAlgorithmConfig:

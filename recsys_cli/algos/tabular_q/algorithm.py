@@ -1,0 +1,27 @@
+"""Tabular Q-learning as an RLlib algorithm on the vectorised runner."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.rllib.utils.annotations import override
+
+from recsys_cli.algos.bandits.algorithm import BanditAlgorithmConfig
+from recsys_cli.algos.rllib_algorithm import DecayingEpsilon
+from recsys_cli.rollouts.followed import FollowedRunner
+
+
+class TabularQAlgorithmConfig(DecayingEpsilon, BanditAlgorithmConfig):
+    """Goes through the bandits' loop, every transition learned from once, with the states that follow."""
+
+    settings: Any  # TabularQConfig, which is no BanditConfig
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        """Set the runner."""
+        super().__init__(algo_class=algo_class)
+        self.env_runner_cls = FollowedRunner
+
+    @override(DecayingEpsilon)
+    def epsilon(self, env_steps: int) -> float:
+        """Return the probability of a random slate; none where the policy explores by counts."""
+        return super().epsilon(env_steps) if self.settings.exploration == "epsilon_greedy" else 0.0

@@ -1,0 +1,108 @@
+"""Settings of tabular Q-learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from recsys_cli.algos.bandits.config import check_one_learner
+from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.algos.discounting import check_discount, discount_on
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.slates.enumeration import count_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.training import Training
+    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.policies.tabular_q import TabularQPolicy
+
+
+@dataclass
+class TabularQConfig(AlgoConfig):
+    """Tabular Q-learning. Keys are explained, and defaults given, in `conf/algo/tabular_q.yaml`."""
+
+    max_entries: int
+    max_slates: int
+    user_bins: int
+    doc_bins: int
+    bounds: tuple[float, float]
+    discount: float | None
+    history: Literal["none", "raw", "documents"]
+    lr: float
+    lr_schedule: Literal["visits", "constant"]
+    exploration: Literal["epsilon_greedy", "min_count"]
+    rollout_length: int
+    epsilon_initial: float
+    epsilon_final: float
+    epsilon_fraction: float
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        for key in ("max_entries", "max_slates", "user_bins", "doc_bins", "rollout_length"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"algo.{key}={getattr(self, key)} must be at least 1")
+        for key in ("epsilon_initial", "epsilon_final", "epsilon_fraction", "discount"):
+            if not 0 <= (getattr(self, key) or 0) <= 1:
+                raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
+        if not 0 < self.lr <= 1:
+            raise ConfigError(f"algo.lr={self.lr} must lie above 0 and at most at 1")
+        low, high = self.bounds
+        if not float("-inf") < low < high < float("inf"):
+            raise ConfigError(f"algo.bounds=[{low:g},{high:g}] must be two finite numbers, the first below the second")
+
+    def check(self, env: EnvConfig) -> None:
+        """Refuse problems with more slates, or a larger table, than allowed."""
+        from recsys_cli.policies.discretisation import Discretisation
+
+        check_discount(self.discount, env)
+        slates = count_slates(env.num_candidates, env.attended, env.order_matters)
+        if slates > self.max_slates:
+            raise ConfigError(
+                f"algo={self.name} enumerates slates: {slates:,} for env.num_candidates={env.num_candidates}, "
+                f"env.slate_size={env.slate_size}; limit algo.max_slates={self.max_slates:,}"
+            )
+        users, kinds = Discretisation(env, self.history, self.user_bins, self.doc_bins, self.bounds).shape
+        if users * kinds > self.max_entries:
+            raise ConfigError(
+                f"algo={self.name} keeps a value of every kind of user with every kind of slate: {users:,} x {kinds:,} "
+                f"for env={env.name} with algo.user_bins={self.user_bins}, algo.doc_bins={self.doc_bins}; "
+                f"limit algo.max_entries={self.max_entries:,}. Take algo=full_slate_q, or fewer bins or topics"
+            )
+
+    def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
+        """Refuse what would split an update: the table is in one place, on the CPU."""
+        super().check_resources(resources, framework)
+        check_one_learner(self.name, resources)
+
+    def make_policy(self, env: EnvConfig, seed: int = 0) -> TabularQPolicy:
+        """Build the policy, untrained."""
+        from recsys_cli.policies.discretisation import Discretisation
+        from recsys_cli.policies.tabular_q import QTable, TabularQPolicy
+
+        bins = Discretisation(env, self.history, self.user_bins, self.doc_bins, self.bounds)
+        table = QTable(bins.shape, self.lr, averaging=self.lr_schedule == "visits")
+        least_visited = self.exploration == "min_count"
+        return TabularQPolicy(env, bins, table, discount_on(self.discount, env), least_visited, seed)
+
+    def module_class(self) -> type:
+        """Return the RLlib module, the one of policies that learn by themselves."""
+        from recsys_cli.algos.bandits.module import BanditModule
+
+        return BanditModule
+
+    def learner_class(self) -> type:
+        """Return the RLlib learner, the one of policies that learn by themselves."""
+        from recsys_cli.algos.bandits.learner import BanditLearner
+
+        return BanditLearner
+
+    def make_training(self, run: TrainConfig, seed: int) -> Training:
+        """Build RLlib's algorithm."""
+        from recsys_cli.algos.rllib_training import RLlibTraining
+        from recsys_cli.algos.tabular_q.algorithm import TabularQAlgorithmConfig
+
+        config = TabularQAlgorithmConfig()
+        config.of_run(self, run, seed)
+        return RLlibTraining(config)

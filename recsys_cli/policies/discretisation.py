@@ -1,0 +1,82 @@
+"""Users and slates as numbers: every feature in one of a few bins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.policies.history import HistoryKind, history_features
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+Ints = NDArray[np.int64]
+
+
+class Discretisation:
+    """Numbers the kinds of users and of slates that a table tells apart.
+
+    Features lie in bins of equal width between their bounds; those without finite bounds of their own between
+    `bounds`; what lies beyond is in the first or the last bin. What is remembered of a session is of order 1 and lies
+    between 0 and 1. A document's one-hot topic counts as it is. Slates of the same kinds of documents, in any order
+    where order does not matter, are one.
+
+    Attributes:
+        shape: number of kinds of users, and of slates.
+    """
+
+    def __init__(
+        self, env: EnvConfig, history: HistoryKind, user_bins: int, doc_bins: int, bounds: tuple[float, float]
+    ) -> None:
+        """Take the problem and the bins of a feature."""
+        self.history, self.ordered, self.attended = history, env.order_matters, env.attended
+        self.user_bins, self.doc_bins, self.topics = user_bins, doc_bins, env.doc_topics
+        low, high = finite(env.user_bounds(), bounds)
+        more = history_features(history, env)
+        self.user_bounds = np.append(low, np.zeros(more)), np.append(high, np.ones(more))
+        low, high = finite(env.document_bounds(), bounds)
+        self.doc_bounds = low[self.topics :], high[self.topics :]
+        # Python's integers: a table that is too large must be told as large as it is.
+        self.kinds = max(self.topics, 1) * doc_bins ** (env.doc_features - self.topics)
+        self.shape = (user_bins ** (env.user_features + more), self.kinds**self.attended)
+
+    def users(self, user: NDArray[Any]) -> Ints:
+        """Return the kinds `[n]` of users `[n, U]`."""
+        return in_bins(user, self.user_bounds, self.user_bins)
+
+    def documents(self, doc: NDArray[Any]) -> Ints:
+        """Return the kinds `[n, m]` of documents `[n, m, F]`, or of topics `[n, m]`."""
+        if doc.ndim == 2:
+            return doc.astype(np.int64)
+        rest = in_bins(doc[..., self.topics :], self.doc_bounds, self.doc_bins)
+        if not self.topics:
+            return rest
+        topic: Ints = doc[..., : self.topics].argmax(-1)
+        return topic * (self.kinds // self.topics) + rest
+
+    def slates(self, kinds: Ints) -> Ints:
+        """Return the kinds `[..]` of slates of documents of these kinds `[.., attended]`."""
+        if not self.ordered:
+            kinds = np.sort(kinds, axis=-1)
+        number: Ints = kinds @ self.kinds ** np.arange(self.attended)[::-1]
+        return number
+
+
+def finite(
+    bounds: tuple[NDArray[Any], NDArray[Any]], otherwise: tuple[float, float]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return bounds, those of features that have an infinite one replaced by others."""
+    known = np.isfinite(bounds[0]) & np.isfinite(bounds[1])
+    low, high = (np.where(known, bound, other) for bound, other in zip(bounds, otherwise, strict=True))
+    return low, high
+
+
+def in_bins(features: NDArray[Any], bounds: tuple[NDArray[Any], NDArray[Any]], bins: int) -> Ints:
+    """Return one number `[..]` for the bins that features `[.., F]` lie in."""
+    low, high = bounds
+    share = (features - low) / np.where(high > low, high - low, 1.0)
+    digits = np.clip(np.floor(share * bins), 0, bins - 1).astype(np.int64)
+    number: Ints = digits @ bins ** np.arange(len(low), dtype=np.int64)[::-1]
+    return number

@@ -1,0 +1,111 @@
+"""Tabular Q-learning: RecSim's `TabularQAgent` for many users at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.policies.bandit import BanditPolicy
+from recsys_cli.policies.base import Observation
+from recsys_cli.policies.discretisation import Discretisation, Ints
+from recsys_cli.slates.enumeration import all_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
+
+
+class QTable:
+    """A value and a number of visits of every kind of user with every kind of slate, `[S, A]` each."""
+
+    def __init__(self, shape: tuple[int, int], lr: float, *, averaging: bool) -> None:
+        """Begin with values of 0.
+
+        Args:
+            shape: S and A.
+            lr: step size of an update.
+            averaging: take one over the entry's visits instead, as long as that is more.
+        """
+        self.values, self.visits = np.zeros(shape), np.zeros(shape, np.int64)
+        self.lr, self.averaging = lr, averaging
+
+    def learn(self, user: Ints, slate: Ints, target: NDArray[np.float64]) -> None:
+        """Move entries towards their targets `[n]`, one after the other where an entry appears more than once."""
+        entry = user * self.values.shape[1] + slate
+        order = np.argsort(entry, kind="stable")
+        first = np.flatnonzero(np.diff(entry[order], prepend=-1))
+        times = np.diff(first, append=len(order))
+        values, visits = self.values.reshape(-1), self.visits.reshape(-1)
+        for again in range(times.max(initial=0)):
+            row = order[first[times > again] + again]
+            at = entry[row]
+            visits[at] += 1
+            step = np.maximum(self.lr, 1 / visits[at]) if self.averaging else self.lr
+            values[at] += step * (target[row] - values[at])
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return copies of values and visits."""
+        return {"values": self.values.copy(), "visits": self.visits.copy()}
+
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """Take back what `tensors` returned."""
+        self.values, self.visits = np.array(tensors["values"]), np.array(tensors["visits"])
+
+
+class TabularQPolicy(BanditPolicy):
+    """Shows the slate of greatest value among all that the candidates make."""
+
+    def __init__(
+        self, env: EnvConfig, bins: Discretisation, table: QTable, discount: float, least_visited: bool, seed: int
+    ) -> None:
+        """Make an untrained policy.
+
+        Args:
+            env: the problem.
+            bins: what the table tells apart.
+            table: what is learned.
+            discount: of one step.
+            least_visited: explore by the slate whose entry was visited least (RecSim's `min_count`).
+            seed: of the stream it draws from; it draws nothing.
+        """
+        super().__init__(env, bins.history, seed)
+        self.bins, self.table, self.discount, self.least_visited = bins, table, discount, least_visited
+
+    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Choose slates; see `SlatePolicy.act`."""
+        doc = np.asarray(observation["doc"])
+        every, user, slate = self._choices(np.asarray(observation["user"]), doc)
+        score = -self.table.visits if explore and self.least_visited else self.table.values
+        best = every[score[user[:, None], slate].argmax(1)]
+        taken = np.zeros(doc.shape[:2], bool)
+        np.put_along_axis(taken, best, True, axis=1)
+        rest = np.argsort(taken, axis=1, kind="stable")[:, : self.slate_size - self.attended]
+        return np.concatenate([best, rest], axis=1), np.zeros(len(best))
+
+    def _choices(self, user: NDArray[Any], doc: NDArray[Any]) -> tuple[Ints, Ints, Ints]:
+        """Return every slate `[M, attended]`, the users' kinds `[n]`, and their slates' kinds `[n, M]`."""
+        every = all_slates(doc.shape[1], self.attended, self.bins.ordered).numpy()
+        return every, self.bins.users(user), self.bins.slates(self.bins.documents(doc)[:, every])
+
+    def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
+        """Update the table; targets are by the table as it was before. See `BanditPolicy.learn`.
+
+        Args:
+            transitions: as `FollowedChunk.transitions` gives them.
+        """
+        if not len(transitions["reward"]):
+            return 0.0
+        user = self.bins.users(transitions["user"])
+        slate = self.bins.slates(self.bins.documents(transitions["slate_doc"][:, : self.attended]))
+        _, after, slates = self._choices(transitions["next_user"], transitions["next_doc"])
+        following = self.table.values[after[:, None], slates].max(1) * ~transitions["terminated"].astype(bool)
+        target = transitions["reward"].astype(np.float64) + self.discount * following
+        error = target - self.table.values[user, slate]
+        self.table.learn(user, slate, target)
+        return float(np.square(error).mean())
+
+    def parts(self) -> dict[str, QTable]:
+        """Return what is learned."""
+        return {"table": self.table}

@@ -1,0 +1,47 @@
+"""Chunks with what follows them, for learners that keep none of the chunks before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recsys_cli.rollouts.chunk import Chunk
+from recsys_cli.rollouts.runner import VectorEnvRunner
+
+
+@dataclass
+class FollowedChunk(Chunk):
+    """A `Chunk` whose last step has a next observation too.
+
+    A row that is not valid holds the true last observation of the episode before it.
+
+    Attributes:
+        last_user: user observations after the last step, `[N, U]`.
+        last_doc: candidates after the last step, `[N, C, F]` or `[N, C]`.
+    """
+
+    last_user: np.ndarray
+    last_doc: np.ndarray
+
+    def transitions(self) -> dict[str, np.ndarray]:
+        """Return the valid transitions, flat, with `terminated` [n], `next_user` [n, U] and `next_doc` [n, C, ..]."""
+        step, user = np.nonzero(self.valid)
+        users, docs = (
+            np.concatenate([of[1:], last[None]])
+            for of, last in ((self.user, self.last_user), (self.doc, self.last_doc))
+        )
+        following = {"next_user": users[step, user], "next_doc": docs[step, user]}
+        return {**super().transitions(), **following, "terminated": self.terminated[step, user]}
+
+
+class FollowedRunner(VectorEnvRunner):
+    """Adds the observation after the last step."""
+
+    def _collect(self, length: int, explore: bool, random_actions: bool) -> list[Chunk]:
+        """Play `length` lock-steps."""
+        (chunk,) = super()._collect(length, explore, random_actions)
+        last = self.collector.newest()
+        arrays = dict(chunk.arrays())
+        arrays |= {"last_user": last["user"], "last_doc": last["doc"].copy()}
+        return [FollowedChunk(**arrays, stream=chunk.stream, start=chunk.start)]

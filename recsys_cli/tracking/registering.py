@@ -1,0 +1,127 @@
+"""`recsys register` as a function: a checkpoint becomes a version of a model in MLflow's registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.tracking import folder as folders
+from recsys_cli.tracking.address import check_uri, resolved_uri
+from recsys_cli.tracking.background import reason
+from recsys_cli.tracking.local_runs import is_trial
+from recsys_cli.tracking.provenance import mask
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What a checkpoint is called in the registry.
+
+    Attributes:
+        version: `models:/<name>/<version>`.
+        new: whether this made the version.
+        alias: `models:/<name>@<alias>`, or None where none was asked for.
+        before: version that the alias pointed at, where it was another.
+        run_id: MLflow run that the checkpoint comes from.
+        uri: MLflow tracking URI, credentials masked.
+        default_uri: whether that is where commands look unless told otherwise.
+    """
+
+    version: str
+    new: bool
+    alias: str | None
+    before: str | None
+    run_id: str
+    uri: str
+    default_uri: bool
+
+
+def register_checkpoint(
+    bundle_dir: Path, *, name: str, alias: str | None, uri: str | None, output_dir: Path
+) -> Registered:
+    """Register a checkpoint, once, and point an alias at its version.
+
+    Args:
+        bundle_dir: what `references.resolve` returned.
+        name: the model; made if it is not there.
+        alias: or None.
+        uri: MLflow tracking URI; None: where the run was tracked.
+        output_dir: the folder of runs.
+
+    Raises:
+        ConfigError: the checkpoint belongs to no MLflow run there, its policy cannot be served, or no answer.
+    """
+    address, run_id, place = _origin(bundle_dir, uri, output_dir)
+    from recsys_cli.tracking.mlflow_client import connect
+
+    try:
+        client = connect(address)
+        return _register(client, address, output_dir, bundle_dir, run_id, place, name, alias)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"name={name}: MLflow at {mask(address)} did not register it: {reason(error)}") from None
+
+
+def _register(
+    client: MlflowClient,
+    address: str,
+    output_dir: Path,
+    bundle_dir: Path,
+    run_id: str,
+    place: str,
+    name: str,
+    alias: str | None,
+) -> Registered:
+    from recsys_cli.tracking.mlflow_bundles import publish
+
+    version, new = publish(client, run_id, bundle_dir, place, name)
+    before = None
+    if alias is not None:
+        pointed = client.get_registered_model(name).aliases.get(alias)
+        before = None if pointed in (None, version.version) else f"models:/{name}/{pointed}"
+        client.set_registered_model_alias(name, alias, version.version)
+    return Registered(
+        version=f"models:/{name}/{version.version}",
+        new=new,
+        alias=alias and f"models:/{name}@{alias}",
+        before=before,
+        run_id=run_id,
+        uri=mask(address),
+        default_uri=address == resolved_uri(None, output_dir),
+    )
+
+
+def _origin(bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, str, str]:
+    """Return the MLflow server, the run and the place among its artifacts that a bundle belongs to."""
+    trial_dir = bundle_dir.resolve().parent.parent
+    if is_trial(trial_dir):
+        return _of_trial(trial_dir, bundle_dir, uri, output_dir)
+    from recsys_cli.tracking.mlflow_lookup import CACHE
+
+    if trial_dir != (output_dir / CACHE).resolve():
+        raise ConfigError(f"checkpoint={bundle_dir} belongs to no run: name it by its run, as checkpoint=<run id>")
+    address = resolved_uri(uri, output_dir)
+    return address, bundle_dir.resolve().parent.name, f"checkpoints/{bundle_dir.name}"
+
+
+def _of_trial(trial_dir: Path, bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, str, str]:
+    run_dir, plan = trial_dir.parent, folders.read_plan(trial_dir)
+    tracked = None if plan is None else plan.uri
+    if tracked is None:
+        raise ConfigError(f"run {run_dir.name} is in no MLflow: upload it first by recsys sync {run_dir} uri=...")
+    if uri is None and "://***@" in tracked:
+        raise ConfigError(f"run {run_dir.name} went to {tracked}, whose password is not kept: give tracking.uri=...")
+    address = resolved_uri(uri if uri is not None else tracked, output_dir)
+    check_uri(address)
+    run_id = folders.read_uploaded(trial_dir, mask(address)).run_id
+    if run_id is None:
+        where = mask(address)
+        raise ConfigError(f"run {run_dir.name} is not in MLflow at {where}: recsys sync {run_dir} uri={where}")
+    place = folders.artifact_path(bundle_dir)
+    assert place is not None, "resolve returns whole bundles"
+    return address, run_id, place

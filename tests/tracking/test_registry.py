@@ -1,0 +1,129 @@
+"""A registered checkpoint is an MLflow model and a checkpoint reference, by version and by alias."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys_cli.cli import main
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.tracking.bundle import read_bundle
+from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.loading import load_policy
+from recsys_cli.tracking.references import resolve
+from recsys_cli.tracking.registering import register_checkpoint
+from recsys_cli.tracking.tracker import Tracker
+
+pytestmark = pytest.mark.xdist_group("mlflow")  # one worker imports MLflow, which takes seconds
+
+LOAD = """
+import json, sys
+import mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/slateq@champion")
+print(json.dumps(model.predict(model.input_example).tolist()))
+print(sorted({"ray", "hydra"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture
+def trial_dir(
+    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+) -> Path:
+    """A tracked trial whose checkpoints stand in MLflow: 50 is the best, 100 the last."""
+    folder, tracker = make_trial(), make_tracker()
+    tracker.open_trial(folder, params={}, tags={})
+    tracker.upload_bundle(folder, make_bundle(folder, 50, "best"), "best")
+    tracker.upload_bundle(folder, make_bundle(folder, 100, "last"), "last")
+    tracker.close_trial(folder, "finished")
+    assert tracker.close() == []
+    return folder
+
+
+def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
+    client: Any, trial_dir: Path, output_dir: Path, mlflow_db: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["register", "name=slateq", "alias=champion", f"output_dir={output_dir}"]
+    name = trial_dir.parent.name
+    assert main([*words, f"checkpoint={name}"]) == 0
+    run_id = read_json(trial_dir / "uploaded.json")["run_id"]
+    printed = capsys.readouterr().out
+    assert f"models:/slateq/1 made: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
+    assert main([*words, f"checkpoint={run_id}"]) == 0
+    assert "models:/slateq/1 was there already" in capsys.readouterr().out
+    assert main([*words, f"checkpoint={name}/last"]) == 0
+    assert "models:/slateq@champion points at it, no longer at models:/slateq/1" in capsys.readouterr().out
+    shutil.rmtree(trial_dir.parent)
+    for reference, steps in {"@champion": 100, "/1": 50, "/latest": 100}.items():
+        assert read_bundle(resolve(f"models:/slateq{reference}", output_dir, None)).info == {"env_steps": steps}
+    champion = resolve("models:/slateq@champion", output_dir, None)
+    again = register_checkpoint(champion, name="slateq", alias="twin", uri=None, output_dir=output_dir)
+    assert (again.version, again.new) == ("models:/slateq/2", False), "a downloaded one is known too"
+
+    done = subprocess.run([sys.executable, "-c", LOAD, mlflow_db], capture_output=True, text=True, check=True)
+    slates, imported = done.stdout.splitlines()[-2:]
+    loaded = load_policy(champion)
+    vec = loaded.env.make_vec(2)
+    assert json.loads(slates) == loaded.policy.act(vec.reset(seed=0)[0])[0].tolist()
+    assert "ray" not in imported
+    assert "\nWARNING" not in done.stderr, done.stderr
+
+    local = Path(client.download_artifacts(run_id, client.get_run(run_id).data.tags["checkpoint.last"]))
+    assert {"MLmodel", "requirements.txt", "input_example.json"} <= {path.name for path in local.iterdir()}
+    wanted = (local / "requirements.txt").read_text().split()
+    assert {line.partition("==")[0] for line in wanted} >= {"recsys-cli", "mlflow", "numpy", "torch", "safetensors"}
+    assert not [path for path in local.iterdir() if pickle.PROTO in path.read_bytes()[:1]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["checkpoint=RUN"], "name is required"),
+        (["checkpoint=RUN", "name=a/b"], "name=a/b must be letters"),
+        (["checkpoint=RUN", "name=m", "alias=latest"], "alias=latest is a word of MLflow's own"),
+        (["checkpoint=RUN", "name=m", "alias=a b"], "alias=a b must be letters"),
+        (["checkpoint=nothing", "name=m"], "checkpoint='nothing' was not found"),
+        (["checkpoint=RUN", "name=m", "tracking=off"], "tracking=off has no model registry"),
+        (["checkpoint=models:/none@champion", "name=m"], "registered: no model"),
+        (
+            ["checkpoint=RUN", "name=m", "tracking.uri=http://127.0.0.1:1"],
+            "is not in MLflow at http://127.0.0.1:1: ",
+        ),
+    ],
+)
+def test_refusals_take_one_line(
+    trial_dir: Path, output_dir: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    words = [word.replace("RUN", trial_dir.parent.name) for word in words]
+    assert main(["register", f"output_dir={output_dir}", *words]) == 2
+    printed = capsys.readouterr().err
+    assert message in printed and len(printed.strip().splitlines()) == 1
+
+
+def test_what_cannot_be_served_or_belongs_to_no_run_is_refused(
+    client: Any,
+    trial_dir: Path,
+    output_dir: Path,
+    tmp_path: Path,
+    make_bundle: Callable[..., Path],
+    make_trial: Callable[..., Path],
+) -> None:
+    where: dict[str, Any] = {"name": "m", "alias": None, "uri": None, "output_dir": output_dir}
+    oracle = make_bundle(trial_dir, 200, policy="oracle")
+    with pytest.raises(ConfigError, match="algo=oracle cannot be served as a model: an oracle acts on"):
+        register_checkpoint(oracle, **where)
+    assert client.search_model_versions("name='m'") == []
+    loose = shutil.copytree(trial_dir / "checkpoints" / "step_000000050", tmp_path / "loose" / "bundle")
+    with pytest.raises(ConfigError, match="belongs to no run"):
+        register_checkpoint(loose, **where)
+    untracked = make_bundle(make_trial(name="untracked"), 50, "best")
+    with pytest.raises(ConfigError, match="is in no MLflow: upload it first by recsys sync"):
+        register_checkpoint(untracked, **where)
