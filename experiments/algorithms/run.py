@@ -98,9 +98,12 @@ LINES = [
     Line("kl_ucb-per-user", ("algo=kl_ucb", "algo.statistics=per_user", *SHORT), without=SATISFACTIONS),
     Line("reinforce_topk", ("algo=reinforce_topk", *LONG), IN_SESSION),
     Line("lints", ("algo=lints", *SHORT), IN_SESSION),
-    Line("impala", ("algo=impala", *LONG), IN_SESSION),
     Line("thompson-per-user", ("algo=thompson", "algo.statistics=per_user", *SHORT), without=SATISFACTIONS),
     Line("neural_linear", ("algo=neural_linear", *SHORT), IN_SESSION),
+    Line("impala", ("algo=impala", *LONG), IN_SESSION),
+    Line("appo", ("algo=appo", *LONG), IN_SESSION),
+    # Five bins of each of twenty interests: its table would not fit.
+    Line("tabular_q", ("algo=tabular_q", *LONG), without=("evolution",)),
     # All users take the first document there: no click to predict.
     Line("greedy_pctr", ("algo=greedy_pctr", *SHORT), without=SATISFACTIONS),
     # 120 slates valued at every step on evolution, 45 on exploration.
