@@ -146,11 +146,14 @@ def write_csv(rows: Iterable[Score], path: Path) -> None:
 
 
 def read_csv(path: Path) -> list[Score]:
-    """Return the scores that `write_csv` wrote; none where there is no file."""
+    """Return the scores that `write_csv` wrote; none where there is no file, or one that holds something else."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [Score(**{name: _value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)]
+        reader = csv.DictReader(file)
+        if not {field.name for field in fields(Score) if field.default is MISSING} <= set(reader.fieldnames or ()):
+            return []
+        return [Score(**{name: _value(name, text) for name, text in row.items()}) for row in reader]
 
 
 def _value(name: str, text: str) -> Any:
