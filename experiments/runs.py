@@ -7,10 +7,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from experiments.learning_curves import learning_curve, progress
 from recsys_cli.evaluation.statistics import Interval, mean_interval
 
 
@@ -42,9 +43,17 @@ class Score:
     oracle: float | None
     checkpoint: str
     command: str
+    # Of the greedy episodes played while training; None where there were none, or random was not played.
+    best: float | None = None
+    first_evaluation: int | None = None
+    env_steps_to_90: int | None = None
+    cpu_s_to_90: float | None = None
+    train_cpu_s: float | None = None
 
 
-def results(entries: Sequence[Entry], seeds: int, folder: Path, table: Path, *, training: bool) -> list[Score]:
+def results(
+    entries: Sequence[Entry], seeds: int, folder: Path, table: Path, *, training: bool, machine: Sequence[str] = ()
+) -> list[Score]:
     """Return the scores of a table's entries, and write them to the table after every entry.
 
     Args:
@@ -54,6 +63,7 @@ def results(entries: Sequence[Entry], seeds: int, folder: Path, table: Path, *, 
         table: csv file. What it, or another one beside it, holds under the same command counts as done, wherever that
             was trained.
         training: whether to train what is missing.
+        machine: words of `recsys train` that say where and how it is logged, not what is trained.
     """
     known = [row for path in sorted(table.parent.glob("*.csv")) for row in read_csv(path)]
     found = {
@@ -62,14 +72,14 @@ def results(entries: Sequence[Entry], seeds: int, folder: Path, table: Path, *, 
     }
     for entry in entries:
         if training and not set(range(seeds)) <= set(found[entry.name]):
-            train(entry, seeds, folder)
+            train(entry, seeds, folder, machine)
         found[entry.name] |= {row.seed: row for row in scores(entry, folder)}
         rows = [own[seed] for own in found.values() for seed in sorted(own)]
         write_csv(rows, table)
     return rows
 
 
-def train(entry: Entry, seeds: int, folder: Path) -> None:
+def train(entry: Entry, seeds: int, folder: Path, machine: Sequence[str] = ()) -> None:
     """Train an entry's seeds in `folder/<name>`, or go on where that was left.
 
     Raises:
@@ -83,7 +93,7 @@ def train(entry: Entry, seeds: int, folder: Path) -> None:
     else:
         words = [*entry.words, f"seeds={seeds}", f"name={entry.name}", f"output_dir={folder}"]
     print(f"-- recsys train {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "recsys_cli.cli", "train", "progress=plain", *words], check=True)
+    subprocess.run([sys.executable, "-m", "recsys_cli.cli", "train", "progress=plain", *machine, *words], check=True)
 
 
 def is_finished(run: Path, seeds: int) -> bool:
@@ -105,6 +115,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
             for name in ("random", "myopic", "oracle")
         }
         quality = agent.get("quality_per_click")
+        curve = learning_curve(path.with_name("metrics.jsonl"))
         found.append(
             Score(
                 name=entry.name,
@@ -116,6 +127,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
                 env_steps=evaluation["env_steps"],
                 checkpoint=f"{trial.get('mlflow_run_id') or trial['id']}/last",
                 command=entry.command(seed),
+                **progress(curve, reference["random"], agent["return"]["mean"]),
                 **reference,
             )
         )
@@ -123,25 +135,31 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
 
 
 def write_csv(rows: Iterable[Score], path: Path) -> None:
-    """Write scores, one row a seed."""
+    """Write scores, one row a seed; without the columns of the learning curve where no row has one."""
+    rows = list(rows)
+    learned = any(row.best is not None for row in rows)
+    names = [field.name for field in fields(Score) if learned or field.default is MISSING]
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Score)])
-        writer.writerows([getattr(row, field.name) for field in fields(Score)] for row in rows)
+        writer.writerow(names)
+        writer.writerows([getattr(row, name) for name in names] for row in rows)
 
 
 def read_csv(path: Path) -> list[Score]:
-    """Return the scores that `write_csv` wrote; none where there is no file."""
+    """Return the scores that `write_csv` wrote; none where there is no file, or one that holds something else."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return [Score(**{name: _value(name, text) for name, text in row.items()}) for row in csv.DictReader(file)]
+        reader = csv.DictReader(file)
+        if not {field.name for field in fields(Score) if field.default is MISSING} <= set(reader.fieldnames or ()):
+            return []
+        return [Score(**{name: _value(name, text) for name, text in row.items()}) for row in reader]
 
 
 def _value(name: str, text: str) -> Any:
     if name in ("name", "checkpoint", "command"):
         return text
-    number = int if name in ("seed", "env_steps") else float
+    number = int if name in ("seed", "env_steps", "first_evaluation", "env_steps_to_90") else float
     return number(text) if text else None
 
 
