@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from recsys_cli.rollouts.chunk import Chunk
+from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
@@ -35,13 +37,17 @@ class FollowedChunk(Chunk):
         return {**super().transitions(), **following, "terminated": self.terminated[step, user]}
 
 
+def with_what_follows(chunk: Chunk, collector: Collector) -> dict[str, Any]:
+    """Return the fields of a `FollowedChunk`: those of the chunk that was just collected, and what came after it."""
+    last = collector.newest()
+    here = {"stream": chunk.stream, "start": chunk.start}
+    return {**dict(chunk.arrays()), **here, "last_user": last["user"], "last_doc": last["doc"].copy()}
+
+
 class FollowedRunner(VectorEnvRunner):
     """Adds the observation after the last step."""
 
     def _collect(self, length: int, explore: bool, random_actions: bool) -> list[Chunk]:
         """Play `length` lock-steps."""
         (chunk,) = super()._collect(length, explore, random_actions)
-        last = self.collector.newest()
-        arrays = dict(chunk.arrays())
-        arrays |= {"last_user": last["user"], "last_doc": last["doc"].copy()}
-        return [FollowedChunk(**arrays, stream=chunk.stream, start=chunk.start)]
+        return [FollowedChunk(**with_what_follows(chunk, self.collector))]

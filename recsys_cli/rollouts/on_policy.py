@@ -12,7 +12,7 @@ from ray.rllib.utils.annotations import override
 
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.chunk import Chunk
-from recsys_cli.rollouts.followed import FollowedChunk
+from recsys_cli.rollouts.followed import FollowedChunk, with_what_follows
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
@@ -67,13 +67,8 @@ class OnPolicyRunner(VectorEnvRunner):
             return slates
 
         chunk = self.collector.collect(length, act)
-        last = self.collector.newest()
         rollout = Rollout(
-            **dict(chunk.arrays()),
-            stream=chunk.stream,
-            start=chunk.start,
+            **with_what_follows(chunk, self.collector),
             log_propensity=np.stack(log_propensities).astype(np.float32),
-            last_user=last["user"],
-            last_doc=last["doc"].copy(),
         )
         return list(rollout.split(max(self.config.num_learners, 1)))

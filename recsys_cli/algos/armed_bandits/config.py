@@ -31,8 +31,7 @@ class ArmedBanditConfig(BanditConfig):
         super().__post_init__()
         if not 0 <= self.prior_count < float("inf"):
             raise ConfigError(f"algo.prior_count={self.prior_count} must be finite and not negative")
-        if self.max_arms < 1:
-            raise ConfigError(f"algo.max_arms={self.max_arms} must be at least 1")
+        self.not_below(1, "max_arms")
         if self.arms == "slates" and self.statistics == "pooled":
             raise ConfigError(
                 "algo.statistics=pooled does not go with algo.arms=slates: every user has candidates of their own; "
@@ -151,8 +150,7 @@ class EpsilonGreedyConfig(ArmedBanditConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
-        if not 0 <= self.epsilon <= 1:
-            raise ConfigError(f"algo.epsilon={self.epsilon} must lie in 0..1")
+        self.in_range("epsilon")
 
     def index(self) -> ArmIndex:
         """Return the mean."""

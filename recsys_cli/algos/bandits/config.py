@@ -29,8 +29,7 @@ class BanditConfig(AlgoConfig):
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.rollout_length < 1:
-            raise ConfigError(f"algo.rollout_length={self.rollout_length} must be at least 1")
+        self.not_below(1, "rollout_length")
 
     def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
         """Refuse what would split an update: a posterior is computed in one place, on the CPU."""

@@ -23,8 +23,7 @@ class FullSlateQConfig(QLearningConfig):
     def __post_init__(self) -> None:
         """Check ranges, and that the network is one over whole slates."""
         super().__post_init__()
-        if self.max_slates < 1:
-            raise ConfigError(f"algo.max_slates={self.max_slates} must be at least 1")
+        self.not_below(1, "max_slates")
         if self.network.kind != "concat" or self.network.doc_hidden:
             raise ConfigError(
                 f"algo.network.kind={self.network.kind} does not go with algo.name={self.name}, whose network takes a "

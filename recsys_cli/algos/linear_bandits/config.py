@@ -97,8 +97,7 @@ class LinearGreedyConfig(LinearBanditConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
-        if not 0 <= self.epsilon <= 1:
-            raise ConfigError(f"algo.epsilon={self.epsilon} must lie in 0..1")
+        self.in_range("epsilon")
 
     def index(self) -> Index:
         """Return the posterior mean."""

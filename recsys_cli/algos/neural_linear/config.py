@@ -35,9 +35,7 @@ class NeuralLinearConfig(ContextualConfig):
                 raise ConfigError(f"algo.{key}={getattr(self, key)} must be finite and not negative")
         if not 0 < self.lr < float("inf"):
             raise ConfigError(f"algo.lr={self.lr} must be finite and above 0")
-        for key in ("batch_size", "memory", "renew_every"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be at least 1")
+        self.not_below(1, "batch_size", "memory", "renew_every")
 
     def make_policy(self, env: EnvConfig, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""

@@ -11,7 +11,6 @@ import numpy as np
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.network_config import NetworkConfig
-from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -44,28 +43,10 @@ class PolicyGradientConfig(AlgoConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         self.network.check_history(self.history)
-        self.in_range("lr_final_fraction", "entropy_final_fraction", *(() if self.discount is None else ("discount",)))
-        self.above_zero("lr", *(() if self.grad_clip is None else ("grad_clip",)))
+        self.in_range("lr_final_fraction", "entropy_final_fraction", "discount")
+        self.above_zero("lr", "grad_clip")
         self.not_below(0, "entropy_coeff", "value_loss_coeff")
         self.not_below(1, "rollout_length", "epochs", "minibatch_size")
-
-    def in_range(self, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key not in 0..1."""
-        for key in keys:
-            if not 0 <= getattr(self, key) <= 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
-
-    def above_zero(self, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key not above 0."""
-        for key in keys:
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be above 0")
-
-    def not_below(self, least: int, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key below `least`."""
-        for key in keys:
-            if getattr(self, key) < least:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be at least {least}")
 
     def check(self, env: EnvConfig) -> None:
         """Refuse a discount of 1 where episodes never terminate."""

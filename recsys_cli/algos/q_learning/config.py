@@ -61,27 +61,16 @@ class QLearningConfig(AlgoConfig):
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        self._check_fractions()
-        for key in ("lr", "replay_ratio"):
-            if getattr(self, key) <= 0:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be above 0")
-        for key in ("batch_size", "rollout_length", "target_period", "replay_capacity"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be at least 1")
-        if self.n_step is not None and self.n_step < 1:
-            raise ConfigError(f"algo.n_step={self.n_step} must be at least 1")
+        self.in_range(*FRACTIONS)
+        if not 0 < self.target_tau <= 1:
+            raise ConfigError(f"algo.target_tau={self.target_tau} must lie above 0 and at most at 1")
+        self.above_zero("lr", "replay_ratio")
+        self.not_below(1, "batch_size", "rollout_length", "target_period", "replay_capacity", "n_step")
         if not 0 <= self.learning_starts < self.replay_capacity:
             raise ConfigError(
                 f"algo.learning_starts={self.learning_starts} must be at least 0 and "
                 f"below algo.replay_capacity={self.replay_capacity}"
             )
-
-    def _check_fractions(self) -> None:
-        for key in FRACTIONS:
-            if not 0 <= (getattr(self, key) or 0) <= 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
-        if not 0 < self.target_tau <= 1:
-            raise ConfigError(f"algo.target_tau={self.target_tau} must lie above 0 and at most at 1")
 
     def check(self, env: EnvConfig) -> None:
         """Refuse a discount of 1 where episodes never terminate."""

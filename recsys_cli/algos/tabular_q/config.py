@@ -40,12 +40,8 @@ class TabularQConfig(AlgoConfig):
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        for key in ("max_entries", "max_slates", "user_bins", "doc_bins", "rollout_length"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be at least 1")
-        for key in ("epsilon_initial", "epsilon_final", "epsilon_fraction", "discount"):
-            if not 0 <= (getattr(self, key) or 0) <= 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
+        self.not_below(1, "max_entries", "max_slates", "user_bins", "doc_bins", "rollout_length")
+        self.in_range("epsilon_initial", "epsilon_final", "epsilon_fraction", "discount")
         if not 0 < self.lr <= 1:
             raise ConfigError(f"algo.lr={self.lr} must lie above 0 and at most at 1")
         low, high = self.bounds
