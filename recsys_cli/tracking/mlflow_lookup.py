@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,16 +102,16 @@ class Lookup:
 
         The run's own evaluation comes along where it has one, so that a later evaluation can tell itself from it.
         """
-        from mlflow.artifacts import download_artifacts
+        from mlflow.artifacts import download_artifacts, list_artifacts
 
         target = self._cache / owner / Path(source).name
         if not target.is_dir():
+            root, in_run, _ = source.partition(f"/{PLACES}/")
             with atomic_dir(target) as temporary:
                 for name in (TENSORS, MANIFEST):
                     download_artifacts(f"{source}/{name}", dst_path=str(temporary), tracking_uri=self._uri)
-            root = source.partition(f"/{PLACES}/")[0]
-            if root != source and not (target.parent / EVALUATION).exists():
-                with suppress(Exception):  # none yet
+                there = list_artifacts(root, tracking_uri=self._uri) if in_run else []
+                if EVALUATION in {Path(item.path).name for item in there}:
                     download_artifacts(f"{root}/{EVALUATION}", dst_path=str(target.parent), tracking_uri=self._uri)
         return target
 

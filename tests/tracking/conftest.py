@@ -99,7 +99,8 @@ def make_bundle() -> Callable[..., Path]:
         path = trial_dir / "checkpoints" / f"step_{env_steps:09d}"
         with atomic_dir(path) as temporary:
             env, algo = structured.load("env", "interest_evolution"), structured.load("algo", policy)
-            tensors = {name: np.full_like(value, env_steps) for name, value in algo.make_policy(env).tensors().items()}
+            untrained = algo.make_policy(env).tensors()
+            tensors = {name: np.full_like(tensor, env_steps) for name, tensor in untrained.items()}
             parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spaces": {}}
             write_bundle(temporary, policy={}, policy_state=tensors, info={"env_steps": env_steps}, **parts)
             if state:

@@ -78,7 +78,7 @@ class Server:
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True
         )
-        self._port = port
+        self.uri = f"http://127.0.0.1:{port}"
         self._on = False
 
     def start(self) -> None:
@@ -104,20 +104,19 @@ class Server:
         assert self._process.stdout.readline() == "done\n", Path(self._log.name).read_text()
 
     def _answers(self) -> bool:
-        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._port}/health", timeout=5) as answer:
+        with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
             return bool(answer.status == 200)
         return False
 
 
 @pytest.fixture
 def server(tmp_path: Path, migrated_db: Path) -> Iterator[Server]:
-    """A server, not yet started; its address is in `uri`."""
+    """A server, not yet started."""
     (tmp_path / "server.db").write_bytes(migrated_db.read_bytes())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     found = Server(tmp_path, port)
-    found.uri = f"http://127.0.0.1:{port}"  # type: ignore[attr-defined]
     yield found
     found.end()
 
@@ -134,7 +133,7 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     from recsys_cli.tracking.mlflow_client import connect
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    uri: str = server.uri  # type: ignore[attr-defined]
+    uri = server.uri
     trial_dir = make_trial()
     steps = iter(range(10, 100_000, 10))
 
@@ -178,7 +177,9 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     assert run.info.status == "FINISHED" and run.data.metrics["evaluation/return.mean"] == 7.0
     assert len(client.search_runs([run.info.experiment_id])) == 1
     for reference in (first_run, f"{first_run}/best", "models:/slates/1"):
-        assert read_bundle(resolve(reference, tmp_path / "elsewhere", uri)).info == {"env_steps": 50}
+        bundle_dir = resolve(reference, tmp_path / "elsewhere", uri)
+        assert read_bundle(bundle_dir).info == {"env_steps": 50}
+        assert read_json(bundle_dir.parent / "evaluation.json") == {"return": {"mean": 7.0}}
 
     tracker = make_tracker(uri=uri)  # the artifacts of a server can be replaced too
     tracker.open_trial(trial_dir, params={"a": 1}, tags={})
@@ -202,7 +203,7 @@ def test_eight_trials_at_once_outlive_a_server_killed_in_the_middle(
     from recsys_cli.tracking.mlflow_client import connect
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    uri: str = server.uri  # type: ignore[attr-defined]
+    uri = server.uri
     trials = [make_trial(seed=seed) for seed in range(8)]
     tracker = make_tracker(uri=uri)
     said: list[str] = tracker.said  # type: ignore[attr-defined]

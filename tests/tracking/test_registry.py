@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys_cli.cli import main
@@ -18,6 +19,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.loading import load_policy
+from recsys_cli.tracking.pyfunc import PolicyModel
 from recsys_cli.tracking.references import resolve
 from recsys_cli.tracking.registering import register_checkpoint
 from recsys_cli.tracking.tracker import Tracker
@@ -43,6 +45,7 @@ def trial_dir(
     tracker.open_trial(folder, params={}, tags={})
     tracker.upload_bundle(folder, make_bundle(folder, 50, "best"), "best")
     tracker.upload_bundle(folder, make_bundle(folder, 100, "last"), "last")
+    tracker.log_evaluation(folder, {"return": 1.0})
     tracker.close_trial(folder, "finished")
     assert tracker.close() == []
     return folder
@@ -65,6 +68,7 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     for reference, steps in {"@champion": 100, "/1": 50, "/latest": 100}.items():
         assert read_bundle(resolve(f"models:/slateq{reference}", output_dir, None)).info == {"env_steps": steps}
     champion = resolve("models:/slateq@champion", output_dir, None)
+    assert read_json(champion.parent / "evaluation.json") == {"return": 1.0}, "the run's own comes along"
     again = register_checkpoint(champion, name="slateq", alias="twin", uri=None, output_dir=output_dir)
     assert (again.version, again.new) == ("models:/slateq/2", False), "a downloaded one is known too"
 
@@ -81,6 +85,18 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     wanted = (local / "requirements.txt").read_text().split()
     assert {line.partition("==")[0] for line in wanted} >= {"recsys-cli", "mlflow", "numpy", "torch", "safetensors"}
     assert not [path for path in local.iterdir() if pickle.PROTO in path.read_bytes()[:1]]
+
+
+def test_a_model_takes_any_number_of_candidates_that_its_policy_does(
+    make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+) -> None:
+    bundle_dir = make_bundle(make_trial(), 50, policy="ucb1")
+    model = PolicyModel(bundle_dir)
+    for candidates in (10, 17):
+        loaded = load_policy(bundle_dir, {"num_candidates": candidates})
+        observation = loaded.env.make_vec(3).reset(seed=0)[0]
+        slates = model.predict({"user": observation["user"], "doc": observation["doc"]})
+        np.testing.assert_array_equal(slates, loaded.policy.act(observation)[0])
 
 
 @pytest.mark.parametrize(

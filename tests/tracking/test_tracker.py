@@ -21,6 +21,14 @@ from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one worker imports MLflow, which takes seconds
+MODEL_FILES = {
+    "MLmodel",
+    "conda.yaml",
+    "python_env.yaml",
+    "requirements.txt",
+    "input_example.json",
+    "serving_input_example.json",
+}
 
 TAGS = {"command": "recsys train env=interest_evolution", "git_commit": "c0ffee", "seed": 0, "versions": {"ray": "2"}}
 
@@ -62,9 +70,8 @@ def test_one_trial_from_start_to_end(
     assert len(history(client, trial_dir, "odd:name ___")) == 3
     assert history(client, trial_dir, "evaluation/return.mean") == [(30, 170.5)]
     place = run.data.tags["checkpoint.best"]
-    files = {item.path for item in client.list_artifacts(run.info.run_id, place)}
-    assert {f"{place}/recsys.yaml", f"{place}/policy.safetensors", f"{place}/MLmodel"} <= files
-    assert f"{place}/training_state" not in files, "the best needs no training state"
+    files = {item.path.removeprefix(f"{place}/") for item in client.list_artifacts(run.info.run_id, place)}
+    assert files == {"recsys.yaml", "policy.safetensors", *MODEL_FILES}, "the best needs no training state"
     assert "evaluation.json" in {item.path for item in client.list_artifacts(run.info.run_id)}
     import mlflow
 
