@@ -51,6 +51,10 @@ class Score:
     train_cpu_s: float | None = None
 
 
+# What every table of scores has.
+COLUMNS = [field.name for field in fields(Score) if field.default is MISSING]
+
+
 def results(
     entries: Sequence[Entry], seeds: int, folder: Path, table: Path, *, training: bool, machine: Sequence[str] = ()
 ) -> list[Score]:
@@ -138,7 +142,7 @@ def write_csv(rows: Iterable[Score], path: Path) -> None:
     """Write scores, one row a seed; without the columns of the learning curve where no row has one."""
     rows = list(rows)
     learned = any(row.best is not None for row in rows)
-    names = [field.name for field in fields(Score) if learned or field.default is MISSING]
+    names = [field.name for field in fields(Score)] if learned else COLUMNS
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
@@ -151,7 +155,7 @@ def read_csv(path: Path) -> list[Score]:
         return []
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        if not {field.name for field in fields(Score) if field.default is MISSING} <= set(reader.fieldnames or ()):
+        if not set(COLUMNS) <= set(reader.fieldnames or ()):
             return []
         return [Score(**{name: _value(name, text) for name, text in row.items()}) for row in reader]
 

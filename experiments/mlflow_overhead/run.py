@@ -60,21 +60,25 @@ def server(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         uri = f"http://127.0.0.1:{port}"
-        wait_for(uri, process)
+        wait_for(uri, process, folder / "server.log")
         yield uri
     finally:
         process.terminate()
         process.wait()
 
 
-def wait_for(uri: str, process: subprocess.Popen[bytes], seconds: float = 180.0) -> None:
-    """Wait until a server answers."""
+def wait_for(uri: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 180.0) -> None:
+    """Wait until a server answers.
+
+    Raises:
+        RuntimeError: it does not; holds the end of its log.
+    """
     end = time.monotonic() + seconds
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError), urllib.request.urlopen(f"{uri}/health", timeout=5):
             return
         time.sleep(0.5)
-    raise RuntimeError(f"no MLflow server at {uri}; its last word: see server.log")
+    raise RuntimeError(f"no MLflow server at {uri}; it said last: {log.read_text()[-2000:]}")
 
 
 def measure(store: str, uri: str | None, trials: int, seconds: int) -> Row:
