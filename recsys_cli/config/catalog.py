@@ -15,6 +15,7 @@ from recsys_cli.config import folders
 from recsys_cli.config.paths import conf_dir
 
 _KEY = re.compile(r"(?P<indent> *)(?P<name>[A-Za-z_]\w*):(?: +(?P<rest>.*))?$")
+_BASE = re.compile(r" *- +(?P<root>[a-z]\w*) *$")
 _DEFAULT = re.compile(r" *- +(?P<optional>optional +)?(?:override +)?/?(?P<group>\w+): *(?P<option>[^\s#]+)")
 
 
@@ -106,9 +107,16 @@ def example(path: Path) -> str | None:
     return next((line for line in _head(path) if line.startswith("recsys ")), None)
 
 
+def _bases(path: Path) -> list[Path]:
+    """Return the roots that a root takes over: entries of its defaults list that are no group."""
+    if path.parent != conf_dir():
+        return []
+    return [root_path(match["root"]) for line in _lines(path) if (match := _BASE.match(line))]
+
+
 def defaults(path: Path) -> list[Default]:
-    """Return the groups that a yaml's defaults list chooses, in order."""
-    found = []
+    """Return the groups that a yaml's defaults list chooses, in order; those of a root taken over first."""
+    found = [default for base in _bases(path) for default in defaults(base)]
     for line in _lines(path):
         if match := _DEFAULT.match(line):
             option = None if match["option"] == "null" else match["option"]
@@ -123,8 +131,11 @@ def all_defaults() -> list[Default]:
 
 
 def keys(path: Path) -> list[Key]:
-    """Return the keys of a yaml in order, nested ones dotted, without `_target_` and the defaults list."""
-    found: list[Key] = []
+    """Return the keys of a yaml in order, nested ones dotted, without `_target_` and the defaults list.
+
+    Those of a root taken over come first.
+    """
+    found = [key for base in _bases(path) for key in keys(base)]
     parents: list[tuple[int, str]] = []
     above: list[str] = []
     for line in _lines(path):

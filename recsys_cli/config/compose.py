@@ -20,6 +20,8 @@ from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import check_resources
 from recsys_cli.config.types import show
 
+SPACE = "space"  # key of an algorithm's yaml that is for sweeps alone
+
 
 def compose(root: str, overrides: Sequence[str]) -> Any:
     """Compose `conf/<root>.yaml` with overrides and return the root's typed object, fully checked.
@@ -34,16 +36,42 @@ def compose(root: str, overrides: Sequence[str]) -> Any:
     Raises:
         ConfigError: anything wrong with the request, in one line.
     """
-    request = read(overrides, root)
-    values, chosen = _compose_groups(root, request.options)
-    merge = _Merge(values, chosen)
-    for key, value in request.values:
-        merge(_nested(key, value))
-    resolved = _resolve(values)
-    _refuse_missing(resolved, root, chosen)
-    built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
-    _check_together(built)
-    return built
+    return Composer(root)(overrides)
+
+
+class Composer:
+    """Composes one root again and again; groups that were composed before are not read anew."""
+
+    def __init__(self, root: str) -> None:
+        """Compose nothing yet."""
+        self.root = root
+        self._groups: dict[tuple[str, ...], tuple[dict[str, Any], dict[str, Option]]] = {}
+
+    def __call__(self, overrides: Sequence[str]) -> Any:
+        """Do as `compose`."""
+        request = read(overrides, self.root)
+        values, chosen = self._compose_groups(request.options)
+        values.get("algo", {}).pop(SPACE, None)
+        merge = _Merge(values, chosen)
+        for key, value in request.values:
+            merge(_nested(key, value))
+        resolved = _resolve(values)
+        _refuse_missing(resolved, self.root, chosen)
+        built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
+        _check_together(built)
+        return built
+
+    def space(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """Return what the chosen algorithm's yaml says about searching its keys, empty where it says nothing."""
+        values, _ = self._compose_groups(read(overrides, self.root).options)
+        return dict(values.get("algo", {}).get(SPACE) or {})
+
+    def _compose_groups(self, options: Mapping[str, Option]) -> tuple[dict[str, Any], dict[str, Option]]:
+        key = tuple(f"{group}={show(option)}" for group, option in options.items())
+        if key not in self._groups:
+            self._groups[key] = _compose_groups(self.root, options)
+        values, chosen = self._groups[key]
+        return deepcopy(values), chosen
 
 
 def apply_env_overrides(saved: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_type_hints
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
+from recsys_cli.config.search import SearchConfig
 from recsys_cli.config.structured import build_as, to_plain
 
 Baseline = Literal["random", "myopic", "oracle"]
@@ -129,6 +130,32 @@ class TrainConfig(RootConfig):
         at_least(1, seeds=self.seeds, env_steps=self.env_steps, report_every=self.report_every)
         if self.name is not None and (not self.name or "/" in self.name):
             raise ConfigError(f"name={self.name} must be the name of a folder; output_dir says where it lies")
+
+
+@dataclass(frozen=True)
+class SweepConfig(TrainConfig):
+    """`conf/sweep.yaml`: many trainings, compared."""
+
+    search: SearchConfig
+    space: Literal["auto", "true", "false"]
+    dry_run: bool
+
+    def __post_init__(self) -> None:
+        """Check what a sweep decides itself, and its metric."""
+        super().__post_init__()
+        if self.seeds != 1:
+            raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds at every point")
+        self.search.check(self.env_steps)
+
+    def training(self) -> TrainConfig:
+        """Return the config of one trial; where trials are compared while they run, they report for that."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainConfig)}
+        unit = self.search.unit(self.env_steps)
+        if unit is not None:
+            values["report_every"] = unit
+            values["evaluation"] = dataclasses.replace(self.evaluation, every=unit)
+            values["checkpoint"] = dataclasses.replace(self.checkpoint, every=unit)
+        return TrainConfig(**values)
 
 
 @dataclass(frozen=True)

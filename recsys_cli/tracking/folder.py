@@ -30,7 +30,8 @@ JOURNAL = "metrics.jsonl"
 CONFIG = "config.yaml"
 TRIAL = "trial.json"
 EVALUATION = "evaluation.json"
-RUNNING = "RUNNING"
+RUNNING, SCHEDULED = "RUNNING", "SCHEDULED"
+UNFINISHED = (RUNNING, SCHEDULED)
 
 
 @dataclass
@@ -46,8 +47,8 @@ class Plan:
         params: flat config.
         tags: MLflow tags.
         started: Unix time in milliseconds.
-        status: RUNNING, FINISHED, FAILED or KILLED.
-        ended: Unix time in milliseconds, None while running.
+        status: RUNNING, SCHEDULED (paused), FINISHED, FAILED or KILLED.
+        ended: Unix time in milliseconds, None while it is not over.
         bundles: checkpoint folder of each alias (`best`, `last`), relative to this one.
         training_state: whether `last` is uploaded with what resuming needs.
         evaluations: time, env steps and metrics of each results file (`evaluation.json`) in the folder.

@@ -12,8 +12,8 @@ from recsys_cli.tracking.files import read_jsonl_from, update_json
 from recsys_cli.tracking.folder import (
     CONFIG,
     JOURNAL,
-    RUNNING,
     TRIAL,
+    UNFINISHED,
     Plan,
     Uploaded,
     read_plan,
@@ -90,9 +90,9 @@ class MlflowUploader:
         if done.run_id is None:
             done.run_id = self._find(plan) or self._create(folder, plan)
             self._record(folder, done)
-        if plan.status == RUNNING and done.status != RUNNING:
-            self.client.update_run(done.run_id, status=RUNNING)
-            done.status = RUNNING
+        if plan.status in UNFINISHED and done.status != plan.status:
+            self.client.update_run(done.run_id, status=plan.status)
+            done.status = plan.status
             save_uploaded(folder, done)
         self._checked.add(folder)
         return done

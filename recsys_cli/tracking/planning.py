@@ -10,10 +10,11 @@ from typing import Any
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.bundle import plain
 from recsys_cli.tracking.files import read_jsonl_from, write_json
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, Plan, edit_plan
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, SCHEDULED, UNFINISHED, Plan, edit_plan
 from recsys_cli.tracking.provenance import flatten
 
 STATUS = {"running": RUNNING, "finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
+STATUS |= {"paused": SCHEDULED, "pruned": "FINISHED"}  # pruned: a scheduler saw enough; a tag tells it
 
 
 def plan_evaluation(
@@ -50,16 +51,19 @@ def plan_status(folder: Path, status: str, ended: float | None = None) -> None:
 
     Args:
         folder: the tracked folder.
-        status: RUNNING, FINISHED, FAILED, KILLED, or running, finished, failed, stopped.
+        status: RUNNING, SCHEDULED, FINISHED, FAILED, KILLED, or running, paused, finished, pruned, failed, stopped.
         ended: Unix time in seconds; None: now.
     """
-    found = STATUS.get(status.lower(), status.upper())
+    told = status.lower()
+    found = STATUS.get(told, status.upper())
     if found not in STATUS.values():
         raise ValueError(f"status {status!r} is not one of {', '.join(STATUS)}")
 
     def change(plan: Plan) -> None:
         plan.status = found
-        plan.ended = None if found == RUNNING else int(1000 * (time.time() if ended is None else ended))
+        if told in ("pruned", "paused") or "state" in plan.tags:
+            plan.tags["state"] = told
+        plan.ended = None if found in UNFINISHED else int(1000 * (time.time() if ended is None else ended))
 
     edit_plan(folder, change)
 
@@ -68,7 +72,7 @@ def joint_status(trial_dirs: list[Path]) -> str:
     """Return the status of a run with several trials: the worst of theirs."""
     plans = [folders.read_plan(trial_dir) for trial_dir in trial_dirs]
     found = {plan.status for plan in plans if plan is not None}
-    return next((status for status in ("FAILED", "KILLED", RUNNING) if status in found), "FINISHED")
+    return next((status for status in ("FAILED", "KILLED", *UNFINISHED) if status in found), "FINISHED")
 
 
 def missing_lines(tracked: list[Path], uri: str) -> list[str]:

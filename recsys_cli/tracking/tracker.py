@@ -20,7 +20,7 @@ from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import Background
 from recsys_cli.tracking.files import locked, read_json, read_jsonl, update_json
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, TRIAL, Plan, edit_plan
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, TRIAL, Plan, edit_plan
 from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status
 from recsys_cli.tracking.provenance import flatten, mask
 
@@ -157,8 +157,20 @@ class Tracker:
         plan_evaluation(trial_dir, results, headline, file_name)
         self._wake(trial_dir)
 
-    def close_trial(self, trial_dir: Path, status: str) -> None:
-        """End a trial with status FINISHED, FAILED or KILLED (or finished, failed, stopped as in `trial.json`)."""
+    def add_file(self, trial_dir: Path, file_name: str) -> None:
+        """Upload a file of the trial's folder, such as a table or a figure; again where it was added before."""
+        told = {"time": time.time(), "env_steps": 0, "metrics": {}}
+        edit_plan(Path(trial_dir).resolve(), lambda plan: plan.evaluations.update({file_name: told}))
+        self._wake(trial_dir)
+
+    def tag(self, trial_dir: Path, tags: Mapping[str, Any]) -> None:
+        """Set tags of a trial."""
+        told = {key: str(value) for key, value in flatten(tags).items()}
+        edit_plan(Path(trial_dir).resolve(), lambda plan: plan.tags.update(told))
+        self._wake(trial_dir)
+
+    def set_status(self, trial_dir: Path, status: str) -> None:
+        """Set the status of a trial: as MLflow has it, or as `trial.json` has (see `planning.plan_status`)."""
         trial_dir = Path(trial_dir).resolve()
         plan_status(trial_dir, status)
         self._wake(trial_dir)
@@ -174,7 +186,9 @@ class Tracker:
         self._close_running("KILLED")
         self._plan_registration()
         for parent in self._parents:
-            self.close_trial(parent, joint_status(self._trials))
+            plan = folders.read_plan(parent)
+            if plan is not None and plan.status in folders.UNFINISHED:
+                self.set_status(parent, joint_status(self._trials))
         missing: list[str] = []
         if self._background is not None and self.uri is not None:
             self._background.finish(timeout)
@@ -201,8 +215,8 @@ class Tracker:
     def _close_running(self, status: str) -> None:
         for trial_dir in self._trials:
             plan = folders.read_plan(trial_dir)
-            if plan is not None and plan.status == RUNNING:
-                self.close_trial(trial_dir, status)
+            if plan is not None and plan.status in folders.UNFINISHED:
+                self.set_status(trial_dir, status)
 
     def _plan(
         self, trial_dir: Path, params: dict[str, Any], tags: dict[str, Any], parent: Path | None, old: Plan | None

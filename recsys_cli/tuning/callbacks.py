@@ -3,56 +3,77 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ray.tune import Callback
 
 from recsys_cli.tracking.tracker import Tracker
-from recsys_cli.tuning.progress import Progress
+from recsys_cli.tuning.spec import folders_of
 
-FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+FINISHED, STOPPED, FAILED, PRUNED = "finished", "stopped", "failed", "pruned"
+
+
+class Display(Protocol):
+    """What a terminal shows of the members."""
+
+    def report(self, name: str, result: dict[str, Any]) -> None:
+        """Show a report."""
+
+    def ended(self, name: str, state: str) -> None:
+        """Show that a member finished, stopped or failed."""
 
 
 class Reporting(Callback):
-    """Hands every report to the tracker and to the display, and keeps how each trial ended."""
+    """Hands every report to the tracker and to the display, and keeps how each member ended."""
 
-    def __init__(self, tracker: Tracker, progress: Progress) -> None:
+    def __init__(self, tracker: Tracker, display: Display) -> None:
         """Report to both."""
         self.tracker = tracker
-        self.progress = progress
+        self.display = display
         self.states: dict[Path, str] = {}
         self.starts: dict[Path, int] = {}
-        self.running: set[Path] = set()
+        self.trials: list[Any] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether no trial is running."""
+        return not any(trial.status == "RUNNING" for trial in self.trials)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Keep which trials run."""
-        self.running.add(Path(trial.config["trial_dir"]))
+        """Keep all trials, which Tune goes on changing."""
+        self.trials = trials
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Journal the metrics, upload a new checkpoint, refresh the display."""
-        folder = Path(trial.config["trial_dir"])
-        if self.starts.get(folder, result["resumed_from"]) < result["resumed_from"]:
+        """Journal the metrics, upload new checkpoints, refresh the display."""
+        for report in result["reports"]:
+            folder = Path(report["folder"])
+            if not report["repeated"]:
+                self._track(folder, report)
+            self.states[folder] = FINISHED if report["finished"] else STOPPED
+            self.display.report(folder.name, report)
+
+    def _track(self, folder: Path, report: dict[str, Any]) -> None:
+        if self.starts.get(folder, report["resumed_from"]) < report["resumed_from"]:
             # The trial failed and began anew from a later checkpoint: what it reported since comes again.
-            self.tracker.rewind(folder, result["resumed_from"])
-        self.starts[folder] = result["resumed_from"]
-        if result["metrics"]:
-            self.tracker.log(folder, result["env_steps"], result["metrics"])
-        if result["checkpoint"]:
-            self.tracker.upload_bundle(folder, Path(result["checkpoint"]), "last")
-            if result["best"]:
-                self.tracker.upload_bundle(folder, Path(result["checkpoint"]), "best")
-        self.states[folder] = FINISHED if result["finished"] else STOPPED
-        self.progress.report(folder.name, result)
+            self.tracker.rewind(folder, report["resumed_from"])
+        self.starts[folder] = report["resumed_from"]
+        if report["metrics"]:
+            self.tracker.log(folder, report["env_steps"], report["metrics"])
+        if report["checkpoint"]:
+            self.tracker.upload_bundle(folder, Path(report["checkpoint"]), "last")
+            if report["best"]:
+                self.tracker.upload_bundle(folder, Path(report["checkpoint"]), "best")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Show the end."""
-        folder = Path(trial.config["trial_dir"])
-        self.running.discard(folder)
-        self.progress.ended(folder.name, self.states.get(folder, STOPPED))
+        for folder in folders_of(trial):
+            self._ended(folder, self.states.get(folder, STOPPED))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Show the failure."""
-        folder = Path(trial.config["trial_dir"])
-        self.running.discard(folder)
-        self.states[folder] = FAILED
-        self.progress.ended(folder.name, FAILED)
+        for folder in folders_of(trial):
+            self._ended(folder, FAILED)
+
+    def _ended(self, folder: Path, state: str) -> None:
+        self.states[folder] = state
+        self.display.ended(folder.name, state)

@@ -17,6 +17,7 @@ from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
 from recsys_cli.tracking.files import atomic_dir, read_json, write_json, write_text
 from recsys_cli.tracking.folder import CONFIG
+from recsys_cli.tracking.local_runs import RUN
 from recsys_cli.tracking.provenance import git_commit, versions
 
 
@@ -26,19 +27,31 @@ def create_run(config: TrainConfig, command: list[str]) -> Path:
     Raises:
         ConfigError: `name` is taken.
     """
-    name = (
-        config.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{config.env.name}-{config.algo.name}-{uuid.uuid4().hex[:4]}"
-    )
-    run_dir = Path(config.output_dir).expanduser().resolve() / name
+    return create_folder(config, "train", command, trials=[f"seed_{seed}" for seed in seeds_of(config)])
+
+
+def create_folder(config: TrainConfig, root: str, command: list[str], **about: Any) -> Path:
+    """Make a new folder under `output_dir`, with the resolved config and what is known of its making.
+
+    Args:
+        config: resolved.
+        root: the command that makes it.
+        command: the words typed.
+        about: more that shall stand in `run.json`.
+
+    Raises:
+        ConfigError: `name` is taken.
+    """
+    what = f"{config.env.name}-{config.algo.name}" if root == "train" else f"{root}-{config.algo.name}"
+    name = config.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{what}-{uuid.uuid4().hex[:4]}"
+    folder = Path(config.output_dir).expanduser().resolve() / name
     try:
-        run_dir.mkdir(parents=True)
+        folder.mkdir(parents=True)
     except FileExistsError:
-        raise ConfigError(
-            f"name={name}: {run_dir} exists; take another name, or continue it by resume={name}"
-        ) from None
-    write_text(run_dir / CONFIG, config.to_yaml())
+        raise ConfigError(f"name={name}: {folder} exists; take another name, or continue it by resume={name}") from None
+    write_text(folder / CONFIG, config.to_yaml())
     write_json(
-        run_dir / "run.json",
+        folder / RUN,
         {
             "name": name,
             "command": command,
@@ -46,12 +59,12 @@ def create_run(config: TrainConfig, command: list[str]) -> Path:
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "env": config.env.name,
             "algo": config.algo.name,
-            "trials": [path.name for path in trial_dirs(run_dir, config)],
+            **about,
             "versions": versions(),
             "git_commit": git_commit(Path.cwd()),
         },
     )
-    return run_dir
+    return folder
 
 
 def keep_config(run_dir: Path, config: TrainConfig) -> None:
@@ -61,9 +74,14 @@ def keep_config(run_dir: Path, config: TrainConfig) -> None:
         write_text(run_dir / CONFIG, text)
 
 
-def trial_dirs(run_dir: Path, config: TrainConfig) -> list[Path]:
-    """Return the folders of the run's trials, one a seed."""
-    return [run_dir / f"seed_{seed}" for seed in range(config.seed, config.seed + config.seeds)]
+def seeds_of(config: TrainConfig) -> range:
+    """Return the seeds of a run."""
+    return range(config.seed, config.seed + config.seeds)
+
+
+def trial_dirs(run_dir: Path, config: TrainConfig) -> dict[int, Path]:
+    """Return the folder of each seed's trial."""
+    return {seed: run_dir / f"seed_{seed}" for seed in seeds_of(config)}
 
 
 @dataclass(frozen=True)

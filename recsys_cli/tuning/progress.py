@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -42,28 +42,23 @@ class TrialProgress:
         return (target - self.env_steps) * elapsed / done if done > 0 and elapsed > 0 else None
 
 
-class Progress:
-    """Shows the trials of one command.
+class Terminal:
+    """A display that lives while the block lasts, on a terminal; elsewhere lines are printed.
 
     Args:
         mode: `auto`, `rich`, `plain` or `off`.
-        target: env steps of each trial.
-        names: of the trials.
     """
 
-    def __init__(self, mode: str, target: int, names: list[str]) -> None:
-        """Prepare; `with` starts and ends the display."""
+    def __init__(self, mode: str) -> None:
+        """Look where it writes."""
         self.console = Console(highlight=False)
         self.mode = ("rich" if self.console.is_terminal else "plain") if mode == "auto" else mode
-        self.target = target
-        self.trials = {name: TrialProgress() for name in names}
-        self.references: dict[str, float] = {}
         self.live: Live | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         """Start the display."""
         if self.mode == "rich":
-            self.live = Live(self._table(), console=self.console, refresh_per_second=4, transient=True)
+            self.live = Live(self.renderable(), console=self.console, refresh_per_second=4, transient=True)
             self.live.start()
         return self
 
@@ -80,25 +75,51 @@ class Progress:
         else:
             self.console.print(line, soft_wrap=True, markup=False)
 
+    def refresh(self) -> None:
+        """Draw again."""
+        if self.live is not None:
+            self.live.update(self.renderable())
+
+    def renderable(self) -> RenderableType:
+        """Return what is shown live."""
+        raise NotImplementedError
+
+
+class Progress(Terminal):
+    """Shows the trials of one command.
+
+    Args:
+        mode: `auto`, `rich`, `plain` or `off`.
+        target: env steps of each trial.
+        names: of the trials.
+    """
+
+    def __init__(self, mode: str, target: int, names: list[str]) -> None:
+        """Prepare; `with` starts and ends the display."""
+        super().__init__(mode)
+        self.target = target
+        self.trials = {name: TrialProgress() for name in names}
+        self.references: dict[str, float] = {}
+
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the trials'."""
         self.references = returns
         if self.mode == "plain":
             self.say("baselines: " + ", ".join(f"{name} {value:.1f}" for name, value in returns.items()))
-        self._refresh()
+        self.refresh()
 
     def report(self, name: str, result: dict[str, Any]) -> None:
         """Show a trial's report; plain mode prints a line where it was evaluated, and at the end."""
         trial = self.trials[name]
         trial.update(result)
-        if self.mode == "plain" and ("eval/return" in result["metrics"] or result["done"]):
+        if self.mode == "plain" and ("eval/return" in result["metrics"] or result["finished"]):
             self.say(self._line(name, trial))
-        self._refresh()
+        self.refresh()
 
     def ended(self, name: str, state: str) -> None:
         """Show that a trial finished, stopped or failed."""
         self.trials[name].state = state
-        self._refresh()
+        self.refresh()
 
     def _line(self, name: str, trial: TrialProgress) -> str:
         parts = [f"{name}: {trial.env_steps:,} of {self.target:,} env steps", f"{trial.speed:,.0f} steps/s"]
@@ -107,11 +128,8 @@ class Progress:
         parts += [f"{left:.0f} s left"] if left and trial.env_steps < self.target else []
         return ", ".join(parts)
 
-    def _refresh(self) -> None:
-        if self.live is not None:
-            self.live.update(self._table())
-
-    def _table(self) -> Table:
+    def renderable(self) -> RenderableType:
+        """Return the trials, one a line."""
         table = Table(show_edge=False, pad_edge=False)
         for heading in ("run", "", "env steps", "steps/s", "return while exploring", "greedy return", "left"):
             table.add_column(heading, justify="left" if heading in ("run", "") else "right")

@@ -75,14 +75,15 @@ def next_command(config: TrainConfig, result: TrainResult) -> str:
         return continue_command(config, result.run_dir)
     local, remote = trial_ids(folder)
     # The last checkpoint, not the best: the one that the table above is about.
-    return f"next: recsys evaluate checkpoint={remote or local}/last{_where(config)}"
+    return f"next: recsys evaluate checkpoint={remote or local}/last{where(config)}"
 
 
 def continue_command(config: TrainConfig, run_dir: Path) -> str:
     """Return the command that continues the run."""
-    return f"continue: recsys train resume={run_dir.name}{_where(config)}"
+    return f"continue: recsys train resume={run_dir.name}{where(config)}"
 
 
-def _where(config: TrainConfig) -> str:
+def where(config: TrainConfig) -> str:
+    """Return the words by which another command finds the run: its folder, and the user's own."""
     words = [] if config.output_dir == "runs" else [f"output_dir={config.output_dir}"]
     return "".join(f" {shlex.quote(word)}" for word in [*words, *folders.option_words(relative=True)])

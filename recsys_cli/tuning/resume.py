@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +34,44 @@ def resumed_config(words: list[str]) -> tuple[TrainConfig, Path]:
     Raises:
         ConfigError: no such run, or a key that a continued run cannot change.
     """
-    request = read(words, "train")
-    if request.options:
-        group = next(iter(request.options))
-        raise ConfigError(f"{group}={request.options[group]}: a continued run keeps its {group}; {_allowed()}")
-    for key, _ in request.values:
-        if key.split(".")[0] not in CHANGEABLE or key in FIXED:
-            raise ConfigError(f"{key}: a continued run keeps its {key}; {_allowed()}")
-    asked = dict(request.values)
-    run_dir = resolve_run(str(asked.pop("resume")), Path(asked.pop("output_dir", "runs")))
-    values: dict[str, Any] = merge_changes(read_config(run_dir), list(asked.items()))
+    changes, run_dir = read_changes(words, "train", "run", CHANGEABLE)
     with own_classes.remembering(read_json(run_dir / RUN, default={}).get("config_path")):
-        config = TrainConfig.from_dict(values)
+        config = TrainConfig.from_dict(merge_changes(read_config(run_dir), changes))
     check_resources(config.resources, config.framework)
     config.algo.check_resources(config.resources, config.framework)
     return config, run_dir
 
 
-def _allowed() -> str:
-    return (
-        "what may change beside resume=: env_steps, progress, evaluation.<key>, checkpoint.<key>, resources.<key> "
-        f"(not {', '.join(FIXED)})"
+def read_changes(
+    words: list[str], root: str, what: str, changeable: Sequence[str]
+) -> tuple[list[tuple[str, Any]], Path]:
+    """Return what the words change in the run or sweep that they continue, and its folder.
+
+    Args:
+        words: behind the command, `resume=` among them.
+        root: the command.
+        what: it continues, in words.
+        changeable: keys that may change, `resume` and `output_dir` among them.
+
+    Raises:
+        ConfigError: no such run, or a key that it cannot change.
+    """
+    allowed = ", ".join(
+        f"{key}.<key>" if key in ("evaluation", "checkpoint", "resources") else key
+        for key in changeable
+        if key not in ("resume", "output_dir")
     )
+    hint = f"what may change beside resume=: {allowed} (not {', '.join(FIXED)})"
+    request = read(words, root)
+    if request.options:
+        group = next(iter(request.options))
+        raise ConfigError(f"{group}={request.options[group]}: a continued {what} keeps its {group}; {hint}")
+    for key, _ in request.values:
+        if not {key, key.split(".")[0]} & set(changeable) or key in FIXED:
+            raise ConfigError(f"{key}: a continued {what} keeps its {key}; {hint}")
+    asked = dict(request.values)
+    folder = resolve_run(str(asked.pop("resume")), Path(asked.pop("output_dir", "runs")))
+    return list(asked.items()), folder
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:

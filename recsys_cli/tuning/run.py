@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
 from recsys_cli.evaluation.compare import Score, score_baselines
@@ -20,6 +21,7 @@ from recsys_cli.tuning.callbacks import FAILED, FINISHED, STOPPED, Reporting
 from recsys_cli.tuning.folder import Checkpoints, keep_config, trial_dirs
 from recsys_cli.tuning.progress import Progress
 from recsys_cli.tuning.session import ray_session
+from recsys_cli.tuning.spec import TrialSpec, folders_of
 from recsys_cli.tuning.stopping import OnRequest, stop_on_interrupt
 
 
@@ -81,24 +83,30 @@ def train(config: TrainConfig, run_dir: Path, command: list[str]) -> TrainResult
         command: the words typed, for the record.
     """
     folders = trial_dirs(run_dir, config)
-    result = TrainResult(run_dir, dict.fromkeys(folders, FINISHED))
-    progress = Progress(config.progress, config.env_steps, [folder.name for folder in folders])
-    with make_tracker(config, run_dir, progress) as tracker, noted_ends(folders):
+    result = TrainResult(run_dir, dict.fromkeys(folders.values(), FINISHED))
+    progress = Progress(config.progress, config.env_steps, [folder.name for folder in folders.values()])
+    with make_tracker(config, run_dir, progress.say) as tracker, noted_ends(folders.values()):
         keep_config(run_dir, config)
-        open_trials(tracker, config, folders, command)
-        waiting = [folder for folder in folders if is_unfinished(config, folder, progress)]
+        about = {"command": " ".join(command), "git_commit": git_commit(Path.cwd()), "versions": versions()}
+        for seed, folder in folders.items():
+            open_member(tracker, config, seed, folder, about, run_dir if len(folders) > 1 else None)
+        waiting = [seed for seed, folder in folders.items() if is_unfinished(config, folder, progress.say)]
         with progress:
             baselines = Baselines(config, progress)
             if waiting:
-                with ray_session(config.resources, run_dir):
-                    states, result.errors = run_trials(config, waiting, tracker, progress)
-                result.states |= states
+                reporting = Reporting(tracker, progress)
+                stopper = OnRequest(idle=lambda: reporting.idle)
+                trials = [TrialSpec(config, {seed: folders[seed]}) for seed in waiting]
+                with ray_session(config.resources, run_dir), stop_on_interrupt(stopper, progress.say):
+                    result.errors = run_trials(trials, run_dir, config, reporting, stopper)
+                result.states |= {folders[seed]: reporting.states.get(folders[seed], STOPPED) for seed in waiting}
+                result.states |= dict.fromkeys(result.errors, FAILED)
         finish_trials(config, result, tracker, baselines)
     return result
 
 
 @contextmanager
-def noted_ends(folders: list[Path]) -> Iterator[None]:
+def noted_ends(folders: Iterable[Path]) -> Iterator[None]:
     """Note in every trial that is cut short by an exception how it ended."""
     try:
         yield
@@ -110,18 +118,18 @@ def noted_ends(folders: list[Path]) -> Iterator[None]:
         raise
 
 
-def is_unfinished(config: TrainConfig, folder: Path, progress: Progress) -> bool:
+def is_unfinished(config: TrainConfig, folder: Path, say: Callable[[str], None]) -> bool:
     """Whether a trial has something left to do; tells where one goes on, or that it does not."""
     last = Checkpoints(folder / "checkpoints", config.checkpoint.keep).pointed("last")
     if last is None:
         return True
     done, steps = last["env_steps"], f"{last['env_steps']:,} of {config.env_steps:,} env steps"
     unfinished = done < config.env_steps and config.algo.trains_on(config.env)
-    progress.say(f"{folder.name}: {'goes on from' if unfinished else 'nothing left to train:'} {steps}")
+    say(f"{folder.name}: {'goes on from' if unfinished else 'nothing left to train:'} {steps}")
     return unfinished
 
 
-def make_tracker(config: TrainConfig, run_dir: Path, progress: Progress) -> Tracker:
+def make_tracker(config: TrainConfig, run_dir: Path, say: Callable[[str], None]) -> Tracker:
     """Return the run's tracker."""
     tracking = config.tracking
     return Tracker(
@@ -130,86 +138,95 @@ def make_tracker(config: TrainConfig, run_dir: Path, progress: Progress) -> Trac
         uri=tracking.uri,
         experiment=tracking.experiment,
         register_model=tracking.register_model,
-        say=progress.say,
+        say=say,
     )
 
 
-def open_trials(tracker: Tracker, config: TrainConfig, folders: list[Path], command: list[str]) -> None:
-    """Open (or reopen) every trial with its params and tags."""
-    commit = git_commit(Path.cwd())
-    for seed, folder in enumerate(folders, start=config.seed):
-        folder.mkdir(exist_ok=True)
-        checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-        last = checkpoints.pointed("last")
-        tags = {"command": " ".join(command), "git_commit": commit, "versions": versions(), "seed": seed}
-        tracker.open_trial(
-            folder,
-            params={**config.to_dict(), "seed": seed},
-            tags=tags,
-            parent=folder.parent if len(folders) > 1 else None,
-            resumed_from=last["env_steps"] if last else None,
-        )
-        if last and last["env_steps"] not in {row["env_steps"] for row in read_jsonl(folder / JOURNAL)}:
-            # Killed between the checkpoint and its report.
-            tracker.log(folder, last["env_steps"], checkpoints.metrics())
-        note(folder, seed=seed, status="running")
+def open_member(
+    tracker: Tracker, config: TrainConfig, seed: int, folder: Path, tags: Mapping[str, Any], parent: Path | None
+) -> None:
+    """Open (or reopen) a member with its params and tags."""
+    folder.mkdir(exist_ok=True)
+    checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
+    last = checkpoints.pointed("last")
+    tracker.open_trial(
+        folder,
+        params={**config.to_dict(), "seed": seed},
+        tags={**tags, "seed": seed},
+        parent=parent,
+        resumed_from=last["env_steps"] if last else None,
+    )
+    if last and last["env_steps"] not in {row["env_steps"] for row in read_jsonl(folder / JOURNAL)}:
+        # Killed between the checkpoint and its report.
+        tracker.log(folder, last["env_steps"], checkpoints.metrics())
+    note(folder, seed=seed, status="running")
 
 
 def run_trials(
-    config: TrainConfig, folders: list[Path], tracker: Tracker, progress: Progress
-) -> tuple[dict[Path, str], dict[Path, str]]:
-    """Run the trials by Ray Tune; returns their states and errors."""
+    trials: Sequence[TrialSpec] | Any,
+    run_dir: Path,
+    config: TrainConfig,
+    reporting: Reporting,
+    stopper: OnRequest,
+    members: int = 1,
+    **search: Any,
+) -> dict[Path, str]:
+    """Run trials by Ray Tune; returns what went wrong, by the folders of those that failed.
+
+    Args:
+        trials: all of them, or one of Tune's searchers that gives them one by one.
+        run_dir: the run's or sweep's folder.
+        config: of any trial: resources are the same for all.
+        reporting: gets every report.
+        stopper: is asked after every report.
+        members: seeds of one trial.
+        search: more arguments of `tune.run`.
+    """
     from ray import tune
 
     from recsys_cli.tuning.trial import TrainingTrial
 
-    reporting = Reporting(tracker, progress)
-    stopper = OnRequest(idle=lambda: not reporting.running)
-    run, resources = config.to_dict(), config.resources
-    all_trials = enumerate(trial_dirs(folders[0].parent, config), config.seed)
-    trials = [{"run": run, "seed": seed, "trial_dir": str(path)} for seed, path in all_trials if path in folders]
+    given = isinstance(trials, Sequence)
+    what = {"config": tune.grid_search([trial.to_tune() for trial in trials])} if given else {"search_alg": trials}
     # Tune's own result table and checkpoints are off: `Reporting` and `TrainingTrial` do both. `tune.run` and not
     # `Tuner`, which would pickle the callback with the tracker in it.
-    with stop_on_interrupt(stopper, progress.say):
-        analysis = tune.run(
-            tune.with_resources(TrainingTrial, trial_resources(config)),
-            config=tune.grid_search(trials),
-            name="tune",
-            storage_path=str(folders[0].parent),
-            trial_dirname_creator=_short_name,
-            max_concurrent_trials=resources.concurrent_trials,
-            callbacks=[reporting],
-            stop=stopper,
-            max_failures=1,
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
-            raise_on_failed_trial=False,
-            reuse_actors=True,  # a new process would spend some ten CPU seconds importing
-            verbose=0,
-        )
-    states = {folder: reporting.states.get(folder, STOPPED) for folder in folders}
-    errors = {
-        Path(trial.config["trial_dir"]): last_line(trial.get_error())
+    analysis = tune.run(
+        tune.with_resources(TrainingTrial, trial_resources(config.resources, members)),
+        name="tune",
+        storage_path=str(run_dir),
+        trial_dirname_creator=_short_name,
+        max_concurrent_trials=config.resources.concurrent_trials,
+        callbacks=[reporting],
+        stop=stopper,
+        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
+        raise_on_failed_trial=False,
+        reuse_actors=True,  # a new process would spend some ten CPU seconds importing
+        verbose=0,
+        **what,
+        **{"max_failures": 1, **search},
+    )
+    return {
+        folder: last_line(trial.get_error())
         for trial in analysis.trials
         if trial.status == "ERROR"
+        for folder in folders_of(trial)
     }
-    return {**states, **dict.fromkeys(errors, FAILED)}, errors
 
 
-def trial_resources(config: TrainConfig) -> Any:
-    """Return the bundles of one trial: its own process, runners, evaluation runners, learners."""
+def trial_resources(resources: ResourcesConfig, members: int = 1) -> Any:
+    """Return the bundles of one trial: its own process, and its members' runners, evaluation runners and learners."""
     from ray.tune import PlacementGroupFactory
 
-    resources = config.resources
     own = {"CPU": 1.0}
     if resources.gpus_per_learner and not resources.learners:
         own["GPU"] = resources.gpus_per_learner
     learner = {"CPU": 1.0, **({"GPU": resources.gpus_per_learner} if resources.gpus_per_learner else {})}
     runners = [{"CPU": 1.0}] * (resources.env_runners + resources.evaluation_runners)
-    return PlacementGroupFactory([own, *runners, *[learner] * resources.learners])
+    return PlacementGroupFactory([own, *members * [*runners, *[learner] * resources.learners]])
 
 
 def _short_name(trial: Any) -> str:
-    return Path(trial.config["trial_dir"]).name
+    return folders_of(trial)[0].name
 
 
 def last_line(error: BaseException | None) -> str:
@@ -236,7 +253,7 @@ def finish_trials(config: TrainConfig, result: TrainResult, tracker: Tracker, ba
             result.evaluations[folder] = evaluation
             tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
         note(folder, status=state)
-        tracker.close_trial(folder, state)
+        tracker.set_status(folder, state)
 
 
 def note(folder: Path, **values: Any) -> None:

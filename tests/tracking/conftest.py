@@ -29,7 +29,7 @@ run_dir = Path(sys.argv[1]) / "first"
 settings = {"enabled": True, "uri": None, "experiment": "first", "register_model": None}
 with Tracker(run_dir, say=print, **settings) as tracker:
     tracker.open_trial(run_dir / "seed_0", params={"a": 1}, tags={})
-    tracker.close_trial(run_dir / "seed_0", "finished")
+    tracker.set_status(run_dir / "seed_0", "finished")
 """
 PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "check": True}
 RUN_NAME = "20261123-211500-interest_evolution-slateq-3f2a"

@@ -160,7 +160,7 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
         tracker.log(trial_dir, next(steps), {"return": 1.0})
     tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 50, "best", "last"), "best")
     tracker.log_evaluation(trial_dir, {"return": {"mean": 7.0}})
-    tracker.close_trial(trial_dir, "finished")
+    tracker.set_status(trial_dir, "finished")
     missing = tracker.close()
     assert len(missing) == 1 and "checkpoint best, evaluation, model version, status FINISHED" in missing[0]
     assert len(said) == 4 and "recsys sync" in said[3] and all("\n" not in line for line in said)
@@ -227,7 +227,7 @@ def test_eight_trials_at_once_outlive_a_server_killed_in_the_middle(
     server.start()
     until(lambda: report() and said[-1].endswith("answers again"))
     for folder in trials:
-        tracker.close_trial(folder, "finished")
+        tracker.set_status(folder, "finished")
     assert tracker.close() == []
 
     client, last = connect(uri), next(steps)
@@ -280,7 +280,7 @@ def test_calls_that_fail_at_any_point_lose_and_double_nothing(
         tracker.log(trial_dir, step, {"return": float(step)})
     tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 50, "best"), "best")
     tracker.log_evaluation(trial_dir, {"return": 7.0})
-    tracker.close_trial(trial_dir, "finished")
+    tracker.set_status(trial_dir, "finished")
     tracker.close()
     for _ in range(50):
         if not sync_run(trial_dir.parent, None).missing:
@@ -345,7 +345,7 @@ def test_pauses_grow_and_the_end_does_not_wait_for_them(
     for step in range(1, 50):
         tracker.log(trial_dir, step, {"return": 1.0})
     assert len(attempts) == 1
-    tracker.close_trial(trial_dir, "finished")
+    tracker.set_status(trial_dir, "finished")
     tracker.close()
     assert len(attempts) == 2
     said = tracker.said  # type: ignore[attr-defined]

@@ -165,7 +165,7 @@ def test_what_only_mlflow_has_is_downloaded_once(
     tracker.open_trial(trial_dir, params={}, tags={}, parent=trial_dir.parent)
     tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 50, "best", state=True), "best")
     tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 100, "last", state=True), "last")
-    tracker.close_trial(trial_dir, "finished")
+    tracker.set_status(trial_dir, "finished")
     assert tracker.close() == []
     run_id = read_json(trial_dir / "uploaded.json")["run_id"]
     parent_id = read_json(trial_dir.parent / "uploaded.json")["run_id"]

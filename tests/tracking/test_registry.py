@@ -46,7 +46,7 @@ def trial_dir(
     tracker.upload_bundle(folder, make_bundle(folder, 50, "best"), "best")
     tracker.upload_bundle(folder, make_bundle(folder, 100, "last"), "last")
     tracker.log_evaluation(folder, {"return": 1.0})
-    tracker.close_trial(folder, "finished")
+    tracker.set_status(folder, "finished")
     assert tracker.close() == []
     return folder
 

@@ -84,7 +84,7 @@ def test_an_evaluation_goes_to_the_run_of_its_checkpoint(
     tracker.open_trial(trial_dir, params={}, tags={})
     bundle_dir = make_bundle(trial_dir, 50, "best")
     tracker.upload_bundle(trial_dir, bundle_dir, "best")
-    tracker.close_trial(trial_dir, "finished")
+    tracker.set_status(trial_dir, "finished")
     results = {"return": {"mean": 5.0}, "env_steps": 50}
     where: dict[str, Any] = {"uri": None, "output_dir": output_dir}
     assert record_evaluation(bundle_dir, results, **where, file_name="first.json") is None, "training uploads it"

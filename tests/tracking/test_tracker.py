@@ -55,7 +55,7 @@ def test_one_trial_from_start_to_end(
     assert [row["env_steps"] for row in read_jsonl(trial_dir / "metrics.jsonl")] == [10, 20, 30]
     tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 30, "best", "last", state=True), "best")
     tracker.log_evaluation(trial_dir, {"return": {"mean": 170.5, "interval": [1, 2]}, "env": "a", "users": 2000})
-    tracker.close_trial(trial_dir, "finished")
+    tracker.set_status(trial_dir, "finished")
     assert tracker.close() == [] and tracker.said == []  # type: ignore[attr-defined]
 
     run = run_of(client, trial_dir)
@@ -89,7 +89,7 @@ def test_several_trials_are_nested_and_the_best_is_registered(
         tracker.open_trial(trial_dir, params={"seed": seed}, tags={**TAGS, "seed": seed}, parent=trial_dir.parent)
         value = [1.0, 3.0, 9.0][seed]
         tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 10, "best", value=value), "best")
-        tracker.close_trial(trial_dir, ["finished", "finished", "failed"][seed])
+        tracker.set_status(trial_dir, ["finished", "finished", "failed"][seed])
     assert tracker.close() == []
     parent = run_of(client, trials[0].parent)
     assert parent.info.status == "FAILED" and "seed" not in parent.data.tags
@@ -162,7 +162,7 @@ settings = {"enabled": False, "uri": None, "experiment": "recsys", "register_mod
 with Tracker(run_dir, say=print, **settings) as tracker:
     tracker.open_trial(run_dir / "seed_0", params={"a": 1}, tags={})
     tracker.log(run_dir / "seed_0", 10, {"return": 1.0})
-    tracker.close_trial(run_dir / "seed_0", "finished")
+    tracker.set_status(run_dir / "seed_0", "finished")
 print("mlflow" in sys.modules)
 """
     command = [sys.executable, "-c", code, str(output_dir / "off")]
@@ -205,7 +205,7 @@ time.sleep(60)
     assert [row["env_steps"] for row in read_jsonl(trial_dir / "metrics.jsonl")] == [10, 20, 30]
     for step in range(40, 80, 10):
         tracker.log(trial_dir, step, {"return": float(step)})
-    tracker.close_trial(trial_dir, "finished")
+    tracker.set_status(trial_dir, "finished")
     assert tracker.close() == []
     run = run_of(client, trial_dir)
     assert run.info.run_id == first.run_id and run.info.status == "FINISHED"
@@ -248,7 +248,7 @@ def test_a_finished_run_that_goes_on_is_running_again(
         while read_json(trial_dir / "uploaded.json", {}).get("status") != "RUNNING":
             pass
         assert run_of(client, trial_dir).info.status == "RUNNING"
-        tracker.close_trial(trial_dir, status)
+        tracker.set_status(trial_dir, status)
         tracker.close()
     assert run_of(client, trial_dir).info.status == "FINISHED"
     assert len(client.search_runs([run_of(client, trial_dir).info.experiment_id])) == 1

@@ -1,0 +1,52 @@
+"""Search for the settings that train best: many trials, compared, the best one evaluated.
+
+Keys and groups take several values in Hydra's grammar: lists and choice(...), range(...), glob(*), interval(a,b) and
+tag(log,interval(a,b)); quote them from the shell. Without any, the algorithm's own space is searched.
+
+Examples:
+    recsys sweep env=interest_evolution algo=slateq algo.lr=1e-3,3e-4 algo.discount=0.9,0.99,1.0
+    recsys sweep algo=slateq search=hyperband 'algo.lr=tag(log,interval(1e-5,1e-2))' search.trials=30
+    recsys sweep algo=slateq,linucb,ppo search.seeds_per_point=3
+    recsys sweep resume=<sweep id>
+"""
+
+from __future__ import annotations
+
+from recsys_cli.config import folders
+from recsys_cli.tuning.resume import is_resume
+
+INTERRUPTED = 130
+
+
+def run(overrides: list[str]) -> int:
+    """Compose every point, check it, train, and tell what was found.
+
+    Raises:
+        ConfigError: anything wrong with the request; nothing was started.
+    """
+    from recsys_cli.sweeps.folder import create_sweep, resumed_sweep
+    from recsys_cli.sweeps.points import Space, check_sweep
+
+    command = ["recsys", "sweep", *overrides, *folders.option_words()]
+    sweep_dir = None
+    if is_resume(overrides):
+        config, sweep_dir, words = resumed_sweep(overrides)
+        space, points = Space(words), []
+    else:
+        words, space = overrides, Space(overrides)
+        config = space.base
+        points = check_sweep(space)
+    from recsys_cli.sweeps.report import announce, conclude, continue_command
+    from recsys_cli.sweeps.run import Sweep
+
+    if config.dry_run:
+        announce(config, space, points, None)
+        return 0
+    if sweep_dir is None:
+        sweep_dir = create_sweep(config, words, command, points)
+        announce(config, space, points, sweep_dir)
+    try:
+        return conclude(config, Sweep(config, space, sweep_dir, command).run())
+    except KeyboardInterrupt:
+        print(f"stopped\n{continue_command(config, sweep_dir)}")
+        return INTERRUPTED

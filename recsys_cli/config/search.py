@@ -1,0 +1,246 @@
+"""Schemas of `conf/search`: how a sweep picks its points, and which of them it stops early."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from recsys_cli.config.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What every search has.
+
+    Attributes:
+        name: of its yaml.
+        metric: of a training's reports; a point's score is its latest value.
+        mode: whether the best score is the greatest or the least.
+        seeds_per_point: seeds trained at every point.
+        over_seeds: how a point's score comes from those of its seeds.
+        interval_points: values that an interval is cut into where all combinations are tried.
+        seed: of what is drawn.
+        max_env_steps: env steps of all trials together, after which the sweep stops.
+        max_seconds: the same in seconds of wall time.
+        on_failure: of a trial: go on without it, try it again (twice), or stop the sweep.
+    """
+
+    name: str
+    metric: str
+    mode: Literal["max", "min"]
+    seeds_per_point: int
+    over_seeds: Literal["mean", "iqm"]
+    seed: int
+    max_env_steps: int | None
+    max_seconds: float | None
+    on_failure: Literal["continue", "retry", "stop"]
+
+    compares: ClassVar[bool] = False  # trials with one another, while they run
+    adaptive: ClassVar[bool] = False  # points are chosen by the scores of others
+    changes: ClassVar[bool] = False  # the values of a trial while it runs
+    needs: ClassVar[tuple[str, ...]] = ()  # packages that are not installed with this one
+
+    def __post_init__(self) -> None:
+        """Check ranges, and that what is needed is installed."""
+        self.least(1, "seeds_per_point", "max_env_steps")
+        self.least(0, "seed")
+        if self.max_seconds is not None and self.max_seconds <= 0:
+            raise ConfigError(f"search.max_seconds={self.max_seconds} must be above 0")
+        missing = [
+            package for package in self.needs if importlib.util.find_spec(_MODULES.get(package, package)) is None
+        ]
+        if missing:
+            raise ConfigError(
+                f"search={self.name} needs {' and '.join(missing)}, not installed: pip install {' '.join(self.needs)}"
+            )
+
+    def least(self, least: int, *keys: str) -> None:
+        """Raise a `ConfigError` for the first key below `least`."""
+        for key in keys:
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ConfigError(f"search.{key}={value} must be at least {least}")
+
+    def unit(self, env_steps: int) -> int | None:
+        """Return the env steps between two reports of a trial of so many; None leaves them as they are."""
+        return None
+
+    def check(self, env_steps: int) -> None:
+        """Refuse trials of so many env steps."""
+
+
+_MODULES = {"configspace": "ConfigSpace", "scikit-learn": "sklearn"}
+
+
+@dataclass(frozen=True)
+class GridSearch(SearchConfig):
+    """Every combination."""
+
+    interval_points: int
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        self.least(2, "interval_points")
+
+
+@dataclass(frozen=True)
+class RandomSearch(SearchConfig):
+    """Points drawn at random."""
+
+    trials: int
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        self.least(1, "trials")
+
+
+@dataclass(frozen=True)
+class RungSearch(RandomSearch):
+    """Points drawn at random, compared at rungs that lie a factor apart.
+
+    Attributes:
+        min_env_steps: env steps up to the first rung, at least.
+        reduction_factor: factor between two rungs, and of a rung's trials to those that go on.
+    """
+
+    min_env_steps: int
+    reduction_factor: int
+
+    compares: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        self.least(1, "min_env_steps")
+        self.least(2, "reduction_factor")
+
+    def rungs(self, env_steps: int) -> int:
+        """Return how many rungs lie below the end."""
+        rungs = 0
+        while self.min_env_steps * self.reduction_factor ** (rungs + 1) <= env_steps:
+            rungs += 1
+        return rungs
+
+    def unit(self, env_steps: int) -> int:
+        """Return the env steps up to the first rung, from which factors lead right to the end."""
+        return env_steps // int(self.reduction_factor ** self.rungs(env_steps))
+
+    def check(self, env_steps: int) -> None:
+        """Refuse trials that end before the second rung."""
+        if not self.rungs(env_steps):
+            raise ConfigError(
+                f"search.min_env_steps={self.min_env_steps} leaves no rung below env_steps={env_steps} at "
+                f"search.reduction_factor={self.reduction_factor}: at most {env_steps // self.reduction_factor} does"
+            )
+
+
+@dataclass(frozen=True)
+class HyperBandSearch(RungSearch):
+    """HyperBand (Li et al. 2018, "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization")."""
+
+
+@dataclass(frozen=True)
+class AshaSearch(RungSearch):
+    """Asynchronous successive halving (Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning")."""
+
+
+@dataclass(frozen=True)
+class BohbSearch(RungSearch):
+    """HyperBand with points from a model of the good ones (Falkner et al. 2018, "BOHB")."""
+
+    adaptive: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("hpbandster", "configspace", "statsmodels")
+
+
+@dataclass(frozen=True)
+class MedianStoppingSearch(RandomSearch):
+    """Stops what is below the median of the others' running means (Golovin et al. 2017, Google Vizier, section 3.2.2).
+
+    Attributes:
+        min_env_steps: env steps between two comparisons, and before the first.
+        min_trials: others that a trial is compared with, at least.
+    """
+
+    min_env_steps: int
+    min_trials: int
+
+    compares: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        self.least(1, "min_env_steps", "min_trials")
+
+    def unit(self, env_steps: int) -> int:
+        """Return the env steps between two comparisons."""
+        return self.min_env_steps
+
+
+@dataclass(frozen=True)
+class PopulationSearch(RandomSearch):
+    """A population whose worst copy the best and change their values (Jaderberg et al. 2017, arXiv 1711.09846).
+
+    Synchronous: all reach the same env steps before any copies, so that a sweep is a function of its seeds.
+
+    Attributes:
+        perturb_every: env steps between two rounds of copying.
+        quantile_fraction: the part that copies, and the part that is copied.
+    """
+
+    perturb_every: int
+    quantile_fraction: float
+
+    compares: ClassVar[bool] = True
+    changes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        self.least(1, "perturb_every")
+        self.least(2, "trials")
+        if not 0 < self.quantile_fraction <= 0.5:
+            raise ConfigError(f"search.quantile_fraction={self.quantile_fraction} must lie in 0..0.5, above 0")
+
+    def unit(self, env_steps: int) -> int:
+        """Return the env steps between two rounds."""
+        return self.perturb_every
+
+    def check(self, env_steps: int) -> None:
+        """Refuse trials that end before the first round."""
+        if env_steps <= self.perturb_every:
+            raise ConfigError(f"search.perturb_every={self.perturb_every} must be below env_steps={env_steps}")
+
+
+@dataclass(frozen=True)
+class PbtSearch(PopulationSearch):
+    """Changes values at random.
+
+    Attributes:
+        resample_probability: of a new value from the whole space, and not one near the old.
+    """
+
+    resample_probability: float
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        super().__post_init__()
+        if not 0 <= self.resample_probability <= 1:
+            raise ConfigError(f"search.resample_probability={self.resample_probability} must lie in 0..1")
+
+
+@dataclass(frozen=True)
+class Pb2Search(PopulationSearch):
+    """Changes values by a model of the changes in score (Parker-Holder et al. 2020, "Population Based Bandits")."""
+
+    needs: ClassVar[tuple[str, ...]] = ("scikit-learn",)
+
+
+@dataclass(frozen=True)
+class OptunaSearch(RandomSearch):
+    """Optuna's tree-structured Parzen estimator proposes each point from those before (Akiba et al. 2019)."""
+
+    adaptive: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("optuna",)

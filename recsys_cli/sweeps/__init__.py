@@ -1,0 +1,1 @@
+"""Sweeps: axes and points, searches on Ray Tune, resuming, results."""

@@ -1,0 +1,99 @@
+"""What happens in the driver of a sweep when a trial reports, pauses, changes or ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.config.paths import show_path
+from recsys_cli.config.search import SearchConfig
+from recsys_cli.tracking.tracker import Tracker
+from recsys_cli.tuning.callbacks import PRUNED, STOPPED, Display, Reporting
+from recsys_cli.tuning.run import last_line, note
+from recsys_cli.tuning.spec import folders_of
+from recsys_cli.tuning.stopping import OnRequest
+
+
+class SweepReporting(Reporting):
+    """Closes each member as it ends, tells failures at once, and stops the sweep when its budget is spent.
+
+    Args:
+        tracker: gets reports and states.
+        display: shows them.
+        search: its budget, and what a failure means.
+        say: gets one line a failure.
+    """
+
+    def __init__(self, tracker: Tracker, display: Display, search: SearchConfig, say: Callable[[str], None]) -> None:
+        """Spend nothing yet."""
+        super().__init__(tracker, display)
+        self.search, self.say = search, say
+        self.stopper = OnRequest(idle=lambda: self.idle)
+        self.env_steps: dict[Path, int] = {}
+        self.began = time.monotonic()
+        self.paused: set[Path] = set()
+        self.points: dict[Path, dict[str, Any]] = {}
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """Note what changed in the trial, and what was spent."""
+        for folder in folders_of(trial):
+            if self.points.get(folder, trial.config["point"]) != trial.config["point"]:
+                self.tracker.tag(folder, {f"changed.{key}": value for key, value in trial.config["point"].items()})
+            self.points[folder] = trial.config["point"]
+        changing = {f"point/{key}": value for key, value in trial.config["point"].items() if _is_number(value)}
+        for report in result["reports"]:
+            if report["metrics"] and not report["repeated"]:
+                report["metrics"] = {**report["metrics"], **changing}
+        super().on_trial_result(iteration, trials, trial, result)
+        self.env_steps |= {Path(report["folder"]): report["env_steps"] for report in result["reports"]}
+        self._spend()
+
+    def _spend(self) -> None:
+        if self.stopper.requested:
+            return
+        steps, seconds = self.search.max_env_steps, self.search.max_seconds
+        spent = sum(self.env_steps.values())
+        if steps is not None and spent >= steps:
+            self._stop(f"search.max_env_steps={steps:,} are spent")
+        elif seconds is not None and time.monotonic() - self.began >= seconds:
+            self._stop(f"search.max_seconds={seconds:g} are over")
+
+    def _stop(self, why: str) -> None:
+        self.say(f"{why}: stopping after the next report of what runs")
+        self.stopper.requested = True
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Show which trials a scheduler has paused."""
+        paused = {folder for trial in trials if trial.status == "PAUSED" for folder in folders_of(trial)}
+        for folder in paused - self.paused:
+            self._set(folder, "paused")
+        for folder in self.paused - paused:
+            if self.states.get(folder) in (None, STOPPED):
+                self._set(folder, "running")
+        self.paused = paused
+
+    def _set(self, folder: Path, state: str) -> None:
+        self.tracker.set_status(folder, state)
+        self.display.ended(folder.name, state)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Tell the failure and where its log is."""
+        log = f"; all of it in {show_path(Path(trial.error_file))}" if trial.error_file else ""
+        for folder in folders_of(trial):
+            self.say(f"{folder.name} failed: {last_line(trial.get_error())}{log}")
+        super().on_trial_error(iteration, trials, trial)
+        if self.search.on_failure == "stop" and not self.stopper.requested:
+            self._stop("search.on_failure=stop")
+
+    def _ended(self, folder: Path, state: str) -> None:
+        if state == STOPPED and not self.stopper.requested:
+            state = PRUNED
+        super()._ended(folder, state)
+        note(folder, status=state)
+        self.tracker.set_status(folder, state)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

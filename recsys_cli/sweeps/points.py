@@ -1,0 +1,283 @@
+"""The points of a sweep: every one is composed and checked before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recsys_cli.config import catalog
+from recsys_cli.config.compose import Composer
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.resources import machine_cpus
+from recsys_cli.config.schema import SweepConfig
+from recsys_cli.config.search import GridSearch, RandomSearch
+from recsys_cli.sweeps.axes import Axis, Choices, Interval, split, value_of
+
+ROOT = "sweep"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A part of the space in which all points have the same axes.
+
+    Attributes:
+        words: what all points of it share.
+        picked: the options that tell it from other branches, by group.
+        axes: of keys.
+    """
+
+    words: tuple[str, ...]
+    picked: Mapping[str, str]
+    axes: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One combination of values.
+
+    Attributes:
+        number: its own, from 0.
+        words: behind `recsys sweep`; without those of the search they train it by `recsys train`.
+        values: of the axes, each as one types it.
+        config: resolved.
+    """
+
+    number: int
+    words: tuple[str, ...]
+    values: Mapping[str, str]
+    config: SweepConfig
+
+    @property
+    def name(self) -> str:
+        """Return the point's name, which its trials' folders begin with."""
+        return f"p{self.number:03d}"
+
+    @property
+    def problem(self) -> str:
+        """Return what tells the point's problem from that of others: only within one are scores compared."""
+        return " ".join(f"{key}={value}" for key, value in self.values.items() if key.split(".")[0] == "env")
+
+    def typed_values(self) -> dict[str, Any]:
+        """Return the values of the axes of keys, not of groups, as Python has them."""
+        return {key: value_of(key, text) for key, text in self.values.items() if "." in key}
+
+
+class Space:
+    """All that a sweep may try.
+
+    Args:
+        words: behind `recsys sweep`.
+
+    Raises:
+        ConfigError: nothing to search, or an axis that makes no sense.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        """Read the axes, and the algorithms' own where none is given."""
+        self.composer = Composer(ROOT)
+        groups = [default.group for default in catalog.defaults(catalog.root_path(ROOT))]
+        self.plain, self.axes = split(words, groups)
+        over_groups = [axis for axis in self.axes if isinstance(axis, Choices) and axis.key in groups]
+        keys = [axis for axis in self.axes if axis not in over_groups]
+        combinations = itertools.product(*[[(axis.key, value) for value in axis.values] for axis in over_groups])
+        picked = [dict(combination) for combination in combinations]
+        asked = [(axis.key, axis) for axis in keys] + [(word.partition("=")[0], word) for word in self.plain]
+        apply = {key: [one for one in picked if _has(one, key)] or picked for key, _ in asked}
+        self.branches = [
+            Branch(
+                (*(word for key, word in asked if isinstance(word, str) and one in apply[key]), *_options(one)),
+                one,
+                tuple(axis for key, axis in asked if not isinstance(axis, str) and one in apply[key]),
+            )
+            for one in picked
+        ]
+        self.base: SweepConfig = self.composer(self._sample(self.branches[0], lambda _: 0.0)[0])
+        if self._searches_own_space(keys):
+            self.branches = [self._with_own_space(branch, groups) for branch in self.branches]
+        if not any(branch.axes for branch in self.branches) and len(self.branches) == 1:
+            raise ConfigError(
+                f"nothing to search: give a key several values, as algo.lr=1e-3,3e-4 or "
+                f"'algo.lr=tag(log,interval(1e-4,1e-2))'; algo={self.base.algo.name} has no space of its own"
+            )
+
+    def _searches_own_space(self, keys: Sequence[Axis]) -> bool:
+        if self.base.space == "auto":
+            return not keys and (len(self.branches) == 1 or not isinstance(self.base.search, GridSearch))
+        return self.base.space == "true"
+
+    def _with_own_space(self, branch: Branch, groups: Sequence[str]) -> Branch:
+        taken = {axis.key for axis in branch.axes} | {word.partition("=")[0] for word in branch.words}
+        own = [
+            word
+            for key, value in self.composer.space(branch.words).items()
+            if f"algo.{key}" not in taken
+            for word in [f"algo.{key}={value}"]
+        ]
+        plain, axes = split(own, groups)
+        return Branch((*branch.words, *plain), branch.picked, (*branch.axes, *axes))
+
+    def _sample(self, branch: Branch, fraction: Any) -> tuple[list[str], dict[str, str]]:
+        """Return the words and values at a fraction of every axis."""
+        values = dict(branch.picked) | {axis.key: at(axis, fraction(axis)) for axis in branch.axes}
+        return [*branch.words, *(f"{axis.key}={values[axis.key]}" for axis in branch.axes)], values
+
+    def points(self) -> list[Point]:
+        """Return the points that the search begins with: all of a grid, or those drawn.
+
+        Raises:
+            ConfigError: a point that cannot be, two that are the same, or more asked for than there are.
+        """
+        search = self.base.search
+        if isinstance(search, RandomSearch):
+            return self._drawn(search.trials, search.seed)
+        assert isinstance(search, GridSearch)
+        points = [self.point(i, *one) for i, one in enumerate(self._grid(search.interval_points))]
+        seen: dict[str, Point] = {}
+        for point in points:
+            same = seen.setdefault(_identity(point.config), point)
+            if same is not point:
+                raise ConfigError(
+                    f"{_told(same.values)} and {_told(point.values)} are the same training: leave one of them out"
+                )
+        return points
+
+    def _grid(self, interval_points: int) -> Iterator[tuple[list[str], dict[str, str]]]:
+        for branch in self.branches:
+            values = [
+                axis.values
+                if isinstance(axis, Choices)
+                else tuple(dict.fromkeys(axis.at(i / (interval_points - 1)) for i in range(interval_points)))
+                for axis in branch.axes
+            ]
+            for combination in itertools.product(*values):
+                own = dict(zip([axis.key for axis in branch.axes], combination, strict=True))
+                words = [*branch.words, *(f"{key}={value}" for key, value in own.items())]
+                yield words, {**branch.picked, **own}
+
+    def _drawn(self, number: int, seed: int) -> list[Point]:
+        generator = random.Random(seed)
+        points: list[Point] = []
+        seen: set[str] = set()
+        for _ in range(100 * number):
+            branch = generator.choice(self.branches)
+            point = self.point(len(points), *self._sample(branch, lambda _: generator.random()))
+            if (identity := _identity(point.config)) not in seen:
+                seen.add(identity)
+                points.append(point)
+            if len(points) == number:
+                return points
+        raise ConfigError(
+            f"search.trials={number}: the space holds only {len(points)} points; search=grid tries them all"
+        )
+
+    def point(self, number: int, words: Sequence[str], values: Mapping[str, str]) -> Point:
+        """Compose a point.
+
+        Raises:
+            ConfigError: it cannot be.
+        """
+        try:
+            config: SweepConfig = self.composer(words)
+        except ConfigError as error:
+            raise ConfigError(f"point {_told(values)} cannot be: {error}" if values else str(error)) from None
+        return Point(number, tuple(words), dict(values), config)
+
+    def check_corners(self) -> None:
+        """Compose every branch with every axis at its ends and at every listed value, the others at their first.
+
+        For searches that choose their points on the way.
+
+        Raises:
+            ConfigError: one of them cannot be.
+        """
+        for branch in self.branches:
+            for axis in branch.axes or (None,):
+                many = len(axis.values) if isinstance(axis, Choices) else 2
+                for i in range(many):
+                    fraction = (i + 0.5) / many if isinstance(axis, Choices) else float(i)
+                    self.point(0, *self._sample(branch, lambda each, a=axis, f=fraction: f if each is a else 0.0))
+
+
+def check_sweep(space: Space) -> list[Point]:
+    """Return the points that a sweep begins with, after all checks that can be made before.
+
+    Raises:
+        ConfigError: a point that cannot be, or a search that the space is not for.
+    """
+    config = space.base
+    search = config.search
+    axes = [axis for branch in space.branches for axis in branch.axes]
+    if search.compares or search.adaptive:
+        for key in {key for branch in space.branches for key in branch.picked} | {axis.key for axis in axes}:
+            if key.split(".")[0] == "env":
+                raise ConfigError(
+                    f"{key}: search={search.name} compares trials with each other, and returns of different problems "
+                    "cannot be; allowed: search=grid, search=random, or one sweep a problem"
+                )
+    if search.changes:
+        _check_changes(space, axes)
+    _check_cpus(config)
+    if search.adaptive:
+        space.check_corners()
+        return []
+    return space.points()
+
+
+def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
+    """Refuse what cannot change in a running training."""
+    name = space.base.search.name
+    if len(space.branches) > 1:
+        raise ConfigError(f"search={name} changes values of running trainings, which an axis over a group cannot be")
+    for axis in axes:
+        if name == "pb2" and not isinstance(axis, Interval):
+            raise ConfigError(f"{axis.key}: search=pb2 takes intervals, no lists; allowed: search=pbt")
+    reshaping = [axis.key for axis in axes if axis.key.startswith("algo.network")]
+    if reshaping:
+        raise ConfigError(
+            f"{reshaping[0]}: search={name} copies networks from trial to trial, so all have the same shape"
+        )
+
+
+def _check_cpus(config: SweepConfig) -> None:
+    """Refuse more processes a trial than there are CPUs: the seeds of a point may train as one trial."""
+    search, resources = config.search, config.resources
+    members = search.seeds_per_point if search.compares or search.adaptive else 1
+    needed = 1 + members * (resources.cpus_per_trial() - 1)
+    there = resources.num_cpus or machine_cpus()
+    if resources.ray_address is None and needed > there:
+        raise ConfigError(
+            f"search.seeds_per_point={search.seeds_per_point} train as one trial with search={search.name}; with their "
+            f"runners and learners they need {needed} CPUs, there are {there}: give resources=laptop, or fewer seeds"
+        )
+
+
+def at(axis: Axis, fraction: float) -> str:
+    """Return the value at a fraction of an axis, as one types it."""
+    if isinstance(axis, Interval):
+        return axis.at(fraction)
+    return axis.values[min(int(fraction * len(axis.values)), len(axis.values) - 1)]
+
+
+def _has(picked: Mapping[str, str], key: str) -> bool:
+    """Whether the options picked have a key; one of a group that is no axis counts as theirs."""
+    group, dot, name = key.lstrip("+").partition(".")
+    if not dot or group not in picked:
+        return True
+    names = [each.name for each in catalog.keys(catalog.option_path(group, picked[group]))]
+    return any(each == name or each.startswith(f"{name}.") for each in names)
+
+
+def _options(picked: Mapping[str, str]) -> list[str]:
+    return [f"{group}={option}" for group, option in picked.items()]
+
+
+def _told(values: Mapping[str, str]) -> str:
+    return " ".join(f"{key}={value}" for key, value in values.items())
+
+
+def _identity(config: SweepConfig) -> str:
+    return json.dumps(config.training().to_dict(), sort_keys=True)

@@ -1,0 +1,217 @@
+"""`recsys sweep` as a function: points as trials of Ray Tune, tracked, resumable, the best one evaluated at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.config.schema import SweepConfig
+from recsys_cli.config.search import RandomSearch
+from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
+from recsys_cli.evaluation.compare import score_baselines
+from recsys_cli.sweeps.callbacks import SweepReporting
+from recsys_cli.sweeps.folder import PlannedPoint, add_point, read_points, write_point_config
+from recsys_cli.sweeps.points import Point, Space
+from recsys_cli.sweeps.progress import SweepProgress
+from recsys_cli.sweeps.results import PointResult, best_points, collect, write_results
+from recsys_cli.sweeps.schedulers import make_scheduler
+from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.folder import TRIAL
+from recsys_cli.tracking.provenance import git_commit, versions
+from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED
+from recsys_cli.tuning.folder import Checkpoints
+from recsys_cli.tuning.run import make_tracker, note, noted_ends, open_member, run_trials
+from recsys_cli.tuning.session import ray_session
+from recsys_cli.tuning.spec import TrialSpec
+from recsys_cli.tuning.stopping import stop_on_interrupt
+
+RETRIES = {"continue": 0, "retry": 2, "stop": 0}
+
+
+@dataclass
+class SweepResult:
+    """How a sweep ended.
+
+    Attributes:
+        sweep_dir: its folder.
+        points: all that were begun, the best first.
+        best: by problem.
+        evaluations: of the best points' seeds on fresh users, by problem.
+        stopped: whether something is left to train.
+    """
+
+    sweep_dir: Path
+    points: list[PointResult]
+    best: dict[str, PointResult]
+    evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+    stopped: bool = False
+
+
+class Sweep:
+    """One session of a sweep, new or resumed.
+
+    Args:
+        config: resolved.
+        space: what its words mean.
+        sweep_dir: made by `folder.create_sweep`.
+        command: the words typed, for the record.
+    """
+
+    def __init__(self, config: SweepConfig, space: Space, sweep_dir: Path, command: list[str]) -> None:
+        """Read the points that are planned."""
+        self.config, self.search, self.space, self.sweep_dir = config, config.search, space, sweep_dir
+        self.points = read_points(sweep_dir, config)
+        self.progress = SweepProgress(config.progress, config, self._expected())
+        self.about = {
+            "command": " ".join(command),
+            "git_commit": git_commit(Path.cwd()),
+            "versions": versions(),
+            "search": self.search.name,
+            "sweep": sweep_dir.name,
+        }
+
+    def _expected(self) -> int:
+        search = self.search
+        return search.trials if isinstance(search, RandomSearch) else len(self.points)
+
+    def run(self) -> SweepResult:
+        """Train, compare, evaluate the best."""
+        with make_tracker(self.config, self.sweep_dir, self.progress.say) as tracker, noted_ends(self._folders()):
+            self.tracker = tracker
+            tracker.open_trial(self.sweep_dir, params=self.config.to_dict(), tags={**self.about, "kind": "sweep"})
+            self.reporting = SweepReporting(tracker, self.progress, self.search, self.progress.say)
+            trials = self._adaptive() if self.search.adaptive else self._given()
+            if trials:
+                with self.progress, ray_session(self.config.resources, self.sweep_dir):
+                    self._train(trials)
+            return self._conclude()
+
+    def _folders(self) -> Iterator[Path]:
+        return (folder for point in self.points for folder in self._members(point).values())
+
+    def _members(self, point: PlannedPoint) -> dict[int, Path]:
+        return point.members(self.sweep_dir, self.search.seeds_per_point)
+
+    def _train(self, trials: Any) -> None:
+        stopper = self.reporting.stopper
+        axes = {axis.key: axis for branch in self.space.branches for axis in branch.axes}
+        members = self.search.seeds_per_point if self._joint else 1
+        with stop_on_interrupt(stopper, self.progress.say):
+            run_trials(
+                trials,
+                self.sweep_dir,
+                self.config,
+                self.reporting,
+                stopper,
+                members=members,
+                scheduler=make_scheduler(self.search, self.config.env_steps, axes, stopper),
+                max_failures=RETRIES[self.search.on_failure],
+                **({"num_samples": self._expected()} if self.search.adaptive else {}),
+            )
+
+    @property
+    def _joint(self) -> bool:
+        """Whether the seeds of a point are one trial: where its score decides about it or about others."""
+        return self.search.compares or self.search.adaptive
+
+    def _given(self) -> list[TrialSpec]:
+        """Return the trials of the points that are planned; without a scheduler only those with something to do."""
+        trials = [trial for point in self.points for trial in self._trials_of(point)]
+        if self._joint:
+            unfinished = any(_state(folder) not in (FINISHED, PRUNED) for folder in self._folders())
+            return trials if unfinished else []
+        return [trial for trial in trials if not self._is_done(trial)]
+
+    def _adaptive(self) -> Any:
+        from recsys_cli.sweeps.proposals import Proposals
+
+        assert isinstance(self.search, RandomSearch)
+        states = [_state(folder) for folder in self._folders()]
+        if len(self.points) >= self.search.trials and not set(states) - {FINISHED, PRUNED}:
+            return None
+        known = [point.proposal for point in self.points if point.proposal is not None]
+        return Proposals(self.space, self.search, known, self._proposed)
+
+    def _proposed(self, point: Point, proposal: Mapping[str, Any]) -> TrialSpec:
+        """Return the trial of a proposed point, planned now or in an earlier session."""
+        planned = next((known for known in self.points if known.name == point.name), None)
+        if planned is None:
+            planned = PlannedPoint.of(point, proposal)
+            add_point(self.sweep_dir, planned)
+            self.points.append(planned)
+        (trial,) = self._trials_of(planned)
+        return trial
+
+    def _trials_of(self, point: PlannedPoint) -> list[TrialSpec]:
+        """Open a point's members and return its trials: one with all seeds, or one a seed."""
+        members = self._members(point)
+        pruned = all(_state(folder) == PRUNED for folder in members.values())
+        for seed, folder in members.items():
+            self._open(point, seed, folder)
+        groups = [members] if self._joint else [{seed: folder} for seed, folder in members.items()]
+        return [
+            TrialSpec(
+                point.config,
+                group,
+                point=point.typed if self.search.changes else {},
+                metric=self.search.metric,
+                over_seeds=self.search.over_seeds,
+                unit=self.search.unit(self.config.env_steps) or 1,
+                repeat=self._joint,
+                pruned=pruned,
+            )
+            for group in groups
+        ]
+
+    def _open(self, point: PlannedPoint, seed: int, folder: Path) -> None:
+        state = _state(folder)
+        write_point_config(folder, point.config)
+        tags = {**self.about, "point": point.name, **{f"axis.{key}": value for key, value in point.values.items()}}
+        open_member(self.tracker, point.config, seed, folder, tags, self.sweep_dir)
+        if state in (FINISHED, PRUNED):
+            note(folder, status=state)
+            self.tracker.set_status(folder, state)
+        self.progress.add(folder.name, point.values)
+
+    def _is_done(self, trial: TrialSpec) -> bool:
+        return all(_state(folder) == FINISHED for folder in trial.members.values())
+
+    def _conclude(self) -> SweepResult:
+        """Compare the points, evaluate the best of each problem on fresh users, write all of it down."""
+        results = collect(self.sweep_dir, self.points, self.search)
+        best = best_points(results, self.search.mode)
+        states = {_state(folder) for folder in self._folders()}
+        left = len(self.points) < self._expected() or bool(states - {FINISHED, PRUNED, FAILED})
+        result = SweepResult(self.sweep_dir, results, best, stopped=left)
+        for problem, point in best.items():
+            result.evaluations[problem] = self._evaluate(point)
+        headline = write_results(self.sweep_dir, results, best, self.search)
+        self.tracker.log_evaluation(self.sweep_dir, read_json(self.sweep_dir / "best.json"), headline, "best.json")
+        for path in sorted([*self.sweep_dir.glob("*.csv"), *self.sweep_dir.glob("*.svg")]):
+            self.tracker.add_file(self.sweep_dir, path.name)
+        self.tracker.set_status(self.sweep_dir, STOPPED if left else FINISHED)
+        return result
+
+    def _evaluate(self, point: PointResult) -> list[Evaluation]:
+        settings, config = self.config.evaluation, point.planned.config
+        baselines = score_baselines(settings.baselines, config.env, settings.users, settings.seed)
+        found = []
+        for folder in self._members(point.planned).values():
+            last = Checkpoints(folder / "checkpoints", config.checkpoint.keep).path("last")
+            if last is None:
+                continue
+            evaluation = evaluate_checkpoint(
+                last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines
+            )
+            self.tracker.upload_bundle(folder, last, "last")
+            self.tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
+            found.append(evaluation)
+        return found
+
+
+def _state(folder: Path) -> str | None:
+    """Return how a member ended, or `running`; None for one that never began."""
+    state: str | None = (read_json(folder / TRIAL, default={}) or {}).get("status")
+    return state

@@ -1,0 +1,170 @@
+"""Tune's schedulers as a sweep uses them: they see earlier sessions' reports again, and start nothing once stopped.
+
+A resumed sweep begins with new schedulers. Its trials first repeat what they reported before, so that brackets, rungs
+and populations stand again as they stood; nothing of a scheduler is saved, and nothing of it can be lost.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    HyperBandForBOHB,
+    HyperBandScheduler,
+    MedianStoppingRule,
+    PopulationBasedTraining,
+    TrialScheduler,
+)
+from ray.tune.schedulers.pb2 import PB2
+
+from recsys_cli.config import search as kinds
+from recsys_cli.config.search import SearchConfig
+from recsys_cli.sweeps.axes import Axis, Interval, value_of
+from recsys_cli.tuning.spec import SCORE, TIME, folders_of
+from recsys_cli.tuning.stopping import OnRequest
+
+
+class _Held:
+    """Starts no trial once a stop was requested: those paused or pending wait for the next session."""
+
+    stopper: OnRequest
+
+    def choose_trial_to_run(self, controller: Any) -> Any:
+        """Return the trial to start next, None for none."""
+        return None if self.stopper.requested else super().choose_trial_to_run(controller)  # type: ignore[misc]
+
+
+class _Recalled(_Held):
+    """Takes back no decision: of an asynchronous scheduler they depend on the order in which reports came.
+
+    A repeated report goes into its state as any other; whether the trial went on after it is known.
+    """
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide about a trial."""
+        decision: str = super().on_trial_result(controller, trial, result)  # type: ignore[misc]
+        if not result["repeated"]:
+            return decision
+        if result["more_known"]:
+            return TrialScheduler.CONTINUE
+        return TrialScheduler.STOP if trial.config["pruned"] else TrialScheduler.CONTINUE
+
+
+class _Seeded(_Held):
+    """Draws for each copy by its own seed, whatever was drawn before it, and keeps changed values inside the space.
+
+    Attributes:
+        seed: of the search.
+        axes: by key.
+    """
+
+    seed: int
+    axes: dict[str, Axis]
+
+    def _checkpoint_or_exploit(self, trial: Any, *rest: Any) -> None:
+        name = folders_of(trial)[0].name
+        at = self._trial_state[trial].last_train_time  # type: ignore[attr-defined]
+        entropy = [self.seed, *name.encode(), int(at)]
+        drawn = np.random.SeedSequence(entropy).generate_state(2)
+        random.seed(int(drawn[0]))
+        np.random.seed(int(drawn[1]))
+        super()._checkpoint_or_exploit(trial, *rest)  # type: ignore[misc]
+
+    def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        config, operations = super()._get_new_config(trial, trial_to_clone)  # type: ignore[misc]
+        point = {key: inside(self.axes[key], value) for key, value in config["point"].items()}
+        # A copy trains another point, but where and as whom it did.
+        return {**trial.config, "point": point}, operations
+
+
+def inside(axis: Axis, value: Any) -> Any:
+    """Return a value of an interval as it may be: within its ends, whole where it is of whole numbers."""
+    if not isinstance(axis, Interval):
+        return value
+    kept = min(max(value, axis.low), axis.high)
+    return round(kept) if axis.integer else float(kept)
+
+
+class _Fifo(_Held, FIFOScheduler):
+    """All to their end."""
+
+
+class _HyperBand(_Held, HyperBandScheduler):
+    """HyperBand."""
+
+
+class _Bohb(_Held, HyperBandForBOHB):
+    """HyperBand for BOHB."""
+
+
+class _Asha(_Recalled, ASHAScheduler):
+    """Asynchronous successive halving."""
+
+
+class _MedianStopping(_Recalled, MedianStoppingRule):
+    """Median stopping."""
+
+
+class _Pbt(_Seeded, PopulationBasedTraining):
+    """Population-based training."""
+
+
+class _Pb2(_Seeded, PB2):
+    """Population-based bandits."""
+
+
+def make_scheduler(search: SearchConfig, env_steps: int, axes: dict[str, Axis], stopper: OnRequest) -> Any:
+    """Return the scheduler of a search.
+
+    Args:
+        search: its settings.
+        env_steps: of each trial.
+        axes: of keys, by key.
+        stopper: tells whether a stop was requested.
+    """
+    scheduler = _make(search, env_steps, axes)
+    scheduler.stopper = stopper
+    if isinstance(scheduler, _Seeded):
+        scheduler.seed, scheduler.axes = search.seed, axes
+    return scheduler
+
+
+def _make(search: SearchConfig, env_steps: int, axes: dict[str, Axis]) -> Any:
+    about: dict[str, Any] = {"time_attr": TIME, "metric": SCORE, "mode": search.mode}
+    unit = search.unit(env_steps)
+    if isinstance(search, kinds.RungSearch):
+        rungs = {**about, "max_t": env_steps // (unit or 1), "reduction_factor": search.reduction_factor}
+        if isinstance(search, kinds.AshaSearch):
+            return _Asha(**rungs, grace_period=1)
+        return (_Bohb if search.adaptive else _HyperBand)(**rungs)
+    if isinstance(search, kinds.MedianStoppingSearch):
+        return _MedianStopping(**about, grace_period=1, min_samples_required=search.min_trials)
+    if isinstance(search, kinds.PopulationSearch):
+        about |= {"perturbation_interval": 1, "quantile_fraction": search.quantile_fraction, "synch": True}
+        if isinstance(search, kinds.PbtSearch):
+            space = {key: mutation(axis) for key, axis in axes.items()}
+            return _Pbt(
+                **about,
+                hyperparam_mutations={"point": space},
+                resample_probability=search.resample_probability,
+                log_config=False,
+            )
+        bounds = {key: [axis.low, axis.high] for key, axis in axes.items() if isinstance(axis, Interval)}
+        return _Pb2(**about, hyperparam_bounds={"point": bounds}, log_config=False)
+    return _Fifo()
+
+
+def mutation(axis: Axis) -> Any:
+    """Return an axis as population-based training takes it: a list, or a range of Tune's."""
+    from ray import tune
+
+    if not isinstance(axis, Interval):
+        return [value_of(axis.key, text) for text in axis.values]
+    if axis.integer:
+        draw = tune.lograndint if axis.log else tune.randint
+        return draw(int(axis.low), int(axis.high) + 1)
+    return (tune.loguniform if axis.log else tune.uniform)(axis.low, axis.high)
