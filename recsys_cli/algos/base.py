@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
@@ -25,6 +25,16 @@ class AlgoConfig(ABC):
     """
 
     name: str
+
+    metrics: ClassVar[tuple[str, ...]] = (
+        *(
+            f"eval/{name}"
+            for name in ("return", "episode_length", "clicks_per_step", "watch_time", "quality_per_click")
+        ),
+        *(f"train/{name}" for name in ("return", "episode_length", "clicks_per_step")),
+        "time/train_cpu_s",
+    )
+    """Reported metrics by which trainings can be compared, where the problem has them."""
 
     def in_range(self, *keys: str) -> None:
         """Raise a `ConfigError` for the first key not in 0..1; null is let through, as below."""

@@ -83,8 +83,10 @@ def _print_config(command: str, words: list[str]) -> int:
     if command not in catalog.root_names():
         raise ConfigError(f"--cfg: 'recsys {command}' has no config to print")
     from recsys_cli.config.compose import compose
+    from recsys_cli.sweeps.origin import expand
 
-    return _print(compose(command, _without_cfg(words)).to_yaml().rstrip())
+    words = _without_cfg(words)
+    return _print(compose(command, expand(words) if command == "train" else words).to_yaml().rstrip())
 
 
 def _without_cfg(words: list[str]) -> list[str]:

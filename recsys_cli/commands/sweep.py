@@ -13,6 +13,7 @@ Examples:
 from __future__ import annotations
 
 from recsys_cli.config import folders
+from recsys_cli.sweeps.points import Space, check_sweep
 from recsys_cli.tuning.resume import is_resume
 
 INTERRUPTED = 130
@@ -24,18 +25,17 @@ def run(overrides: list[str]) -> int:
     Raises:
         ConfigError: anything wrong with the request; nothing was started.
     """
-    from recsys_cli.sweeps.folder import create_sweep, resumed_sweep
-    from recsys_cli.sweeps.points import Space, check_sweep
-
     command = ["recsys", "sweep", *overrides, *folders.option_words()]
-    sweep_dir = None
     if is_resume(overrides):
+        from recsys_cli.sweeps.folder import resumed_sweep
+
         config, sweep_dir, words = resumed_sweep(overrides)
         space, points = Space(words), []
     else:
-        words, space = overrides, Space(overrides)
-        config = space.base
-        points = check_sweep(space)
+        # Checked before the heavy imports below: a typing error is told at once.
+        space = Space(overrides)
+        config, points, sweep_dir = space.base, check_sweep(space), None
+    from recsys_cli.sweeps.folder import create_sweep
     from recsys_cli.sweeps.report import announce, conclude, continue_command
     from recsys_cli.sweeps.run import Sweep
 
@@ -43,7 +43,7 @@ def run(overrides: list[str]) -> int:
         announce(config, space, points, None)
         return 0
     if sweep_dir is None:
-        sweep_dir = create_sweep(config, words, command, points)
+        sweep_dir = create_sweep(config, overrides, command, points)
         announce(config, space, points, sweep_dir)
     try:
         return conclude(config, Sweep(config, space, sweep_dir, command).run())

@@ -4,12 +4,14 @@ Examples:
     recsys train env=interest_evolution algo=slateq
     recsys train env=long_term_satisfaction env.sensitivity=0.2 algo=slateq seeds=5
     recsys train resume=<run id>
+    recsys train from=<sweep id>/best seeds=5
 """
 
 from __future__ import annotations
 
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
+from recsys_cli.sweeps.origin import expand
 from recsys_cli.tuning.resume import is_resume, resumed_config
 
 INTERRUPTED = 130
@@ -22,6 +24,7 @@ def run(overrides: list[str]) -> int:
         ConfigError: anything wrong with the request; nothing was started.
     """
     command = ["recsys", "train", *overrides, *folders.option_words()]
+    overrides = expand(overrides)
     # Checked before the heavy imports below: a typing error is told at once.
     config, run_dir = resumed_config(overrides) if is_resume(overrides) else (compose("train", overrides), None)
     from recsys_cli.tuning.folder import create_run

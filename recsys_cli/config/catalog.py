@@ -107,7 +107,7 @@ def example(path: Path) -> str | None:
     return next((line for line in _head(path) if line.startswith("recsys ")), None)
 
 
-def _bases(path: Path) -> list[Path]:
+def bases(path: Path) -> list[Path]:
     """Return the roots that a root takes over: entries of its defaults list that are no group."""
     if path.parent != conf_dir():
         return []
@@ -116,7 +116,7 @@ def _bases(path: Path) -> list[Path]:
 
 def defaults(path: Path) -> list[Default]:
     """Return the groups that a yaml's defaults list chooses, in order; those of a root taken over first."""
-    found = [default for base in _bases(path) for default in defaults(base)]
+    found = [default for base in bases(path) for default in defaults(base)]
     for line in _lines(path):
         if match := _DEFAULT.match(line):
             option = None if match["option"] == "null" else match["option"]
@@ -135,7 +135,7 @@ def keys(path: Path) -> list[Key]:
 
     Those of a root taken over come first.
     """
-    found = [key for base in _bases(path) for key in keys(base)]
+    found = [key for base in bases(path) for key in keys(base)]
     parents: list[tuple[int, str]] = []
     above: list[str] = []
     for line in _lines(path):

@@ -20,8 +20,6 @@ from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import check_resources
 from recsys_cli.config.types import show
 
-SPACE = "space"  # key of an algorithm's yaml that is for sweeps alone
-
 
 def compose(root: str, overrides: Sequence[str]) -> Any:
     """Compose `conf/<root>.yaml` with overrides and return the root's typed object, fully checked.
@@ -51,7 +49,8 @@ class Composer:
         """Do as `compose`."""
         request = read(overrides, self.root)
         values, chosen = self._compose_groups(request.options)
-        values.get("algo", {}).pop(SPACE, None)
+        values.pop(structured.ORIGIN, None)
+        values.get("algo", {}).pop(structured.SPACE, None)
         merge = _Merge(values, chosen)
         for key, value in request.values:
             merge(_nested(key, value))
@@ -64,7 +63,7 @@ class Composer:
     def space(self, overrides: Sequence[str]) -> dict[str, Any]:
         """Return what the chosen algorithm's yaml says about searching its keys, empty where it says nothing."""
         values, _ = self._compose_groups(read(overrides, self.root).options)
-        return dict(values.get("algo", {}).get(SPACE) or {})
+        return dict(values.get("algo", {}).get(structured.SPACE) or {})
 
     def _compose_groups(self, options: Mapping[str, Option]) -> tuple[dict[str, Any], dict[str, Option]]:
         key = tuple(f"{group}={show(option)}" for group, option in options.items())

@@ -42,11 +42,18 @@ class SearchConfig:
     needs: ClassVar[tuple[str, ...]] = ()  # packages that are not installed with this one
 
     def __post_init__(self) -> None:
-        """Check ranges, and that what is needed is installed."""
+        """Check ranges."""
         self.least(1, "seeds_per_point", "max_env_steps")
         self.least(0, "seed")
         if self.max_seconds is not None and self.max_seconds <= 0:
             raise ConfigError(f"search.max_seconds={self.max_seconds} must be above 0")
+
+    def check(self, env_steps: int) -> None:
+        """Refuse what is not installed, and trials of so many env steps where they are too short.
+
+        Raises:
+            ConfigError: says which, and what helps.
+        """
         missing = [
             package for package in self.needs if importlib.util.find_spec(_MODULES.get(package, package)) is None
         ]
@@ -65,9 +72,6 @@ class SearchConfig:
     def unit(self, env_steps: int) -> int | None:
         """Return the env steps between two reports of a trial of so many; None leaves them as they are."""
         return None
-
-    def check(self, env_steps: int) -> None:
-        """Refuse trials of so many env steps."""
 
 
 _MODULES = {"configspace": "ConfigSpace", "scikit-learn": "sklearn"}
@@ -130,6 +134,7 @@ class RungSearch(RandomSearch):
 
     def check(self, env_steps: int) -> None:
         """Refuse trials that end before the second rung."""
+        super().check(env_steps)
         if not self.rungs(env_steps):
             raise ConfigError(
                 f"search.min_env_steps={self.min_env_steps} leaves no rung below env_steps={env_steps} at "
@@ -210,6 +215,7 @@ class PopulationSearch(RandomSearch):
 
     def check(self, env_steps: int) -> None:
         """Refuse trials that end before the first round."""
+        super().check(env_steps)
         if env_steps <= self.perturb_every:
             raise ConfigError(f"search.perturb_every={self.perturb_every} must be below env_steps={env_steps}")
 

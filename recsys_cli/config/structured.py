@@ -13,6 +13,9 @@ from recsys_cli.config.types import convert, is_union, show
 
 TARGET = "_target_"
 MISSING = "???"
+# Keys that stand in a yaml, for its comments, and in no schema: the first, of a root, is read before anything is
+# composed; the second, of an algorithm, is for sweeps alone.
+ORIGIN, SPACE = "from", "space"
 
 
 def schema_of(target: str) -> type:
@@ -133,4 +136,5 @@ def load(group: str, option: str, **overrides: Any) -> Any:
     values = OmegaConf.to_container(OmegaConf.load(catalog.option_path(group, option)), resolve=True)
     if not isinstance(values, dict):
         raise ConfigError(f"{group}/{option}.yaml holds no keys")
+    values.pop(SPACE, None)
     return build({str(key): value for key, value in values.items()} | overrides, group)

@@ -15,11 +15,10 @@ from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.sweeps.points import Point
 from recsys_cli.tracking.files import read_json, update_json, write_json, write_text
 from recsys_cli.tracking.folder import CONFIG
-from recsys_cli.tracking.local_runs import RUN
+from recsys_cli.tracking.local_runs import RUN, SWEEP
 from recsys_cli.tuning.folder import create_folder
 from recsys_cli.tuning.resume import read_changes, read_config
 
-SWEEP = "sweep.json"
 BUDGET = ("search.max_env_steps", "search.max_seconds", "search.on_failure")
 CHANGEABLE = (*BUDGET, "progress", "resources", "output_dir", "resume")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from recsys_cli.config import catalog
 from recsys_cli.config.compose import Composer
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.config.resources import machine_cpus
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import GridSearch, RandomSearch
@@ -220,11 +220,33 @@ def check_sweep(space: Space) -> list[Point]:
                 )
     if search.changes:
         _check_changes(space, axes)
+    _check_metric(config)
+    _check_reports(space)
     _check_cpus(config)
     if search.adaptive:
         space.check_corners()
         return []
     return space.points()
+
+
+def _check_metric(config: SweepConfig) -> None:
+    """Refuse a metric that the algorithm does not report."""
+    name, known = config.search.metric, config.algo.metrics
+    if name not in known:
+        raise ConfigError(
+            f"search.metric={name}: algo={config.algo.name} reports no such metric to compare by. Allowed: "
+            f"{', '.join(known)}.{closest(name, known)}"
+        )
+
+
+def _check_reports(space: Space) -> None:
+    """Refuse times of reports beside a search that sets them: its scheduler compares trials at every report."""
+    for word in space.plain if space.base.search.unit(space.base.env_steps) else ():
+        if word.partition("=")[0] in ("report_every", "evaluation.every", "checkpoint.every"):
+            raise ConfigError(
+                f"{word}: search={space.base.search.name} sets it, by its own keys (search.min_env_steps, "
+                "search.perturb_every)"
+            )
 
 
 def _check_changes(space: Space, axes: Sequence[Axis]) -> None:

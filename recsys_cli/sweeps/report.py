@@ -18,11 +18,11 @@ from recsys_cli.config.search import RandomSearch
 from recsys_cli.sweeps.axes import Axis, Interval
 from recsys_cli.sweeps.points import Point, Space
 from recsys_cli.sweeps.progress import spell, told
-from recsys_cli.sweeps.results import BEST, POINTS, PointResult
+from recsys_cli.sweeps.results import POINTS, PointResult
 from recsys_cli.sweeps.run import SweepResult
 from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tracking.folder import JOURNAL
-from recsys_cli.tracking.local_runs import runs_in, trials_of
+from recsys_cli.tracking.local_runs import BEST, runs_in, trials_of
 from recsys_cli.tuning.callbacks import FAILED
 from recsys_cli.tuning.report import PLAIN, final_table, where
 
@@ -78,15 +78,15 @@ def _estimate(config: SweepConfig, env_steps: int) -> str:
 
 
 def _speeds(run: Path, config: SweepConfig) -> list[float]:
-    """Return the env steps per second that a run's trials have reported, one a trial."""
+    """Return the env steps per second of a run's trials, evaluations and checkpoints included."""
     about = read_json(run / "run.json", default={})
     if (about.get("env"), about.get("algo")) != (config.env.name, config.algo.name):
         return []
     found = []
     for trial in trials_of(run)[:10]:
-        rows = [row["metrics"] for row in read_jsonl(trial / JOURNAL)]
-        speeds = [metrics["time/env_steps_per_s"] for metrics in rows if "time/env_steps_per_s" in metrics]
-        found += [statistics.median(speeds)] if speeds else []
+        rows = read_jsonl(trial / JOURNAL)
+        steps, seconds = (rows[-1][key] - rows[0][key] if rows else 0 for key in ("env_steps", "time"))
+        found += [steps / seconds] if steps > 0 and seconds > 0 else []
     return found
 
 

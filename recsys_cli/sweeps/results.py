@@ -15,10 +15,11 @@ from recsys_cli.sweeps.importance import importance
 from recsys_cli.sweeps.plots import draw
 from recsys_cli.tracking.files import read_json, read_jsonl, write_json, write_text
 from recsys_cli.tracking.folder import JOURNAL, TRIAL
+from recsys_cli.tracking.local_runs import BEST
 from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED
 from recsys_cli.tuning.spec import joint_score
 
-BEST, POINTS = "best.json", "points.csv"
+POINTS = "points.csv"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,12 @@ class PointResult:
         states = [seed.state for seed in self.seeds]
         order = [FAILED, STOPPED, "running", "waiting", PRUNED, FINISHED]
         return min(states, key=lambda state: order.index(state) if state in order else 0)
+
+    @property
+    def words(self) -> list[str]:
+        """The words that train it, with the values of now."""
+        now = {key: f"{key}={text}" for key, text in self.values.items()}
+        return [now.get(word.partition("=")[0], word) for word in self.planned.words]
 
     @property
     def values(self) -> dict[str, str]:
@@ -133,7 +140,7 @@ def write_results(
             "score": point.score,
             "env_steps": point.env_steps,
             "values": point.values,
-            "words": list(point.planned.words),
+            "words": point.words,
             "importance": None if weights[problem] is None else weights[problem].to_dict(),  # type: ignore[union-attr]
         }
         for problem, point in best.items()

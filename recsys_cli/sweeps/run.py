@@ -19,6 +19,7 @@ from recsys_cli.sweeps.results import PointResult, best_points, collect, write_r
 from recsys_cli.sweeps.schedulers import make_scheduler
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import TRIAL
+from recsys_cli.tracking.local_runs import BEST
 from recsys_cli.tracking.provenance import git_commit, versions
 from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED
 from recsys_cli.tuning.folder import Checkpoints
@@ -188,7 +189,7 @@ class Sweep:
         for problem, point in best.items():
             result.evaluations[problem] = self._evaluate(point)
         headline = write_results(self.sweep_dir, results, best, self.search)
-        self.tracker.log_evaluation(self.sweep_dir, read_json(self.sweep_dir / "best.json"), headline, "best.json")
+        self.tracker.log_evaluation(self.sweep_dir, read_json(self.sweep_dir / BEST), headline, BEST)
         for path in sorted([*self.sweep_dir.glob("*.csv"), *self.sweep_dir.glob("*.svg")]):
             self.tracker.add_file(self.sweep_dir, path.name)
         self.tracker.set_status(self.sweep_dir, STOPPED if left else FINISHED)

@@ -10,7 +10,7 @@ from recsys_cli.tracking.bundle import MANIFEST, is_bundle
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import TRIAL, UPLOADED
 
-RUN = "run.json"
+RUN, SWEEP, BEST = "run.json", "sweep.json", "best.json"
 CHECKPOINTS = "checkpoints"
 ALIASES = ("best", "last")
 SHORTEST_PREFIX = 6
@@ -103,10 +103,20 @@ def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | No
         return None
     if not trials:
         raise ConfigError(f"run {folder} has no trial yet, so no checkpoint")
+    if best := _best_of_sweep(folder, trials):
+        say(f"{folder.name}: the best point's checkpoint, {best.name}")
+        return _pick(best / CHECKPOINTS, alias, say)
     if len(trials) > 1:
         names = ", ".join(f"{folder.name}/{trial.name}" for trial in trials)
         raise ConfigError(f"run {folder.name} has {len(trials)} trials; name one: {names}")
     return _pick(trials[0] / CHECKPOINTS, alias, say)
+
+
+def _best_of_sweep(folder: Path, trials: list[Path]) -> Path | None:
+    """Return the first seed of a sweep's best point; None for other runs, and for sweeps with one for each problem."""
+    best = list(read_json(folder / BEST, default={}).get("best", {}).values())
+    own = [trial for trial in trials if len(best) == 1 and trial.name.startswith(f"{best[0]['point']}-")]
+    return own[0] if own else None
 
 
 def _pick(checkpoints: Path, alias: str, say: Callable[[str], None]) -> Path:

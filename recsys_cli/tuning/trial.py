@@ -50,8 +50,16 @@ class TrainingTrial(Trainable):
         }
 
     def _score(self, reports: list[Report]) -> float:
-        """Return the joint score of the members' latest values; NaN before all have one."""
+        """Return the joint score of the members' latest values; NaN before all have one.
+
+        Raises:
+            ValueError: evaluated episodes that lack the metric, which the problem then never has.
+        """
         name = self.spec["metric"]
+        for report in reports:
+            if name.startswith("eval/") and "eval/return" in report.metrics and name not in report.metrics:
+                there = ", ".join(key for key in report.metrics if key.startswith("eval/"))
+                raise ValueError(f"episodes of this problem have no {name}; they have {there}")
         self.scores |= {report.folder: report.metrics[name] for report in reports if name in report.metrics}
         known = [self.scores.get(report.folder, math.nan) for report in reports]
         return joint_score(known, self.spec["over_seeds"])

@@ -29,7 +29,8 @@ def _dotted(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]
 
 @pytest.mark.parametrize("path", YAMLS, ids=IDS)
 def test_keys_and_values_are_those_a_yaml_library_reads(path: Path) -> None:
-    expected = dict(_dotted(yaml.safe_load(path.read_text())))
+    files = [*catalog.bases(path), path]
+    expected = {key: value for file in files for key, value in _dotted(yaml.safe_load(file.read_text()))}
     found = {key.name: key.value for key in catalog.keys(path)}
     assert list(found) == list(expected)
     for name, value in expected.items():
@@ -45,7 +46,8 @@ def test_every_yaml_opens_with_one_line_that_says_what_it_is(path: Path) -> None
 
 @pytest.mark.parametrize("path", [path for path in YAMLS if catalog.target(path)])
 def test_every_key_has_a_comment(path: Path) -> None:
-    keys = catalog.keys(path)
+    # What a sweep searches is told key by key above.
+    keys = [key for key in catalog.keys(path) if not key.name.startswith("space.")]
     parents = {key.name for key in keys if not key.value}
     assert [key.name for key in keys if not key.comment and key.name not in {"name", *parents}] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.errors import ConfigError
@@ -26,6 +26,8 @@ class BanditConfig(AlgoConfig):
     """
 
     rollout_length: int
+
+    metrics: ClassVar[tuple[str, ...]] = (*AlgoConfig.metrics, "train/regret", "train/cumulative_regret")
 
     def __post_init__(self) -> None:
         """Check ranges."""
