@@ -257,6 +257,11 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
     for axis in axes:
         if name == "pb2" and not isinstance(axis, Interval):
             raise ConfigError(f"{axis.key}: search=pb2 takes intervals, no lists; allowed: search=pbt")
+    if space.base.checkpoint.keep < 2:
+        raise ConfigError(
+            f"checkpoint.keep={space.base.checkpoint.keep}: search={name} needs 2, to copy again after a crash what "
+            "was copied last"
+        )
     reshaping = [axis.key for axis in axes if axis.key.startswith("algo.network")]
     if reshaping:
         raise ConfigError(

@@ -33,9 +33,11 @@ class _Held:
 
     stopper: OnRequest
 
-    def choose_trial_to_run(self, controller: Any) -> Any:
+    def choose_trial_to_run(self, controller: Any, **how: Any) -> Any:
         """Return the trial to start next, None for none."""
-        return None if self.stopper.requested else super().choose_trial_to_run(controller)  # type: ignore[misc]
+        if self.stopper.requested:
+            return None
+        return super().choose_trial_to_run(controller, **how)  # type: ignore[misc]
 
 
 class _Recalled(_Held):

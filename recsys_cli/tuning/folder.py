@@ -110,7 +110,7 @@ class Checkpoints:
             best_return: greedy return, where this is the best so far.
         """
         steps = training.env_steps
-        path = self.folder / f"step_{steps:09d}"
+        path = self.at(steps)
         with atomic_dir(path) as temporary:
             training.save(temporary / TRAINING_STATE)
             write_bundle(
@@ -133,6 +133,10 @@ class Checkpoints:
         write_json(self.folder / "last.json", pointer)
         self._drop_old()
         return path
+
+    def at(self, env_steps: int) -> Path:
+        """Return the folder of a checkpoint at so many env steps."""
+        return self.folder / f"step_{env_steps:09d}"
 
     def pointed(self, alias: str) -> dict[str, Any] | None:
         """Return what `best.json` or `last.json` says, None if there is none."""

@@ -66,16 +66,18 @@ class Member:
         self.saved_at = self.evaluated_at = self.resumed_from = last["env_steps"] if last else 0
         rows = read_jsonl(folder / JOURNAL) if repeat and last else []
         self.known = deque(row for row in rows if row["env_steps"] <= self.saved_at)
+        self.reported_at = 0
         self._training: Training | None = None
 
     @property
     def training(self) -> Training:
-        """The training, built and restored at the first call."""
-        if self._training is None:
-            self._training = self.run.algo.make_training(self.run, self.seed)
-            last = self.checkpoints.path("last")
-            if last is not None:
-                self._training.restore(last / TRAINING_STATE)
+        """The training, at the first call built and restored from the last checkpoint."""
+        return self._training or self._build(self.checkpoints.path("last"))
+
+    def _build(self, checkpoint: Path | None) -> Training:
+        self._training = self._training or self.run.algo.make_training(self.run, self.seed)
+        if checkpoint is not None:
+            self._training.restore(checkpoint / TRAINING_STATE)
         return self._training
 
     @property
@@ -111,6 +113,7 @@ class Member:
         best: bool = False,
         repeated: bool = False,
     ) -> Report:
+        self.reported_at = env_steps
         written = str(checkpoint) if checkpoint else None
         end = self._is_end(env_steps)
         return Report(str(self.folder), env_steps, metrics, written, best, self.resumed_from, end, repeated)
@@ -148,12 +151,16 @@ class Member:
         return path
 
     def save(self) -> Path:
-        """Return the checkpoint of now, written if there is none yet."""
-        if not self.known and self._unsaved:
+        """Return the checkpoint of the last report, written if there is none yet.
+
+        While an earlier session's reports are repeated that may be one long dropped; a scheduler then copies it only
+        into members that have gone on from their copy since.
+        """
+        if self._training is None:
+            return self.checkpoints.at(self.reported_at)
+        if self._unsaved:
             self._checkpoint(None)
-        last = self.checkpoints.path("last")
-        assert last is not None
-        return last
+        return self.checkpoints.at(self.saved_at)
 
     def go_on_from(self, checkpoint: Path, env_steps: int, unit: int) -> None:
         """Go on from a checkpoint of its own, or of another member that it shall become a copy of.
@@ -167,7 +174,7 @@ class Member:
             self.known.popleft()
         if checkpoint.is_relative_to(self.folder) or self.known:
             return  # its own last one is the same, or what became of the copy
-        self.training.restore(checkpoint / TRAINING_STATE)
+        self._build(checkpoint)
         self.evaluated_at = self.env_steps
         self._checkpoint(None)
 

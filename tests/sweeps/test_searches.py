@@ -1,0 +1,230 @@
+"""Sweeps in this process, on the Ray that the tests share: every search, failures, budgets, resuming."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys_cli.cli import main
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.tracking.files import read_json, read_jsonl
+from recsys_cli.tuning.member import Member
+
+pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
+
+SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
+SMOKE = ("debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
+SMOKE += ("algo.learning_starts=200", "algo.batch_size=32", "resources.users_per_runner=50")
+LR = "algo.lr=tag(log,interval(1e-4,1e-2))"
+WORDS = {
+    "grid": ("algo.lr=1e-3,1e-4", "search.seeds_per_point=2"),
+    "random": ("search.trials=3", LR, "algo.n_step=1,3"),
+    "hyperband": ("search.trials=5", "search.min_env_steps=400", LR),
+    "asha": ("search.trials=4", "search.min_env_steps=400", LR),
+    "bohb": ("search.trials=5", "search.min_env_steps=400", LR),
+    "median_stopping": ("search.trials=5", "search.min_env_steps=800", "search.min_trials=2", LR),
+    "pbt": ("search.trials=4", "search.perturb_every=1000", LR, "algo.n_step=1,3"),
+    "pb2": ("search.trials=4", "search.perturb_every=1000", LR),
+    "optuna": ("search.trials=3", LR, "algo.loss=squared,huber"),
+}
+Sweep = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sweep:
+    """A function that runs `recsys sweep` in an empty folder and returns its exit code and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("recsys_cli.sweeps.run.ray_session", lambda *_: nullcontext())
+
+    def run(*words: str) -> tuple[int, str]:
+        code = main(["sweep", *words])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return run
+
+
+def rows(name: str) -> list[Mapping[str, str]]:
+    with Path("runs", name, "points.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def seeds(name: str) -> list[Path]:
+    return sorted(path.parent for path in Path("runs", name).glob("*/trial.json"))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(sweep: Sweep, search: str) -> None:
+    code, printed = sweep(*SMOKE, f"search={search}", "name=a", *WORDS[search])
+    assert code == 0, printed
+    found = rows("a")
+    assert {row["state"] for row in found} <= {"finished", "pruned"} and "finished" in {row["state"] for row in found}
+    assert all(float(row["score"]) > 0 and int(row["env_steps"]) > 0 for row in found)
+    best = read_json(Path("runs/a/best.json"))["best"]["all"]
+    finished = {row["point"]: float(row["point_score"]) for row in found if row["state"] == "finished"}
+    assert finished[best["point"]] == pytest.approx(max(finished.values()), abs=1e-5)
+    assert f"best: {best['point']}" in printed and "next: recsys train from=a/best seeds=5" in printed
+    assert "20 fresh users" in printed and "\nrandom " in printed
+    assert (Path("runs/a/slices.svg").is_file(), Path("runs/a/parallel.svg").is_file()) == (True, True)
+    last = [(folder / "checkpoints/last.json").stat().st_mtime for folder in seeds("a")]
+    assert sweep("resume=a")[0] == 0
+    assert rows("a") == found
+    assert [(folder / "checkpoints/last.json").stat().st_mtime for folder in seeds("a")] == last
+
+
+def test_a_point_of_a_scheduler_is_all_its_seeds(sweep: Sweep) -> None:
+    words = ("search.trials=5", "search.min_env_steps=400", "search.seeds_per_point=2", "search.over_seeds=iqm", LR)
+    code, printed = sweep(*SMOKE, "search=hyperband", "name=a", *words)
+    assert code == 0, printed
+    found = rows("a")
+    assert len(found) == 10
+    for one, other in zip(found[::2], found[1::2], strict=True):
+        assert (one["point"], one["state"], one["point_score"]) == (
+            other["point"],
+            other["state"],
+            other["point_score"],
+        )
+        assert (one["seed"], other["seed"]) == ("0", "1") and one["score"] != other["score"]
+        assert float(one["point_score"]) == pytest.approx((float(one["score"]) + float(other["score"])) / 2, abs=1e-4)
+    assert "pruned" in {row["state"] for row in found}
+
+
+def test_a_population_copies_and_changes(sweep: Sweep) -> None:
+    code, printed = sweep(*SMOKE, "search=pbt", "name=a", *WORDS["pbt"])
+    assert code == 0, printed
+    changed = 0
+    for folder in seeds("a"):
+        values = [row["metrics"]["point/algo.lr"] for row in read_jsonl(folder / "metrics.jsonl")]
+        assert all(1e-4 <= value <= 1e-2 for value in values)
+        changed += len(set(values)) - 1
+        used = [row["metrics"]["learner/lr"] for row in read_jsonl(folder / "metrics.jsonl")]
+        falls = [lr / value for lr, value in zip(used, values, strict=True)]
+        assert falls == sorted(falls, reverse=True)  # the schedule of the copied training, from the changed value
+    assert changed >= 2
+
+
+def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
+    words = ("env=interest_evolution,interest_exploration", "algo=slateq,linucb")
+    code, printed = sweep(*SMOKE[:6], "resources.users_per_runner=50", "env_steps=1000", "name=a", *words)
+    assert code == 0, printed
+    best = read_json(Path("runs/a/best.json"))["best"]
+    assert set(best) == {"env=interest_evolution", "env=interest_exploration"}
+    for problem, about in best.items():
+        assert f"best of {problem}: {about['point']}" in printed
+        assert f"recsys train from=a/{about['point']} seeds=5" in printed
+
+
+@pytest.mark.parametrize(
+    ("policy", "states", "code"),
+    [("continue", {"failed", "finished"}, 1), ("retry", {"finished"}, 0), ("stop", {"failed", "stopped"}, 1)],
+)
+def test_failures(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str, states: set[str], code: int
+) -> None:
+    # Its second training fails once, whatever process it runs in.
+    (tmp_path / "env").mkdir()
+    module = (
+        "from dataclasses import dataclass\nfrom pathlib import Path\n"
+        "from recsys_cli.algos.random.config import RandomConfig\n\n\n@dataclass\nclass Fragile(RandomConfig):\n"
+        "    lr: float\n\n    def make_training(self, run, seed):\n"
+        f"        mark = Path({str(tmp_path / 'failed')!r})\n"
+        "        if self.lr == 2 and not mark.exists():\n            mark.touch()\n"
+        "            raise RuntimeError('the second one broke')\n"
+        "        return super().make_training(run, seed)\n"
+    )
+    (tmp_path / "fragile.py").write_text(module)
+    (tmp_path / "algo").mkdir()
+    (tmp_path / "algo/fragile.yaml").write_text("# Fails\n_target_: fragile.Fragile\nname: fragile\nlr: 1.0  # none\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    words = ("debug=smoke", "tracking=off", "progress=plain", "evaluation.baselines=[random]", "algo=fragile")
+    words += ("algo.lr=1,2,3", f"search.on_failure={policy}", "resources.concurrent_trials=1", "name=a")
+    found, printed = sweep(f"--config-dir={tmp_path}", *words)
+    assert found == code, printed
+    assert {row["state"] for row in rows("a")} == states | ({"finished"} if policy != "stop" else {"finished"} & states)
+    if policy != "retry":
+        assert "p001-seed_0 failed: RuntimeError: the second one broke; all of it in runs/a/tune/p001-seed_0" in printed
+        # Resumed, the failed one is tried again, and this time it does not fail.
+        assert sweep("resume=a", f"--config-dir={tmp_path}")[0] == 0
+        assert {row["state"] for row in rows("a")} == {"finished"}
+
+
+def test_a_budget_stops_the_sweep_and_a_greater_one_goes_on(sweep: Sweep) -> None:
+    words = ("algo.lr=1e-3,3e-4,1e-4,3e-5", "search.max_env_steps=6000", "resources.concurrent_trials=1")
+    code, printed = sweep(*SMOKE, "name=a", *words)
+    assert code == 130 and "search.max_env_steps=6,000 are spent" in printed
+    assert "continue: recsys sweep resume=a" in printed
+    states = [row["state"] for row in rows("a")]
+    assert states.count("finished") == 1 and states.count("waiting") == 2
+    spent = sum(int(row["env_steps"]) for row in rows("a"))
+    assert 6000 <= spent < 8500
+    code, printed = sweep("resume=a", "search.max_env_steps=null")
+    assert code == 0, printed
+    assert {row["state"] for row in rows("a")} == {"finished"}
+
+
+def test_what_the_journals_hold_is_repeated_and_not_trained(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sweep(*SMOKE, "search=hyperband", "name=a", *WORDS["hyperband"])[0] == 0
+    folder = next(folder for folder in seeds("a") if read_json(folder / "trial.json")["status"] == "finished")
+    from recsys_cli.sweeps.folder import read_points, resumed_sweep
+
+    config, sweep_dir, _ = resumed_sweep(["resume=a"])
+    point = next(point for point in read_points(sweep_dir, config) if folder.name.startswith(point.name))
+    member = Member(point.config, 0, folder.resolve(), repeat=True)
+    reports = []
+    while not reports or not reports[-1].finished:
+        reports.append(member.report())
+    known = read_jsonl(folder / "metrics.jsonl")
+    assert [(report.env_steps, report.metrics) for report in reports] == [
+        (row["env_steps"], row["metrics"]) for row in known
+    ]
+    assert all(report.repeated for report in reports) and member._training is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["resume=nothing"], "resume='nothing' was not found"),
+        (["resume=a", "algo.lr=1"], "algo.lr: a continued sweep keeps its algo.lr; what may change beside resume=:"),
+        (["resume=a", "env=interest_exploration"], "a continued sweep keeps its env"),
+        (["resume=a", "search.trials=9"], "search.trials: a continued sweep keeps its search.trials"),
+        (["name=a", "algo.lr=1e-3,1e-4"], "exists; take another name, or continue it by resume=a"),
+        (["resume=run"], "resume=run is a run and no sweep"),
+    ],
+)
+def test_refusals_about_what_is_there(sweep: Sweep, words: list[str], message: str) -> None:
+    from recsys_cli.config.compose import compose
+    from recsys_cli.sweeps.folder import create_sweep
+    from recsys_cli.sweeps.points import Space, check_sweep
+    from recsys_cli.tuning.folder import create_run
+
+    space = Space(["name=a", "algo.lr=1e-3,1e-4"])
+    create_sweep(space.base, ["name=a"], [], check_sweep(space))
+    create_run(compose("train", ["name=run"]), [])
+    code, printed = sweep(*words)
+    assert code == 2 and message in printed and printed.count("\n") == 1
+
+
+def test_a_best_point_is_trained_and_evaluated_anew(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("recsys_cli.tuning.run.ray_session", lambda *_: nullcontext())
+    assert sweep(*SMOKE, "env_steps=1000", "name=a", "algo.lr=1e-3,1e-5")[0] == 0
+    best = read_json(Path("runs/a/best.json"))["best"]["all"]
+    assert main(["train", "from=a/best", "seeds=2", "name=b", "progress=plain", "env_steps=2000"]) == 0
+    yaml = importlib.import_module("yaml")
+    config: dict[str, Any] = yaml.safe_load(Path("runs/b/config.yaml").read_text())
+    assert config["algo"]["lr"] == float(best["values"]["algo.lr"])
+    assert (config["env_steps"], config["seeds"], config["name"]) == (2000, 2, "b")
+    capsys.readouterr()
+    assert main(["evaluate", "checkpoint=a/best", "users=20", "baselines=[]", "tracking=off"]) == 0
+    printed = capsys.readouterr()
+    assert f"the best point's checkpoint, {best['point']}-seed_0" in printed.err
+    for words, message in ((["from=a/p9"], "the sweep has no point p9"), (["from=b"], "b is a run and no sweep")):
+        assert main(["train", *words]) == 2
+        assert message in capsys.readouterr().err
