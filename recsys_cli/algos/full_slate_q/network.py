@@ -13,7 +13,7 @@ from recsys_cli.networks.item_values import mlp, with_constant
 from recsys_cli.slates.enumeration import all_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.full_slate_q.config import FullSlateQConfig
+    from recsys_cli.algos.replay_config import ReplayConfig
     from recsys_cli.envs.base import EnvConfig
 
 MAX_HIDDEN = 2**23  # numbers of a hidden layer held at once
@@ -50,7 +50,7 @@ class SlateValues(nn.Module):
 class FullSlateQNetwork(QNetwork):
     """Slate values and which slates there are."""
 
-    def __init__(self, settings: FullSlateQConfig, env: EnvConfig) -> None:
+    def __init__(self, settings: ReplayConfig, env: EnvConfig) -> None:
         """Build the network for a problem's feature and slate sizes."""
         super().__init__(settings, env)
         net, self.ordered = settings.network, env.order_matters
