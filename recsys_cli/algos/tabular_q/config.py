@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recsys_cli.algos.bandits.config import check_one_learner
+from recsys_cli.algos.bandits.config import check_one_cpu_learner
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.enumerated import check_slates
@@ -65,7 +65,7 @@ class TabularQConfig(AlgoConfig):
     def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
         """Refuse what would split an update: the table is in one place, on the CPU."""
         super().check_resources(resources, framework)
-        check_one_learner(self.name, resources)
+        check_one_cpu_learner(self.name, resources)
 
     def make_policy(self, env: EnvConfig, seed: int = 0) -> TabularQPolicy:
         """Build the policy, untrained."""
