@@ -243,16 +243,33 @@ def test_each_transition_is_learned_from_as_often_as_told(
 ) -> None:
     monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
     training = make_training("algo=dqn", f"resources.env_runners={runners}", "algo.replay_ratio=3", "report_every=1")
+
+    def learned_and_played() -> np.ndarray:
+        learner = training.algorithm.learner_group.get_state()["learner"]
+        return np.array([64 * learner["weights_seq_no"], training.env_steps])
+
     while training.env_steps < 800:
         training.step()
-    learner = training.algorithm.learner_group.get_state()["learner"]
-    first, second = (learner["weights_seq_no"], training.env_steps), None
+    before = learned_and_played()
     for _ in range(4):
         training.step()
-    learner = training.algorithm.learner_group.get_state()["learner"]
-    second = (learner["weights_seq_no"], training.env_steps)
-    rows, steps = 64 * (second[0] - first[0]), second[1] - first[1]
+    rows, steps = learned_and_played() - before
     assert rows / steps == pytest.approx(3, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
+def test_two_dqn_learners_stay_the_same(make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
+    training = make_training("algo=dqn", "resources.learners=2", "algo.batch_size=63")
+    for _ in range(3):
+        report = training.step()
+    assert math.isfinite(report["learner/loss"])
+    group = training.algorithm.learner_group
+    one, other = (result.get() for result in group.foreach_learner(lambda learner: learner.get_state()["rl_module"]))
+    for name, value in one[DEFAULT_MODULE_ID].items():
+        np.testing.assert_array_equal(value, other[DEFAULT_MODULE_ID][name], err_msg=name)
 
 
 @pytest.mark.xdist_group("ray")
