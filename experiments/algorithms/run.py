@@ -81,6 +81,13 @@ SHORT = (*budget(30_000), "resources.users_per_runner=256", RANDOM)
 SESSION = ("algo.history=documents",)
 Q_SESSION = (*SESSION, "algo.n_step=1")
 IN_SESSION = dict.fromkeys(EXPLORATIONS, SESSION)
+# 120 slates valued at every step on evolution, 45 on exploration.
+EACH_SLATE = {
+    "evolution": budget(60_000, 10, 50),
+    "exploration": (*budget(150_000, 15, 100), *Q_SESSION),
+    "exploration-heavy": (*budget(150_000, 15, 100), *Q_SESSION),
+    **dict.fromkeys(SATISFACTIONS, budget(300_000)),
+}
 
 LINES = [
     Line("slateq", ("algo=slateq", *budget(300_000, 20, 500), ALL)),
@@ -106,17 +113,9 @@ LINES = [
     Line("tabular_q", ("algo=tabular_q", *LONG), without=("evolution",)),
     # All users take the first document there: no click to predict.
     Line("greedy_pctr", ("algo=greedy_pctr", *SHORT), without=SATISFACTIONS),
-    # 120 slates valued at every step on evolution, 45 on exploration.
-    Line(
-        "full_slate_q",
-        ("algo=full_slate_q", RANDOM),
-        {
-            "evolution": budget(60_000, 10, 50),
-            "exploration": (*budget(150_000, 15, 100), *Q_SESSION),
-            "exploration-heavy": (*budget(150_000, 15, 100), *Q_SESSION),
-            **dict.fromkeys(SATISFACTIONS, budget(300_000)),
-        },
-    ),
+    Line("full_slate_q", ("algo=full_slate_q", RANDOM), EACH_SLATE),
+    Line("dqn", ("algo=dqn", RANDOM), EACH_SLATE),
+    Line("sac", ("algo=sac", RANDOM), EACH_SLATE),
 ]
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from recsys_cli.policies import SlatePolicy
     from recsys_cli.rollouts.chunk import Chunk
 
+REPLAY = "replay"
+
 
 class SlateAlgorithmConfig(AlgorithmConfig):
     """RLlib's config with our settings and the problem beside it; mixes with the configs of RLlib's own algorithms.
@@ -54,7 +56,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
         policy: SlatePolicy = self.settings.make_policy(self.problem)
         return policy
 
-    def epsilon(self, env_steps: int) -> float:
+    def epsilon_at(self, env_steps: int) -> float:
         """Return the probability with which runners show a random slate after that many env steps."""
         return 0.0
 
@@ -75,7 +77,7 @@ class DecayingEpsilon(SlateAlgorithmConfig):
     """Mixes in random slates whose probability falls along a line, by the settings' `epsilon_...`."""
 
     @override(SlateAlgorithmConfig)
-    def epsilon(self, env_steps: int) -> float:
+    def epsilon_at(self, env_steps: int) -> float:
         """Return the probability of a random slate after that many env steps."""
         first, last = self.settings.epsilon_initial, self.settings.epsilon_final
         span = self.settings.epsilon_fraction * self.training_env_steps
@@ -115,6 +117,33 @@ class SlateAlgorithm(Algorithm):
             count = int(self._counters["total_num_restored_workers"])
             begin_new_streams(env_runner_group, (self.config.seed or 0, self.env_steps, count), restored)
         return restored
+
+
+class ReplayingAlgorithm(SlateAlgorithm):
+    """Adds what is replayed to checkpoints, in which RLlib holds no buffer."""
+
+    def get_replay(self) -> dict[str, Any]:
+        """Return the buffer's state, and what else decides which rows are learned from."""
+        raise NotImplementedError
+
+    def set_replay(self, state: dict[str, Any]) -> None:
+        """Take back what `get_replay` returned."""
+        raise NotImplementedError
+
+    @override(Algorithm)
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """Add the replay buffer."""
+        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component(REPLAY, components, not_components):
+            state[REPLAY] = self.get_replay()
+        return state
+
+    @override(Algorithm)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take back the state."""
+        super().set_state(state)
+        if REPLAY in state:
+            self.set_replay(state[REPLAY])
 
 
 class CollectingAlgorithm(SlateAlgorithm):

@@ -39,6 +39,7 @@ METRICS = {
     "learner/value_explained_variance": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "vf_explained_var"),
     "learner/entropy": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "entropy"),
     "learner/kl": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "mean_kl_loss"),
+    "learner/temperature": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "alpha_value"),
     "learner/choice_log_likelihood": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "choice_log_likelihood"),
     "learner/true_choice_log_likelihood": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "true_choice_log_likelihood"),
     "learner/lr": (LEARNER_RESULTS, DEFAULT_MODULE_ID, "default_optimizer_learning_rate"),

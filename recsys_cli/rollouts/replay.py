@@ -120,10 +120,28 @@ class Ring:
         return reward, factor * ~self._take("terminated", last), after
 
 
+class CandidateRing(Ring):
+    """Gives all candidates as well, for learners that value more than the slate shown."""
+
+    def gather(self, at: np.ndarray, discount: float) -> dict[str, np.ndarray]:
+        """Add `doc` [n, C, F] or [n, C] and `slate` [n, k]."""
+        more = {"doc": self._take("doc", at), "slate": self._take("slate", at).astype(np.int64)}
+        return {**super().gather(at, discount), **more}
+
+
 class ReplayBuffer:
     """One ring a runner."""
 
-    def __init__(self, capacity: int, streams: int, seed: int, *, n_step: int = 1, discount: float = 1.0) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        streams: int,
+        seed: int,
+        *,
+        n_step: int = 1,
+        discount: float = 1.0,
+        ring: type[Ring] = Ring,
+    ) -> None:
         """Make an empty buffer.
 
         Args:
@@ -132,8 +150,9 @@ class ReplayBuffer:
             seed: of the sampling.
             n_step: steps whose rewards a sampled transition sums.
             discount: of one step.
+            ring: keeps one runner's users, and says which columns a sample has.
         """
-        self.n_step, self.discount = n_step, discount
+        self.n_step, self.discount, self.ring = n_step, discount, ring
         self.capacity = capacity
         self.streams = streams
         self.rng = np.random.Generator(np.random.SFC64(seed))
@@ -145,7 +164,7 @@ class ReplayBuffer:
             # All users may begin an episode in one lock-step, before and after one made unusable by a gap: with fewer
             # rows there might be no transition at all to draw.
             rows = max(self.capacity // (self.streams * chunk.valid.shape[1]), self.n_step + 8)
-            self.rings[chunk.stream] = Ring.empty(rows, chunk, self.n_step)
+            self.rings[chunk.stream] = self.ring.empty(rows, chunk, self.n_step)
         self.rings[chunk.stream].add(chunk)
 
     def __len__(self) -> int:
@@ -189,4 +208,4 @@ class ReplayBuffer:
     def set_state(self, state: dict[str, Any]) -> None:
         """Take back what `get_state` returned."""
         self.rng.bit_generator.state = state["rng"]
-        self.rings = {key: Ring(**saved) for key, saved in state["rings"].items()}
+        self.rings = {key: self.ring(**saved) for key, saved in state["rings"].items()}

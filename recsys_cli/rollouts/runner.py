@@ -35,9 +35,9 @@ RETURNS_LIFETIME = "returns_lifetime"  # summed over all finished episodes
 class VectorEnvRunner(EnvRunner, Checkpointable):
     """Plays `users_per_runner` users with the module's policy, and cuts their steps into chunks.
 
-    The policy explores as it likes; beside that a random slate is shown with probability `epsilon`. The config carries
-    `problem` (EnvConfig), `epsilon(env_steps)` and, as RLlib's own keys, `num_envs_per_env_runner`
-    (users) and `rollout_fragment_length` (lock-steps a chunk).
+    The policy explores as it likes; beside that a random slate is shown with probability `epsilon_at(env_steps)`. The
+    config carries that, `problem` (EnvConfig) and, as RLlib's own keys, `num_envs_per_env_runner` (users) and
+    `rollout_fragment_length` (lock-steps a chunk).
     """
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
@@ -139,7 +139,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
 
     def _epsilon(self, explore: bool) -> float:
         # The lifetime count is global after a sync, so that all runners follow one schedule.
-        return self.config.epsilon(self.num_env_steps_sampled_lifetime) if explore else 0.0
+        return self.config.epsilon_at(self.num_env_steps_sampled_lifetime) if explore else 0.0
 
     def _act(self, observation: dict[str, Any], epsilon: float, explore: bool) -> np.ndarray:
         """Choose slates; users that get a random one do not go through the policy."""

@@ -85,7 +85,10 @@ def test_what_was_visited_least_is_shown_to_find_out() -> None:
     ("words", "told"),
     [
         ([], r"95,367,431,640,625 x 400 for env=interest_evolution.*limit algo.max_entries=1,000,000"),
-        (["env=long_term_satisfaction", "algo.max_slates=9"], r"enumerates slates: 10 .*limit algo.max_slates=9"),
+        (
+            ["env=long_term_satisfaction", "algo.max_slates=9"],
+            "makes 10 slates, and algo=tabular_q .*algo.max_slates=9 allows",
+        ),
         (["env=interest_exploration", "algo.discount=1"], "never terminate"),
         (["env=interest_exploration", "algo.bounds=[3,1]"], r"algo.bounds=\[3,1\]"),
         (["env=interest_exploration", "algo.lr=0"], "algo.lr=0"),

@@ -36,7 +36,7 @@ class BanditConfig(AlgoConfig):
     def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
         """Refuse what would split an update: a posterior is computed in one place, on the CPU."""
         super().check_resources(resources, framework)
-        check_one_learner(self.name, resources)
+        check_one_cpu_learner(self.name, resources)
 
     @abstractmethod
     def make_policy(self, env: EnvConfig, seed: int = 0) -> BanditPolicy:
@@ -63,13 +63,22 @@ class BanditConfig(AlgoConfig):
 
 
 def check_one_learner(name: str, resources: ResourcesConfig) -> None:
+    """Refuse several learners.
+
+    Raises:
+        ConfigError: says so.
+    """
+    if resources.learners > 1:
+        raise ConfigError(f"resources.learners={resources.learners}: algo={name} learns in one process at most")
+
+
+def check_one_cpu_learner(name: str, resources: ResourcesConfig) -> None:
     """Refuse several learners, and GPUs.
 
     Raises:
         ConfigError: says which.
     """
-    if resources.learners > 1:
-        raise ConfigError(f"resources.learners={resources.learners}: algo={name} learns in one process at most")
+    check_one_learner(name, resources)
     if resources.gpus_per_learner:
         gpus = f"resources.gpus_per_learner={resources.gpus_per_learner:g}"
         raise ConfigError(f"{gpus}: algo={name} learns on the CPU; allowed: 0")

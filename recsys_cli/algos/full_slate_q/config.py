@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recsys_cli.algos.enumerated import check_slate_network, check_slates
 from recsys_cli.algos.q_learning.config import QLearningConfig
-from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.slates.enumeration import count_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
@@ -24,22 +23,12 @@ class FullSlateQConfig(QLearningConfig):
         """Check ranges, and that the network is one over whole slates."""
         super().__post_init__()
         self.not_below(1, "max_slates")
-        if self.network.kind != "concat" or self.network.doc_hidden:
-            raise ConfigError(
-                f"algo.network.kind={self.network.kind} does not go with algo.name={self.name}, whose network takes a "
-                "whole slate; allowed: concat, with algo.network.doc_hidden=0"
-            )
+        check_slate_network(self.name, self.network)
 
     def check(self, env: EnvConfig) -> None:
         """Refuse problems with more slates than `max_slates`."""
         super().check(env)
-        count = count_slates(env.num_candidates, env.attended, env.order_matters)
-        if count > self.max_slates:
-            raise ConfigError(
-                f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates, "
-                f"and algo=full_slate_q values each one at every step; algo.max_slates={self.max_slates} allows fewer. "
-                "Take algo=slateq, or raise algo.max_slates"
-            )
+        check_slates(self.name, self.max_slates, env)
 
     def network_class(self) -> type[FullSlateQNetwork]:
         """Return the network."""

@@ -13,7 +13,7 @@ from recsys_cli.networks.item_values import mlp, with_constant
 from recsys_cli.slates.enumeration import all_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.full_slate_q.config import FullSlateQConfig
+    from recsys_cli.algos.replay_config import ReplayConfig
     from recsys_cli.envs.base import EnvConfig
 
 MAX_HIDDEN = 2**23  # numbers of a hidden layer held at once
@@ -50,7 +50,7 @@ class SlateValues(nn.Module):
 class FullSlateQNetwork(QNetwork):
     """Slate values and which slates there are."""
 
-    def __init__(self, settings: FullSlateQConfig, env: EnvConfig) -> None:
+    def __init__(self, settings: ReplayConfig, env: EnvConfig) -> None:
         """Build the network for a problem's feature and slate sizes."""
         super().__init__(settings, env)
         net, self.ordered = settings.network, env.order_matters
@@ -61,12 +61,20 @@ class FullSlateQNetwork(QNetwork):
         """Return every slate that differs from the others, `[M, attended]`."""
         return all_slates(num_candidates, self.attended, self.ordered).to(device)
 
-    def slates(self, user: Tensor, doc: Tensor) -> Tensor:
-        """Return whole slates `[B, k]`: the best one, filled up by other candidates where the user looks at less."""
+    def every_value(self, user: Tensor, doc: Tensor) -> Tensor:
+        """Return the values `[B, M]` of all slates, so many rows at once that memory stays bounded."""
         every = self.all_slates(doc.shape[1], doc.device)
         rows = max(MAX_HIDDEN // (len(every) * self.hidden), 1)
         parts = zip(user.split(rows), doc.split(rows), strict=True)
-        best = every[torch.cat([self.values(*part, every).argmax(-1) for part in parts])]
-        taken = torch.zeros(doc.shape[:2], device=doc.device).scatter(1, best, 1.0)
+        return torch.cat([self.values(*part, every) for part in parts])
+
+    def whole(self, chosen: Tensor, doc: Tensor) -> Tensor:
+        """Return whole slates `[B, k]` by their numbers `[B]`: others fill up where the user looks at less."""
+        shown = self.all_slates(doc.shape[1], doc.device)[chosen]
+        taken = torch.zeros(doc.shape[:2], device=doc.device).scatter(1, shown, 1.0)
         rest = taken.argsort(dim=1, stable=True)[:, : self.slate_size - self.attended]
-        return torch.cat([best, rest], dim=1)
+        return torch.cat([shown, rest], dim=1)
+
+    def slates(self, user: Tensor, doc: Tensor) -> Tensor:
+        """Return the best whole slates `[B, k]`."""
+        return self.whole(self.every_value(user, doc).argmax(-1), doc)

@@ -9,30 +9,18 @@ import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.learner import Learner
-from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.core.learner.training_data import TrainingData
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from recsys_cli.algos.optimizers import fused_adam
+from recsys_cli.algos.optimizers import AdamLearner
 
 KL_COEFFICIENTS, TARGET_UPDATES = "kl_coefficients", "target_updates"
 
 
-class SlateLearner(TorchLearner):
+class SlateLearner(AdamLearner):
     """Mixes with the learners of RLlib's policy gradients, whose losses stay as they are."""
-
-    @override(TorchLearner)
-    def configure_optimizers_for_module(self, module_id: str, config: Any) -> None:
-        """Make the optimiser."""
-        params = [p for p in self.get_parameters(self._module[module_id]) if p.requires_grad]
-        self.register_optimizer(
-            module_id=module_id,
-            optimizer=fused_adam(params, config.settings.lr),
-            params=params,
-            lr_or_lr_schedule=config.lr_schedule_of_run(),
-        )
 
     @override(Learner)
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:

@@ -13,15 +13,18 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 
 from recsys_cli.algos.q_learning.learner import REPLAY_INDEX
-from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm, DecayingEpsilon, GradientAlgorithmConfig
+from recsys_cli.algos.rllib_algorithm import (
+    CollectingAlgorithm,
+    DecayingEpsilon,
+    GradientAlgorithmConfig,
+    ReplayingAlgorithm,
+)
 from recsys_cli.rollouts.prioritized import PrioritizedReplay
 from recsys_cli.rollouts.replay import ReplayBuffer
 
 if TYPE_CHECKING:
     from recsys_cli.algos.q_learning.config import QLearningConfig
     from recsys_cli.config.schema import TrainConfig
-
-REPLAY = "replay"
 
 
 class QLearningAlgorithmConfig(DecayingEpsilon, GradientAlgorithmConfig):
@@ -48,7 +51,7 @@ def q_learning_algorithm_config(settings: QLearningConfig, run: TrainConfig, see
     return config
 
 
-class QLearning(CollectingAlgorithm):
+class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
     """Keeps a replay buffer, learns many minibatches an update."""
 
     config: QLearningAlgorithmConfig
@@ -103,18 +106,13 @@ class QLearning(CollectingAlgorithm):
                 self.replay.update(index, error)
         self.publish(results)
 
-    @override(Algorithm)
-    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Add the replay buffer."""
-        state = super().get_state(components, not_components=not_components, **kwargs)
-        if self._check_component(REPLAY, components, not_components):
-            state[REPLAY] = {"buffer": self.replay.get_state(), "rows_due": self.rows_due}
-        return state
+    @override(ReplayingAlgorithm)
+    def get_replay(self) -> dict[str, Any]:
+        """Return the buffer, and the rows due."""
+        return {"buffer": self.replay.get_state(), "rows_due": self.rows_due}
 
-    @override(Algorithm)
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
-        super().set_state(state)
-        if REPLAY in state:
-            self.replay.set_state(state[REPLAY]["buffer"])
-            self.rows_due = state[REPLAY]["rows_due"]
+    @override(ReplayingAlgorithm)
+    def set_replay(self, state: dict[str, Any]) -> None:
+        """Take them back."""
+        self.replay.set_state(state["buffer"])
+        self.rows_due = state["rows_due"]

@@ -6,10 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.algos.discounting import check_discount, discount_on
-from recsys_cli.algos.network_config import NetworkConfig
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.algos.replay_config import ReplayConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -18,42 +15,18 @@ if TYPE_CHECKING:
     from recsys_cli.config.schema import TrainConfig
     from recsys_cli.policies.network import NetworkPolicy
 
-HIDDEN_STATE_STEPS = 10
-FRACTIONS = (
-    "discount",
-    "lr_final_fraction",
-    "epsilon_initial",
-    "epsilon_final",
-    "epsilon_fraction",
-    "priority_alpha",
-    "priority_beta",
-)
-
 
 @dataclass
-class QLearningConfig(AlgoConfig):
+class QLearningConfig(ReplayConfig):
     """Q-learning from replay. Keys are explained, and defaults given, in the algorithms' yaml files."""
 
-    discount: float | None
-    n_step: int | None
-    history: Literal["none", "raw", "documents"]
     double_q: bool
     loss: Literal["squared", "huber"]
-    network: NetworkConfig
     optimizer: Literal["adam", "rmsprop"]
-    lr: float
-    lr_schedule: Literal["linear", "constant"]
-    lr_final_fraction: float
-    batch_size: int
-    replay_ratio: float
-    replay_capacity: int
     replay: Literal["uniform", "prioritized"]
     priority_alpha: float
     priority_beta: float
-    learning_starts: int
-    rollout_length: int
     target_update: Literal["polyak", "periodic"]
-    target_tau: float
     target_period: int
     epsilon_initial: float
     epsilon_final: float
@@ -61,32 +34,9 @@ class QLearningConfig(AlgoConfig):
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        self.in_range(*FRACTIONS)
-        if not 0 < self.target_tau <= 1:
-            raise ConfigError(f"algo.target_tau={self.target_tau} must lie above 0 and at most at 1")
-        self.above_zero("lr", "replay_ratio")
-        self.not_below(1, "batch_size", "rollout_length", "target_period", "replay_capacity", "n_step")
-        if not 0 <= self.learning_starts < self.replay_capacity:
-            raise ConfigError(
-                f"algo.learning_starts={self.learning_starts} must be at least 0 and "
-                f"below algo.replay_capacity={self.replay_capacity}"
-            )
-
-    def check(self, env: EnvConfig) -> None:
-        """Refuse a discount of 1 where episodes never terminate."""
-        check_discount(self.discount, env)
-
-    def discount_on(self, env: EnvConfig) -> float:
-        """Return the discount of one step."""
-        return discount_on(self.discount, env)
-
-    def n_step_on(self, env: EnvConfig) -> int:
-        """Return the number of steps before the bootstrap.
-
-        Where none is given: 1 for users who are observed. Of a user without features the next observation tells
-        nothing, so that what an action does to the hidden state must show in the rewards themselves: 10.
-        """
-        return self.n_step or (1 if env.user_features else HIDDEN_STATE_STEPS)
+        super().__post_init__()
+        self.in_range("epsilon_initial", "epsilon_final", "epsilon_fraction", "priority_alpha", "priority_beta")
+        self.not_below(1, "target_period")
 
     @property
     def compiles(self) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recsys_cli.policies.network import SessionNetwork
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.q_learning.config import QLearningConfig
+    from recsys_cli.algos.replay_config import ReplayConfig
     from recsys_cli.envs.base import EnvConfig
 
 
@@ -23,7 +23,7 @@ class QNetwork(SessionNetwork, ABC):
 
     values: nn.Module
 
-    def __init__(self, settings: QLearningConfig, env: EnvConfig) -> None:
+    def __init__(self, settings: ReplayConfig, env: EnvConfig) -> None:
         """Take what every network needs of the settings and the problem."""
         super().__init__(env, settings.history)
         self.attended = env.attended

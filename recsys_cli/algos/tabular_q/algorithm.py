@@ -22,6 +22,6 @@ class TabularQAlgorithmConfig(DecayingEpsilon, BanditAlgorithmConfig):
         self.env_runner_cls = FollowedRunner
 
     @override(DecayingEpsilon)
-    def epsilon(self, env_steps: int) -> float:
+    def epsilon_at(self, env_steps: int) -> float:
         """Return the probability of a random slate; none where the policy explores by counts."""
-        return super().epsilon(env_steps) if self.settings.exploration == "epsilon_greedy" else 0.0
+        return super().epsilon_at(env_steps) if self.settings.exploration == "epsilon_greedy" else 0.0

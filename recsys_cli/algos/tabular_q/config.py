@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from recsys_cli.algos.bandits.config import check_one_learner
+from recsys_cli.algos.bandits.config import check_one_cpu_learner
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
+from recsys_cli.algos.enumerated import check_slates
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.slates.enumeration import count_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.training import Training
@@ -53,12 +53,7 @@ class TabularQConfig(AlgoConfig):
         from recsys_cli.policies.discretisation import Discretisation
 
         check_discount(self.discount, env)
-        slates = count_slates(env.num_candidates, env.attended, env.order_matters)
-        if slates > self.max_slates:
-            raise ConfigError(
-                f"algo={self.name} enumerates slates: {slates:,} for env.num_candidates={env.num_candidates}, "
-                f"env.slate_size={env.slate_size}; limit algo.max_slates={self.max_slates:,}"
-            )
+        check_slates(self.name, self.max_slates, env)
         users, kinds = Discretisation(env, self.history, self.user_bins, self.doc_bins, self.bounds).shape
         if users * kinds > self.max_entries:
             raise ConfigError(
@@ -70,7 +65,7 @@ class TabularQConfig(AlgoConfig):
     def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
         """Refuse what would split an update: the table is in one place, on the CPU."""
         super().check_resources(resources, framework)
-        check_one_learner(self.name, resources)
+        check_one_cpu_learner(self.name, resources)
 
     def make_policy(self, env: EnvConfig, seed: int = 0) -> TabularQPolicy:
         """Build the policy, untrained."""

@@ -1,0 +1,87 @@
+"""RLlib's DQN with our runners, replay and module; SAC stands on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.dqn import DQN, DQNConfig
+from ray.rllib.utils.annotations import override
+
+from recsys_cli.algos.rllib_algorithm import DecayingEpsilon, GradientAlgorithmConfig, ReplayingAlgorithm
+from recsys_cli.rollouts.replay import ReplayBuffer, Ring
+from recsys_cli.rollouts.sampled import SampledReplay
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.dqn.config import EnumeratedReplayConfig
+    from recsys_cli.config.schema import TrainConfig
+
+
+class SampledConfig(GradientAlgorithmConfig):
+    """Mixes with the config of RLlib's DQN, or of what stands on it."""
+
+    ring: type[Ring] = Ring  # of the replay buffer
+
+    def of_replay(self, settings: EnumeratedReplayConfig, run: TrainConfig, seed: int, **training: Any) -> None:
+        """Take settings, problem and resources; `training` goes to RLlib."""
+        self.of_run(settings, run, seed)
+        runners = max(run.resources.env_runners, 1)
+        # RLlib samples from a buffer that may hold no transition yet with all its steps.
+        first_rows = (settings.n_step_on(run.env) + 1) * run.resources.users_per_runner * runners
+        self.training(
+            train_batch_size_per_learner=-(-settings.batch_size // max(run.resources.learners, 1)),
+            # RLlib counts the local runner among those that sample, also where there are remote ones.
+            training_intensity=settings.replay_ratio * runners / (run.resources.env_runners + 1),
+            num_steps_sampled_before_learning_starts=max(settings.learning_starts, first_rows),
+            target_network_update_freq=0,  # after every gradient step
+            tau=settings.target_tau,
+            grad_clip=None,
+            **training,
+        )
+
+
+class SampledAlgorithm(ReplayingAlgorithm):
+    """Mixes with RLlib's DQN, or with what stands on it."""
+
+    @override(Algorithm)
+    def _create_local_replay_buffer_if_necessary(self, config: SampledConfig) -> SampledReplay:
+        """Make our buffer: RLlib's keep episodes, and look at each of them to sample."""
+        settings = config.settings
+        buffer = ReplayBuffer(
+            settings.replay_capacity,
+            max(config.num_env_runners, 1),
+            seed=(config.seed or 0) + 7,
+            n_step=settings.n_step_on(config.problem),
+            discount=config.gamma,
+            ring=config.ring,
+        )
+        return SampledReplay(buffer, parts=max(config.num_learners, 1))
+
+    @override(ReplayingAlgorithm)
+    def get_replay(self) -> dict[str, Any]:
+        """Return the buffer's state."""
+        state: dict[str, Any] = self.local_replay_buffer.buffer.get_state()
+        return state
+
+    @override(ReplayingAlgorithm)
+    def set_replay(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self.local_replay_buffer.buffer.set_state(state)
+
+
+class SlateDQNConfig(DecayingEpsilon, SampledConfig, DQNConfig):
+    """RLlib's config of DQN, with our settings and the problem beside it."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        """Set the algorithm."""
+        super().__init__(algo_class=algo_class or SlateDQN)
+
+
+class SlateDQN(SampledAlgorithm, DQN):
+    """RLlib's DQN."""
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> SlateDQNConfig:
+        """Return an unset config."""
+        return SlateDQNConfig()

@@ -1,0 +1,41 @@
+"""What algorithms over enumerated slates ask of problem and network."""
+
+from __future__ import annotations
+
+from recsys_cli.algos.network_config import NetworkConfig
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.slates.enumeration import count_slates
+
+
+def slates_of(env: EnvConfig) -> int:
+    """Return how many slates of a problem differ to the user."""
+    return count_slates(env.num_candidates, env.attended, env.order_matters)
+
+
+def check_slates(name: str, max_slates: int, env: EnvConfig) -> None:
+    """Refuse problems with more slates than `max_slates`.
+
+    Raises:
+        ConfigError: says how many there are, and what to take instead.
+    """
+    count = slates_of(env)
+    if count > max_slates:
+        raise ConfigError(
+            f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates, "
+            f"and algo={name} values each one; algo.max_slates={max_slates} allows fewer. "
+            "Take algo=slateq, or raise algo.max_slates"
+        )
+
+
+def check_slate_network(name: str, network: NetworkConfig) -> None:
+    """Refuse networks that take no whole slate.
+
+    Raises:
+        ConfigError: says what is allowed.
+    """
+    if network.kind != "concat" or network.doc_hidden:
+        raise ConfigError(
+            f"algo.network.kind={network.kind} does not go with algo.name={name}, whose network takes a "
+            "whole slate; allowed: concat, with algo.network.doc_hidden=0"
+        )
