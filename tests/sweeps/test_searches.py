@@ -78,6 +78,18 @@ def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(s
     assert [(folder / "checkpoints/last.json").stat().st_mtime for folder in seeds("a")] == last
 
 
+@pytest.mark.parametrize("search", ["grid", "hyperband", "pbt"])
+def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, search: str) -> None:
+    words = (*SMOKE, f"search={search}", *WORDS[search])
+    assert sweep(*words, "name=whole")[0] == 0
+    whole = sum(int(row["env_steps"]) for row in rows("whole"))
+    assert sweep(*words, "name=a", f"search.max_env_steps={whole // 3}")[0] == 130
+    assert sweep("resume=a", f"search.max_env_steps={2 * whole // 3}")[0] == 130
+    assert rows("a") != rows("whole")
+    assert sweep("resume=a", "search.max_env_steps=null")[0] == 0
+    assert rows("a") == rows("whole")
+
+
 def test_a_point_of_a_scheduler_is_all_its_seeds(sweep: Sweep) -> None:
     words = ("search.trials=5", "search.min_env_steps=400", "search.seeds_per_point=2", "search.over_seeds=iqm", LR)
     code, printed = sweep(*SMOKE, "search=hyperband", "name=a", *words)
