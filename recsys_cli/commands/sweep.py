@@ -13,7 +13,8 @@ Examples:
 from __future__ import annotations
 
 from recsys_cli.config import folders
-from recsys_cli.sweeps.points import Space, check_sweep
+from recsys_cli.sweeps.checks import check_sweep
+from recsys_cli.sweeps.points import Space
 from recsys_cli.tuning.resume import is_resume
 
 INTERRUPTED = 130

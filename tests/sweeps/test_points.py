@@ -6,7 +6,8 @@ import pytest
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
-from recsys_cli.sweeps.points import Point, Space, check_sweep
+from recsys_cli.sweeps.checks import check_sweep
+from recsys_cli.sweeps.points import Point, Space
 
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
 NEEDS = {"bohb", "optuna"}  # packages of their own

@@ -211,8 +211,9 @@ def test_what_the_journals_hold_is_repeated_and_not_trained(sweep: Sweep, monkey
 )
 def test_refusals_about_what_is_there(sweep: Sweep, words: list[str], message: str) -> None:
     from recsys_cli.config.compose import compose
+    from recsys_cli.sweeps.checks import check_sweep
     from recsys_cli.sweeps.folder import create_sweep
-    from recsys_cli.sweeps.points import Space, check_sweep
+    from recsys_cli.sweeps.points import Space
     from recsys_cli.tuning.folder import create_run
 
     space = Space(["name=a", "algo.lr=1e-3,1e-4"])

@@ -1,0 +1,92 @@
+"""What a sweep is asked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.resources import machine_cpus
+from recsys_cli.config.schema import SweepConfig
+from recsys_cli.sweeps.axes import Axis, Interval
+from recsys_cli.sweeps.points import Point, Space
+
+
+def check_sweep(space: Space) -> list[Point]:
+    """Return the points that a sweep begins with, after all checks that can be made before.
+
+    Raises:
+        ConfigError: a point that cannot be, or a search that the space is not for.
+    """
+    config = space.base
+    search = config.search
+    axes = [axis for branch in space.branches for axis in branch.axes]
+    if search.compares or search.adaptive:
+        for key in {key for branch in space.branches for key in branch.picked} | {axis.key for axis in axes}:
+            if key.split(".")[0] == "env":
+                raise ConfigError(
+                    f"{key}: search={search.name} compares trials with each other, and returns of different problems "
+                    "cannot be; allowed: search=grid, search=random, or one sweep a problem"
+                )
+    if search.changes:
+        _check_changes(space, axes)
+    _check_reports(space)
+    _check_cpus(config)
+    if search.adaptive:
+        space.check_corners()
+    points = [] if search.adaptive else space.points()
+    for one in (config, *(point.config for point in points)):
+        _check_metric(one)
+    return points
+
+
+def _check_metric(config: SweepConfig) -> None:
+    """Refuse a metric that the algorithm does not report."""
+    name, known = config.search.metric, config.algo.metrics
+    if name not in known:
+        raise ConfigError(
+            f"search.metric={name}: algo={config.algo.name} reports no such metric to compare by. Allowed: "
+            f"{', '.join(known)}.{closest(name, known)}"
+        )
+
+
+def _check_reports(space: Space) -> None:
+    """Refuse times of reports beside a search that sets them: its scheduler compares trials at every report."""
+    for word in space.plain if space.base.search.unit(space.base.env_steps) else ():
+        if word.partition("=")[0] in ("report_every", "evaluation.every", "checkpoint.every"):
+            raise ConfigError(
+                f"{word}: search={space.base.search.name} sets it, by its own keys (search.min_env_steps, "
+                "search.perturb_every)"
+            )
+
+
+def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
+    """Refuse what cannot change in a running training."""
+    name = space.base.search.name
+    if len(space.branches) > 1:
+        raise ConfigError(f"search={name} changes values of running trainings, which an axis over a group cannot be")
+    for axis in axes:
+        if name == "pb2" and not isinstance(axis, Interval):
+            raise ConfigError(f"{axis.key}: search=pb2 takes intervals, no lists; allowed: search=pbt")
+    if space.base.checkpoint.keep < 2:
+        raise ConfigError(
+            f"checkpoint.keep={space.base.checkpoint.keep}: search={name} needs 2, to copy again after a crash what "
+            "was copied last"
+        )
+    reshaping = [axis.key for axis in axes if axis.key.startswith("algo.network")]
+    if reshaping:
+        raise ConfigError(
+            f"{reshaping[0]}: search={name} copies networks from trial to trial, so all have the same shape"
+        )
+
+
+def _check_cpus(config: SweepConfig) -> None:
+    """Refuse more processes a trial than there are CPUs: the seeds of a point may train as one trial."""
+    search, resources = config.search, config.resources
+    members = search.seeds_per_point if search.compares or search.adaptive else 1
+    needed = 1 + members * (resources.cpus_per_trial() - 1)
+    there = resources.num_cpus or machine_cpus()
+    if resources.ray_address is None and needed > there:
+        raise ConfigError(
+            f"search.seeds_per_point={search.seeds_per_point} train as one trial with search={search.name}; with their "
+            f"runners and learners they need {needed} CPUs, there are {there}: give resources=laptop, or fewer seeds"
+        )
