@@ -94,6 +94,7 @@ def train(entry: Entry, seeds: int, folder: Path, machine: Sequence[str] = ()) -
         return
     if (run / "config.yaml").exists():
         words = [f"resume={run}"]
+        machine = [word for word in machine if word.startswith("resources.")]  # the rest stays as it began
     else:
         words = [*entry.words, f"seeds={seeds}", f"name={entry.name}", f"output_dir={folder}"]
     print(f"-- recsys train {' '.join(words)}", flush=True)

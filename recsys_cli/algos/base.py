@@ -32,9 +32,11 @@ class AlgoConfig(ABC):
             for name in ("return", "episode_length", "clicks_per_step", "watch_time", "quality_per_click")
         ),
         *(f"train/{name}" for name in ("return", "episode_length", "clicks_per_step")),
-        "time/train_cpu_s",
     )
     """Reported metrics by which trainings can be compared, where the problem has them."""
+
+    changeable: ClassVar[tuple[str, ...]] = ()
+    """Keys that may change while a training goes on, as population-based training changes them."""
 
     def in_range(self, *keys: str) -> None:
         """Raise a `ConfigError` for the first key not in 0..1; null is let through, as below."""

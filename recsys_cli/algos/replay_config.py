@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
@@ -31,6 +31,8 @@ class ReplayConfig(AlgoConfig):
     learning_starts: int
     rollout_length: int
     target_tau: float
+
+    changeable: ClassVar[tuple[str, ...]] = ("lr", "discount", "n_step", "batch_size", "replay_ratio", "target_tau")
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -82,11 +82,7 @@ def _print_config(command: str, words: list[str]) -> int:
     """Print the resolved config instead of running the command."""
     if command not in catalog.root_names():
         raise ConfigError(f"--cfg: 'recsys {command}' has no config to print")
-    from recsys_cli.config.compose import compose
-    from recsys_cli.sweeps.origin import expand
-
-    words = _without_cfg(words)
-    return _print(compose(command, expand(words) if command == "train" else words).to_yaml().rstrip())
+    return _print(commands.composer(command)(_without_cfg(words)).to_yaml().rstrip())
 
 
 def _without_cfg(words: list[str]) -> list[str]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import ast
 import importlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 
 def command_names() -> list[str]:
@@ -31,7 +33,21 @@ def summary(command: str) -> str:
     return docstring(command).partition("\n")[0]
 
 
+def composer(command: str) -> Callable[[list[str]], Any]:
+    """Return what makes a command's config of its words: its own `composed`, or plain composition of its root."""
+    own: Callable[[list[str]], Any] | None = getattr(_module(command), "composed", None)
+    if own is not None:
+        return own
+    from recsys_cli.config.compose import compose
+
+    return partial(compose, command)
+
+
+def _module(command: str) -> ModuleType:
+    return importlib.import_module(f"recsys_cli.commands.{command}")
+
+
 def load(command: str) -> Callable[[list[str]], int]:
     """Import a command and return its `run`."""
-    run: Callable[[list[str]], int] = importlib.import_module(f"recsys_cli.commands.{command}").run
+    run: Callable[[list[str]], int] = _module(command).run
     return run

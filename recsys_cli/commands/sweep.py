@@ -13,11 +13,19 @@ Examples:
 from __future__ import annotations
 
 from recsys_cli.config import folders
+from recsys_cli.config.schema import SweepConfig
 from recsys_cli.sweeps.checks import check_sweep
 from recsys_cli.sweeps.points import Space
 from recsys_cli.tuning.resume import is_resume
 
 INTERRUPTED = 130
+
+
+def composed(overrides: list[str]) -> SweepConfig:
+    """Return the config that the points share, the axes at their first values."""
+    space = Space(overrides)
+    check_sweep(space)
+    return space.base
 
 
 def run(overrides: list[str]) -> int:

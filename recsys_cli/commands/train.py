@@ -11,10 +11,17 @@ from __future__ import annotations
 
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
+from recsys_cli.config.schema import TrainConfig
 from recsys_cli.sweeps.origin import expand
 from recsys_cli.tuning.resume import is_resume, resumed_config
 
 INTERRUPTED = 130
+
+
+def composed(overrides: list[str]) -> TrainConfig:
+    """Return the config of the words."""
+    config: TrainConfig = compose("train", expand(overrides))
+    return config
 
 
 def run(overrides: list[str]) -> int:
@@ -24,9 +31,8 @@ def run(overrides: list[str]) -> int:
         ConfigError: anything wrong with the request; nothing was started.
     """
     command = ["recsys", "train", *overrides, *folders.option_words()]
-    overrides = expand(overrides)
     # Checked before the heavy imports below: a typing error is told at once.
-    config, run_dir = resumed_config(overrides) if is_resume(overrides) else (compose("train", overrides), None)
+    config, run_dir = resumed_config(overrides) if is_resume(overrides) else (composed(overrides), None)
     from recsys_cli.tuning.folder import create_run
     from recsys_cli.tuning.report import announce, conclude, continue_command
     from recsys_cli.tuning.run import train

@@ -78,6 +78,7 @@ def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Overrid
     if override.is_sweep_override():
         as_list = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP
         hint = f"; a list is written {key}=[{word.partition('=')[2]}]" if as_list else ""
+        hint += "; several are tried by recsys sweep"
         raise ConfigError(f"{word}: one value is expected, not several to choose from{hint}")
     return override
 
@@ -85,7 +86,9 @@ def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Overrid
 def _dashes(word: str) -> str:
     key, _, value = word.lstrip("-").partition("=")
     if word in ("-m", "--multirun"):
-        return f"{word}: one command is one training; several seeds are run by seeds=5"
+        return (
+            f"{word}: one command is one training; several seeds are run by seeds=5, several settings by recsys sweep"
+        )
     if near := closest(word.partition("=")[0], FLAGS):
         return f"{word} is no option.{near}"
     if word.startswith("--") and key:

@@ -151,6 +151,7 @@ class SweepConfig(TrainConfig):
         """Return the config of one trial; where trials are compared while they run, they report for that."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainConfig)}
         unit = self.search.unit(self.env_steps)
+        values["env_steps"] = self.search.whole(self.env_steps)
         if unit is not None:
             values["report_every"] = unit
             values["evaluation"] = dataclasses.replace(self.evaluation, every=unit)

@@ -48,6 +48,10 @@ class SearchConfig:
         if self.max_seconds is not None and self.max_seconds <= 0:
             raise ConfigError(f"search.max_seconds={self.max_seconds} must be above 0")
 
+    def whole(self, env_steps: int) -> int:
+        """Return the env steps of a whole training, where so many are asked for."""
+        return env_steps
+
     def check(self, env_steps: int) -> None:
         """Refuse what is not installed, and trials of so many env steps where they are too short.
 
@@ -130,7 +134,15 @@ class RungSearch(RandomSearch):
 
     def unit(self, env_steps: int) -> int:
         """Return the env steps up to the first rung, from which factors lead right to the end."""
-        return env_steps // int(self.reduction_factor ** self.rungs(env_steps))
+        return env_steps // self.units(env_steps)
+
+    def units(self, env_steps: int) -> int:
+        """Return how many times as long a whole training is."""
+        return int(self.reduction_factor ** self.rungs(env_steps))
+
+    def whole(self, env_steps: int) -> int:
+        """Return the env steps of a whole training: a multiple of the unit, a few fewer than asked for."""
+        return self.unit(env_steps) * self.units(env_steps)
 
     def check(self, env_steps: int) -> None:
         """Refuse trials that end before the second rung."""
@@ -182,6 +194,12 @@ class MedianStoppingSearch(RandomSearch):
     def unit(self, env_steps: int) -> int:
         """Return the env steps between two comparisons."""
         return self.min_env_steps
+
+    def check(self, env_steps: int) -> None:
+        """Refuse trials that end before the first comparison."""
+        super().check(env_steps)
+        if env_steps <= self.min_env_steps:
+            raise ConfigError(f"search.min_env_steps={self.min_env_steps} must be below env_steps={env_steps}")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,17 @@ from recsys_cli.config.errors import ConfigError, one_line
 
 # What trials must share: where they run and are kept, and what the sweep itself decides.
 _FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "env_steps", "output_dir", "name", "resume"}
-_FIXED |= {"progress", "report_every", "evaluation", "checkpoint", "dry_run", "space"}
+_FIXED |= {
+    "progress",
+    "report_every",
+    "evaluation",
+    "checkpoint",
+    "dry_run",
+    "space",
+    "experiment",
+    "framework",
+    "from",
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class Interval:
 
 
 Axis = Choices | Interval
+MOST_VALUES = 1_000
 
 
 def value_of(key: str, text: str) -> Any:
@@ -93,6 +104,10 @@ def split(words: Sequence[str], groups: Iterable[str]) -> tuple[list[str], list[
     for word in plain:
         if (key := word.lstrip("+").partition("=")[0]) in axes:
             raise ConfigError(f"{word}: {key} is given values twice")
+        if key == "from":
+            raise ConfigError(
+                f"{word}: a sweep has its own words; what it found is trained by recsys train from=<sweep>"
+            )
     return plain, list(axes.values())
 
 
@@ -103,8 +118,8 @@ def _parse(parser: OverridesParser, word: str) -> Override | None:
     try:
         override = parser.parse_override(word)
     except HydraException as error:
-        value = word.partition("=")[2]
-        if value.split("(")[0] in ("choice", "range", "interval", "glob", "tag", "int", "float", "shuffle", "sort"):
+        function, bracket, _ = word.partition("=")[2].partition("(")
+        if bracket and function.isidentifier():
             raise ConfigError(f"{word}: {_reason(error)}") from None
         return None
     return override if override.is_sweep_override() else None
@@ -112,8 +127,9 @@ def _parse(parser: OverridesParser, word: str) -> Override | None:
 
 def _reason(error: HydraException) -> str:
     """Return what is wrong, without Hydra's drawing of where."""
-    text = str(error).splitlines()[0]
-    return one_line(text.partition(" while evaluating ")[2].partition(": ")[2] or text)
+    told = one_line(str(error).splitlines()[0].partition(" while evaluating ")[2].partition(": ")[2])
+    grammar = "choice(a,b), range(start,stop,step), interval(a,b), int(interval(a,b)), tag(log,interval(a,b)), glob(*)"
+    return f"{told or 'the value cannot be read'}; several values are written a,b or {grammar}"
 
 
 def _axis(override: Override, word: str, groups: list[str]) -> Axis:
@@ -127,9 +143,11 @@ def _axis(override: Override, word: str, groups: list[str]) -> Axis:
     if isinstance(found, Glob):
         values = _globbed(key, found, word, groups)
     elif isinstance(found, RangeSweep):
-        values = [_short(value) for value in found.range()]
+        values = _ranged(found, word)
     else:
         values = list(override.sweep_string_iterator())
+    if getattr(found, "tags", None):
+        raise ConfigError(f"{word}: tags are for intervals, as in tag(log,interval(1e-4,1e-2))")
     if not values:
         raise ConfigError(f"{word} holds no value")
     twice = [value for value in values if values.count(value) > 1]
@@ -138,13 +156,20 @@ def _axis(override: Override, word: str, groups: list[str]) -> Axis:
     return Choices(key, tuple(values))
 
 
+def _ranged(found: RangeSweep, word: str) -> list[str]:
+    start, stop, step = found.start, found.stop, found.step
+    assert start is not None and stop is not None
+    if step == 0 or abs((stop - start) / step) > MOST_VALUES:
+        raise ConfigError(f"{word}: a range of 1 to {MOST_VALUES:,} values is expected")
+    return [_short(value) for value in found.range()]
+
+
 def _instead(key: str) -> str:
     told = {
         "seed": "; several seeds a point are search.seeds_per_point=3",
         "seeds": "; several seeds a point are search.seeds_per_point=3",
-        "search": "; several searches are several sweeps",
     }
-    return told.get(key.split(".")[0], "")
+    return "; several searches are several sweeps" if key == "search" else told.get(key, "")
 
 
 def _interval(key: str, found: IntervalSweep, word: str) -> Interval:
@@ -153,6 +178,8 @@ def _interval(key: str, found: IntervalSweep, word: str) -> Interval:
     unknown = set(found.tags) - {"log"}
     if unknown:
         raise ConfigError(f"{word}: {sorted(unknown)[0]} is no tag of a sweep; allowed: log")
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ConfigError(f"{word}: the ends of an interval must be finite")
     if low >= high:
         raise ConfigError(f"{word}: the interval is empty, its start {low} must be below its end {high}")
     if found.tags and low <= 0:

@@ -9,15 +9,22 @@ from typing import Any
 
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.search import SearchConfig
+from recsys_cli.tracking.files import write_text
 from recsys_cli.tracking.tracker import Tracker
-from recsys_cli.tuning.callbacks import PRUNED, STOPPED, Display, Reporting
+from recsys_cli.tuning.callbacks import FINISHED, PRUNED, STOPPED, Display, Reporting
 from recsys_cli.tuning.run import last_line, note
 from recsys_cli.tuning.spec import folders_of
 from recsys_cli.tuning.stopping import OnRequest
 
+ERROR = "error.txt"
+
 
 class SweepReporting(Reporting):
     """Closes each member as it ends, tells failures at once, and stops the sweep when its budget is spent.
+
+    Attributes:
+        before: how each member had ended before this session.
+        spent: whether the budget is.
 
     Args:
         tracker: gets reports and states.
@@ -27,7 +34,7 @@ class SweepReporting(Reporting):
     """
 
     def __init__(self, tracker: Tracker, display: Display, search: SearchConfig, say: Callable[[str], None]) -> None:
-        """Spend nothing yet."""
+        """Spend nothing yet; `env_steps` shall hold what each member has trained before this session."""
         super().__init__(tracker, display)
         self.search, self.say = search, say
         self.stopper = OnRequest(idle=lambda: self.idle)
@@ -35,19 +42,27 @@ class SweepReporting(Reporting):
         self.began = time.monotonic()
         self.paused: set[Path] = set()
         self.points: dict[Path, dict[str, Any]] = {}
+        self.before: dict[Path, str | None] = {}
+        self.trained: set[Path] = set()
+        self.spent = False
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Note what changed in the trial, and what was spent."""
+        point = result["point"]
         for folder in folders_of(trial):
-            if self.points.get(folder, trial.config["point"]) != trial.config["point"]:
-                self.tracker.tag(folder, {f"changed.{key}": value for key, value in trial.config["point"].items()})
-            self.points[folder] = trial.config["point"]
-        changing = {f"point/{key}": value for key, value in trial.config["point"].items() if _is_number(value)}
+            if self.points.get(folder, {}) != point:
+                note(folder, point=point)
+                self.tracker.tag(folder, {f"point.{key}": value for key, value in point.items()})
+            self.points[folder] = point
+        numbers = {f"point/{key}": value for key, value in point.items() if _is_number(value)}
         for report in result["reports"]:
-            if report["metrics"] and not report["repeated"]:
-                report["metrics"] = {**report["metrics"], **changing}
+            if not report["repeated"]:
+                self.trained.add(Path(report["folder"]))
+                report["metrics"] = {**report["metrics"], **numbers} if report["metrics"] else {}
         super().on_trial_result(iteration, trials, trial, result)
-        self.env_steps |= {Path(report["folder"]): report["env_steps"] for report in result["reports"]}
+        for report in result["reports"]:
+            folder = Path(report["folder"])
+            self.env_steps[folder] = max(self.env_steps[folder], report["env_steps"])
         self._spend()
 
     def _spend(self) -> None:
@@ -62,37 +77,49 @@ class SweepReporting(Reporting):
 
     def _stop(self, why: str) -> None:
         self.say(f"{why}: stopping after the next report of what runs")
-        self.stopper.requested = True
+        self.spent = self.stopper.requested = True
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Show that a trial runs, or runs again."""
+        super().on_trial_start(iteration, trials, trial)
+        for folder in folders_of(trial):
+            self._set(folder, "running")
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Show which trials a scheduler has paused."""
         paused = {folder for trial in trials if trial.status == "PAUSED" for folder in folders_of(trial)}
         for folder in paused - self.paused:
             self._set(folder, "paused")
-        for folder in self.paused - paused:
-            if self.states.get(folder) in (None, STOPPED):
-                self._set(folder, "running")
         self.paused = paused
 
     def _set(self, folder: Path, state: str) -> None:
+        note(folder, status=state)
         self.tracker.set_status(folder, state)
         self.display.ended(folder.name, state)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Tell the failure and where its log is."""
-        log = f"; all of it in {show_path(Path(trial.error_file))}" if trial.error_file else ""
-        for folder in folders_of(trial):
-            self.say(f"{folder.name} failed: {last_line(trial.get_error())}{log}")
+        """Tell the failure, and keep all of it."""
+        for folder in folders_of(trial) if trial.config["failed"] is None else ():
+            log = folder / ERROR
+            write_text(log, str(trial.get_error()))
+            self.say(f"{folder.name} failed: {last_line(trial.get_error())}; all of it in {show_path(log)}")
         super().on_trial_error(iteration, trials, trial)
         if self.search.on_failure == "stop" and not self.stopper.requested:
             self._stop("search.on_failure=stop")
 
     def _ended(self, folder: Path, state: str) -> None:
-        if state == STOPPED and not self.stopper.requested:
-            state = PRUNED
+        if state == STOPPED:
+            state = self._stopped(folder)
         super()._ended(folder, state)
-        note(folder, status=state)
+        note(folder, status=state, **({"pruned": True} if state == PRUNED else {}))
         self.tracker.set_status(folder, state)
+
+    def _stopped(self, folder: Path) -> str:
+        """Return what it means that a member ended early: its scheduler's doing, or that of a stop of everything."""
+        if not self.stopper.requested:
+            return PRUNED
+        before = self.before.get(folder)
+        return before if before in (FINISHED, PRUNED) and folder not in self.trained else STOPPED
 
 
 def _is_number(value: Any) -> bool:

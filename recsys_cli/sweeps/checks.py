@@ -29,14 +29,14 @@ def check_sweep(space: Space) -> list[Point]:
                 )
     if search.changes:
         _check_changes(space, axes)
-    _check_reports(space)
+    if search.name == "bohb" and len(space.branches) > 1:
+        raise ConfigError("search=bohb takes no axis over a group: its model has one space; allowed: search=optuna")
+    _check_words(space)
     _check_cpus(config)
-    if search.adaptive:
-        space.check_corners()
-    points = [] if search.adaptive else space.points()
-    for one in (config, *(point.config for point in points)):
-        _check_metric(one)
-    return points
+    points = space.corners() if search.adaptive else space.points()
+    for point in points:
+        _check_metric(point.config)
+    return [] if search.adaptive else points
 
 
 def _check_metric(config: SweepConfig) -> None:
@@ -47,16 +47,22 @@ def _check_metric(config: SweepConfig) -> None:
             f"search.metric={name}: algo={config.algo.name} reports no such metric to compare by. Allowed: "
             f"{', '.join(known)}.{closest(name, known)}"
         )
+    training = config.training()
+    every, steps = training.evaluation.every, training.env_steps
+    if name.startswith("eval/") and not 0 < every <= steps:
+        raise ConfigError(
+            f"evaluation.every={every}: search.metric={name} comes of evaluations while training, of which env_steps="
+            f"{steps} would have none: give evaluation.every={max(1, steps // 5)}"
+        )
 
 
-def _check_reports(space: Space) -> None:
-    """Refuse times of reports beside a search that sets them: its scheduler compares trials at every report."""
-    for word in space.plain if space.base.search.unit(space.base.env_steps) else ():
-        if word.partition("=")[0] in ("report_every", "evaluation.every", "checkpoint.every"):
-            raise ConfigError(
-                f"{word}: search={space.base.search.name} sets it, by its own keys (search.min_env_steps, "
-                "search.perturb_every)"
-            )
+def _check_words(space: Space) -> None:
+    """Refuse what the search decides."""
+    search = space.base.search
+    for word in space.plain:
+        key = word.lstrip("+").partition("=")[0]
+        if search.unit(space.base.env_steps) and key in ("report_every", "evaluation.every", "checkpoint.every"):
+            raise ConfigError(f"{word}: search={search.name} sets it, by search.min_env_steps or search.perturb_every")
 
 
 def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
@@ -64,18 +70,22 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
     name = space.base.search.name
     if len(space.branches) > 1:
         raise ConfigError(f"search={name} changes values of running trainings, which an axis over a group cannot be")
+    allowed = space.base.algo.changeable
     for axis in axes:
-        if name == "pb2" and not isinstance(axis, Interval):
-            raise ConfigError(f"{axis.key}: search=pb2 takes intervals, no lists; allowed: search=pbt")
+        if name == "pb2" and (not isinstance(axis, Interval) or axis.log):
+            raise ConfigError(
+                f"{axis.key}: search=pb2 takes intervals on a linear scale, no lists and no tag(log, ...); allowed: "
+                "search=pbt"
+            )
+        if axis.key.removeprefix("algo.") not in allowed:
+            what = ", ".join(f"algo.{key}" for key in allowed) or "nothing"
+            raise ConfigError(
+                f"{axis.key} cannot change in a running training, which search={name} does. Allowed: {what}"
+            )
     if space.base.checkpoint.keep < 2:
         raise ConfigError(
             f"checkpoint.keep={space.base.checkpoint.keep}: search={name} needs 2, to copy again after a crash what "
             "was copied last"
-        )
-    reshaping = [axis.key for axis in axes if axis.key.startswith("algo.network")]
-    if reshaping:
-        raise ConfigError(
-            f"{reshaping[0]}: search={name} copies networks from trial to trial, so all have the same shape"
         )
 
 

@@ -14,27 +14,33 @@ _OF_THE_SWEEP = ("search", "space", "dry_run", "name", "output_dir", "progress")
 
 
 def expand(words: list[str]) -> list[str]:
-    """Return the words with `from=<sweep>/<point>` replaced by the point's; those given beside it go before them.
+    """Return the words with `from=<sweep>/<point>` replaced by the point's; those given beside it win.
 
     Raises:
         ConfigError: no such sweep or point.
     """
-    asked = [word for word in words if word.startswith(f"{KEY}=")]
-    if not asked or asked == [f"{KEY}=null"]:
-        return words
+    asked = [word for word in words if word.lstrip("+").startswith(f"{KEY}=")]
     rest = [word for word in words if word not in asked]
-    output_dir = next((word.partition("=")[2] for word in rest if word.startswith("output_dir=")), "runs")
-    reference = asked[-1].partition("=")[2].rstrip("/")
-    found = _point_words(reference, Path(output_dir).expanduser())
-    kept = [word for word in found if word.partition("=")[0].split(".")[0] not in _OF_THE_SWEEP]
+    if len(asked) > 1:
+        raise ConfigError(f"{' '.join(asked)}: one point is expected")
+    reference = _value(asked, "")
+    if reference in ("", "null"):
+        return rest
+    found = _point_words(reference, Path(_value([word for word in rest if word.startswith("output_dir=")], "runs")))
+    kept = [word for word in found if word.lstrip("+").partition("=")[0].split(".")[0] not in _OF_THE_SWEEP]
     return [*kept, *rest]
+
+
+def _value(words: list[str], default: str) -> str:
+    """Return the value of the last word, without the quotes of Hydra's grammar."""
+    return words[-1].partition("=")[2].strip("'\"").rstrip("/") if words else default
 
 
 def _point_words(reference: str, output_dir: Path) -> list[str]:
     name, _, point = reference.rpartition("/")
-    if (output_dir / reference).is_dir() or not name:
+    if (output_dir.expanduser() / reference).is_dir() or not name:
         name, point = reference, "best"
-    sweep_dir = resolve_run(name, output_dir, KEY)
+    sweep_dir = resolve_run(name, output_dir.expanduser(), KEY)
     about = read_json(sweep_dir / SWEEP)
     if about is None:
         raise ConfigError(
@@ -48,7 +54,7 @@ def _point_words(reference: str, output_dir: Path) -> list[str]:
         if point not in known:
             near = closest(point, known)
             raise ConfigError(
-                f"{KEY}={reference}: the sweep has no point {point}; it has best and {', '.join(known)}{near}"
+                f"{KEY}={reference}: the sweep has no point {point}; it has best and {', '.join(known)}.{near}"
             )
         return best.get(point, known[point])
     if not best:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from recsys_cli.config.search import GridSearch, RandomSearch
 from recsys_cli.sweeps.axes import Axis, Choices, Interval, split, value_of
 
 ROOT = "sweep"
+MOST_POINTS = 5_000
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,12 @@ class Space:
         if isinstance(search, RandomSearch):
             return self._drawn(search.trials, search.seed)
         assert isinstance(search, GridSearch)
+        number = sum(
+            math.prod(len(axis.values) if isinstance(axis, Choices) else search.interval_points for axis in branch.axes)
+            for branch in self.branches
+        )
+        if number > MOST_POINTS:
+            raise ConfigError(f"the grid has {number:,} points, at most {MOST_POINTS:,} are tried: give search=random")
         points = [self.point(i, *one) for i, one in enumerate(self._grid(search.interval_points))]
         seen: dict[str, Point] = {}
         for point in points:
@@ -188,7 +196,7 @@ class Space:
             raise ConfigError(f"point {_told(values)} cannot be: {error}" if values else str(error)) from None
         return Point(number, tuple(words), dict(values), config)
 
-    def check_corners(self) -> None:
+    def corners(self) -> list[Point]:
         """Compose every branch with every axis at its ends and at every listed value, the others at their first.
 
         For searches that choose their points on the way.
@@ -196,12 +204,15 @@ class Space:
         Raises:
             ConfigError: one of them cannot be.
         """
+        found = []
         for branch in self.branches:
             for axis in branch.axes or (None,):
                 many = len(axis.values) if isinstance(axis, Choices) else 2
                 for i in range(many):
                     fraction = (i + 0.5) / many if isinstance(axis, Choices) else float(i)
-                    self.point(0, *self._sample(branch, lambda each, a=axis, f=fraction: f if each is a else 0.0))
+                    sample = self._sample(branch, lambda each, a=axis, f=fraction: f if each is a else 0.0)
+                    found.append(self.point(0, *sample))
+        return found
 
 
 def at(axis: Axis, fraction: float) -> str:

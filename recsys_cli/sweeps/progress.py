@@ -35,16 +35,18 @@ class MemberProgress:
 class SweepProgress(Terminal):
     """Shows the members of a sweep by state, the best so far, and the time left.
 
+    Attributes:
+        points: how many there will be.
+
     Args:
         mode: `auto`, `rich`, `plain` or `off`.
         config: of the sweep.
-        points: how many there will be.
     """
 
-    def __init__(self, mode: str, config: SweepConfig, points: int) -> None:
+    def __init__(self, mode: str, config: SweepConfig) -> None:
         """Prepare; `with` starts and ends the display."""
         super().__init__(mode)
-        self.config, self.points = config, points
+        self.config, self.points = config, 0
         self.members: dict[str, MemberProgress] = {}
         self.began, self.told = time.monotonic(), time.monotonic()
         self.done_before = 0
@@ -70,7 +72,7 @@ class SweepProgress(Terminal):
         member = self.members[name]
         member.state = state
         if self.mode == "plain" and state not in ("paused", "running"):
-            score = "" if math.isnan(member.score) else f", {self.config.search.metric} {member.score:.1f}"
+            score = "" if math.isnan(member.score) else f", {self.config.search.metric} {spell_score(member.score)}"
             self.say(f"{name} {state} at {member.env_steps:,} env steps{score}: {told(member.values)}")
         self.refresh()
 
@@ -94,7 +96,7 @@ class SweepProgress(Terminal):
         best = self._best()
         if best is not None:
             name, member = best
-            parts.append(f"best so far {member.score:.1f} ({name}: {told(member.values)})")
+            parts.append(f"best so far {spell_score(member.score)} ({name}: {told(member.values)})")
         return ", ".join(parts)
 
     def seconds_left(self) -> float | None:
@@ -121,7 +123,7 @@ class SweepProgress(Terminal):
                 name,
                 ProgressBar(self.config.env_steps, min(member.env_steps, self.config.env_steps), 20),
                 f"{member.env_steps:,}",
-                "" if math.isnan(member.score) else f"{member.score:.1f}",
+                "" if math.isnan(member.score) else spell_score(member.score),
                 told(member.values),
             )
         return Group(table, Text(self._summary()))
@@ -130,6 +132,11 @@ class SweepProgress(Terminal):
 def told(values: Mapping[str, str]) -> str:
     """Return values as one types them."""
     return " ".join(f"{key}={value}" for key, value in values.items())
+
+
+def spell_score(score: float) -> str:
+    """Return a score in as many digits as tell it from others: 277.5, 0.8312."""
+    return f"{score:.1f}" if abs(score) >= 10 or score == 0 else f"{score:.4g}"
 
 
 def spell(seconds: float) -> str:

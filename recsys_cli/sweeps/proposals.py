@@ -7,7 +7,6 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.sweeps.axes import Axis, Interval
 from recsys_cli.sweeps.points import Branch, Point, Space
@@ -106,9 +105,6 @@ def _optuna(branches: Sequence[Branch], search: RandomSearch, known: list[dict[s
 def _bohb(branches: Sequence[Branch], search: RandomSearch, known: list[dict[str, Any]]) -> Any:
     from ray import tune
     from ray.tune.search.bohb import TuneBOHB
-
-    if len(branches) > 1:
-        raise ConfigError("search=bohb takes no axis over a group: its model has one space; allowed: search=optuna")
 
     def domain(axis: Axis) -> Any:
         if not isinstance(axis, Interval):

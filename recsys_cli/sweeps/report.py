@@ -17,7 +17,7 @@ from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.sweeps.axes import Axis, Interval
 from recsys_cli.sweeps.points import Point, Space
-from recsys_cli.sweeps.progress import spell, told
+from recsys_cli.sweeps.progress import spell, spell_score, told
 from recsys_cli.sweeps.results import POINTS, PointResult
 from recsys_cli.sweeps.run import SweepResult
 from recsys_cli.tracking.files import read_json, read_jsonl
@@ -126,9 +126,9 @@ def points_table(config: SweepConfig, points: Sequence[PointResult]) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("state")
     for point in shown:
-        score = f"{point.score:.1f}"
+        score = spell_score(point.score)
         if len(point.seeds) > 1:
-            score += f" ({', '.join(f'{seed.score:.1f}' for seed in point.seeds)})"
+            score += f" ({', '.join(spell_score(seed.score) for seed in point.seeds)})"
         table.add_row(
             point.planned.name,
             *(point.values.get(axis, "") for axis in axes),
@@ -157,7 +157,9 @@ def _tell_best(console: Console, config: SweepConfig, result: SweepResult, probl
 
 def next_command(config: SweepConfig, result: SweepResult) -> str:
     """Return the command to type next."""
-    if result.stopped or not result.best:
+    if not result.best and not result.stopped:
+        return f"no point has a score; what happened is in {show_path(result.sweep_dir)}"
+    if result.stopped:
         return continue_command(config, result.sweep_dir)
     commands = []
     for problem in result.best:

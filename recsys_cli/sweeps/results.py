@@ -8,15 +8,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from recsys_cli.config.search import SearchConfig
+from recsys_cli.config.types import show
 from recsys_cli.sweeps.folder import PlannedPoint
 from recsys_cli.sweeps.importance import importance
 from recsys_cli.sweeps.plots import draw
 from recsys_cli.tracking.files import read_json, read_jsonl, write_json, write_text
 from recsys_cli.tracking.folder import JOURNAL, TRIAL
 from recsys_cli.tracking.local_runs import BEST
-from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED
+from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED, WAITING
 from recsys_cli.tuning.spec import joint_score
 
 POINTS = "points.csv"
@@ -32,7 +34,7 @@ class SeedResult:
         state: finished, pruned, stopped, failed, running, or waiting.
         env_steps: of its last report.
         scores: the metric's values by env steps.
-        values: what the axes came to, where a search changed them on the way.
+        point: the axes' values of now, where a search changes them on the way.
     """
 
     folder: Path
@@ -40,7 +42,7 @@ class SeedResult:
     state: str
     env_steps: int
     scores: dict[int, float]
-    values: dict[str, float]
+    point: dict[str, Any]
 
     @property
     def score(self) -> float:
@@ -71,7 +73,7 @@ class PointResult:
     def state(self) -> str:
         """The state that tells most: failed, then unfinished ones, then finished."""
         states = [seed.state for seed in self.seeds]
-        order = [FAILED, STOPPED, "running", "waiting", PRUNED, FINISHED]
+        order = [FAILED, STOPPED, "running", "paused", WAITING, PRUNED, FINISHED]
         return min(states, key=lambda state: order.index(state) if state in order else 0)
 
     @property
@@ -83,8 +85,11 @@ class PointResult:
     @property
     def values(self) -> dict[str, str]:
         """The values of the axes, those of now where a search changed them."""
-        changed = self.seeds[0].values
-        return {key: f"{changed[key]:.4g}" if key in changed else text for key, text in self.planned.values.items()}
+        now = self.seeds[0].point
+        return {
+            key: show(now[key]) if key in now and now[key] != self.planned.typed[key] else text
+            for key, text in self.planned.values.items()
+        }
 
 
 def collect(sweep_dir: Path, points: Sequence[PlannedPoint], search: SearchConfig) -> list[PointResult]:
@@ -105,13 +110,9 @@ def _rank(point: PointResult) -> float:
 def _seed_result(folder: Path, seed: int, metric: str) -> SeedResult:
     rows = read_jsonl(folder / JOURNAL)
     scores = {row["env_steps"]: row["metrics"][metric] for row in rows if metric in row["metrics"]}
-    changed = {
-        name.removeprefix("point/"): value
-        for name, value in (rows[-1]["metrics"] if rows else {}).items()
-        if name.startswith("point/")
-    }
-    state = (read_json(folder / TRIAL, default={}) or {}).get("status", "waiting")
-    return SeedResult(folder, seed, state, rows[-1]["env_steps"] if rows else 0, scores, changed)
+    trial = read_json(folder / TRIAL, default={})
+    env_steps = rows[-1]["env_steps"] if rows else 0
+    return SeedResult(folder, seed, trial.get("status", WAITING), env_steps, scores, trial.get("point", {}))
 
 
 def best_points(points: Sequence[PointResult], mode: str) -> dict[str, PointResult]:

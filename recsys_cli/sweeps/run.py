@@ -11,7 +11,7 @@ from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
 from recsys_cli.evaluation.compare import score_baselines
-from recsys_cli.sweeps.callbacks import SweepReporting
+from recsys_cli.sweeps.callbacks import ERROR, SweepReporting
 from recsys_cli.sweeps.folder import PlannedPoint, add_point, read_points, write_point_config
 from recsys_cli.sweeps.points import Point, Space
 from recsys_cli.sweeps.progress import SweepProgress
@@ -21,9 +21,9 @@ from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import TRIAL
 from recsys_cli.tracking.local_runs import BEST
 from recsys_cli.tracking.provenance import git_commit, versions
-from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED
-from recsys_cli.tuning.folder import Checkpoints
-from recsys_cli.tuning.run import make_tracker, note, noted_ends, open_member, run_trials
+from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED, WAITING
+from recsys_cli.tuning.folder import Checkpoints, keep_config
+from recsys_cli.tuning.run import last_line, make_tracker, note, noted_ends, open_member, run_trials
 from recsys_cli.tuning.session import ray_session
 from recsys_cli.tuning.spec import TrialSpec
 from recsys_cli.tuning.stopping import stop_on_interrupt
@@ -63,8 +63,8 @@ class Sweep:
     def __init__(self, config: SweepConfig, space: Space, sweep_dir: Path, command: list[str]) -> None:
         """Read the points that are planned."""
         self.config, self.search, self.space, self.sweep_dir = config, config.search, space, sweep_dir
-        self.points = read_points(sweep_dir, config)
-        self.progress = SweepProgress(config.progress, config, self._expected())
+        self.points: list[PlannedPoint] = []
+        self.progress = SweepProgress(config.progress, config)
         self.about = {
             "command": " ".join(command),
             "git_commit": git_commit(Path.cwd()),
@@ -80,7 +80,10 @@ class Sweep:
     def run(self) -> SweepResult:
         """Train, compare, evaluate the best."""
         with make_tracker(self.config, self.sweep_dir, self.progress.say) as tracker, noted_ends(self._folders()):
-            self.tracker = tracker
+            self.tracker = tracker  # from here on no other process works on this sweep
+            keep_config(self.sweep_dir, self.config)
+            self.points += read_points(self.sweep_dir, self.config)
+            self.progress.points = self._expected()
             tracker.open_trial(self.sweep_dir, params=self.config.to_dict(), tags={**self.about, "kind": "sweep"})
             self.reporting = SweepReporting(tracker, self.progress, self.search, self.progress.say)
             trials = self._adaptive() if self.search.adaptive else self._given()
@@ -148,7 +151,8 @@ class Sweep:
     def _trials_of(self, point: PlannedPoint) -> list[TrialSpec]:
         """Open a point's members and return its trials: one with all seeds, or one a seed."""
         members = self._members(point)
-        pruned = all(_state(folder) == PRUNED for folder in members.values())
+        told = [_trial(folder) for folder in members.values()]
+        failed = [_reason(folder) for folder in members.values() if _trial(folder).get("status") == FAILED]
         for seed, folder in members.items():
             self._open(point, seed, folder)
         groups = [members] if self._joint else [{seed: folder} for seed, folder in members.items()]
@@ -161,19 +165,22 @@ class Sweep:
                 over_seeds=self.search.over_seeds,
                 unit=self.search.unit(self.config.env_steps) or 1,
                 repeat=self._joint,
-                pruned=pruned,
+                pruned=all(trial.get("pruned", False) for trial in told),
+                failed=failed[0] if failed and self._joint else None,
             )
             for group in groups
         ]
 
     def _open(self, point: PlannedPoint, seed: int, folder: Path) -> None:
-        state = _state(folder)
+        state = self.reporting.before[folder] = _state(folder)
         write_point_config(folder, point.config)
         tags = {**self.about, "point": point.name, **{f"axis.{key}": value for key, value in point.values.items()}}
         open_member(self.tracker, point.config, seed, folder, tags, self.sweep_dir)
-        if state in (FINISHED, PRUNED):
-            note(folder, status=state)
-            self.tracker.set_status(folder, state)
+        state = state if state in (FINISHED, PRUNED) else WAITING
+        note(folder, status=state)
+        self.tracker.set_status(folder, state)
+        last = Checkpoints(folder / "checkpoints", point.config.checkpoint.keep).pointed("last")
+        self.reporting.env_steps[folder] = last["env_steps"] if last else 0
         self.progress.add(folder.name, point.values)
 
     def _is_done(self, trial: TrialSpec) -> bool:
@@ -186,8 +193,8 @@ class Sweep:
         states = {_state(folder) for folder in self._folders()}
         left = len(self.points) < self._expected() or bool(states - {FINISHED, PRUNED, FAILED})
         result = SweepResult(self.sweep_dir, results, best, stopped=left)
-        for problem, point in best.items():
-            result.evaluations[problem] = self._evaluate(point)
+        if not left or self.reporting.spent:  # after Ctrl-C nobody wants to wait
+            result.evaluations |= {problem: self._evaluate(point) for problem, point in best.items()}
         headline = write_results(self.sweep_dir, results, best, self.search)
         self.tracker.log_evaluation(self.sweep_dir, read_json(self.sweep_dir / BEST), headline, BEST)
         for path in sorted([*self.sweep_dir.glob("*.csv"), *self.sweep_dir.glob("*.svg")]):
@@ -212,7 +219,17 @@ class Sweep:
         return found
 
 
+def _trial(folder: Path) -> dict[str, Any]:
+    """Return what is kept of a member."""
+    return dict(read_json(folder / TRIAL, default={}))
+
+
 def _state(folder: Path) -> str | None:
     """Return how a member ended, or `running`; None for one that never began."""
-    state: str | None = (read_json(folder / TRIAL, default={}) or {}).get("status")
-    return state
+    return _trial(folder).get("status")
+
+
+def _reason(folder: Path) -> str:
+    """Return the line that says why a member failed."""
+    log = folder / ERROR
+    return last_line(log.read_text(encoding="utf-8") if log.exists() else None)

@@ -51,9 +51,10 @@ class _Recalled(_Held):
         decision: str = super().on_trial_result(controller, trial, result)  # type: ignore[misc]
         if not result["repeated"]:
             return decision
-        if result["more_known"]:
-            return TrialScheduler.CONTINUE
-        return TrialScheduler.STOP if trial.config["pruned"] else TrialScheduler.CONTINUE
+        if trial.config["pruned"] and not result["more_known"]:
+            return TrialScheduler.STOP
+        getattr(self, "_stopped_trials", set()).discard(trial)  # where median stopping keeps its decisions
+        return TrialScheduler.CONTINUE
 
 
 class _Seeded(_Held):
@@ -87,8 +88,8 @@ def inside(axis: Axis, value: Any) -> Any:
     """Return a value of an interval as it may be: within its ends, whole where it is of whole numbers."""
     if not isinstance(axis, Interval):
         return value
-    kept = min(max(value, axis.low), axis.high)
-    return round(kept) if axis.integer else float(kept)
+    kept = min(max(float(f"{value:.6g}"), axis.low), axis.high)  # short enough to be told and typed as it is
+    return round(kept) if axis.integer else kept
 
 
 class _Fifo(_Held, FIFOScheduler):
@@ -137,9 +138,8 @@ def make_scheduler(search: SearchConfig, env_steps: int, axes: dict[str, Axis], 
 
 def _make(search: SearchConfig, env_steps: int, axes: dict[str, Axis]) -> Any:
     about: dict[str, Any] = {"time_attr": TIME, "metric": SCORE, "mode": search.mode}
-    unit = search.unit(env_steps)
     if isinstance(search, kinds.RungSearch):
-        rungs = {**about, "max_t": env_steps // (unit or 1), "reduction_factor": search.reduction_factor}
+        rungs = {**about, "max_t": search.units(env_steps), "reduction_factor": search.reduction_factor}
         if isinstance(search, kinds.AshaSearch):
             return _Asha(**rungs, grace_period=1)
         return (_Bohb if search.adaptive else _HyperBand)(**rungs)

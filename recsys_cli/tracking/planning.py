@@ -14,7 +14,11 @@ from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, SCHEDULED, 
 from recsys_cli.tracking.provenance import flatten
 
 STATUS = {"running": RUNNING, "finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
-STATUS |= {"paused": SCHEDULED, "pruned": "FINISHED"}  # pruned: a scheduler saw enough; a tag tells it
+STATUS |= {
+    "waiting": SCHEDULED,
+    "paused": SCHEDULED,
+    "pruned": "FINISHED",
+}  # pruned: a scheduler saw enough; a tag tells it
 
 
 def plan_evaluation(
@@ -51,7 +55,7 @@ def plan_status(folder: Path, status: str, ended: float | None = None) -> None:
 
     Args:
         folder: the tracked folder.
-        status: RUNNING, SCHEDULED, FINISHED, FAILED, KILLED, or running, paused, finished, pruned, failed, stopped.
+        status: RUNNING, SCHEDULED, FINISHED, FAILED, KILLED, or as `STATUS` names them.
         ended: Unix time in seconds; None: now.
     """
     told = status.lower()

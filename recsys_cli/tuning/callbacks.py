@@ -10,7 +10,7 @@ from ray.tune import Callback
 from recsys_cli.tracking.tracker import Tracker
 from recsys_cli.tuning.spec import folders_of
 
-FINISHED, STOPPED, FAILED, PRUNED = "finished", "stopped", "failed", "pruned"
+FINISHED, STOPPED, FAILED, PRUNED, WAITING = "finished", "stopped", "failed", "pruned", "waiting"
 
 
 class Display(Protocol):

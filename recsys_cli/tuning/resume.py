@@ -16,7 +16,7 @@ from recsys_cli.config.resources import check_resources
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import CONFIG
-from recsys_cli.tracking.local_runs import RUN
+from recsys_cli.tracking.local_runs import RUN, SWEEP
 from recsys_cli.tracking.references import resolve_run
 
 CHANGEABLE = ("env_steps", "progress", "evaluation", "checkpoint", "output_dir", "resources", "resume")
@@ -35,6 +35,8 @@ def resumed_config(words: list[str]) -> tuple[TrainConfig, Path]:
         ConfigError: no such run, or a key that a continued run cannot change.
     """
     changes, run_dir = read_changes(words, "train", "run", CHANGEABLE)
+    if (run_dir / SWEEP).exists():
+        raise ConfigError(f"resume={run_dir.name} is a sweep: recsys sweep resume={run_dir.name}")
     with own_classes.remembering(read_json(run_dir / RUN, default={}).get("config_path")):
         config = TrainConfig.from_dict(merge_changes(read_config(run_dir), changes))
     check_resources(config.resources, config.framework)

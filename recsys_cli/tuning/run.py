@@ -229,7 +229,7 @@ def _short_name(trial: Any) -> str:
     return folders_of(trial)[0].name
 
 
-def last_line(error: BaseException | None) -> str:
+def last_line(error: BaseException | str | None) -> str:
     """Return the line of a remote traceback that says what happened."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].strip() if lines else repr(error)

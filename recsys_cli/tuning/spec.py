@@ -27,6 +27,7 @@ class TrialSpec:
         unit: env steps of one unit of progress.
         repeat: whether reports of an earlier session come again, for the scheduler to see.
         pruned: whether a scheduler ended it in an earlier session.
+        failed: how it failed in an earlier session, where it shall fail again: others were judged without it.
     """
 
     config: TrainConfig
@@ -37,6 +38,7 @@ class TrialSpec:
     unit: int = 1
     repeat: bool = False
     pruned: bool = False
+    failed: str | None = None
 
     def to_tune(self) -> dict[str, Any]:
         """Return Tune's config of the trial, plain values."""
@@ -49,6 +51,7 @@ class TrialSpec:
             "unit": self.unit,
             "repeat": self.repeat,
             "pruned": self.pruned,
+            "failed": self.failed,
         }
 
 

@@ -36,12 +36,19 @@ class TrainingTrial(Trainable):
         ]
 
     def step(self) -> dict[str, Any]:
-        """Let every member report once."""
+        """Let every member report once.
+
+        Raises:
+            RuntimeError: it failed in an earlier session, at this place.
+        """
+        if self.spec["failed"] is not None and not any(member.known for member in self.members):
+            raise RuntimeError(f"failed in an earlier session: {self.spec['failed']}")
         reports = [member.report() for member in self.members]
         self.reported_at = min(report.env_steps for report in reports)
         finished = all(report.finished for report in reports)
         return {
             "reports": [report.to_dict() for report in reports],
+            "point": dict(self.spec["point"]),  # in the driver it may have changed by the time this is read
             "repeated": all(report.repeated for report in reports),
             "more_known": any(member.known for member in self.members),
             TIME: self.reported_at // self.spec["unit"],

@@ -108,6 +108,27 @@ CASES = [
     ("train resources.num_cpus=1 resources.env_runners=1", ["resources.env_runners=1", "resources.num_cpus=1"]),
     ("train resources.concurrent_trials=5", ["resources.concurrent_trials=5", "this machine has 4 CPUs"]),
     ("train resources=gpu", ["resources.gpus_per_learner=1", "no GPU can be seen"]),
+    # sweeps
+    ("sweep algo=random", ["nothing to search", "algo.lr=1e-3,3e-4", "algo=random has no space of its own"]),
+    ("sweep algo.lr=interval(1e-2,1e-5)", ["algo.lr=interval(1e-2,1e-5)", "its start 0.01 must be below its end"]),
+    ("sweep algo.lr=tag(log,interval(0,1))", ["a log interval must start above 0"]),
+    ("sweep algo.n_step=range(9,3)", ["algo.n_step=range(9,3) holds no value"]),
+    ("sweep algo.n_step=choice()", ["algo.n_step=choice()", "empty choice"]),
+    ("sweep env=glob(nothing*)", ["meets none of interest_evolution"]),
+    ("sweep algo.lr=1,1", ["1 is there twice"]),
+    ("sweep algo.lrr=1,2", ["algo.lrr is unknown", "'algo.lr'"]),
+    ("sweep algo.lr=1,-1", ["point algo.lr=-1 cannot be", "above 0"]),
+    ("sweep algo.lr=1,2 search.metric=eval/retrun", ["search.metric=eval/retrun", "'eval/return'"]),
+    ("sweep algo.lr=1,2 search.mode=best", ["search.mode=best", "max, min"]),
+    ("sweep algo.lr=1,2 search=hyperbnd", ["search=hyperbnd", "'hyperband'"]),
+    ("sweep algo.lr=1,2 search=random", ["the space holds only 2 points", "search=grid"]),
+    ("sweep algo.lr=1,2 seeds=3", ["search.seeds_per_point"]),
+    ("sweep algo.lr=1,2 resources.env_runners=9", ["resources.env_runners=9", "4 CPUs"]),
+    ("sweep resources.num_cpus=1,2", ["the same for all trials"]),
+    ("sweep env=glob(*) search=asha", ["search=asha compares trials", "search=grid"]),
+    ("sweep --multirun", ["--multirun"]),
+    ("train algo.lr=1e-3,1e-4", ["one value is expected", "recsys sweep"]),
+    ("train from=nothing", ["from='nothing' was not found"]),
     ("train framework.device=cuda", ["framework.device=cuda", "resources=gpu"]),
     ("train framework=torch_compile resources.learners=2", ["framework=torch_compile", "resources.learners=2"]),
     ("train framework.device=cpu resources=gpu", ["framework.device=cpu", "resources.gpus_per_learner=1"]),
@@ -124,7 +145,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _words(line: str) -> list[str]:
     words = line.split(" ")
-    composes = words[0] in ("train", "evaluate") and not any(word.startswith("--cfg") for word in words)
+    composes = words[0] in ("train", "evaluate", "sweep") and not any(word.startswith("--cfg") for word in words)
     return [*words, "--cfg", "job"] if composes else words  # checks all that the command would, and starts nothing
 
 

@@ -90,3 +90,41 @@ def test_ctrl_c_ends_with_the_command_that_continues(recsys: Recsys) -> None:
     assert "stopping after the next report" in outcome.out and "continue: recsys sweep resume=a" in outcome.out
     assert_nothing_is_left(process.pid)
     assert recsys.finish(recsys.start("sweep", "resume=a"), 300).code == 0
+
+
+FRAGILE = """\
+from dataclasses import dataclass
+from pathlib import Path
+
+from recsys_cli.algos.random.config import RandomConfig
+
+
+@dataclass
+class Fragile(RandomConfig):
+    lr: float
+
+    def make_training(self, run, seed):
+        if self.lr == 2 and not Path("MARK").exists():
+            Path("MARK").touch()
+            raise RuntimeError("the second one broke")
+        return super().make_training(run, seed)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["continue", "retry"])
+def test_a_failed_trial_is_tried_again_at_once_or_by_the_next_resume(recsys: Recsys, policy: str) -> None:
+    own = recsys.folder / "own"
+    (own / "algo").mkdir(parents=True)
+    (own / "fragile.py").write_text(FRAGILE.replace("MARK", str(recsys.folder / "mark")))
+    (own / "algo/fragile.yaml").write_text("# Breaks once\n_target_: fragile.Fragile\nname: fragile\nlr: 1.0  # any\n")
+    words = ("debug=smoke", "tracking=off", "evaluation.baselines=[random]", "algo=fragile", "algo.lr=1,2,3", "name=a")
+    outcome = recsys("sweep", "--config-dir", str(own), *words, f"search.on_failure={policy}")
+    states = {row["algo.lr"]: row["state"] for row in points(recsys.folder / "runs" / "a")}
+    if policy == "continue":
+        assert outcome.code == 1 and states == {"1": "finished", "2": "failed", "3": "finished"}
+        assert "p001-seed_0 failed: RuntimeError: the second one broke; all of it in runs/a/p001-seed_0" in outcome.out
+        outcome = recsys("sweep", "--config-dir", str(own), "resume=a")
+        states = {row["algo.lr"]: row["state"] for row in points(recsys.folder / "runs" / "a")}
+    assert outcome.code == 0, outcome
+    assert set(states.values()) == {"finished"}

@@ -88,13 +88,15 @@ def test_own_spaces_and_words_go_together() -> None:
 
 @pytest.mark.parametrize("search", [name for name in SEARCHES if name not in NEEDS])
 def test_every_search_begins_with_points_that_compose(search: str) -> None:
-    points = configs([f"search={search}", "algo.lr=tag(log,interval(1e-4,1e-2))", "algo.discount=interval(0.9,1.0)"])
+    points = configs([f"search={search}", "algo.lr=interval(1e-4,1e-2)", "algo.discount=interval(0.9,1.0)"])
     assert points and all(point.config.search.name == search for point in points)
     training = points[0].config.training()
     unit = points[0].config.search.unit(training.env_steps)
     if unit is not None:
         assert training.report_every == training.evaluation.every == training.checkpoint.every == unit
-        assert training.env_steps % unit == 0 or training.env_steps // unit > 1
+        assert training.env_steps // unit > 1
+    if search in ("hyperband", "asha"):
+        assert training.env_steps == 27 * unit == 299_997  # rungs at 1, 3, 9 and 27 units, the last at the very end
 
 
 @pytest.mark.parametrize(
@@ -109,8 +111,22 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
         (["search=hyperband", "env=glob(*)"], "returns of different problems cannot be"),
         (["search=pbt", "env.slate_size=2,3"], "returns of different problems cannot be"),
         (["search=pbt", "algo=slateq,ppo"], "an axis over a group cannot"),
-        (["search=pbt", "algo.network.hidden=[8],[16]"], "all have the same shape"),
+        (["search=pbt", "algo.network.hidden=[8],[16]"], "algo.network.hidden cannot change in a running training"),
+        (["search=pbt", "algo.replay_capacity=10000,20000"], "Allowed: algo.lr, algo.discount"),
+        (["search=pbt", "algo=linucb", "algo.alpha=1,2"], "Allowed: nothing"),
+        (["search=pbt", "checkpoint.keep=1", "algo.lr=1,2"], "checkpoint.keep=1: search=pbt needs 2"),
         (["search=pb2", "algo.lr=1e-3,1e-4"], "search=pb2 takes intervals"),
+        (["search=pb2", "algo.lr=tag(log,interval(1e-4,1e-2))"], "on a linear scale"),
+        (["search=bohb", "algo=slateq,ppo", "algo.lr=1,2"], "search=bohb takes no axis over a group"),
+        (["search=median_stopping", "env_steps=1000", "algo.lr=1,2"], "must be below env_steps=1000"),
+        (["env_steps=1000", "algo.lr=1e-3,1e-4"], "env_steps=1000 would have none: give evaluation.every=200"),
+        (["evaluation.every=0", "algo.lr=1e-3,1e-4"], "evaluation.every=0"),
+        (
+            ["algo.lr=interval(1e-4,1e-3)", "algo.discount=range(0,1,0.001)", "search.interval_points=9"],
+            "search=random",
+        ),
+        (["from=a/best", "algo.lr=1,2"], "recsys train from=<sweep>"),
+        (["search.metric=train/regret", "algo=linucb,slateq"], "algo=slateq reports no such metric"),
         (["search=hyperband", "search.min_env_steps=200000", "algo.lr=1,2"], "at most 100000 does"),
         (["search=asha", "report_every=5", "algo.lr=1,2"], "report_every=5: search=asha sets it"),
         (["search.metric=eval/retrun", "algo.lr=1,2"], "Did you mean 'eval/return'?"),

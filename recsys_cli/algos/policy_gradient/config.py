@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -39,6 +39,8 @@ class PolicyGradientConfig(AlgoConfig):
     entropy_final_fraction: float
     value_loss_coeff: float
     grad_clip: float | None
+
+    changeable: ClassVar[tuple[str, ...]] = ("lr", "discount", "epochs", "minibatch_size", "entropy_coeff")
 
     def __post_init__(self) -> None:
         """Check ranges."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from recsys_cli.algos.replay_config import ReplayConfig
 from recsys_cli.envs.base import EnvConfig
@@ -31,6 +31,8 @@ class QLearningConfig(ReplayConfig):
     epsilon_initial: float
     epsilon_final: float
     epsilon_fraction: float
+
+    changeable: ClassVar[tuple[str, ...]] = (*ReplayConfig.changeable, "double_q", "loss", "epsilon_final")
 
     def __post_init__(self) -> None:
         """Check ranges."""
