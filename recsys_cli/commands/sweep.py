@@ -39,7 +39,8 @@ def run(overrides: list[str]) -> int:
         from recsys_cli.sweeps.folder import resumed_sweep
 
         config, sweep_dir, words = resumed_sweep(overrides)
-        space, points = Space(words), []
+        # Without it, points are planned, whatever their words would mean today.
+        space, points = Space(words) if config.search.changes or config.search.adaptive else None, []
     else:
         # Checked before the heavy imports below: a typing error is told at once.
         space = Space(overrides)
@@ -48,12 +49,11 @@ def run(overrides: list[str]) -> int:
     from recsys_cli.sweeps.report import announce, conclude, continue_command
     from recsys_cli.sweeps.run import Sweep
 
-    if config.dry_run:
-        announce(config, space, points, None)
-        return 0
-    if sweep_dir is None:
-        sweep_dir = create_sweep(config, overrides, command, points)
+    if sweep_dir is None and space is not None:
+        sweep_dir = None if config.dry_run else create_sweep(config, overrides, command, points)
         announce(config, space, points, sweep_dir)
+    if sweep_dir is None:
+        return 0
     try:
         return conclude(config, Sweep(config, space, sweep_dir, command).run())
     except KeyboardInterrupt:

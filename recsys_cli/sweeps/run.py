@@ -55,12 +55,12 @@ class Sweep:
 
     Args:
         config: resolved.
-        space: what its words mean.
+        space: what its words mean; None where no more is asked of it than the points planned.
         sweep_dir: made by `folder.create_sweep`.
         command: the words typed, for the record.
     """
 
-    def __init__(self, config: SweepConfig, space: Space, sweep_dir: Path, command: list[str]) -> None:
+    def __init__(self, config: SweepConfig, space: Space | None, sweep_dir: Path, command: list[str]) -> None:
         """Read the points that are planned."""
         self.config, self.search, self.space, self.sweep_dir = config, config.search, space, sweep_dir
         self.points: list[PlannedPoint] = []
@@ -100,7 +100,8 @@ class Sweep:
 
     def _train(self, trials: Any) -> None:
         stopper = self.reporting.stopper
-        axes = {axis.key: axis for branch in self.space.branches for axis in branch.axes}
+        branches = self.space.branches if self.space and self.search.changes else []
+        axes = {axis.key: axis for branch in branches for axis in branch.axes}
         members = self.search.seeds_per_point if self._joint else 1
         with stop_on_interrupt(stopper, self.progress.say):
             run_trials(
@@ -131,7 +132,7 @@ class Sweep:
     def _adaptive(self) -> Any:
         from recsys_cli.sweeps.proposals import Proposals
 
-        assert isinstance(self.search, RandomSearch)
+        assert isinstance(self.search, RandomSearch) and self.space is not None
         states = [_state(folder) for folder in self._folders()]
         if len(self.points) >= self.search.trials and not set(states) - {FINISHED, PRUNED}:
             return None
