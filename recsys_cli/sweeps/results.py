@@ -150,7 +150,7 @@ def write_results(
     for problem in best:
         draw(sweep_dir, problem, _of(points, problem), search)
     spent = sum(seed.env_steps for point in points for seed in point.seeds)
-    scores = {f"best{'/' + problem if problem else ''}/{search.metric}": point.score for problem, point in best.items()}
+    scores = {f"{problem}/{search.metric}".lstrip("/"): point.score for problem, point in best.items()}
     return {"points": float(len(points)), "env_steps": float(spent), **scores}
 
 
