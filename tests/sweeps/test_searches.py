@@ -13,6 +13,7 @@ import pytest
 
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
+from recsys_cli.sweeps.folder import read_points, resumed_sweep
 from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tuning.member import Member
 
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
 SMOKE = ("debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
 SMOKE += ("algo.learning_starts=200", "algo.batch_size=32", "resources.users_per_runner=50")
+SMOKE += ("resources.concurrent_trials=1",)  # one process: each takes seconds to start
 LR = "algo.lr=tag(log,interval(1e-4,1e-2))"
 WORDS = {
     "grid": ("algo.lr=1e-3,1e-4", "search.seeds_per_point=2"),
@@ -59,7 +61,12 @@ def seeds(name: str) -> list[Path]:
     return sorted(path.parent for path in Path("runs", name).glob("*/trial.json"))
 
 
-@pytest.mark.parametrize("search", SEARCHES)
+def slow_but(*fast: str) -> list[Any]:
+    """Return the searches as parameters, slow all but these."""
+    return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in SEARCHES]
+
+
+@pytest.mark.parametrize("search", slow_but("grid", "hyperband", "optuna"))
 def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(sweep: Sweep, search: str) -> None:
     code, printed = sweep(*SMOKE, f"search={search}", "name=a", *WORDS[search])
     assert code == 0, printed
@@ -78,7 +85,9 @@ def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(s
     assert [(folder / "checkpoints/last.json").stat().st_mtime for folder in seeds("a")] == last
 
 
-@pytest.mark.parametrize("search", ["grid", "hyperband", "pbt"])
+@pytest.mark.parametrize(
+    "search", ["hyperband", *(pytest.param(name, marks=pytest.mark.slow) for name in ("grid", "pbt"))]
+)
 def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, search: str) -> None:
     words = (*SMOKE, f"search={search}", *WORDS[search])
     assert sweep(*words, "name=whole")[0] == 0
@@ -88,8 +97,25 @@ def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, sea
     assert rows("a") != rows("whole")
     assert sweep("resume=a", "search.max_env_steps=null")[0] == 0
     assert rows("a") == rows("whole")
+    assert_the_journal_is_repeated_and_nothing_trained()
 
 
+def assert_the_journal_is_repeated_and_nothing_trained() -> None:
+    folder = next(folder for folder in seeds("a") if read_json(folder / "trial.json")["status"] == "finished")
+    config, sweep_dir, _ = resumed_sweep(["resume=a"])
+    point = next(point for point in read_points(sweep_dir, config) if folder.name.startswith(point.name))
+    member = Member(point.config, int(folder.name[-1]), folder.resolve(), repeat=True)
+    reports = []
+    while not reports or not reports[-1].finished:
+        reports.append(member.report())
+    known = read_jsonl(folder / "metrics.jsonl")
+    assert [(report.env_steps, report.metrics) for report in reports] == [
+        (row["env_steps"], row["metrics"]) for row in known
+    ]
+    assert all(report.repeated for report in reports) and member._training is None
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["asha", "median_stopping"])
 def test_what_an_asynchronous_scheduler_decided_stays_decided(sweep: Sweep, search: str) -> None:
     words = (*SMOKE, f"search={search}", *WORDS[search])
@@ -141,7 +167,9 @@ def test_a_population_copies_and_changes(sweep: Sweep) -> None:
 
 def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
     words = ("env=interest_evolution,interest_exploration", "algo=slateq,linucb")
-    code, printed = sweep(*SMOKE[:6], "resources.users_per_runner=50", "env_steps=1000", "name=a", *words)
+    code, printed = sweep(
+        *SMOKE[:5], "resources.concurrent_trials=1", "resources.users_per_runner=50", "env_steps=1000", "name=a", *words
+    )
     assert code == 0, printed
     best = read_json(Path("runs/a/best.json"))["best"]
     assert set(best) == {"env=interest_evolution", "env=interest_exploration"}
@@ -150,15 +178,17 @@ def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
         assert f"recsys train from=a/{about['point']} seeds=5" in printed
 
 
-@pytest.mark.parametrize(("policy", "last"), [("continue", "finished"), ("stop", "waiting")])
+@pytest.mark.parametrize(
+    ("policy", "last"), [("continue", "finished"), pytest.param("stop", "waiting", marks=pytest.mark.slow)]
+)
 def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, policy: str, last: str) -> None:
     # Episodes of the second problem have no such metric, which only its first evaluation can tell.
     words = (
         "env=interest_evolution,long_term_satisfaction,interest_exploration",
         "search.metric=eval/quality_per_click",
     )
-    words += (f"search.on_failure={policy}", "resources.concurrent_trials=1", "algo=linucb")
-    code, printed = sweep(*SMOKE[:5], "env_steps=1000", "name=a", *words)
+    words += (f"search.on_failure={policy}", "algo=linucb")
+    code, printed = sweep(*SMOKE[:5], "resources.concurrent_trials=1", "env_steps=1000", "name=a", *words)
     assert code == 1, printed
     assert {row["env"]: row["state"] for row in rows("a")} == {
         "interest_evolution": "finished",
@@ -173,8 +203,9 @@ def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, pol
     assert printed.index(told) < printed.index("points by eval/quality_per_click")
 
 
+@pytest.mark.slow
 def test_a_budget_stops_the_sweep_and_a_greater_one_goes_on(sweep: Sweep) -> None:
-    words = ("algo.lr=1e-3,3e-4,1e-4,3e-5", "search.max_env_steps=6000", "resources.concurrent_trials=1")
+    words = ("algo.lr=1e-3,3e-4,1e-4,3e-5", "search.max_env_steps=6000")
     code, printed = sweep(*SMOKE, "name=a", *words)
     assert code == 130 and "search.max_env_steps=6,000 are spent" in printed
     assert "continue: recsys sweep resume=a" in printed
@@ -185,24 +216,6 @@ def test_a_budget_stops_the_sweep_and_a_greater_one_goes_on(sweep: Sweep) -> Non
     code, printed = sweep("resume=a", "search.max_env_steps=null")
     assert code == 0, printed
     assert {row["state"] for row in rows("a")} == {"finished"}
-
-
-def test_what_the_journals_hold_is_repeated_and_not_trained(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sweep(*SMOKE, "search=hyperband", "name=a", *WORDS["hyperband"])[0] == 0
-    folder = next(folder for folder in seeds("a") if read_json(folder / "trial.json")["status"] == "finished")
-    from recsys_cli.sweeps.folder import read_points, resumed_sweep
-
-    config, sweep_dir, _ = resumed_sweep(["resume=a"])
-    point = next(point for point in read_points(sweep_dir, config) if folder.name.startswith(point.name))
-    member = Member(point.config, 0, folder.resolve(), repeat=True)
-    reports = []
-    while not reports or not reports[-1].finished:
-        reports.append(member.report())
-    known = read_jsonl(folder / "metrics.jsonl")
-    assert [(report.env_steps, report.metrics) for report in reports] == [
-        (row["env_steps"], row["metrics"]) for row in known
-    ]
-    assert all(report.repeated for report in reports) and member._training is None
 
 
 @pytest.mark.parametrize(
