@@ -5,12 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune import Callback
 
 from recsys_cli.tracking.tracker import Tracker
 from recsys_cli.tuning.spec import folders_of
 
 FINISHED, STOPPED, FAILED, PRUNED = "finished", "stopped", "failed", "pruned"
+
+
+def is_loss(error: BaseException | None) -> bool:
+    """Whether a trial ended because a process of it was gone, as with its node, and not by an error of its own."""
+    cause = error.as_instanceof_cause() if isinstance(error, RayTaskError) else error
+    return isinstance(cause, RayActorError) and not cause.actor_init_failed
 
 
 class Display(Protocol):
