@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from recsys_cli.config import folders
 from recsys_cli.sweeps.points import Space, check_sweep
+from recsys_cli.tuning.cluster import check_cluster
 from recsys_cli.tuning.resume import is_resume
 
 INTERRUPTED = 130
@@ -35,6 +36,8 @@ def run(overrides: list[str]) -> int:
         # Checked before the heavy imports below: a typing error is told at once.
         space = Space(overrides)
         config, points, sweep_dir = space.base, check_sweep(space), None
+    if not config.dry_run:
+        check_cluster(config.resources)
     from recsys_cli.sweeps.folder import create_sweep
     from recsys_cli.sweeps.report import announce, conclude, continue_command
     from recsys_cli.sweeps.run import Sweep

@@ -12,6 +12,7 @@ from __future__ import annotations
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
 from recsys_cli.sweeps.origin import expand
+from recsys_cli.tuning.cluster import check_cluster
 from recsys_cli.tuning.resume import is_resume, resumed_config
 
 INTERRUPTED = 130
@@ -27,6 +28,7 @@ def run(overrides: list[str]) -> int:
     overrides = expand(overrides)
     # Checked before the heavy imports below: a typing error is told at once.
     config, run_dir = resumed_config(overrides) if is_resume(overrides) else (compose("train", overrides), None)
+    check_cluster(config.resources)
     from recsys_cli.tuning.folder import create_run
     from recsys_cli.tuning.report import announce, conclude, continue_command
     from recsys_cli.tuning.run import train
