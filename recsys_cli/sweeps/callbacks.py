@@ -11,7 +11,7 @@ from typing import Any
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.tracking.tracker import Tracker
-from recsys_cli.tuning.callbacks import PRUNED, STOPPED, Display, Reporting, is_loss
+from recsys_cli.tuning.callbacks import PRUNED, STOPPED, Display, Reporting, error_of, is_loss
 from recsys_cli.tuning.run import last_line, note
 from recsys_cli.tuning.spec import folders_of
 from recsys_cli.tuning.stopping import OnRequest
@@ -92,11 +92,12 @@ class SweepReporting(Reporting):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Tell the failure and where its log is; a trial whose process is gone did not fail."""
-        if is_loss(trial.get_pickled_error()) and self._lose(folders_of(trial)):
+        error = error_of(trial)
+        if is_loss(error) and self._lose(folders_of(trial)):
             return
-        log = f"; all of it in {show_path(Path(trial.error_file))}" if trial.error_file else ""
+        log = f"; all of it in {show_path(Path(trial.path, 'error.txt'))}" if trial.error_file else ""
         for folder in folders_of(trial):
-            self.say(f"{folder.name} failed: {last_line(trial.get_error())}{log}")
+            self.say(f"{folder.name} failed: {last_line(error)}{log}")
         super().on_trial_error(iteration, trials, trial)
         if self.search.on_failure == "stop" and not self.stopper.requested:
             self._stop("search.on_failure=stop")
