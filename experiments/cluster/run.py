@@ -42,7 +42,7 @@ class Outcome:
     Attributes:
         points: seeds that finished.
         faults: what was done to it, in order, with the trials finished by then.
-        same_results: whether `points.csv` is that of the undisturbed sweep.
+        same_results: whether `points.csv` is that of the undisturbed sweep; None where there is none to compare with.
         same_reports: whether every report of every trial is, all metrics but times.
         trained_again: trials whose folder changed although they had finished before a fault.
         reports_twice: trials with two reports of the same env steps.
@@ -51,8 +51,8 @@ class Outcome:
 
     points: int
     faults: list[str]
-    same_results: bool
-    same_reports: bool
+    same_results: bool | None
+    same_reports: bool | None
     trained_again: list[str]
     reports_twice: list[str]
     codes: list[int]
@@ -178,17 +178,17 @@ class Disturbed:
         self.driver = Driver(self.folder, "resume=disturbed", *self.where)
 
     def finish(self, undisturbed: Path | None) -> Outcome:
-        """Wait for its end and look at what it left."""
+        """Wait for its end, look at what it left and compare that with an undisturbed sweep, if there is one."""
         self.codes.append(self.driver.finish())
         now = finished(self.sweep)
         folders = sorted(path.parent for path in self.sweep.glob("*/trial.json"))
         steps = {folder.name: [env_steps for env_steps, _ in reports(folder)] for folder in folders}
+        same = undisturbed is not None and all(reports(one) == reports(undisturbed / one.name) for one in folders)
         return Outcome(
             points=len(now),
             faults=self.faults,
-            same_results=undisturbed is not None and results(self.sweep) == results(undisturbed),
-            same_reports=undisturbed is not None
-            and all(reports(folder) == reports(undisturbed / folder.name) for folder in folders),
+            same_results=results(self.sweep) == results(undisturbed) if undisturbed else None,
+            same_reports=same if undisturbed else None,
             trained_again=[name for name, written in self.before.items() if now.get(name) != written],
             reports_twice=[name for name, found in steps.items() if len(set(found)) != len(found)],
             codes=self.codes,
