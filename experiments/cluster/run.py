@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cluster.nodes import Actor, Nodes, kill_process
-from recsys_cli.tracking.files import read_json, read_jsonl
+from recsys_cli.tracking.files import read_json, read_jsonl, write_json
 
 WORDS: tuple[str, ...] = ("env=interest_evolution", "algo=slateq", "debug=smoke", "tracking=off", "progress=plain")
 WORDS += ("evaluation.baselines=[random]", "algo.learning_starts=200", "algo.batch_size=32")
@@ -72,7 +72,7 @@ class Driver:
         self.log = (folder / "driver.log").open("ab")
         self.process = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.log, start_new_session=True)
 
-    def wait_for(self, what: Callable[[], Any], seconds: float = 300.0) -> Any:
+    def wait_for(self, what: Callable[[], Any], seconds: float = 900.0) -> Any:
         """Wait until something holds while the driver lives, and return it.
 
         Raises:
@@ -206,8 +206,8 @@ def disturb(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
         try:
             sweep.lose_node()
             sweep.lose_process()
-            # Those lost above go on once the others have ended: one of them has, the last one has begun.
-            sweep.lose_driver(least=math.prod(len(axis.split(",")) for axis in grid) - 1)
+            # Those lost above go on once the others have ended.
+            sweep.lose_driver(least=math.prod(len(axis.split(",")) for axis in grid) - 2)
             return sweep.finish(folder / "runs/undisturbed")
         finally:
             end(sweep.driver)
@@ -237,16 +237,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env-steps", type=int, default=30_000, help="of each trial")
     parser.add_argument("--folder", type=Path, help="where the sweeps' folders stay; else they are removed")
+    parser.add_argument("--only", choices=PARTS, help="one of the two; the other's results stay")
     arguments = parser.parse_args()
-    outcomes = {}
+    file = Path(__file__).with_name("results.json")
     with tempfile.TemporaryDirectory() as temporary:
-        base = (arguments.folder or Path(temporary)).resolve()
-        for name, one, grid in (("sweep", disturb, GRID), ("env_runners", disturb_runners, GRID[:1])):
-            (folder := base / name).mkdir(parents=True)
-            outcomes[name] = asdict(one(folder, grid, arguments.env_steps))
-            print(json.dumps({name: outcomes[name]}, indent=2), flush=True)
-    Path(__file__).with_name("results.json").write_text(json.dumps(outcomes, indent=2) + "\n")
+        for name in [arguments.only] if arguments.only else PARTS:
+            disturbing, grid = PARTS[name]
+            folder = (arguments.folder or Path(temporary)).resolve() / name
+            folder.mkdir(parents=True)
+            outcome = asdict(disturbing(folder, grid, arguments.env_steps))
+            print(json.dumps({name: outcome}, indent=2), flush=True)
+            write_json(file, {**read_json(file, default={}), name: outcome})
 
+
+PARTS: dict[str, tuple[Callable[[Path, tuple[str, ...], int], Outcome], tuple[str, ...]]] = {
+    "sweep": (disturb, GRID),
+    "env_runners": (disturb_runners, GRID[:1]),
+}
 
 if __name__ == "__main__":
     main()
