@@ -46,6 +46,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` tells failures, in a line each
     if resources.ray_address is None:
         with folders.handed_on():
             _start(_local(resources))
