@@ -180,4 +180,4 @@ def test_nodes_without_our_code_get_it_and_the_users(tmp_path: Path) -> None:
         bare = Driver(tmp_path, *words, "name=bare", "resources.ship_code=false")
         assert bare.finish() == 1
         for error in tmp_path.glob("runs/bare/tune/*/error.txt"):
-            assert "No module named 'recsys_cli'" in error.read_text()
+            assert "No module named 'recsys_cli" in error.read_text()
