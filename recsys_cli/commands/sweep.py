@@ -16,6 +16,7 @@ from recsys_cli.config import folders
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.sweeps.checks import check_sweep
 from recsys_cli.sweeps.points import Space
+from recsys_cli.tuning.cluster import check_cluster
 from recsys_cli.tuning.resume import is_resume
 
 INTERRUPTED = 130
@@ -45,6 +46,8 @@ def run(overrides: list[str]) -> int:
         # Checked before the heavy imports below: a typing error is told at once.
         space = Space(overrides)
         config, points, sweep_dir = space.base, check_sweep(space), None
+    if not config.dry_run:
+        check_cluster(config.resources)
     from recsys_cli.sweeps.folder import create_sweep
     from recsys_cli.sweeps.report import announce, conclude, continue_command
     from recsys_cli.sweeps.run import Sweep

@@ -13,6 +13,7 @@ from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.sweeps.origin import expand
+from recsys_cli.tuning.cluster import check_cluster
 from recsys_cli.tuning.resume import is_resume, resumed_config
 
 INTERRUPTED = 130
@@ -33,6 +34,7 @@ def run(overrides: list[str]) -> int:
     command = ["recsys", "train", *overrides, *folders.option_words()]
     # Checked before the heavy imports below: a typing error is told at once.
     config, run_dir = resumed_config(overrides) if is_resume(overrides) else (composed(overrides), None)
+    check_cluster(config.resources)
     from recsys_cli.tuning.folder import create_run
     from recsys_cli.tuning.report import announce, conclude, continue_command
     from recsys_cli.tuning.run import train

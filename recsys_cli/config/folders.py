@@ -18,6 +18,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import show_path
 
 VARIABLE = "RECSYS_CONFIG_PATH"
+ORIGIN = "RECSYS_CONFIG_ORIGIN"  # of processes on a cluster that use copies: where the folders lie at the user's
 OPTION = "--config-dir"
 
 
@@ -25,6 +26,19 @@ def named() -> list[Path]:
     """Return the folders in use, absolute, in the order named."""
     words = os.environ.get(VARIABLE, "").split(os.pathsep)
     return list(dict.fromkeys(Path(word).expanduser().resolve() for word in words if word))
+
+
+def origins() -> list[str]:
+    """Return where the folders in use lie at the user's, also in a process that uses copies of them."""
+    told = os.environ.get(ORIGIN, "")
+    return told.split(os.pathsep) if told else [str(folder) for folder in named()]
+
+
+def shipped_environment(copies: Sequence[str]) -> dict[str, str]:
+    """Return the variables by which a process knows copies of the folders in use, one each, and what they are of."""
+    if not copies:
+        return {}
+    return {VARIABLE: os.pathsep.join(copies), ORIGIN: os.pathsep.join(map(str, named()))}
 
 
 def option_words(relative: bool = False) -> list[str]:

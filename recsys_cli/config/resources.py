@@ -40,6 +40,7 @@ class ResourcesConfig:
     threads: int
     concurrent_trials: int | None
     ray_address: str | None
+    ship_code: bool
     num_cpus: int | None
 
     def __post_init__(self) -> None:

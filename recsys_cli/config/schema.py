@@ -130,6 +130,11 @@ class TrainConfig(RootConfig):
         at_least(1, seeds=self.seeds, env_steps=self.env_steps, report_every=self.report_every)
         if self.name is not None and (not self.name or "/" in self.name):
             raise ConfigError(f"name={self.name} must be the name of a folder; output_dir says where it lies")
+        if "://" in self.output_dir:
+            raise ConfigError(
+                f"output_dir={self.output_dir}: a folder is expected; mount the bucket on all nodes and name the mount "
+                "point, or keep runs on shared storage and artifacts in the bucket by tracking=mlflow_server"
+            )
 
 
 @dataclass(frozen=True)

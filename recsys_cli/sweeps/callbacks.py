@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from recsys_cli.config.paths import show_path
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.tracking.files import write_text
 from recsys_cli.tracking.tracker import Tracker
-from recsys_cli.tuning.callbacks import FINISHED, PRUNED, STOPPED, Display, Reporting
+from recsys_cli.tuning.callbacks import FINISHED, PRUNED, STOPPED, Display, Reporting, error_of, is_loss
 from recsys_cli.tuning.run import last_line, note
 from recsys_cli.tuning.spec import folders_of
 from recsys_cli.tuning.stopping import OnRequest
 
 ERROR = "error.txt"
+# Of a trial's processes in one session; one more counts as a failure of its own, as where it eats all memory.
+LOSSES = 3
 
 
 class SweepReporting(Reporting):
@@ -45,6 +48,13 @@ class SweepReporting(Reporting):
         self.before: dict[Path, str | None] = {}
         self.trained: set[Path] = set()
         self.spent = False
+        self.losses: Counter[Path] = Counter()
+        self.lost: set[Path] = set()
+
+    def take_lost(self) -> set[Path]:
+        """Return the folders of the trials that were lost since the last call: nobody runs them now."""
+        lost, self.lost = self.lost, set()
+        return lost
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Note what changed in the trial, and what was spent."""
@@ -98,14 +108,28 @@ class SweepReporting(Reporting):
         self.display.ended(folder.name, state)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Tell the failure, and keep all of it."""
+        """Tell the failure, and keep all of it; a trial whose process is gone did not fail."""
+        error = error_of(trial)
+        if is_loss(error) and self._lose(folders_of(trial)):
+            return
         for folder in folders_of(trial) if trial.config["failed"] is None else ():
             log = folder / ERROR
-            write_text(log, str(trial.get_error()))
-            self.say(f"{folder.name} failed: {last_line(trial.get_error())}; all of it in {show_path(log)}")
+            write_text(log, str(error))
+            self.say(f"{folder.name} failed: {last_line(error)}; all of it in {show_path(log)}")
         super().on_trial_error(iteration, trials, trial)
         if self.search.on_failure == "stop" and not self.stopper.requested:
             self._stop("search.on_failure=stop")
+
+    def _lose(self, folders: list[Path]) -> bool:
+        """Keep a lost trial for later, unless it was lost too often."""
+        self.losses.update(folders)
+        if self.losses[folders[0]] > LOSSES:
+            return False
+        self.lost.update(folders)
+        for folder in folders:
+            self.say(f"{folder.name} lost its process or node: it goes on from its last checkpoint once others end")
+            self._set(folder, "paused")
+        return True
 
     def _ended(self, folder: Path, state: str) -> None:
         if state == STOPPED:

@@ -89,7 +89,9 @@ class Sweep:
             trials = self._adaptive() if self.search.adaptive else self._given()
             if trials:
                 with self.progress, ray_session(self.config.resources, self.sweep_dir):
-                    self._train(trials)
+                    while trials:
+                        self._train(trials)
+                        trials = self._lost()
             return self._conclude()
 
     def _folders(self) -> Iterator[Path]:
@@ -128,6 +130,17 @@ class Sweep:
             unfinished = any(_state(folder) not in (FINISHED, PRUNED) for folder in self._folders())
             return trials if unfinished else []
         return [trial for trial in trials if not self._is_done(trial)]
+
+    def _lost(self) -> Any:
+        """Return the trials to run again because a process of them was gone: they go on as in a resumed sweep."""
+        lost = self.reporting.take_lost()
+        if not lost or self.reporting.stopper.requested:
+            return None
+        if self._joint:
+            return self._adaptive() if self.search.adaptive else self._given()
+        points = [point for point in self.points if lost & set(self._members(point).values())]
+        trials = [trial for point in points for trial in self._trials_of(point)]
+        return [trial for trial in trials if lost & set(trial.members.values())]
 
     def _adaptive(self) -> Any:
         from recsys_cli.sweeps.proposals import Proposals

@@ -5,12 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from ray import cloudpickle
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune import Callback
 
 from recsys_cli.tracking.tracker import Tracker
 from recsys_cli.tuning.spec import folders_of
 
 FINISHED, STOPPED, FAILED, PRUNED, WAITING = "finished", "stopped", "failed", "pruned", "waiting"
+
+
+def error_of(trial: Any) -> BaseException | None:
+    """Return what a trial of Tune's failed by: as staged on this machine, since Tune copies it to the run later."""
+    file = trial.pickled_error_file
+    return cloudpickle.loads(Path(file).read_bytes()) if file and Path(file).exists() else None
+
+
+def is_loss(error: BaseException | None) -> bool:
+    """Whether a trial ended because a process of it was gone, as with its node, and not by an error of its own."""
+    cause = error.as_instanceof_cause() if isinstance(error, RayTaskError) else error
+    return isinstance(cause, RayActorError) and not cause.actor_init_failed
 
 
 class Display(Protocol):

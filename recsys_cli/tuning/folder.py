@@ -163,7 +163,7 @@ class Checkpoints:
 
 def config_path() -> list[str]:
     """Return the user's own folders, out of which the run's classes may come."""
-    return [str(folder) for folder in folders.named()]
+    return folders.origins()
 
 
 def space_summary(config: TrainConfig) -> dict[str, Any]:

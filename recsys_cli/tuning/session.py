@@ -8,12 +8,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from recsys_cli.config import folders
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.resources import ResourcesConfig, machine_cpus
+from recsys_cli.tuning.cluster import find_cluster, shipped
 
 LOGS = "ray_logs"
+LOGGING: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
 
 # Read by Ray when it is imported, and by its workers.
 QUIET = {
@@ -36,19 +39,19 @@ def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
     """Start a local Ray, or join the cluster at `resources.ray_address`; shut down afterwards.
 
     Raises:
-        ConfigError: nothing answers at the address.
+        ConfigError: nothing answers at the address, or it is no cluster that this Ray can join.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    try:
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` tells failures, in a line each
+    if resources.ray_address is None:
         with folders.handed_on():
-            _start(_arguments(resources))
-    except (ConnectionError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"resources.ray_address={resources.ray_address}: no Ray answers there ({reason})") from None
+            _start(_local(resources))
+    else:
+        _join(resources, resources.ray_address)
     logs = _link_logs(run_dir) if resources.ray_address is None else None
     try:
         yield
@@ -58,8 +61,8 @@ def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
             _keep_logs(run_dir, logs)
 
 
-def _start(arguments: dict[str, object], attempts: int = 3) -> None:
-    """Start or join Ray; on a busy machine a local start may miss Ray's deadline of 30 s, and is tried again."""
+def _start(arguments: dict[str, Any], attempts: int = 3) -> None:
+    """Start Ray; on a busy machine a local start may miss Ray's deadline of 30 s, and is tried again."""
     import ray
 
     for left in reversed(range(attempts)):
@@ -72,16 +75,22 @@ def _start(arguments: dict[str, object], attempts: int = 3) -> None:
             ray.shutdown()
 
 
-def _arguments(resources: ResourcesConfig) -> dict[str, object]:
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
-    if resources.ray_address is not None:
-        # The nodes of a cluster see the user's own folders under the same path, or the run fails there.
-        own = {"runtime_env": {"env_vars": folders.environment("${PYTHONPATH}")}} if folders.named() else {}
-        return {"address": resources.ray_address, **own, **quiet}
+def _join(resources: ResourcesConfig, asked: str) -> None:
+    import ray
+
+    address = find_cluster(asked)
+    with shipped(resources) as runtime_env:
+        try:
+            ray.init(address=address, runtime_env=runtime_env, **LOGGING)
+        except Exception as error:  # Ray raises no class of its own here: versions, tokens, nodes that went
+            raise ConfigError(f"resources.ray_address={asked}: cannot join ({one_line(error)})") from None
+
+
+def _local(resources: ResourcesConfig) -> dict[str, Any]:
     gpus = {} if resources.gpus_per_trial() else {"num_gpus": 0}
     # "local": never join a cluster that happens to run on this machine.
     cpus = resources.num_cpus or machine_cpus()
-    return {"address": "local", "num_cpus": cpus, "include_dashboard": False, **gpus, **quiet}
+    return {"address": "local", "num_cpus": cpus, "include_dashboard": False, **gpus, **LOGGING}
 
 
 def _link_logs(run_dir: Path) -> Path:
