@@ -27,9 +27,9 @@ LR = "algo.lr=tag(log,interval(1e-4,1e-2))"
 WORDS = {
     "grid": ("algo.lr=1e-3,1e-4", "search.seeds_per_point=2"),
     "random": ("search.trials=3", LR, "algo.n_step=1,3"),
-    "hyperband": ("search.trials=8", "search.min_env_steps=400", LR),
-    "asha": ("search.trials=4", "search.min_env_steps=400", LR),
-    "bohb": ("search.trials=5", "search.min_env_steps=400", LR),
+    "hyperband": ("search.trials=5", "search.min_env_steps=1300", LR),
+    "asha": ("search.trials=4", "search.min_env_steps=1300", LR),
+    "bohb": ("search.trials=5", "search.min_env_steps=1300", LR),
     "median_stopping": ("search.trials=5", "search.min_env_steps=800", "search.min_trials=2", LR),
     "pbt": ("search.trials=4", "search.perturb_every=1000", LR, "algo.n_step=1,3"),
     "pb2": ("search.trials=4", "search.perturb_every=1000", "algo.lr=interval(1e-4,1e-2)"),
@@ -132,11 +132,11 @@ def test_what_an_asynchronous_scheduler_decided_stays_decided(sweep: Sweep, sear
 
 
 def test_a_point_of_a_scheduler_is_all_its_seeds(sweep: Sweep) -> None:
-    words = ("search.trials=8", "search.min_env_steps=400", "search.seeds_per_point=2", "search.over_seeds=iqm", LR)
+    words = ("search.trials=5", "search.min_env_steps=1300", "search.seeds_per_point=2", "search.over_seeds=iqm", LR)
     code, printed = sweep(*SMOKE, "search=hyperband", "name=a", *words)
     assert code == 0, printed
     found = rows("a")
-    assert len(found) == 16
+    assert len(found) == 10
     for one, other in zip(found[::2], found[1::2], strict=True):
         assert (one["point"], one["state"], one["point_score"]) == (
             other["point"],
