@@ -50,6 +50,7 @@ class Scale:
     Attributes:
         log: whether positions are logarithms.
         words: the values in order, empty where they are numbers.
+        places: where each value stands, and the value.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -60,7 +61,8 @@ class Scale:
             numbers = []
         self.words = [] if numbers else sorted(set(texts))
         self.log = bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) >= 30
-        self.ends = self._ends([self.position(text) for text in texts])
+        self.places = sorted({self.position(text): text for text in texts}.items())
+        self.ends = self._ends([at for at, _ in self.places])
 
     @staticmethod
     def _ends(positions: Sequence[float]) -> tuple[float, float]:
@@ -79,8 +81,8 @@ class Scale:
 
     def ticks(self) -> list[tuple[float, str]]:
         """Return a few positions and what stands there."""
-        if self.words:
-            return [(float(i), word) for i, word in enumerate(self.words)]
+        if self.words or len(self.places) <= 5:
+            return self.places
         at = np.linspace(*self.ends, 5)
         return [(float(x), f"{10**x if self.log else x:.3g}") for x in at]
 
