@@ -117,7 +117,6 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
         (["search=pbt", "checkpoint.keep=1", "algo.lr=1,2"], "checkpoint.keep=1: search=pbt needs 2"),
         (["search=pb2", "algo.lr=1e-3,1e-4"], "search=pb2 takes intervals"),
         (["search=pb2", "algo.lr=tag(log,interval(1e-4,1e-2))"], "on a linear scale"),
-        (["search=bohb", "algo=slateq,ppo", "algo.lr=1,2"], "search=bohb takes no axis over a group"),
         (["search=median_stopping", "env_steps=1000", "algo.lr=1,2"], "must be below env_steps=1000"),
         (["env_steps=1000", "algo.lr=1e-3,1e-4"], "env_steps=1000 would have none: give evaluation.every=200"),
         (["evaluation.every=0", "algo.lr=1e-3,1e-4"], "evaluation.every=0"),
@@ -142,6 +141,12 @@ def test_what_cannot_be_is_refused_in_one_line(words: list[str], message: str) -
     with pytest.raises(ConfigError) as refused:
         check_sweep(Space(words))
     assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_bohb_takes_no_axis_over_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with pytest.raises(ConfigError, match="search=bohb takes no axis over a group"):
+        check_sweep(Space(["search=bohb", "algo=slateq,ppo", "algo.lr=1e-3,1e-4"]))
 
 
 def test_a_search_whose_package_is_missing_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
