@@ -114,7 +114,7 @@ class SweepReporting(Reporting):
             return
         for folder in folders_of(trial) if trial.config["failed"] is None else ():
             log = folder / ERROR
-            write_text(log, str(error))
+            write_text(log, getattr(error, "traceback_str", str(error)))
             self.say(f"{folder.name} failed: {last_line(error)}; all of it in {show_path(log)}")
         super().on_trial_error(iteration, trials, trial)
         if self.search.on_failure == "stop" and not self.stopper.requested:

@@ -113,7 +113,8 @@ class Sweep:
                 self.reporting,
                 stopper,
                 members=members,
-                scheduler=make_scheduler(self.search, self.config.env_steps, axes, stopper),
+                scheduler=make_scheduler(self.config, axes, stopper),
+                max_concurrent_trials=None,  # the scheduler's `at_once`
                 max_failures=RETRIES[self.search.on_failure],
                 **({"num_samples": self._expected()} if self.search.adaptive else {}),
             )

@@ -22,6 +22,7 @@ from ray.tune.schedulers import (
 from ray.tune.schedulers.pb2 import PB2
 
 from recsys_cli.config import search as kinds
+from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.sweeps.axes import Axis, Interval, value_of
 from recsys_cli.tuning.spec import SCORE, TIME, folders_of
@@ -29,13 +30,21 @@ from recsys_cli.tuning.stopping import OnRequest
 
 
 class _Held:
-    """Starts no trial once a stop was requested: those paused or pending wait for the next session."""
+    """Starts no trial once a stop was requested: those paused or pending wait for the next session.
+
+    Attributes:
+        stopper: tells whether a stop was requested.
+        at_once: most trials that run at the same time, None for as many as fit. Tune's own limit would hold trials back
+            until others have ended, so that no two of them were ever compared.
+    """
 
     stopper: OnRequest
+    at_once: int | None
 
     def choose_trial_to_run(self, controller: Any, **how: Any) -> Any:
         """Return the trial to start next, None for none."""
-        if self.stopper.requested:
+        active = len(controller._trial_to_actor)
+        if self.stopper.requested or (self.at_once is not None and active >= self.at_once):
             return None
         return super().choose_trial_to_run(controller, **how)  # type: ignore[misc]
 
@@ -120,17 +129,17 @@ class _Pb2(_Seeded, PB2):
     """Population-based bandits."""
 
 
-def make_scheduler(search: SearchConfig, env_steps: int, axes: dict[str, Axis], stopper: OnRequest) -> Any:
+def make_scheduler(config: SweepConfig, axes: dict[str, Axis], stopper: OnRequest) -> Any:
     """Return the scheduler of a search.
 
     Args:
-        search: its settings.
-        env_steps: of each trial.
+        config: of the sweep.
         axes: of keys, by key.
         stopper: tells whether a stop was requested.
     """
-    scheduler = _make(search, env_steps, axes)
-    scheduler.stopper = stopper
+    search = config.search
+    scheduler = _make(search, config.env_steps, axes)
+    scheduler.stopper, scheduler.at_once = stopper, config.resources.concurrent_trials
     if isinstance(scheduler, _Seeded):
         scheduler.seed, scheduler.axes = search.seed, axes
     return scheduler

@@ -195,7 +195,6 @@ def run_trials(
         name="tune",
         storage_path=str(run_dir),
         trial_dirname_creator=_short_name,
-        max_concurrent_trials=config.resources.concurrent_trials,
         callbacks=[reporting],
         stop=stopper,
         checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
@@ -203,7 +202,7 @@ def run_trials(
         reuse_actors=True,  # a new process would spend some ten CPU seconds importing
         verbose=0,
         **what,
-        **{"max_failures": 1, **search},
+        **{"max_failures": 1, "max_concurrent_trials": config.resources.concurrent_trials, **search},
     )
     return {
         folder: last_line(trial.get_error())
