@@ -150,6 +150,7 @@ def test_a_point_of_a_scheduler_is_all_its_seeds(sweep: Sweep) -> None:
     assert "pruned" in {row["state"] for row in found}
 
 
+@pytest.mark.slow
 def test_a_population_copies_and_changes(sweep: Sweep) -> None:
     code, printed = sweep(*SMOKE, "search=pbt", "name=a", *WORDS["pbt"])
     assert code == 0, printed
