@@ -66,6 +66,16 @@ class SearchConfig:
                 f"search={self.name} needs {' and '.join(missing)}, not installed: pip install {' '.join(self.needs)}"
             )
 
+    @property
+    def joint(self) -> bool:
+        """Whether the seeds of a point are one trial: where its score decides about it or about others."""
+        return self.compares or self.adaptive
+
+    @property
+    def seeds_per_trial(self) -> int:
+        """How many seeds one trial trains."""
+        return self.seeds_per_point if self.joint else 1
+
     def least(self, least: int, *keys: str) -> None:
         """Raise a `ConfigError` for the first key below `least`."""
         for key in keys:

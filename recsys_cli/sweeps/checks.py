@@ -20,7 +20,7 @@ def check_sweep(space: Space) -> list[Point]:
     config = space.base
     search = config.search
     axes = [axis for branch in space.branches for axis in branch.axes]
-    if search.compares or search.adaptive:
+    if search.joint:
         for key in {key for branch in space.branches for key in branch.picked} | {axis.key for axis in axes}:
             if key.split(".")[0] == "env":
                 raise ConfigError(
@@ -92,8 +92,7 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
 def _check_cpus(config: SweepConfig) -> None:
     """Refuse more processes a trial than there are CPUs: the seeds of a point may train as one trial."""
     search, resources = config.search, config.resources
-    members = search.seeds_per_point if search.compares or search.adaptive else 1
-    needed = 1 + members * (resources.cpus_per_trial() - 1)
+    needed = 1 + search.seeds_per_trial * (resources.cpus_per_trial() - 1)
     there = resources.num_cpus or machine_cpus()
     if resources.ray_address is None and needed > there:
         raise ConfigError(

@@ -148,7 +148,7 @@ class Space:
             same = seen.setdefault(_identity(point.config), point)
             if same is not point:
                 raise ConfigError(
-                    f"{_told(same.values)} and {_told(point.values)} are the same training: leave one of them out"
+                    f"{told(same.values)} and {told(point.values)} are the same training: leave one of them out"
                 )
         return points
 
@@ -193,7 +193,7 @@ class Space:
         try:
             config: SweepConfig = self.composer(words)
         except ConfigError as error:
-            raise ConfigError(f"point {_told(values)} cannot be: {error}" if values else str(error)) from None
+            raise ConfigError(f"point {told(values)} cannot be: {error}" if values else str(error)) from None
         return Point(number, tuple(words), dict(values), config)
 
     def corners(self) -> list[Point]:
@@ -235,7 +235,8 @@ def _options(picked: Mapping[str, str]) -> list[str]:
     return [f"{group}={option}" for group, option in picked.items()]
 
 
-def _told(values: Mapping[str, str]) -> str:
+def told(values: Mapping[str, str]) -> str:
+    """Return values as one types them."""
     return " ".join(f"{key}={value}" for key, value in values.items())
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsys_cli.config.schema import SweepConfig
+from recsys_cli.sweeps.points import told
 from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED
 from recsys_cli.tuning.progress import Terminal
 
@@ -127,11 +128,6 @@ class SweepProgress(Terminal):
                 told(member.values),
             )
         return Group(table, Text(self._summary()))
-
-
-def told(values: Mapping[str, str]) -> str:
-    """Return values as one types them."""
-    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def spell_score(score: float) -> str:

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.sweeps.axes import Axis, Interval
 from recsys_cli.sweeps.points import Branch, Point, Space
+from recsys_cli.sweeps.schedulers import drawn
 from recsys_cli.tuning.spec import SCORE, TrialSpec
 
 BRANCH = "branch"
@@ -32,14 +33,14 @@ class Proposals(Searcher):
     ) -> None:
         """Build the searcher behind it."""
         super().__init__(metric=SCORE, mode=search.mode)
-        self.space, self.left, self.make_trial = space, search.trials, make_trial
+        self.space, self.trials, self.make_trial = space, search.trials, make_trial
         self.number = 0
         build = _optuna if search.name == "optuna" else _bohb
         self.inner = build(space.branches, search, [dict(proposal) for proposal in known])
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial, `Searcher.FINISHED` after the last."""
-        if self.number >= self.left:
+        if self.number >= self.trials:
             return Searcher.FINISHED
         proposal = self.inner.suggest(trial_id)
         if proposal is None or proposal == Searcher.FINISHED:
@@ -106,12 +107,8 @@ def _bohb(branches: Sequence[Branch], search: RandomSearch, known: list[dict[str
     from ray import tune
     from ray.tune.search.bohb import TuneBOHB
 
-    def domain(axis: Axis) -> Any:
-        if not isinstance(axis, Interval):
-            return tune.choice(list(axis.values))
-        if axis.integer:
-            return (tune.lograndint if axis.log else tune.randint)(int(axis.low), int(axis.high) + 1)
-        return (tune.loguniform if axis.log else tune.uniform)(axis.low, axis.high)
-
-    space = {_label(0, axis): domain(axis) for axis in branches[0].axes}
+    space = {
+        _label(0, axis): drawn(axis) if isinstance(axis, Interval) else tune.choice(list(axis.values))
+        for axis in branches[0].axes
+    }
     return TuneBOHB(space, metric=SCORE, mode=search.mode, seed=search.seed, points_to_evaluate=known or None)

@@ -16,13 +16,13 @@ from recsys_cli.config.resources import machine_cpus
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.sweeps.axes import Axis, Interval
-from recsys_cli.sweeps.points import Point, Space
-from recsys_cli.sweeps.progress import spell, spell_score, told
+from recsys_cli.sweeps.points import Point, Space, told
+from recsys_cli.sweeps.progress import spell, spell_score
 from recsys_cli.sweeps.results import POINTS, PointResult
 from recsys_cli.sweeps.run import SweepResult
 from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tracking.folder import JOURNAL
-from recsys_cli.tracking.local_runs import BEST, runs_in, trials_of
+from recsys_cli.tracking.local_runs import BEST, RUN, runs_in, trials_of
 from recsys_cli.tuning.callbacks import FAILED
 from recsys_cli.tuning.report import PLAIN, final_table, where
 
@@ -79,7 +79,7 @@ def _estimate(config: SweepConfig, env_steps: int) -> str:
 
 def _speeds(run: Path, config: SweepConfig) -> list[float]:
     """Return the env steps per second of a run's trials, evaluations and checkpoints included."""
-    about = read_json(run / "run.json", default={})
+    about = read_json(run / RUN, default={})
     if (about.get("env"), about.get("algo")) != (config.env.name, config.algo.name):
         return []
     found = []

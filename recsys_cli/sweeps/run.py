@@ -104,7 +104,6 @@ class Sweep:
         stopper = self.reporting.stopper
         branches = self.space.branches if self.space and self.search.changes else []
         axes = {axis.key: axis for branch in branches for axis in branch.axes}
-        members = self.search.seeds_per_point if self._joint else 1
         with stop_on_interrupt(stopper, self.progress.say):
             run_trials(
                 trials,
@@ -112,22 +111,17 @@ class Sweep:
                 self.config,
                 self.reporting,
                 stopper,
-                members=members,
+                members=self.search.seeds_per_trial,
                 scheduler=make_scheduler(self.config, axes, stopper),
-                max_concurrent_trials=None,  # the scheduler's `at_once`
                 max_failures=RETRIES[self.search.on_failure],
                 **({"num_samples": self._expected()} if self.search.adaptive else {}),
+                **({"max_concurrent_trials": None} if self.search.compares else {}),  # the scheduler's `at_once`
             )
-
-    @property
-    def _joint(self) -> bool:
-        """Whether the seeds of a point are one trial: where its score decides about it or about others."""
-        return self.search.compares or self.search.adaptive
 
     def _given(self) -> list[TrialSpec]:
         """Return the trials of the points that are planned; without a scheduler only those with something to do."""
         trials = [trial for point in self.points for trial in self._trials_of(point)]
-        if self._joint:
+        if self.search.joint:
             unfinished = any(_state(folder) not in (FINISHED, PRUNED) for folder in self._folders())
             return trials if unfinished else []
         return [trial for trial in trials if not self._is_done(trial)]
@@ -137,7 +131,7 @@ class Sweep:
         lost = self.reporting.take_lost()
         if not lost or self.reporting.stopper.requested:
             return None
-        if self._joint:
+        if self.search.joint:
             return self._adaptive() if self.search.adaptive else self._given()
         points = [point for point in self.points if lost & set(self._members(point).values())]
         trials = [trial for point in points for trial in self._trials_of(point)]
@@ -166,11 +160,11 @@ class Sweep:
     def _trials_of(self, point: PlannedPoint) -> list[TrialSpec]:
         """Open a point's members and return its trials: one with all seeds, or one a seed."""
         members = self._members(point)
-        told = [_trial(folder) for folder in members.values()]
-        failed = [_reason(folder) for folder in members.values() if _trial(folder).get("status") == FAILED]
+        told = {folder: _trial(folder) for folder in members.values()}
+        failed = [_reason(folder) for folder, trial in told.items() if trial.get("status") == FAILED]
         for seed, folder in members.items():
             self._open(point, seed, folder)
-        groups = [members] if self._joint else [{seed: folder} for seed, folder in members.items()]
+        groups = [members] if self.search.joint else [{seed: folder} for seed, folder in members.items()]
         return [
             TrialSpec(
                 point.config,
@@ -179,9 +173,9 @@ class Sweep:
                 metric=self.search.metric,
                 over_seeds=self.search.over_seeds,
                 unit=self.search.unit(self.config.env_steps) or 1,
-                repeat=self._joint,
-                pruned=all(trial.get("pruned", False) for trial in told),
-                failed=failed[0] if failed and self._joint else None,
+                repeat=self.search.joint,
+                pruned=all(trial.get("pruned", False) for trial in told.values()),
+                failed=failed[0] if failed and self.search.joint else None,
             )
             for group in groups
         ]

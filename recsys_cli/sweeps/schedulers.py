@@ -171,10 +171,13 @@ def _make(search: SearchConfig, env_steps: int, axes: dict[str, Axis]) -> Any:
 
 def mutation(axis: Axis) -> Any:
     """Return an axis as population-based training takes it: a list, or a range of Tune's."""
+    return drawn(axis) if isinstance(axis, Interval) else [value_of(axis.key, text) for text in axis.values]
+
+
+def drawn(axis: Interval) -> Any:
+    """Return Tune's name of an interval."""
     from ray import tune
 
-    if not isinstance(axis, Interval):
-        return [value_of(axis.key, text) for text in axis.values]
     if axis.integer:
         draw = tune.lograndint if axis.log else tune.randint
         return draw(int(axis.low), int(axis.high) + 1)
