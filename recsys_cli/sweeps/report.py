@@ -18,11 +18,11 @@ from recsys_cli.config.search import RandomSearch
 from recsys_cli.sweeps.axes import Axis, Interval
 from recsys_cli.sweeps.points import Point, Space, told
 from recsys_cli.sweeps.progress import spell, spell_score
-from recsys_cli.sweeps.results import POINTS, PointResult
+from recsys_cli.sweeps.results import POINTS, PointResult, spent
 from recsys_cli.sweeps.run import SweepResult
 from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tracking.folder import JOURNAL
-from recsys_cli.tracking.local_runs import BEST, RUN, runs_in, trials_of
+from recsys_cli.tracking.local_runs import RUN, runs_in, trials_of
 from recsys_cli.tuning.callbacks import FAILED
 from recsys_cli.tuning.report import PLAIN, final_table, where
 
@@ -103,10 +103,10 @@ def conclude(config: SweepConfig, result: SweepResult) -> int:
     figures = sorted(result.sweep_dir.glob("*.svg"))
     if figures:
         console.print(f"figures: {', '.join(show_path(path) for path in figures)}", **PLAIN)
-    spent = sum(seed.env_steps for point in result.points for seed in point.seeds)
+    steps = spent(result.points)
     whole = len(result.points) * config.search.seeds_per_point * config.env_steps
     if config.search.compares and not result.stopped:
-        console.print(f"env steps: {spent:,}, {100 * spent / whole:.0f} % of all points' whole trainings", **PLAIN)
+        console.print(f"env steps: {steps:,}, {100 * steps / whole:.0f} % of all points' whole trainings", **PLAIN)
     console.print(next_command(config, result), **PLAIN)
     return 1 if failed else 130 if result.stopped else 0
 
@@ -144,12 +144,12 @@ def _tell_best(console: Console, config: SweepConfig, result: SweepResult, probl
     console.print(f"\nbest{of}: {point.planned.name}  {told(point.values)}", **PLAIN)
     if result.evaluations.get(problem):
         console.print(final_table(result.evaluations[problem], config))
-    found = read_json(result.sweep_dir / BEST)["best"][problem or "all"]["importance"]
+    found = result.importance[problem]
     if found is not None:
-        ranked = sorted(found["shares"].items(), key=lambda item: -item[1])
+        ranked = sorted(found.shares.items(), key=lambda item: -item[1])
         shares = ", ".join(f"{axis} {100 * share:.0f} %" for axis, share in ranked)
         console.print(
-            f"part of the variance explained by each alone ({found['points']} points at {found['env_steps']:,} env "
+            f"part of the variance explained by each alone ({found.points} points at {found.env_steps:,} env "
             f"steps): {shares}",
             **PLAIN,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ from typing import Any
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.config.types import show
 from recsys_cli.sweeps.folder import PlannedPoint
-from recsys_cli.sweeps.importance import importance
+from recsys_cli.sweeps.importance import Importance
 from recsys_cli.sweeps.plots import draw
-from recsys_cli.tracking.files import read_json, read_jsonl, write_json, write_text
+from recsys_cli.tracking.files import read_json, read_jsonl, write_text
 from recsys_cli.tracking.folder import JOURNAL, TRIAL
-from recsys_cli.tracking.local_runs import BEST
 from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED, WAITING
 from recsys_cli.tuning.spec import joint_score
 
@@ -129,12 +128,17 @@ def best_points(points: Sequence[PointResult], mode: str) -> dict[str, PointResu
     return best
 
 
-def write_results(
-    sweep_dir: Path, points: Sequence[PointResult], best: dict[str, PointResult], search: SearchConfig
-) -> dict[str, float]:
-    """Write `points.csv`, `best.json` and the figures; return the numbers that become metrics of the sweep."""
+def write_results(sweep_dir: Path, points: Sequence[PointResult], best: Iterable[str], search: SearchConfig) -> None:
+    """Write `points.csv`, and the figures of each problem."""
     write_text(sweep_dir / POINTS, _csv(points))
-    weights = {problem: importance(_of(points, problem)) for problem in best}
+    for problem in best:
+        draw(sweep_dir, problem, of_problem(points, problem), search)
+
+
+def best_told(
+    best: Mapping[str, PointResult], importance: Mapping[str, Importance | None], search: SearchConfig
+) -> dict[str, Any]:
+    """Return what `best.json` says: the best point of each problem, and what mattered."""
     told = {
         problem or "all": {
             "point": point.planned.name,
@@ -142,19 +146,26 @@ def write_results(
             "env_steps": point.env_steps,
             "values": point.values,
             "words": point.words,
-            "importance": None if weights[problem] is None else weights[problem].to_dict(),  # type: ignore[union-attr]
+            "importance": weights.to_dict() if (weights := importance[problem]) else None,
         }
         for problem, point in best.items()
     }
-    write_json(sweep_dir / BEST, {"metric": search.metric, "mode": search.mode, "best": told})
-    for problem in best:
-        draw(sweep_dir, problem, _of(points, problem), search)
-    spent = sum(seed.env_steps for point in points for seed in point.seeds)
+    return {"metric": search.metric, "mode": search.mode, "best": told}
+
+
+def headline(points: Sequence[PointResult], best: Mapping[str, PointResult], search: SearchConfig) -> dict[str, float]:
+    """Return the numbers that become metrics of the sweep."""
     scores = {f"{problem}/{search.metric}".lstrip("/"): point.score for problem, point in best.items()}
-    return {"points": float(len(points)), "env_steps": float(spent), **scores}
+    return {"points": float(len(points)), "env_steps": float(spent(points)), **scores}
 
 
-def _of(points: Sequence[PointResult], problem: str) -> list[PointResult]:
+def spent(points: Sequence[PointResult]) -> int:
+    """Return the env steps of all seeds together."""
+    return sum(seed.env_steps for point in points for seed in point.seeds)
+
+
+def of_problem(points: Sequence[PointResult], problem: str) -> list[PointResult]:
+    """Return the points of one problem."""
     return [point for point in points if point.planned.problem == problem]
 
 

@@ -9,21 +9,30 @@ from typing import Any
 
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
-from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
+from recsys_cli.evaluation.checkpoint import Evaluation
 from recsys_cli.evaluation.compare import score_baselines
 from recsys_cli.sweeps.callbacks import ERROR, SweepReporting
 from recsys_cli.sweeps.folder import PlannedPoint, add_point, read_points, write_point_config
+from recsys_cli.sweeps.importance import Importance, importance
 from recsys_cli.sweeps.points import Point, Space
 from recsys_cli.sweeps.progress import SweepProgress
-from recsys_cli.sweeps.results import PointResult, best_points, collect, write_results
+from recsys_cli.sweeps.results import PointResult, best_points, best_told, collect, headline, of_problem, write_results
 from recsys_cli.sweeps.schedulers import make_scheduler
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import TRIAL
 from recsys_cli.tracking.local_runs import BEST
-from recsys_cli.tracking.provenance import git_commit, versions
 from recsys_cli.tuning.callbacks import FAILED, FINISHED, PRUNED, STOPPED, WAITING
 from recsys_cli.tuning.folder import Checkpoints, keep_config
-from recsys_cli.tuning.run import last_line, make_tracker, note, noted_ends, open_member, run_trials
+from recsys_cli.tuning.run import (
+    evaluate_last,
+    last_line,
+    make_tracker,
+    note,
+    noted_ends,
+    open_member,
+    origin_tags,
+    run_trials,
+)
 from recsys_cli.tuning.session import ray_session
 from recsys_cli.tuning.spec import TrialSpec
 from recsys_cli.tuning.stopping import stop_on_interrupt
@@ -40,6 +49,7 @@ class SweepResult:
         points: all that were begun, the best first.
         best: by problem.
         evaluations: of the best points' seeds on fresh users, by problem.
+        importance: of the axes, by problem; None where too few points tell.
         stopped: whether something is left to train.
     """
 
@@ -47,6 +57,7 @@ class SweepResult:
     points: list[PointResult]
     best: dict[str, PointResult]
     evaluations: dict[str, list[Evaluation]] = field(default_factory=dict)
+    importance: dict[str, Importance | None] = field(default_factory=dict)
     stopped: bool = False
 
 
@@ -65,13 +76,7 @@ class Sweep:
         self.config, self.search, self.space, self.sweep_dir = config, config.search, space, sweep_dir
         self.points: list[PlannedPoint] = []
         self.progress = SweepProgress(config.progress, config)
-        self.about = {
-            "command": " ".join(command),
-            "git_commit": git_commit(Path.cwd()),
-            "versions": versions(),
-            "search": self.search.name,
-            "sweep": sweep_dir.name,
-        }
+        self.about = {**origin_tags(command), "search": self.search.name, "sweep": sweep_dir.name}
 
     def _expected(self) -> int:
         search = self.search
@@ -204,8 +209,10 @@ class Sweep:
         result = SweepResult(self.sweep_dir, results, best, stopped=left)
         if not left or self.reporting.spent:  # after Ctrl-C nobody wants to wait
             result.evaluations |= {problem: self._evaluate(point) for problem, point in best.items()}
-        headline = write_results(self.sweep_dir, results, best, self.search)
-        self.tracker.log_evaluation(self.sweep_dir, read_json(self.sweep_dir / BEST), headline, BEST)
+        result.importance = {problem: importance(of_problem(results, problem)) for problem in best}
+        write_results(self.sweep_dir, results, best, self.search)
+        told = best_told(best, result.importance, self.search)
+        self.tracker.log_evaluation(self.sweep_dir, told, headline(results, best, self.search), BEST)
         for path in sorted([*self.sweep_dir.glob("*.csv"), *self.sweep_dir.glob("*.svg")]):
             self.tracker.add_file(self.sweep_dir, path.name)
         self.tracker.set_status(self.sweep_dir, STOPPED if left else FINISHED)
@@ -219,12 +226,8 @@ class Sweep:
             last = Checkpoints(folder / "checkpoints", config.checkpoint.keep).path("last")
             if last is None:
                 continue
-            evaluation = evaluate_checkpoint(
-                last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines
-            )
             self.tracker.upload_bundle(folder, last, "last")
-            self.tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
-            found.append(evaluation)
+            found.append(evaluate_last(settings, folder, last, self.tracker, baselines))
         return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.config.resources import ResourcesConfig
-from recsys_cli.config.schema import TrainConfig
+from recsys_cli.config.schema import EvaluationSettings, TrainConfig
 from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
 from recsys_cli.evaluation.compare import Score, score_baselines
 from recsys_cli.tracking.files import read_json, read_jsonl, update_json
@@ -87,7 +87,7 @@ def train(config: TrainConfig, run_dir: Path, command: list[str]) -> TrainResult
     progress = Progress(config.progress, config.env_steps, [folder.name for folder in folders.values()])
     with make_tracker(config, run_dir, progress.say) as tracker, noted_ends(folders.values()):
         keep_config(run_dir, config)
-        about = {"command": " ".join(command), "git_commit": git_commit(Path.cwd()), "versions": versions()}
+        about = origin_tags(command)
         for seed, folder in folders.items():
             open_member(tracker, config, seed, folder, about, run_dir if len(folders) > 1 else None)
         waiting = [seed for seed, folder in folders.items() if is_unfinished(config, folder, progress.say)]
@@ -140,6 +140,11 @@ def make_tracker(config: TrainConfig, run_dir: Path, say: Callable[[str], None])
         register_model=tracking.register_model,
         say=say,
     )
+
+
+def origin_tags(command: list[str]) -> dict[str, Any]:
+    """Return the tags that say what was typed, and with which code."""
+    return {"command": " ".join(command), "git_commit": git_commit(Path.cwd()), "versions": versions()}
 
 
 def open_member(
@@ -236,7 +241,6 @@ def last_line(error: BaseException | str | None) -> str:
 
 def finish_trials(config: TrainConfig, result: TrainResult, tracker: Tracker, baselines: Baselines) -> None:
     """Evaluate the finished trials' last checkpoints on fresh users, and close every trial."""
-    settings = config.evaluation
     for folder, state in result.states.items():
         checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
         # Those written when it was stopped, or just before it was killed, were never reported.
@@ -246,13 +250,20 @@ def finish_trials(config: TrainConfig, result: TrainResult, tracker: Tracker, ba
         if state == FINISHED:
             last = checkpoints.path("last")
             assert last is not None, f"{folder} finished without a checkpoint"
-            evaluation = evaluate_checkpoint(
-                last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines.result()
-            )
-            result.evaluations[folder] = evaluation
-            tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
+            result.evaluations[folder] = evaluate_last(config.evaluation, folder, last, tracker, baselines.result())
         note(folder, status=state)
         tracker.set_status(folder, state)
+
+
+def evaluate_last(
+    settings: EvaluationSettings, folder: Path, last: Path, tracker: Tracker, baselines: Sequence[Score]
+) -> Evaluation:
+    """Play a member's last checkpoint on fresh users, beside the baselines' scores on the same, and track it."""
+    evaluation = evaluate_checkpoint(
+        last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines
+    )
+    tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
+    return evaluation
 
 
 def note(folder: Path, **values: Any) -> None:
