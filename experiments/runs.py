@@ -75,16 +75,17 @@ def results(
         for entry in entries
     }
     for entry in entries:
-        if training and not set(range(seeds)) <= set(found[entry.name]):
-            train(entry, seeds, folder, machine)
+        missing = sorted(set(range(seeds)) - set(found[entry.name]))
+        if training and missing:
+            train(entry, missing, folder, machine)
         found[entry.name] |= {row.seed: row for row in scores(entry, folder)}
         rows = [own[seed] for own in found.values() for seed in sorted(own)]
         write_csv(rows, table)
     return rows
 
 
-def train(entry: Entry, seeds: int, folder: Path, machine: Sequence[str] = ()) -> None:
-    """Train an entry's seeds in `folder/<name>`, or go on where that was left.
+def train(entry: Entry, seeds: Sequence[int], folder: Path, machine: Sequence[str] = ()) -> None:
+    """Train an entry's seeds, from the first to the last, in `folder/<name>`, or go on where that was left.
 
     Raises:
         CalledProcessError: the command failed.
@@ -96,15 +97,18 @@ def train(entry: Entry, seeds: int, folder: Path, machine: Sequence[str] = ()) -
         words = [f"resume={run}"]
         machine = [word for word in machine if word.startswith("resources.")]  # the rest stays as it began
     else:
-        words = [*entry.words, f"seeds={seeds}", f"name={entry.name}", f"output_dir={folder}"]
+        number = seeds[-1] - seeds[0] + 1
+        words = [*entry.words, f"seed={seeds[0]}", f"seeds={number}", f"name={entry.name}", f"output_dir={folder}"]
     print(f"-- recsys train {' '.join(words)}", flush=True)
     subprocess.run([sys.executable, "-m", "recsys_cli.cli", "train", "progress=plain", *machine, *words], check=True)
 
 
-def is_finished(run: Path, seeds: int) -> bool:
-    """Whether every seed of a run is trained and evaluated."""
-    trials = list(run.glob("seed_*/evaluation.json"))
-    return len(trials) >= seeds and all(_json(t.with_name("trial.json"))["status"] == "finished" for t in trials)
+def is_finished(run: Path, seeds: Sequence[int]) -> bool:
+    """Whether these seeds of a run are trained and evaluated."""
+    trials = [run / f"seed_{seed}" for seed in seeds]
+    return all(
+        (trial / "evaluation.json").exists() and _json(trial / "trial.json")["status"] == "finished" for trial in trials
+    )
 
 
 def scores(entry: Entry, folder: Path) -> list[Score]:

@@ -14,6 +14,9 @@ from recsys_cli.tuning.session import QUIET
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
 for name, value in {**QUIET, "OMP_NUM_THREADS": "1"}.items():
     os.environ.setdefault(name, value)
+# Where bytecode may not be kept, as in many containers, every process that a test starts would compile the thousands of
+# modules of Ray and torch anew: half of its start.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -128,6 +128,7 @@ TABLES: dict[str, list[Entry]] = {
         steps("10-3-100k", 100_000),
         entry("10-3-300k", *K3),
         entry("10-3-3m", *K3, "env_steps=3000000"),
+        entry("10-3-30m", *K3, "env_steps=30000000"),
         entry("10-3-history-300k", *K3, "algo.history=raw"),
     ],
     # What a hidden time budget does to values of the user as seen, and how little is lost without them.

@@ -55,9 +55,17 @@ class ResourcesConfig:
         if value is not None and value < least:
             raise ConfigError(f"resources.{key}={value} must be at least {least}")
 
-    def cpus_per_trial(self) -> int:
-        """Return the CPUs one run reserves: its own process and one for each process it starts."""
-        return 1 + self.env_runners + self.evaluation_runners + self.learners
+    def cpus_per_trial(self, members: int = 1) -> int:
+        """Return the CPUs of one trial: its own process, and one for each process that its members' trainings start."""
+        return 1 + members * (self.env_runners + self.evaluation_runners + self.learners)
+
+    def local_cpus(self, members: int = 1) -> int:
+        """Return the CPUs of a Ray on this machine: no more than trials at the same time may take.
+
+        So that is a strict limit. Tune's own would hold a scheduler's trials back until others have ended.
+        """
+        cpus = self.num_cpus or machine_cpus()
+        return min(cpus, (self.concurrent_trials or cpus) * self.cpus_per_trial(members))
 
     def gpus_per_trial(self) -> float:
         """Return the GPUs one run reserves; without learner processes the run's own process uses them."""

@@ -92,7 +92,7 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
 def _check_cpus(config: SweepConfig) -> None:
     """Refuse more processes a trial than there are CPUs: the seeds of a point may train as one trial."""
     search, resources = config.search, config.resources
-    needed = 1 + search.seeds_per_trial * (resources.cpus_per_trial() - 1)
+    needed = resources.cpus_per_trial(search.seeds_per_trial)
     there = resources.num_cpus or machine_cpus()
     if resources.ray_address is None and needed > there:
         raise ConfigError(

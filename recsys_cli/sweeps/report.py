@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from recsys_cli.config.paths import show_path
-from recsys_cli.config.resources import machine_cpus
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.sweeps.axes import Axis, Interval
@@ -69,10 +68,10 @@ def _estimate(config: SweepConfig, env_steps: int) -> str:
             f"no estimate of time: no run of algo={config.algo.name} on env={config.env.name} in {config.output_dir} "
             "to learn the speed from; the time left is shown once trials report"
         )
-    resources = config.resources
-    at_once = resources.concurrent_trials or max(
-        1, (resources.num_cpus or machine_cpus()) // resources.cpus_per_trial()
-    )
+    resources, members = config.resources, config.search.seeds_per_trial
+    if resources.ray_address and resources.concurrent_trials is None:
+        return "no estimate of time on a cluster; the time left is shown once trials report"
+    at_once = resources.concurrent_trials or resources.local_cpus(members) // resources.cpus_per_trial(members)
     seconds = env_steps / statistics.median(speeds) / at_once
     return f"about {spell(seconds)} at most, at the speed of earlier runs here, {at_once} at a time"
 

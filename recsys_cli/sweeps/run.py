@@ -93,7 +93,8 @@ class Sweep:
             self.reporting = SweepReporting(tracker, self.progress, self.search, self.progress.say)
             trials = self._adaptive() if self.search.adaptive else self._given()
             if trials:
-                with self.progress, ray_session(self.config.resources, self.sweep_dir):
+                members = self.search.seeds_per_trial
+                with self.progress, ray_session(self.config.resources, self.sweep_dir, members):
                     while trials:
                         self._train(trials)
                         trials = self._lost()

@@ -34,8 +34,9 @@ class _Held:
 
     Attributes:
         stopper: tells whether a stop was requested.
-        at_once: trials that run at the same time, None for as many as fit; Tune may start a few more that wait already.
-            Its own limit would hold trials back until others have ended, so that no two of them were ever compared.
+        at_once: trials that run at the same time on a cluster, None for as many as fit; Tune may start a few more that
+            wait already. A local Ray has CPUs for no more (`ResourcesConfig.local_cpus`). Tune's own limit would hold
+            trials back until others have ended, so that no two of them were ever compared.
     """
 
     stopper: OnRequest

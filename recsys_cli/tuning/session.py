@@ -12,7 +12,7 @@ from typing import Any
 
 from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError, one_line
-from recsys_cli.config.resources import ResourcesConfig, machine_cpus
+from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.tuning.cluster import find_cluster, shipped
 
 LOGS = "ray_logs"
@@ -35,8 +35,13 @@ QUIET = {
 
 
 @contextmanager
-def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
+def ray_session(resources: ResourcesConfig, run_dir: Path, members: int = 1) -> Iterator[None]:
     """Start a local Ray, or join the cluster at `resources.ray_address`; shut down afterwards.
+
+    Args:
+        resources: of every trial, and how many may run at the same time.
+        run_dir: the run's or sweep's folder.
+        members: seeds of one trial.
 
     Raises:
         ConfigError: nothing answers at the address, or it is no cluster that this Ray can join.
@@ -49,7 +54,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path) -> Iterator[None]:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` tells failures, in a line each
     if resources.ray_address is None:
         with folders.handed_on():
-            _start(_local(resources))
+            _start(_local(resources, members))
     else:
         _join(resources, resources.ray_address)
     logs = _link_logs(run_dir) if resources.ray_address is None else None
@@ -86,11 +91,11 @@ def _join(resources: ResourcesConfig, asked: str) -> None:
             raise ConfigError(f"resources.ray_address={asked}: cannot join ({one_line(error)})") from None
 
 
-def _local(resources: ResourcesConfig) -> dict[str, Any]:
+def _local(resources: ResourcesConfig, members: int) -> dict[str, Any]:
     gpus = {} if resources.gpus_per_trial() else {"num_gpus": 0}
     # "local": never join a cluster that happens to run on this machine.
-    cpus = resources.num_cpus or machine_cpus()
-    return {"address": "local", "num_cpus": cpus, "include_dashboard": False, **gpus, **LOGGING}
+    cpus = {"num_cpus": resources.local_cpus(members)}
+    return {"address": "local", **cpus, "include_dashboard": False, **gpus, **LOGGING}
 
 
 def _link_logs(run_dir: Path) -> Path:

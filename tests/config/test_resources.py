@@ -44,6 +44,24 @@ def test_what_a_trial_reserves(asked: dict[str, Any], cpus: int, gpus: float) ->
 
 
 @pytest.mark.parametrize(
+    ("asked", "members", "cpus"),
+    [
+        ({}, 1, 8),
+        ({"num_cpus": 3}, 1, 3),
+        ({"concurrent_trials": 2}, 1, 2),
+        ({"concurrent_trials": 2, "env_runners": 1}, 1, 4),
+        ({"concurrent_trials": 2, "env_runners": 1}, 2, 6),
+        ({"concurrent_trials": 20}, 1, 8),
+    ],
+)
+def test_trials_at_the_same_time_bound_a_local_ray(
+    machine: Any, asked: dict[str, Any], members: int, cpus: int
+) -> None:
+    machine(8, 0)
+    assert _laptop(**asked).local_cpus(members) == cpus
+
+
+@pytest.mark.parametrize(
     ("cpus", "gpus", "asked"),
     [
         (1, 0, {}),
