@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.tuning.session import QUIET
+from recsys_cli.tuning.session import LOGGING, QUIET, start
 
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
 for name, value in {**QUIET, "OMP_NUM_THREADS": "1"}.items():
@@ -20,27 +20,30 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")
-def local_ray() -> Iterator[None]:
-    """A Ray of two CPUs, gone after the session; tests that use it share one `xdist_group("ray")`."""
+def ray_of() -> Iterator[Callable[[int], None]]:
+    """A function that sees to it that a Ray of so many CPUs stands; it is gone after the session."""
     import ray
 
-    for attempts_left in (2, 1, 0):
-        try:
-            ray.init(
-                address="local",
-                num_cpus=2,
-                num_gpus=0,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
-            break
-        except Exception:  # on a crowded machine Ray's processes may miss their own start-up deadlines
+    def stand(cpus: int) -> None:
+        if ray.is_initialized() and ray.cluster_resources()["CPU"] != cpus:
             ray.shutdown()
-            if not attempts_left:
-                raise
-    yield
+        if not ray.is_initialized():
+            start({"address": "local", "num_cpus": cpus, "num_gpus": 0, "include_dashboard": False, **LOGGING})
+
+    yield stand
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def local_ray(ray_of: Callable[[int], None]) -> None:
+    """A Ray of two CPUs; tests that use it share an `xdist_group`, one of two of like size."""
+    ray_of(2)
+
+
+@pytest.fixture(scope="module")
+def one_cpu_ray(ray_of: Callable[[int], None]) -> None:
+    """A Ray of one CPU: trials follow each other in one process, and each process takes seconds to start."""
+    ray_of(1)
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path, members: int = 1) -> 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` tells failures, in a line each
     if resources.ray_address is None:
         with folders.handed_on():
-            _start(_local(resources, members))
+            start(_local(resources, members))
     else:
         _join(resources, resources.ray_address)
     logs = _link_logs(run_dir) if resources.ray_address is None else None
@@ -66,7 +66,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path, members: int = 1) -> 
             _keep_logs(run_dir, logs)
 
 
-def _start(arguments: dict[str, Any], attempts: int = 3) -> None:
+def start(arguments: dict[str, Any], attempts: int = 3) -> None:
     """Start Ray; on a busy machine a local start may miss Ray's deadline of 30 s, and is tried again."""
     import ray
 

@@ -36,9 +36,11 @@ class OwnConfig(SlateQConfig):
 """
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize(("losses", "code", "state"), [(1, 0, "finished"), (0, 1, "failed")])
+@pytest.mark.xdist_group("sweeps")
+@pytest.mark.usefixtures("one_cpu_ray")
+@pytest.mark.parametrize(
+    ("losses", "code", "state"), [(1, 0, "finished"), pytest.param(0, 1, "failed", marks=pytest.mark.slow)]
+)
 def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     losses: int,
     code: int,
@@ -63,7 +65,7 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     monkeypatch.setattr("recsys_cli.sweeps.run.SweepReporting", Deadly)
     monkeypatch.setattr("recsys_cli.sweeps.callbacks.LOSSES", losses)
     words = ["debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]"]
-    words += ["algo.lr=1e-3,1e-4", "resources.concurrent_trials=1", "resources.users_per_runner=50", "name=a"]
+    words += ["algo.lr=1e-3,1e-4", "resources.users_per_runner=50", "name=a"]
     assert main(["sweep", *words]) == code
     told = "lost its process or node" if losses else "failed: The actor is dead because its worker process has died"
     assert f"p001-seed_0 {told}" in capsys.readouterr().out
@@ -146,7 +148,7 @@ def _pinned(package: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.xdist_group("sweeps")
 def test_a_sweep_survives_the_loss_of_a_node_a_process_and_its_driver(tmp_path: Path) -> None:
     from experiments.cluster.run import disturb
 
@@ -157,7 +159,7 @@ def test_a_sweep_survives_the_loss_of_a_node_a_process_and_its_driver(tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("ray")
+@pytest.mark.xdist_group("sweeps")
 def test_nodes_without_our_code_get_it_and_the_users(tmp_path: Path) -> None:
     from experiments.cluster.nodes import Nodes
     from experiments.cluster.run import WORDS, Driver

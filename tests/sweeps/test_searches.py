@@ -17,12 +17,11 @@ from recsys_cli.sweeps.folder import read_points, resumed_sweep
 from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tuning.member import Member
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.usefixtures("one_cpu_ray")]
 
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
 SMOKE = ("debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
 SMOKE += ("algo.learning_starts=200", "algo.batch_size=32", "resources.users_per_runner=50")
-SMOKE += ("resources.concurrent_trials=1",)  # one process: each takes seconds to start
 LR = "algo.lr=tag(log,interval(1e-4,1e-2))"
 WORDS = {
     "grid": ("algo.lr=1e-3,1e-4", "search.seeds_per_point=2"),
@@ -66,7 +65,7 @@ def slow_but(*fast: str) -> list[Any]:
     return [pytest.param(name, marks=[] if name in fast else pytest.mark.slow) for name in SEARCHES]
 
 
-@pytest.mark.parametrize("search", slow_but("grid", "hyperband", "optuna"))
+@pytest.mark.parametrize("search", slow_but("grid", "optuna"))  # HyperBand's fast test is that of a point's seeds
 def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(sweep: Sweep, search: str) -> None:
     if search == "bohb":
         pytest.importorskip("hpbandster")  # needs a compiler, so that it is not among the development's packages
@@ -87,9 +86,8 @@ def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(s
     assert [(folder / "checkpoints/last.json").stat().st_mtime for folder in seeds("a")] == last
 
 
-@pytest.mark.parametrize(
-    "search", ["hyperband", *(pytest.param(name, marks=pytest.mark.slow) for name in ("grid", "pbt"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["grid", "hyperband", "pbt"])
 def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, search: str) -> None:
     words = (*SMOKE, f"search={search}", *WORDS[search])
     assert sweep(*words, "name=whole")[0] == 0
@@ -170,9 +168,7 @@ def test_a_population_copies_and_changes(sweep: Sweep) -> None:
 
 def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
     words = ("env=interest_evolution,interest_exploration", "algo=slateq,linucb")
-    code, printed = sweep(
-        *SMOKE[:5], "resources.concurrent_trials=1", "resources.users_per_runner=50", "env_steps=1000", "name=a", *words
-    )
+    code, printed = sweep(*SMOKE[:5], "resources.users_per_runner=50", "env_steps=1000", "name=a", *words)
     assert code == 0, printed
     best = read_json(Path("runs/a/best.json"))["best"]
     assert set(best) == {"env=interest_evolution", "env=interest_exploration"}
@@ -191,7 +187,7 @@ def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, pol
         "search.metric=eval/quality_per_click",
     )
     words += (f"search.on_failure={policy}", "algo=linucb")
-    code, printed = sweep(*SMOKE[:5], "resources.concurrent_trials=1", "env_steps=1000", "name=a", *words)
+    code, printed = sweep(*SMOKE[:5], "env_steps=1000", "name=a", *words)
     assert code == 1, printed
     assert {row["env"]: row["state"] for row in rows("a")} == {
         "interest_evolution": "finished",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import ray
 
-from recsys_cli.tuning.session import _start
+from recsys_cli.tuning.session import start
 
 LATE = "The current node timed out during startup. This could happen because the GCS has become overloaded."
 
@@ -21,7 +21,7 @@ def test_a_late_start_is_tried_again(monkeypatch: pytest.MonkeyPatch, failures: 
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: ended.append(True))
-    _start({"address": "local"})
+    start({"address": "local"})
     assert seen == [{"address": "local"}] * starts
     assert len(ended) == starts - 1
 
@@ -37,5 +37,5 @@ def test_what_does_not_help_is_raised(monkeypatch: pytest.MonkeyPatch, message: 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(Exception, match=message[:20]):
-        _start({})
+        start({})
     assert len(seen) == (3 if message == LATE else 1)

@@ -13,7 +13,7 @@ from recsys_cli.config.paths import conf_dir
 from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import read_json, read_jsonl
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.usefixtures("one_cpu_ray")]
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 SMOKE = ("debug=smoke", "progress=plain", "tracking=off", "evaluation.baselines=[random]")
