@@ -121,10 +121,10 @@ class Tracker:
     def log(self, trial_dir: Path, env_steps: int, metrics: Mapping[str, float]) -> None:
         """Report metrics at `env_steps`: in the journal when this returns, in MLflow soon after.
 
-        Env steps that go back mean that the trial began again: the later reports are dropped, as by `rewind`.
+        Env steps that do not grow mean that the trial began again: the later reports are dropped, as by `rewind`.
         """
         trial_dir = Path(trial_dir).resolve()
-        if env_steps < self._last_report(trial_dir):
+        if env_steps <= self._last_report(trial_dir):
             self.rewind(trial_dir, env_steps - 1)
         self._reported[trial_dir] = env_steps
         values = {name: float(value) for name, value in metrics.items()}

@@ -159,7 +159,7 @@ def open_member(
         params={**config.to_dict(), "seed": seed},
         tags={**tags, "seed": seed},
         parent=parent,
-        resumed_from=last["env_steps"] if last else None,
+        resumed_from=last["env_steps"] if last else 0,
     )
     if last and last["env_steps"] not in {row["env_steps"] for row in read_jsonl(folder / JOURNAL)}:
         # Killed between the checkpoint and its report.

@@ -174,7 +174,12 @@ def test_nodes_without_our_code_get_it_and_the_users(tmp_path: Path) -> None:
     with Nodes(workers=0, head_cpus=0) as nodes:
         nodes.add_bare(elsewhere)
         words = [word.replace("algo=slateq", "algo=mine") for word in WORDS]
-        words += ["algo.lr=1e-3,1e-4", f"--config-dir={own}", f"resources.ray_address={nodes.address}"]
+        words += [
+            "algo.lr=1e-3,1e-4",
+            "evaluation.every=1000",
+            f"--config-dir={own}",
+            f"resources.ray_address={nodes.address}",
+        ]
         shipped = Driver(tmp_path, *words, "name=shipped", "resources.ship_code=true")
         assert shipped.finish() == 0, shipped.told()
         used = set(mark.read_text().split())

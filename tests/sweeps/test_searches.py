@@ -20,8 +20,9 @@ from recsys_cli.tuning.member import Member
 pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.usefixtures("one_cpu_ray")]
 
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
-SMOKE = ("debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
-SMOKE += ("algo.learning_starts=200", "algo.batch_size=32", "resources.users_per_runner=50")
+ANY = ("debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
+ANY += ("resources.users_per_runner=50",)
+SMOKE = (*ANY, "algo.learning_starts=200", "algo.batch_size=32")
 LR = "algo.lr=tag(log,interval(1e-4,1e-2))"
 WORDS = {
     "grid": ("algo.lr=1e-3,1e-4", "search.seeds_per_point=2"),
@@ -149,13 +150,18 @@ def test_a_point_of_a_scheduler_is_all_its_seeds(sweep: Sweep) -> None:
 
 
 @pytest.mark.slow
-def test_a_population_copies_and_changes(sweep: Sweep) -> None:
-    code, printed = sweep(*SMOKE, "search=pbt", "name=a", *WORDS["pbt"])
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [("algo.n_step", (*SMOKE, "algo.n_step=1,3")), ("algo.epochs", (*ANY, "algo=ppo", "algo.epochs=1,4"))],
+    ids=["slateq", "ppo"],
+)
+def test_a_population_copies_and_changes(sweep: Sweep, other: str, words: tuple[str, ...]) -> None:
+    code, printed = sweep(*words, "search=pbt", "name=a", "search.trials=4", "search.perturb_every=1000", LR)
     assert code == 0, printed
     changed = 0
     best = read_json(Path("runs/a/best.json"))["best"]["all"]
     point = read_json(Path("runs/a", f"{best['point']}-seed_0", "trial.json"))["point"]
-    assert f"algo.lr={point['algo.lr']}" in best["words"] and f"algo.n_step={point['algo.n_step']}" in best["words"]
+    assert f"algo.lr={point['algo.lr']}" in best["words"] and f"{other}={point[other]}" in best["words"]
     for folder in seeds("a"):
         values = [row["metrics"]["point/algo.lr"] for row in read_jsonl(folder / "metrics.jsonl")]
         assert all(1e-4 <= value <= 1e-2 for value in values)
@@ -168,7 +174,7 @@ def test_a_population_copies_and_changes(sweep: Sweep) -> None:
 
 def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
     words = ("env=interest_evolution,interest_exploration", "algo=slateq,linucb")
-    code, printed = sweep(*SMOKE[:5], "resources.users_per_runner=50", "env_steps=1000", "name=a", *words)
+    code, printed = sweep(*ANY, "resources.users_per_runner=50", "env_steps=1000", "name=a", *words)
     assert code == 0, printed
     best = read_json(Path("runs/a/best.json"))["best"]
     assert set(best) == {"env=interest_evolution", "env=interest_exploration"}
@@ -187,7 +193,7 @@ def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, pol
         "search.metric=eval/quality_per_click",
     )
     words += (f"search.on_failure={policy}", "algo=linucb")
-    code, printed = sweep(*SMOKE[:5], "env_steps=1000", "name=a", *words)
+    code, printed = sweep(*ANY, "env_steps=1000", "name=a", *words)
     assert code == 1, printed
     assert {row["env"]: row["state"] for row in rows("a")} == {
         "interest_evolution": "finished",
