@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.tuning.session import LOGGING, QUIET, start
+from recsys_cli.tuning import QUIET
+from recsys_cli.tuning.session import LOGGING, start
 
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
 for name, value in {**QUIET, "OMP_NUM_THREADS": "1"}.items():

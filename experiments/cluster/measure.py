@@ -27,7 +27,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.tuning.session import LOGGING, QUIET
+from recsys_cli.tuning import QUIET
+from recsys_cli.tuning.session import LOGGING
 
 os.environ.update({**QUIET, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"})
 

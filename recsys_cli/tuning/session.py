@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +17,6 @@ from recsys_cli.tuning.cluster import find_cluster, shipped
 LOGS = "ray_logs"
 LOGGING: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
 
-# Read by Ray when it is imported, and by its workers.
-QUIET = {
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers shall use this environment, not build one by `uv run`
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RLLIB_TEST_NO_TF_IMPORT": "1",  # with TensorFlow installed RLlib would spend seconds importing it
-    "RLLIB_TEST_NO_JAX_IMPORT": "1",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the tracker keeps the metrics
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C is handled by `stopping`
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-    "PYTHONWARNINGS": "ignore",
-}
-
 
 @contextmanager
 def ray_session(resources: ResourcesConfig, run_dir: Path, members: int = 1) -> Iterator[None]:
@@ -46,8 +30,6 @@ def ray_session(resources: ResourcesConfig, run_dir: Path, members: int = 1) -> 
     Raises:
         ConfigError: nothing answers at the address, or it is no cluster that this Ray can join.
     """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import ray
 
+from recsys_cli.tuning import QUIET
 from recsys_cli.tuning.session import start
 
 LATE = "The current node timed out during startup. This could happen because the GCS has become overloaded."
@@ -39,3 +44,11 @@ def test_what_does_not_help_is_raised(monkeypatch: pytest.MonkeyPatch, message: 
     with pytest.raises(Exception, match=message[:20]):
         start({})
     assert len(seen) == (3 if message == LATE else 1)
+
+
+def test_ray_is_told_to_be_quiet_before_it_is_imported() -> None:
+    # Where `uv run` started the command, Ray would otherwise start its workers by it too, and fail in other folders.
+    code = "import recsys_cli.tuning.callbacks, ray; print(ray._private.ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV)"
+    environ = {name: value for name, value in os.environ.items() if name not in QUIET}
+    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
