@@ -128,8 +128,9 @@ TABLES: dict[str, list[Entry]] = {
         steps("10-3-100k", 100_000),
         entry("10-3-300k", *K3),
         entry("10-3-3m", *K3, "env_steps=3000000"),
-        entry("10-3-30m", *K3, "env_steps=30000000"),
         entry("10-3-history-300k", *K3, "algo.history=raw"),
+        entry("10-3-history-3m", *K3, *LONG),
+        entry("10-3-history-30m", *K3, *LONG, "env_steps=30000000", "algo.replay_ratio=1", "evaluation.every=1000000"),
     ],
     # What a hidden time budget does to values of the user as seen, and how little is lost without them.
     "blind": [
