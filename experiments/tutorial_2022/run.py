@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.runs import Entry, Score, over_seeds, results
+from experiments.runs import Entry, Score, over_seeds, results, train
 from recsys_cli.algos.baselines import fitted_baseline
 from recsys_cli.config.compose import compose
 from recsys_cli.envs.base import EnvConfig
@@ -98,9 +98,10 @@ def line(name: str, rows: Sequence[Score]) -> list[Any]:
     return [name, over_seeds([row.score for row in rows]), first.random, first.myopic, first.oracle, len(rows)]
 
 
-def first_item_only(runs: Path) -> None:
+def first_item_only(seeds: int, runs: Path) -> None:
     """Play the trained LinUCB with whole slates, and with the wrapper's."""
     rows = []
+    train(TRAININGS[0], range(seeds), runs)  # the table may know its scores from elsewhere, and there is the policy
     for trial in sorted((runs / "linucb_evolution").glob("seed_*")):
         loaded = load_policy(resolve(f"{trial}/last", runs, None))
         whole, crippled = loaded.policy, FirstItemOnly(loaded.policy)
@@ -146,16 +147,19 @@ def figure(rows: Sequence[Sequence[Any]]) -> None:
     plt.close(fig)
 
 
+PARTS = {"trainings": trainings, "first_item_only": first_item_only, "sensitivity": sensitivity}
+
+
 def main() -> None:
     """Run what is missing, and write what is there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--runs", type=Path, default=Path("runs/tutorial_2022"), help="folder that gets the runs")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    trainings(args.seeds, args.runs)
-    first_item_only(args.runs)
-    sensitivity(args.seeds, args.runs)
+    for part in args.parts:
+        PARTS[part](args.seeds, args.runs)
 
 
 if __name__ == "__main__":
