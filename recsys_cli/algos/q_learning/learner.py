@@ -89,8 +89,12 @@ class QLearner(TorchLearner):
         loss = self.compute_loss_for_module(
             module_id=DEFAULT_MODULE_ID, config=self.config, batch=minibatch, fwd_out=outputs
         )
-        gradients = self._averaged(loss) if self.config.num_learners > 1 else torch.autograd.grad(loss, self.trained)
+        gradients = self._averaged(loss) if self.config.num_learners > 1 else self._own(loss)
         return {name: output.detach() for name, output in outputs.items()}, loss.detach(), gradients
+
+    def _own(self, loss: Tensor) -> Sequence[Tensor]:
+        # Fused optimisers read memory in order, whatever the strides: a weight used transposed has such a gradient.
+        return [gradient.contiguous() for gradient in torch.autograd.grad(loss, self.trained)]
 
     def _averaged(self, loss: Tensor) -> Sequence[Tensor]:
         """Return the gradient's mean over the learners, which the DDP wrapper takes where gradients accumulate."""
