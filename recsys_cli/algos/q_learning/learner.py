@@ -16,7 +16,7 @@ from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
 from recsys_cli.algos.optimizers import fused_adam
-from recsys_cli.algos.q_learning.compiled import CompiledStep
+from recsys_cli.algos.q_learning.compiled import CompiledStep, RecordedStep
 
 Step = tuple[dict[str, Tensor], Tensor, Sequence[Tensor]]  # outputs, loss, gradients
 
@@ -45,6 +45,8 @@ class QLearner(TorchLearner):
         self.step: Callable[[dict[str, Tensor]], Step] = self.gradients
         if self.config.compiled:
             self.step = CompiledStep(self.gradients)
+            if self.device.type == "cuda":
+                self.step = RecordedStep(self.step)
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
@@ -72,9 +74,10 @@ class QLearner(TorchLearner):
             self.apply_gradients(self.postprocess_gradients(dict(zip(self._params, gradients, strict=True))))
             self.gradient_steps += 1
             self.update_target()
-            total = loss if total is None else total + loss
+            # What a recorded step returns, the next one overwrites.
+            total = loss.clone() if total is None else total + loss
             if REPLAY_INDEX in minibatch:
-                self.errors.append((minibatch[REPLAY_INDEX], outputs["error"]))
+                self.errors.append((minibatch[REPLAY_INDEX], outputs["error"].clone()))
         self.newest = minibatch
         self._log_errors()
         steps = -(-len(columns["reward"]) // max(size, 1))
