@@ -19,6 +19,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from experiments.clocks import children_time
 from experiments.slateq_throughput.run import PAPER, matrix_rate, operations_per_row
 from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
+from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
@@ -37,8 +38,8 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 MINIBATCHES = 8
 
 
-def measure(words: tuple[str, ...], rate: float) -> tuple[float, float, float]:
-    """Return the CPU seconds of a gradient step, of the first update, and the share of the limit."""
+def learner_and_columns(words: tuple[str, ...], minibatches: int) -> tuple[QLearner, dict[str, torch.Tensor]]:
+    """Build a learner of these words behind `recsys train`, and one update's columns of transitions."""
     run = compose("train", list(words))
     config = q_learning_algorithm_config(run.algo, run, seed=0)
     vec = run.env.make_vec(1)
@@ -46,8 +47,15 @@ def measure(words: tuple[str, ...], rate: float) -> tuple[float, float, float]:
     learner = config.build_learner(spaces=spaces)
     policy, replay = UniformPolicy(run.env.slate_size, 0), ReplayBuffer(50_000, 1, seed=0)
     replay.add(Collector(run.env, 256, seed=0).collect(20, lambda observation: policy.act(observation)[0]))
-    columns = replay.sample(MINIBATCHES * run.algo.batch_size)
-    batch = {DEFAULT_MODULE_ID: {name: torch.from_numpy(column) for name, column in columns.items()}}
+    columns = replay.sample(minibatches * run.algo.batch_size)
+    return learner, {name: torch.from_numpy(column) for name, column in columns.items()}
+
+
+def measure(words: tuple[str, ...], rate: float) -> tuple[float, float, float]:
+    """Return the CPU seconds of a gradient step, of the first update, and the share of the limit."""
+    run = compose("train", list(words))
+    learner, columns = learner_and_columns(words, MINIBATCHES)
+    batch = {DEFAULT_MODULE_ID: columns}
 
     start = time.process_time() + children_time()
     learner._update(batch)

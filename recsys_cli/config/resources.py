@@ -17,10 +17,9 @@ from recsys_cli.config.errors import ConfigError
 
 @dataclass(frozen=True)
 class FrameworkConfig:
-    """The deep-learning framework and its device (`conf/framework`)."""
+    """The deep-learning framework (`conf/framework`); where it computes is told by `resources.gpus_per_learner`."""
 
     name: Literal["torch", "torch_compile"]
-    device: Literal["auto", "cpu", "cuda"]
 
     @property
     def compiled(self) -> bool:
@@ -78,7 +77,6 @@ def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> N
     Raises:
         ConfigError: names the key, what it asks for and what there is.
     """
-    _check_device(resources, framework)
     if framework.compiled and resources.learners > 1:
         raise ConfigError(
             f"framework=torch_compile compiles the steps of one learner, resources.learners={resources.learners} "
@@ -90,16 +88,6 @@ def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> N
         _check_cpus(resources, machine_cpus())
         if resources.gpus_per_trial() > 0:
             _check_gpus(resources, machine_gpus())
-
-
-def _check_device(resources: ResourcesConfig, framework: FrameworkConfig) -> None:
-    gpus = resources.gpus_per_learner
-    if framework.device == "cuda" and gpus == 0:
-        raise ConfigError("framework.device=cuda needs a GPU: give resources=gpu or resources.gpus_per_learner=1")
-    if framework.device == "cpu" and gpus > 0:
-        raise ConfigError(
-            f"framework.device=cpu would leave resources.gpus_per_learner={gpus:g} idle: drop one of them"
-        )
 
 
 def _check_compiler() -> None:

@@ -15,8 +15,16 @@ def count_slates(num_candidates: int, slate_size: int, ordered: bool) -> int:
     return (math.perm if ordered else math.comb)(num_candidates, slate_size)
 
 
+CPU = torch.device("cpu")
+
+
+@torch.compiler.assume_constant_result
+def all_slates(num_candidates: int, slate_size: int, ordered: bool, device: torch.device = CPU) -> Tensor:
+    """Return every slate, `[M, k]` int64, on a device; sets have their candidates in rising order."""
+    return _all_slates(num_candidates, slate_size, ordered, device)
+
+
 @cache
-def all_slates(num_candidates: int, slate_size: int, ordered: bool) -> Tensor:
-    """Return every slate, `[M, k]` int64; sets have their candidates in rising order."""
+def _all_slates(num_candidates: int, slate_size: int, ordered: bool, device: torch.device) -> Tensor:
     make = permutations if ordered else combinations
-    return torch.tensor(list(make(range(num_candidates), slate_size))).reshape(-1, slate_size)
+    return torch.tensor(list(make(range(num_candidates), slate_size)), device=device).reshape(-1, slate_size)

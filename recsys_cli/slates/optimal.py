@@ -54,6 +54,8 @@ def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int)
     if k == v.shape[-1]:
         value = slate_values(v, q, v_null, q_null)
         return (v * (q - value[:, None])).argsort(-1, descending=True), value
+    if torch.compiler.is_compiling() and v.is_cuda:
+        return _in_one_kernel(v, q, v_null, q_null, k)
     if torch.compiler.is_compiling():  # a loop in a graph takes no two tensors of one memory
         q, q_null, v, v_null = q.clone(), q_null.clone(), v.clone(), v_null.clone()
     # Any first guess will do; the value of showing all candidates is close.
@@ -73,6 +75,19 @@ def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int)
     inert = v.topk(k, dim=-1, largest=False).indices
     better = (v_null + v.gather(-1, inert).sum(-1) == 0) & (q_null > value)
     return torch.where(better[:, None], inert, slate), torch.where(better, q_null, value)
+
+
+@torch.library.custom_op("recsys_cli::optimal_slates", mutates_args=(), device_types="cuda")
+def _in_one_kernel(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Do the same on the GPU without the CPU's waiting for it, so that a CUDA graph can hold it."""
+    from recsys_cli.slates.kernel import solve  # Triton is where PyTorch has a GPU, and where a compiler is needed
+
+    return solve(v, q, v_null, q_null, k, MAX_ROUNDS, TOLERANCE)
+
+
+@_in_one_kernel.register_fake
+def _(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    return torch.empty((len(v), k), dtype=torch.int64, device=v.device), torch.empty_like(v[:, 0])
 
 
 def _until_settled(

@@ -87,7 +87,7 @@ class PlackettLuce:
             return self.sample()[:, None, :-1]
         if self.slate_size == 1:
             return torch.empty((1, 1, 0), dtype=torch.int64, device=self.scores.device)
-        return all_slates(self.scores.shape[-1], self.slate_size - 1, ordered=True)[None].to(self.scores.device)
+        return all_slates(self.scores.shape[-1], self.slate_size - 1, True, self.scores.device)[None]
 
     def _conditionals(self, prefixes: Tensor) -> tuple[Tensor, Tensor]:
         """Return each place's log-probabilities given the documents before it, and which are taken `[.., M, k, C]`.

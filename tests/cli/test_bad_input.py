@@ -129,9 +129,7 @@ CASES = [
     ("sweep --multirun", ["--multirun"]),
     ("train algo.lr=1e-3,1e-4", ["one value is expected", "recsys sweep"]),
     ("train from=nothing", ["from='nothing' was not found"]),
-    ("train framework.device=cuda", ["framework.device=cuda", "resources=gpu"]),
     ("train framework=torch_compile resources.learners=2", ["framework=torch_compile", "resources.learners=2"]),
-    ("train framework.device=cpu resources=gpu", ["framework.device=cpu", "resources.gpus_per_learner=1"]),
 ]
 
 

@@ -99,15 +99,6 @@ def test_defaults_fit_two_cores(machine: Any) -> None:
     check_resources(load("resources", "laptop"), load("framework", "torch"))
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_device_and_gpus_must_agree(machine: Any, device: str) -> None:
-    machine(4, 1)
-    gpus = 1 if device == "cpu" else 0
-    with pytest.raises(ConfigError, match=f"framework.device={device}"):
-        check_resources(_laptop(gpus_per_learner=gpus), load("framework", "torch", device=device))
-    check_resources(_laptop(gpus_per_learner=1 - gpus), load("framework", "torch", device=device))
-
-
 def test_compiling_needs_a_compiler_and_python_s_headers(
     machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -59,7 +59,7 @@ class FullSlateQNetwork(QNetwork):
 
     def all_slates(self, num_candidates: int, device: torch.device) -> Tensor:
         """Return every slate that differs from the others, `[M, attended]`."""
-        return all_slates(num_candidates, self.attended, self.ordered).to(device)
+        return all_slates(num_candidates, self.attended, self.ordered, device)
 
     def every_value(self, user: Tensor, doc: Tensor) -> Tensor:
         """Return the values `[B, M]` of all slates, so many rows at once that memory stays bounded."""

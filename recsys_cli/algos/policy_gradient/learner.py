@@ -73,5 +73,6 @@ class SlateLearner(AdamLearner):
             if number % an_epoch == 0:
                 parts = torch.randperm(units, generator=draws).tensor_split(an_epoch)
             rows = (parts[number % an_epoch][:, None] * len(together) + together).flatten()
+            rows = rows.to(self.device)  # once, not for every column
             columns = SampleBatch({name: column[rows] for name, column in batch.items()})
             yield MultiAgentBatch({DEFAULT_MODULE_ID: columns}, len(rows))

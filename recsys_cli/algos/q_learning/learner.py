@@ -16,7 +16,7 @@ from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
 from recsys_cli.algos.optimizers import fused_adam
-from recsys_cli.algos.q_learning.compiled import CompiledStep
+from recsys_cli.algos.q_learning.compiled import CompiledStep, RecordedStep
 
 Step = tuple[dict[str, Tensor], Tensor, Sequence[Tensor]]  # outputs, loss, gradients
 
@@ -45,6 +45,8 @@ class QLearner(TorchLearner):
         self.step: Callable[[dict[str, Tensor]], Step] = self.gradients
         if self.config.compiled:
             self.step = CompiledStep(self.gradients)
+            if self.device.type == "cuda":
+                self.step = RecordedStep(self.step)
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: AlgorithmConfig) -> None:
@@ -72,9 +74,10 @@ class QLearner(TorchLearner):
             self.apply_gradients(self.postprocess_gradients(dict(zip(self._params, gradients, strict=True))))
             self.gradient_steps += 1
             self.update_target()
-            total = loss if total is None else total + loss
+            # What a recorded step returns, the next one overwrites.
+            total = loss.clone() if total is None else total + loss
             if REPLAY_INDEX in minibatch:
-                self.errors.append((minibatch[REPLAY_INDEX], outputs["error"]))
+                self.errors.append((minibatch[REPLAY_INDEX], outputs["error"].clone()))
         self.newest = minibatch
         self._log_errors()
         steps = -(-len(columns["reward"]) // max(size, 1))
@@ -89,8 +92,12 @@ class QLearner(TorchLearner):
         loss = self.compute_loss_for_module(
             module_id=DEFAULT_MODULE_ID, config=self.config, batch=minibatch, fwd_out=outputs
         )
-        gradients = self._averaged(loss) if self.config.num_learners > 1 else torch.autograd.grad(loss, self.trained)
+        gradients = self._averaged(loss) if self.config.num_learners > 1 else self._own(loss)
         return {name: output.detach() for name, output in outputs.items()}, loss.detach(), gradients
+
+    def _own(self, loss: Tensor) -> Sequence[Tensor]:
+        # Fused optimisers read memory in order, whatever the strides: a weight used transposed has such a gradient.
+        return [gradient.contiguous() for gradient in torch.autograd.grad(loss, self.trained)]
 
     def _averaged(self, loss: Tensor) -> Sequence[Tensor]:
         """Return the gradient's mean over the learners, which the DDP wrapper takes where gradients accumulate."""
