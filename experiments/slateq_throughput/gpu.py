@@ -28,8 +28,8 @@ from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from experiments.slateq_throughput.compiled import learner_and_columns
-from experiments.slateq_throughput.gpu_training import add
 from experiments.slateq_throughput.run import PAPER, operations_per_row
+from experiments.slateq_throughput.trainings import add
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig

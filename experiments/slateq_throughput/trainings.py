@@ -1,7 +1,7 @@
-"""SlateQ's training with a GPU and without: env steps per second of wall clock, replay and target network included.
+"""SlateQ's training by resources: env steps per second of wall clock, replay and target network included.
 
-    uv run python -m experiments.slateq_throughput.gpu_training
-    uv run python -m experiments.slateq_throughput.gpu_training --resources laptop "no GPU"
+    uv run python -m experiments.slateq_throughput.trainings
+    uv run python -m experiments.slateq_throughput.trainings --resources laptop "no GPU" gpu "gpu, compiled"
 
 Each line trains in this process, with env runners beside it where `resources` has some; the first updates, in which
 steps are compiled, are left out. `gradient_steps` and `replay` are shares of the wall clock in which this process was
@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from recsys_cli.tuning.session import QUIET
+from recsys_cli.tuning import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 
@@ -35,6 +35,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 }
 RESOURCES: dict[str, tuple[str, ...]] = {
     "laptop": ("resources=laptop",),
+    "2 threads": ("resources=laptop", "resources.threads=2"),
+    "1 runner": ("resources=laptop", "resources.env_runners=1"),
+    "2 runners": ("resources=laptop", "resources.env_runners=2"),
     "no GPU": ("resources=gpu", "resources.gpus_per_learner=0"),
     "gpu": ("resources=gpu",),
     "gpu, compiled": ("resources=gpu", "framework=torch_compile"),
@@ -82,7 +85,7 @@ def measure(setting: str, resources: str, clocks: Clocks, budget: float) -> Row:
 def main() -> None:
     """Measure every setting, print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--resources", nargs="+", choices=RESOURCES, default=list(RESOURCES))
+    parser.add_argument("--resources", nargs="+", choices=RESOURCES, default=list(RESOURCES)[:4])
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--seconds", type=float, default=8.0, help="wall-clock seconds a line of the table")
     parser.add_argument("--csv", type=Path, help="file that the lines are added to")
