@@ -38,6 +38,12 @@ class AlgoConfig(ABC):
     changeable: ClassVar[tuple[str, ...]] = ()
     """Keys that may change while a training goes on, as population-based training changes them."""
 
+    several_learners: ClassVar[bool] = True
+    """Whether learner processes can share its updates."""
+
+    uses_gpus: ClassVar[bool] = True
+    """Whether it can learn on a GPU."""
+
     def in_range(self, *keys: str) -> None:
         """Raise a `ConfigError` for the first key not in 0..1; null is let through, as below."""
         for key in keys:
@@ -81,6 +87,13 @@ class AlgoConfig(ABC):
                 f"framework=torch_compile compiles nothing of algo={self.name}, only Q-learning's gradient steps; "
                 "allowed: framework=torch"
             )
+        if resources.learners > 1 and not self.several_learners:
+            raise ConfigError(
+                f"resources.learners={resources.learners}: algo={self.name} learns in one process at most"
+            )
+        if resources.gpus_per_learner and not self.uses_gpus:
+            gpus = f"resources.gpus_per_learner={resources.gpus_per_learner:g}"
+            raise ConfigError(f"{gpus}: algo={self.name} learns on the CPU; allowed: 0")
 
     @abstractmethod
     def make_policy(self, env: EnvConfig, seed: int = 0) -> SlatePolicy:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -28,15 +26,12 @@ class BanditConfig(AlgoConfig):
     rollout_length: int
 
     metrics: ClassVar[tuple[str, ...]] = (*AlgoConfig.metrics, "train/regret", "train/cumulative_regret")
+    several_learners: ClassVar[bool] = False  # a posterior is computed in one place, on the CPU
+    uses_gpus: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check ranges."""
         self.not_below(1, "rollout_length")
-
-    def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
-        """Refuse what would split an update: a posterior is computed in one place, on the CPU."""
-        super().check_resources(resources, framework)
-        check_one_cpu_learner(self.name, resources)
 
     @abstractmethod
     def make_policy(self, env: EnvConfig, seed: int = 0) -> BanditPolicy:
@@ -60,25 +55,3 @@ class BanditConfig(AlgoConfig):
         from recsys_cli.algos.bandits.regret import RegretTraining
 
         return RegretTraining(bandit_algorithm_config(self, run, seed))
-
-
-def check_one_learner(name: str, resources: ResourcesConfig) -> None:
-    """Refuse several learners.
-
-    Raises:
-        ConfigError: says so.
-    """
-    if resources.learners > 1:
-        raise ConfigError(f"resources.learners={resources.learners}: algo={name} learns in one process at most")
-
-
-def check_one_cpu_learner(name: str, resources: ResourcesConfig) -> None:
-    """Refuse several learners, and GPUs.
-
-    Raises:
-        ConfigError: says which.
-    """
-    check_one_learner(name, resources)
-    if resources.gpus_per_learner:
-        gpus = f"resources.gpus_per_learner={resources.gpus_per_learner:g}"
-        raise ConfigError(f"{gpus}: algo={name} learns on the CPU; allowed: 0")

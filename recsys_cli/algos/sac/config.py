@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from recsys_cli.algos.bandits.config import check_one_learner
 from recsys_cli.algos.dqn.config import EnumeratedReplayConfig
 from recsys_cli.algos.enumerated import slates_of
-from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -30,16 +28,13 @@ class SACConfig(EnumeratedReplayConfig):
     temperature_lr: float
     target_entropy: float
 
+    several_learners: ClassVar[bool] = False  # RLlib averages the networks' gradients, but not the temperature's
+
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
         self.above_zero("reward_unit", "temperature", "temperature_lr")
         self.in_range("target_entropy")
-
-    def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
-        """Refuse several learners: RLlib averages the networks' gradients over them, but not the temperature's."""
-        super().check_resources(resources, framework)
-        check_one_learner(self.name, resources)
 
     def module_class(self) -> type:
         """Return the RLlib module."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from recsys_cli.algos.bandits.config import check_one_cpu_learner
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.enumerated import check_slates
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -38,6 +36,9 @@ class TabularQConfig(AlgoConfig):
     epsilon_final: float
     epsilon_fraction: float
 
+    several_learners: ClassVar[bool] = False  # the table is in one place, on the CPU
+    uses_gpus: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         """Check ranges."""
         self.not_below(1, "max_entries", "max_slates", "user_bins", "doc_bins", "rollout_length")
@@ -61,11 +62,6 @@ class TabularQConfig(AlgoConfig):
                 f"for env={env.name} with algo.user_bins={self.user_bins}, algo.doc_bins={self.doc_bins}; "
                 f"limit algo.max_entries={self.max_entries:,}. Take algo=full_slate_q, or fewer bins or topics"
             )
-
-    def check_resources(self, resources: ResourcesConfig, framework: FrameworkConfig) -> None:
-        """Refuse what would split an update: the table is in one place, on the CPU."""
-        super().check_resources(resources, framework)
-        check_one_cpu_learner(self.name, resources)
 
     def make_policy(self, env: EnvConfig, seed: int = 0) -> TabularQPolicy:
         """Build the policy, untrained."""
