@@ -89,6 +89,7 @@ def train(entry: Entry, seeds: Sequence[int], folder: Path, machine: Sequence[st
 
     Raises:
         CalledProcessError: the command failed.
+        RuntimeError: the folder holds a run of other seeds.
     """
     run = folder / entry.name
     if is_finished(run, seeds):
@@ -101,6 +102,8 @@ def train(entry: Entry, seeds: Sequence[int], folder: Path, machine: Sequence[st
         words = [*entry.words, f"seed={seeds[0]}", f"seeds={number}", f"name={entry.name}", f"output_dir={folder}"]
     print(f"-- recsys train {' '.join(words)}", flush=True)
     subprocess.run([sys.executable, "-m", "recsys_cli.cli", "train", "progress=plain", *machine, *words], check=True)
+    if not is_finished(run, seeds):
+        raise RuntimeError(f"{run} was begun with other seeds than {list(seeds)}: move it away, or finish it first")
 
 
 def is_finished(run: Path, seeds: Sequence[int]) -> bool:

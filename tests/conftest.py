@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.tuning import QUIET
 from recsys_cli.tuning.session import LOGGING, start
 
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
-for name, value in {**QUIET, "OMP_NUM_THREADS": "1"}.items():
-    os.environ.setdefault(name, value)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where bytecode may not be kept, as in many containers, every process that a test starts would compile the thousands of
 # modules of Ray and torch anew: half of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -37,13 +35,13 @@ def ray_of() -> Iterator[Callable[[int], None]]:
 
 @pytest.fixture(scope="module")
 def local_ray(ray_of: Callable[[int], None]) -> None:
-    """A Ray of two CPUs; tests that use it share an `xdist_group`, one of two of like size."""
+    """A Ray of two CPUs; tests that use it share the `xdist_group` "ray"."""
     ray_of(2)
 
 
 @pytest.fixture(scope="module")
 def one_cpu_ray(ray_of: Callable[[int], None]) -> None:
-    """A Ray of one CPU: trials follow each other in one process, and each process takes seconds to start."""
+    """A Ray of one CPU, for the `xdist_group` "sweeps": trials take turns in one process, for each takes seconds."""
     ray_of(1)
 
 

@@ -14,11 +14,16 @@ one.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from itertools import product
 from pathlib import Path
+
+from recsys_cli.tuning import QUIET
+
+os.environ.update(QUIET, OMP_NUM_THREADS="1")
 
 import ray
 import torch

@@ -66,9 +66,9 @@ class ResourcesConfig:
         cpus = self.num_cpus or machine_cpus()
         return min(cpus, (self.concurrent_trials or cpus) * self.cpus_per_trial(members))
 
-    def gpus_per_trial(self) -> float:
-        """Return the GPUs one run reserves; without learner processes the run's own process uses them."""
-        return self.gpus_per_learner * max(1, self.learners)
+    def gpus_per_trial(self, members: int = 1) -> float:
+        """Return the GPUs of one trial; without learner processes its own process uses them."""
+        return self.gpus_per_learner * (members * self.learners or 1)
 
 
 def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> None:

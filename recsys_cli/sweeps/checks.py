@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recsys_cli.config import resources as machine
 from recsys_cli.config.errors import ConfigError, closest
-from recsys_cli.config.resources import machine_cpus
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.sweeps.axes import Axis, Interval
 from recsys_cli.sweeps.points import Point, Space
@@ -32,7 +32,7 @@ def check_sweep(space: Space) -> list[Point]:
     if search.name == "bohb" and len(space.branches) > 1:
         raise ConfigError("search=bohb takes no axis over a group: its model has one space; allowed: search=optuna")
     _check_words(space)
-    _check_cpus(config)
+    _check_members(config)
     points = space.corners() if search.adaptive else space.points()
     for point in points:
         _check_metric(point.config)
@@ -89,13 +89,21 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
         )
 
 
-def _check_cpus(config: SweepConfig) -> None:
-    """Refuse more processes a trial than there are CPUs: the seeds of a point may train as one trial."""
+def _check_members(config: SweepConfig) -> None:
+    """Refuse more processes a trial than the machine has CPUs and GPUs for: a point's seeds may train as one trial."""
     search, resources = config.search, config.resources
-    needed = resources.cpus_per_trial(search.seeds_per_trial)
-    there = resources.num_cpus or machine_cpus()
-    if resources.ray_address is None and needed > there:
-        raise ConfigError(
-            f"search.seeds_per_point={search.seeds_per_point} train as one trial with search={search.name}; with their "
-            f"runners and learners they need {needed} CPUs, there are {there}: give resources=laptop, or fewer seeds"
-        )
+    if resources.ray_address is not None:
+        return
+    members, at_once = search.seeds_per_trial, resources.concurrent_trials or 1
+    needs = (
+        ("CPU", at_once * resources.cpus_per_trial(members), resources.num_cpus or machine.machine_cpus()),
+        ("GPU", resources.gpus_per_trial(members), machine.machine_gpus() if resources.gpus_per_learner else 0),
+    )
+    for unit, needed, there in needs:
+        if needed > there:
+            trials = f" in each of resources.concurrent_trials={at_once}" if unit == "CPU" and at_once > 1 else ""
+            raise ConfigError(
+                f"search.seeds_per_point={search.seeds_per_point} train as one trial with search={search.name}; with "
+                f"their runners and learners they need {needed:g} {unit}s{trials}, there are {there}: give "
+                "resources=laptop, or fewer seeds"
+            )

@@ -69,9 +69,12 @@ def _estimate(config: SweepConfig, env_steps: int) -> str:
             "to learn the speed from; the time left is shown once trials report"
         )
     resources, members = config.resources, config.search.seeds_per_trial
-    if resources.ray_address and resources.concurrent_trials is None:
+    if not resources.ray_address:
+        at_once = resources.local_cpus(members) // resources.cpus_per_trial(members)
+    elif resources.concurrent_trials:
+        at_once = resources.concurrent_trials
+    else:
         return "no estimate of time on a cluster; the time left is shown once trials report"
-    at_once = resources.concurrent_trials or resources.local_cpus(members) // resources.cpus_per_trial(members)
     seconds = env_steps / statistics.median(speeds) / at_once
     return f"about {spell(seconds)} at most, at the speed of earlier runs here, {at_once} at a time"
 

@@ -17,7 +17,7 @@ from recsys_cli.sweeps.importance import Importance, importance
 from recsys_cli.sweeps.points import Point, Space
 from recsys_cli.sweeps.progress import SweepProgress
 from recsys_cli.sweeps.results import PointResult, best_points, best_told, collect, headline, of_problem, write_results
-from recsys_cli.sweeps.schedulers import make_scheduler
+from recsys_cli.sweeps.schedulers import GivenTrials, make_scheduler
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import TRIAL
 from recsys_cli.tracking.local_runs import BEST
@@ -110,6 +110,13 @@ class Sweep:
         stopper = self.reporting.stopper
         branches = self.space.branches if self.space and self.search.changes else []
         axes = {axis.key: axis for branch in branches for axis in branch.axes}
+        how: dict[str, Any] = {}
+        if self.search.compares:
+            how["max_concurrent_trials"] = None  # the scheduler's `at_once`
+        if self.search.adaptive:
+            how["num_samples"] = self._expected()
+        elif self.search.compares:
+            how["search_alg"] = GivenTrials()
         with stop_on_interrupt(stopper, self.progress.say):
             run_trials(
                 trials,
@@ -120,8 +127,7 @@ class Sweep:
                 members=self.search.seeds_per_trial,
                 scheduler=make_scheduler(self.config, axes, stopper),
                 max_failures=RETRIES[self.search.on_failure],
-                **({"num_samples": self._expected()} if self.search.adaptive else {}),
-                **({"max_concurrent_trials": None} if self.search.compares else {}),  # the scheduler's `at_once`
+                **how,
             )
 
     def _given(self) -> list[TrialSpec]:

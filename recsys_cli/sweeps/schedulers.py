@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 import numpy as np
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     ASHAScheduler,
     FIFOScheduler,
@@ -20,6 +21,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 from ray.tune.schedulers.pb2 import PB2
+from ray.tune.search import BasicVariantGenerator
 
 from recsys_cli.config import search as kinds
 from recsys_cli.config.schema import SweepConfig
@@ -128,6 +130,36 @@ class _Pbt(_Seeded, PopulationBasedTraining):
 
 class _Pb2(_Seeded, PB2):
     """Population-based bandits."""
+
+
+class GivenTrials(BasicVariantGenerator):
+    """Trials known beforehand, of a scheduler that pauses some.
+
+    The search is over when they are, and not when all have begun: after that Tune would end the process of every trial
+    that a scheduler pauses, and start another where one goes on.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        """Begin without trials."""
+        super().__init__(**settings)
+        self.begun: list[Trial] = []
+
+    def next_trial(self) -> Trial | None:
+        """Return the next one, None for none at present."""
+        trial = super().next_trial()
+        if trial is not None:
+            self.begun.append(trial)
+        return trial
+
+    def is_finished(self) -> bool:
+        """Whether none is left and all have ended."""
+        return super().is_finished() and all(trial.is_finished() for trial in self.begun)
+
+    def get_state(self) -> dict[str, Any]:
+        """Leave the trials out of what Tune saves of its searches, and nobody reads."""
+        state: dict[str, Any] = super().get_state()
+        state.pop("begun")
+        return state
 
 
 def make_scheduler(config: SweepConfig, axes: dict[str, Axis], stopper: OnRequest) -> Any:

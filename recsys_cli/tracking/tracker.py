@@ -111,6 +111,8 @@ class Tracker:
     def rewind(self, trial_dir: Path, env_steps: int) -> None:
         """Drop the journal's reports after `env_steps`: call it when a trial starts again from a checkpoint there."""
         trial_dir = Path(trial_dir).resolve()
+        if self._last_report(trial_dir) <= env_steps:
+            return  # and no waiting for an upload
         self._reported.pop(trial_dir, None)
         if self._background is None:
             folders.rewind(trial_dir, env_steps)

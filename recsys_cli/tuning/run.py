@@ -189,14 +189,10 @@ def run_trials(
     """
     from ray import tune
 
-    from recsys_cli.tuning.trial import GivenTrials, TrainingTrial
+    from recsys_cli.tuning.trial import TrainingTrial
 
-    options = {"max_failures": 1, "max_concurrent_trials": config.resources.concurrent_trials, **search}
-    if isinstance(trials, Sequence):
-        options["search_alg"] = GivenTrials(max_concurrent=options.pop("max_concurrent_trials") or 0)
-        options["config"] = tune.grid_search([trial.to_tune() for trial in trials])
-    else:
-        options["search_alg"] = trials
+    given = isinstance(trials, Sequence)
+    what = {"config": tune.grid_search([trial.to_tune() for trial in trials])} if given else {"search_alg": trials}
     # Tune's own result table and checkpoints are off: `Reporting` and `TrainingTrial` do both. `tune.run` and not
     # `Tuner`, which would pickle the callback with the tracker in it.
     analysis = tune.run(
@@ -210,7 +206,8 @@ def run_trials(
         raise_on_failed_trial=False,
         reuse_actors=True,  # a new process would spend seconds importing
         verbose=0,
-        **options,
+        **what,
+        **{"max_failures": 1, "max_concurrent_trials": config.resources.concurrent_trials, **search},
     )
     return {
         folder: last_line(trial.get_error())

@@ -1,4 +1,4 @@
-"""Trials of Ray Tune: each is one training, or several seeds of the same in lock-step."""
+"""A trial of Ray Tune: one training, or several seeds of the same in lock-step."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ray.tune import Trainable
-from ray.tune.experiment import Trial
-from ray.tune.search import BasicVariantGenerator
 
 from recsys_cli.config.compose import merge_changes
 from recsys_cli.config.schema import TrainConfig
@@ -17,30 +15,6 @@ from recsys_cli.tuning.member import Member, Report
 from recsys_cli.tuning.spec import SCORE, TIME, joint_score
 
 POINTER = "members.json"
-
-
-class GivenTrials(BasicVariantGenerator):
-    """Trials known beforehand.
-
-    The search is over when they are, and not when all have begun: after that Tune would end the process of every trial
-    that a scheduler pauses, and start another where one goes on.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        """Begin without trials."""
-        super().__init__(**settings)
-        self.begun: list[Trial] = []
-
-    def next_trial(self) -> Trial | None:
-        """Return the next one, None for none at present."""
-        trial = super().next_trial()
-        if trial is not None:
-            self.begun.append(trial)
-        return trial
-
-    def is_finished(self) -> bool:
-        """Whether none is left and all have ended."""
-        return super().is_finished() and all(trial.is_finished() for trial in self.begun)
 
 
 class TrainingTrial(Trainable):

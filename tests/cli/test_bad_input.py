@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+JOINT = "sweep search=hyperband search.seeds_per_point=2 algo.lr=interval(1e-4,1e-2)"
 CASES = [
     # commands and options
     ("tran", ["tran is no command", "'train'"]),
@@ -123,6 +124,11 @@ CASES = [
     ("sweep algo.lr=1,2 search=hyperbnd", ["search=hyperbnd", "'hyperband'"]),
     ("sweep algo.lr=1,2 search=random", ["the space holds only 2 points", "search=grid"]),
     ("sweep algo.lr=1,2 seeds=3", ["search.seeds_per_point"]),
+    (f"{JOINT} resources.env_runners=2", ["search.seeds_per_point=2", "they need 5 CPUs, there are 4"]),
+    (
+        f"{JOINT} resources.env_runners=1 resources.concurrent_trials=2",
+        ["they need 6 CPUs in each of resources.concurrent_trials=2, there are 4"],
+    ),
     ("sweep algo.lr=1,2 resources.env_runners=9", ["resources.env_runners=9", "4 CPUs"]),
     ("sweep resources.num_cpus=1,2", ["the same for all trials"]),
     ("sweep env=glob(*) search=asha", ["search=asha compares trials", "search=grid"]),

@@ -41,6 +41,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_what_a_trial_reserves(asked: dict[str, Any], cpus: int, gpus: float) -> None:
     resources = _laptop(**asked)
     assert (resources.cpus_per_trial(), resources.gpus_per_trial()) == (cpus, gpus)
+    assert resources.cpus_per_trial(2) == 2 * cpus - 1  # one process trains both seeds
+    assert resources.gpus_per_trial(2) == gpus * (2 if resources.learners else 1)
 
 
 @pytest.mark.parametrize(

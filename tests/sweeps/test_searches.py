@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.sweeps.folder import read_points, resumed_sweep
 from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tuning.member import Member
@@ -38,11 +39,17 @@ WORDS = {
 Sweep = Callable[..., tuple[int, str]]
 
 
+def no_session(resources: ResourcesConfig, folder: Path, members: int) -> AbstractContextManager[None]:
+    """Leave the tests' Ray as it is."""
+    assert resources.cpus_per_trial(members) == 1 and folder.is_dir()
+    return nullcontext()
+
+
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sweep:
     """A function that runs `recsys sweep` in an empty folder and returns its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("recsys_cli.sweeps.run.ray_session", lambda *_: nullcontext())
+    monkeypatch.setattr("recsys_cli.sweeps.run.ray_session", no_session)
 
     def run(*words: str) -> tuple[int, str]:
         code = main(["sweep", *words])
@@ -87,8 +94,9 @@ def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(s
     assert [(folder / "checkpoints/last.json").stat().st_mtime for folder in seeds("a")] == last
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("search", ["grid", "hyperband", "pbt"])
+@pytest.mark.parametrize(
+    "search", ["grid", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hyperband", "pbt"))]
+)
 def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, search: str) -> None:
     words = (*SMOKE, f"search={search}", *WORDS[search])
     assert sweep(*words, "name=whole")[0] == 0
@@ -174,7 +182,7 @@ def test_a_population_copies_and_changes(sweep: Sweep, other: str, words: tuple[
 
 def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
     words = ("env=interest_evolution,interest_exploration", "algo=slateq,linucb")
-    code, printed = sweep(*ANY, "resources.users_per_runner=50", "env_steps=1000", "name=a", *words)
+    code, printed = sweep(*ANY, "env_steps=1000", "name=a", *words)
     assert code == 0, printed
     best = read_json(Path("runs/a/best.json"))["best"]
     assert set(best) == {"env=interest_evolution", "env=interest_exploration"}

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -213,6 +214,17 @@ time.sleep(60)
     assert [row["env_steps"] for row in read_jsonl(trial_dir / "metrics.jsonl")] == list(range(10, 80, 10))
     assert run.data.params == {"env_steps": "100", "lr": "0.1", "new": "1"}, "MLflow never changes a param"
     assert run.data.tags["resumed.env_steps"] == "200"
+
+
+def test_a_new_trial_waits_for_no_upload(make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path]) -> None:
+    trial_dir, tracker = make_trial(), make_tracker()
+    with tracker._background.paused():  # type: ignore[union-attr]
+        opened = threading.Thread(
+            target=tracker.open_trial, args=(trial_dir,), kwargs={"params": {}, "tags": {}, "resumed_from": 0}
+        )
+        opened.start()
+        opened.join(20)
+        assert not opened.is_alive()
 
 
 @pytest.mark.parametrize("reopened", [False, True])

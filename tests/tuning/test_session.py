@@ -9,8 +9,10 @@ import sys
 import pytest
 import ray
 
+from recsys_cli.config.structured import load
 from recsys_cli.tuning import QUIET
-from recsys_cli.tuning.session import start
+from recsys_cli.tuning.run import trial_resources
+from recsys_cli.tuning.session import _local, start
 
 LATE = "The current node timed out during startup. This could happen because the GCS has become overloaded."
 
@@ -52,3 +54,12 @@ def test_ray_is_told_to_be_quiet_before_it_is_imported() -> None:
     environ = {name: value for name, value in os.environ.items() if name not in QUIET}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_local_ray_has_the_cpus_of_the_trials_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
+    resources = load("resources", "laptop", env_runners=1, concurrent_trials=1)
+    assert [_local(resources, members)["num_cpus"] for members in (1, 2)] == [2, 3]
+    for members in (1, 2):
+        reserved = trial_resources(resources, members).bundles
+        assert sum(bundle["CPU"] for bundle in reserved) == resources.cpus_per_trial(members)

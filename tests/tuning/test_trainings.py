@@ -141,7 +141,7 @@ def test_metrics_known_to_a_checkpoint_alone_are_reported_on_resuming(train: Tra
 
 
 def test_a_seed_that_follows_another_in_one_process_is_as_if_alone(train: Train) -> None:
-    assert train(*SMOKE, "name=both", "seeds=2", "resources.concurrent_trials=1")[0] == 0
+    assert train(*SMOKE, "name=both", "seeds=2")[0] == 0
     assert train(*SMOKE, "name=alone", "seed=1")[0] == 0
     policies = [last_policy(Path("runs") / trial) for trial in ("both/seed_0", "both/seed_1", "alone/seed_1")]
     assert policies[1] == policies[2]
