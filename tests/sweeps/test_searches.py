@@ -94,9 +94,8 @@ def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(s
     assert [(folder / "checkpoints/last.json").stat().st_mtime for folder in seeds("a")] == last
 
 
-@pytest.mark.parametrize(
-    "search", ["grid", *(pytest.param(name, marks=pytest.mark.slow) for name in ("hyperband", "pbt"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("search", ["grid", "hyperband", "pbt"])
 def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, search: str) -> None:
     words = (*SMOKE, f"search={search}", *WORDS[search])
     assert sweep(*words, "name=whole")[0] == 0
