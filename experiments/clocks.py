@@ -6,7 +6,10 @@ import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.training import Training
 
 
 class Clocks:
@@ -48,3 +51,20 @@ def children_time() -> float:
     """Return the CPU seconds of processes that this one waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def train_for(
+    budget: float, training: Training, clocks: Clocks, warm_up: int, clock: Callable[[], float] = time.process_time
+) -> tuple[float, int]:
+    """Train for `warm_up` env steps, let the clocks begin anew, and train for about `budget` seconds of `clock`.
+
+    Returns:
+        Those seconds, and the env steps trained in them.
+    """
+    while training.env_steps < warm_up:
+        training.step()
+    clocks.clear()
+    start, first = clock(), training.env_steps
+    while clock() - start < budget:
+        training.step()
+    return clock() - start, training.env_steps - first

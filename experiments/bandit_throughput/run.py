@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -23,7 +22,7 @@ os.environ.update(QUIET, OMP_NUM_THREADS="1")
 import ray
 import torch
 
-from experiments.clocks import Clocks
+from experiments.clocks import Clocks, train_for
 from recsys_cli.algos.bandits.learner import BanditLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.policies.armed_bandit import ArmedBanditPolicy
@@ -70,12 +69,7 @@ def measure(setting: str, words: tuple[str, ...], clocks: Clocks, cpu_s: float) 
     training = run.algo.make_training(run, 0)
     torch.set_num_threads(1)
     try:
-        training.step()
-        clocks.seconds.clear()
-        start, first = time.process_time(), training.env_steps
-        while time.process_time() - start < cpu_s:
-            training.step()
-        total, steps = time.process_time() - start, training.env_steps - first
+        total, steps = train_for(cpu_s, training, clocks, warm_up=1)  # one report
     finally:
         training.stop()
     share = {name: clocks.seconds[name] / total for name in PARTS}

@@ -25,7 +25,7 @@ os.environ.update(QUIET, OMP_NUM_THREADS="1")
 import ray
 import torch
 
-from experiments.clocks import Clocks
+from experiments.clocks import Clocks, train_for
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
@@ -130,13 +130,7 @@ def measure(setting: str, words: tuple[str, ...], clocks: Clocks, rate: float, c
     clocks.clear(first=True)
     training = run.algo.make_training(run, 0)
     try:
-        while training.env_steps < 4_000:
-            training.step()
-        clocks.clear()
-        start, first = time.process_time(), training.env_steps
-        while time.process_time() - start < cpu_s:
-            training.step()
-        total, steps = time.process_time() - start, training.env_steps - first
+        total, steps = train_for(cpu_s, training, clocks, warm_up=4_000)
         replay = training.algorithm.replay
         kept = sum(ring.rows * ring.users for ring in replay.rings.values())
     finally:

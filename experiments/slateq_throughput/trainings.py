@@ -4,8 +4,8 @@
     uv run python -m experiments.slateq_throughput.trainings --resources laptop "no GPU" gpu "gpu, compiled"
 
 Each line trains in this process, with env runners beside it where `resources` has some; the first updates, in which
-steps are compiled, are left out. `gradient_steps` and `replay` are shares of the wall clock in which this process was
-busy with them; of the rest, it waits for env runners or moves their steps.
+steps are compiled, are left out. `gradient_steps` and `replay` are this process's CPU seconds for them over those of
+the wall clock, with two threads up to 2; of the rest, it waits for env runners or moves their steps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ os.environ.update(QUIET, OMP_NUM_THREADS="1")
 import ray
 import torch
 
-from experiments.clocks import Clocks
+from experiments.clocks import Clocks, train_for
 from experiments.slateq_throughput.run import PAPER, PARTS
 from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
@@ -47,7 +47,7 @@ RESOURCES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; parts as shares of the wall clock."""
+    """One line of the table; parts as CPU seconds a second of wall clock."""
 
     setting: str
     resources: str
@@ -64,13 +64,7 @@ def measure(setting: str, resources: str, clocks: Clocks, budget: float) -> Row:
     clocks.clear(first=True)
     training = run.algo.make_training(run, 0)
     try:
-        while training.env_steps < 30_000:
-            training.step()
-        clocks.clear()
-        start, first = time.perf_counter(), training.env_steps
-        while time.perf_counter() - start < budget:
-            training.step()
-        spent, steps = time.perf_counter() - start, training.env_steps - first
+        spent, steps = train_for(budget, training, clocks, warm_up=30_000, clock=time.perf_counter)
     finally:
         training.stop()
     return Row(

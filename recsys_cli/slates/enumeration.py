@@ -9,13 +9,12 @@ from itertools import combinations, permutations
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
+
 
 def count_slates(num_candidates: int, slate_size: int, ordered: bool) -> int:
     """Return how many slates of different candidates there are; where order does not matter, each set once."""
     return (math.perm if ordered else math.comb)(num_candidates, slate_size)
-
-
-CPU = torch.device("cpu")
 
 
 @torch.compiler.assume_constant_result

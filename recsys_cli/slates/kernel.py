@@ -87,14 +87,14 @@ def _solve(  # type: ignore[no-untyped-def]  # Triton's language
 
 
 @triton.jit
-def _value(mass, total, v_null, q_null):  # type: ignore[no-untyped-def]
+def _value(mass, total, v_null, q_null):  # type: ignore[no-untyped-def]  # as above
     """Return the value of slates by the sums of their items' `v` and `v * q`."""
     mass = v_null + mass
     return tl.where(mass > 0, (v_null * q_null + total) / tl.where(mass > 0, mass, 1.0), q_null)
 
 
 @triton.jit
-def _largest(score, real, v, worth, column, slot, K: tl.constexpr):  # type: ignore[no-untyped-def]
+def _largest(score, real, v, worth, column, slot, K: tl.constexpr):  # type: ignore[no-untyped-def]  # as above
     """Return the K columns of greatest score, falling, and the sums of their `v` and `worth`."""
     # Ties go to the left, so that columns beyond the candidates are never taken, not even among numbers gone wrong.
     score = tl.where(real & (score == score), score, -float("inf"))
