@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from recsys_cli.envs import choice_models
 from recsys_cli.envs.base import ChoiceSpec, EnvConfig
 from recsys_cli.envs.checks import require, require_finite, require_positive
-from recsys_cli.envs.slate_space import random_slates
 from recsys_cli.envs.vector import DENSE, Advance, Rows, SlateVectorEnv
+from recsys_cli.slates.uniform import uniform_slates
 
 Floats = NDArray[np.float32]
 
@@ -134,7 +134,7 @@ class EmbeddingFeedVectorEnv(SlateVectorEnv):
         if self._item_db is None:
             self._items = self._vectors(self.rng, users, candidates)
         else:  # no item twice among a user's candidates
-            self._items = self._item_db[random_slates(self.rng, users, len(self._item_db), candidates)]
+            self._items = self._item_db[uniform_slates(self.rng, users, len(self._item_db), candidates)]
 
     def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:
         scores = np.einsum("ne,nce->nc", self._users, self._items)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.history import History
-from recsys_cli.slates.enumeration import all_slates
+from recsys_cli.slates.enumeration import all_slates, filled_up
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import EnvConfig
@@ -57,24 +57,29 @@ class TopicArms(Arms):
         self.number, self.quality = env.doc_topics, env.quality_feature
         self.slate_size, self.attended = env.slate_size, env.attended
 
-    def _topics(self, doc: NDArray[Any]) -> NDArray[np.int64]:
+    def topics(self, doc: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the documents' topics, `[n, m]`."""
         return (doc if doc.ndim == 2 else doc[..., : self.number].argmax(-1)).astype(np.int64)
 
     def pulled(self, slate: NDArray[Any], slate_doc: NDArray[Any]) -> NDArray[np.int64]:
         """See `Arms.pulled`."""
-        return self._topics(slate_doc[:, : self.attended])
+        return self.topics(slate_doc[:, : self.attended])
 
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """See `Arms.outcomes`."""
         return by_position[:, : self.attended]
 
     def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
-        """See `Arms.slates`; topics of the same index stay apart."""
-        topics = self._topics(doc)
+        """See `Arms.slates`."""
+        return self.ranking(index, doc)[:, : self.slate_size]
+
+    def ranking(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
+        """Return all candidates, best first, `[n, C]`; topics of the same index stay apart."""
+        topics = self.topics(doc)
         keys = [topics, -np.take_along_axis(index, topics, axis=1)]  # the last key sorts first
         if self.quality is not None:
             keys.insert(0, -doc[..., self.quality])
-        return np.lexsort(keys, axis=-1)[:, : self.slate_size]
+        return np.lexsort(keys, axis=-1)
 
 
 class SlateArms(Arms):
@@ -100,11 +105,7 @@ class SlateArms(Arms):
 
     def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
         """See `Arms.slates`; positions that nobody looks at get any other candidates."""
-        best = self.every[index.argmax(1)]
-        taken = np.zeros((len(best), self.candidates), bool)
-        np.put_along_axis(taken, best, True, axis=1)
-        rest = np.argsort(taken, axis=1, kind="stable")[:, : self.slate_size - self.attended]
-        return np.concatenate([best, rest], axis=1)
+        return filled_up(self.every[index.argmax(1)], self.candidates, self.slate_size)
 
 
 class ArmCounts:

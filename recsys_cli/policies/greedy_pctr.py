@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from recsys_cli.policies.base import Observation
-from recsys_cli.policies.myopic import MyopicPolicy
+from recsys_cli.policies.base import Floats, Observation
+from recsys_cli.policies.myopic import MyopicPolicy, log_weights
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import EnvConfig
@@ -24,7 +24,10 @@ class GreedyPCTRPolicy(MyopicPolicy):
         super().__init__(env, ridge)
         self.reward = None
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
-        v, _, _ = self._scores(np.asarray(observation["user"]), np.asarray(observation["doc"]))
-        return v.topk(self.slate_size, dim=-1).indices.numpy(), np.zeros(len(v))
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`."""
+        return self._values(observation)[0].topk(self.slate_size, dim=-1).indices.numpy()
+
+    def scores(self, observation: Observation) -> Floats:
+        """Return the logarithms of choice scores."""
+        return log_weights(self._values(observation)[0])

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.click_models import FeatureKind, ItemFeatures, feature_kind
-from recsys_cli.policies.exploration import Index
 from recsys_cli.policies.history import HistoryKind, history_features
+from recsys_cli.policies.item_index import Index
 from recsys_cli.policies.posterior import Floats, LinearRegressions
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ class ArraySpec:
 
 
 class StatelessPolicy:
-    """Answers arrays with arrays, greedily.
+    """Answers arrays with arrays, as evaluation plays the policy.
 
     Attributes:
         history_size: length H of a user's `history`; 0 where the policy remembers nothing and takes none.
@@ -54,6 +54,7 @@ class StatelessPolicy:
     def __init__(self, env: EnvConfig, policy_for: Callable[[int], SlatePolicy]) -> None:
         """Take the problem, and a function from a number of candidates C to the policy for it."""
         self.env, self._policy_for = env, policy_for
+        self._rng = np.random.Generator(np.random.SFC64(0))
         remembered = policy_for(env.num_candidates).new_history(1).get_state()
         self._shapes = {name: value.shape[1:] for name, value in remembered.items()}
         self._shown = (env.slate_size, env.doc_features)
@@ -105,7 +106,7 @@ class StatelessPolicy:
         history = policy.new_history(len(doc))
         if self.history_size:
             self._recall(history, inputs)
-        slates, _ = policy.act(history.extend({"user": inputs["user"], "doc": doc}))
+        slates = policy.served(history.extend({"user": inputs["user"], "doc": doc})).sample(self._rng)
         answer = {"slate": slates.astype(np.int64)}
         return answer | ({"history": self._packed(history, answer["slate"], doc)} if self.history_size else {})
 

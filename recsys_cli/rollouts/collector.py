@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.policies.exploration import Rule
 from recsys_cli.policies.history import History
 from recsys_cli.rollouts.chunk import Chunk, clicked_position, position_dtype
 from recsys_cli.rollouts.episodes import Episodes, EpisodeSums, concatenate
-
-Act = Callable[[dict[str, Any]], np.ndarray]
-"""Observation of N users -> their slates `[N, k]`."""
 
 
 def first_cuts(users: int, episode_steps: int | None) -> np.ndarray:
@@ -65,13 +62,23 @@ class Collector:
         self.observation = observation
         return observation
 
-    def collect(self, length: int, act: Act) -> Chunk:
-        """Play `length` lock-steps with the slates of `act`."""
+    def collect(self, length: int, rule: Rule, rng: np.random.Generator, *, propensities: bool = False) -> Chunk:
+        """Play `length` lock-steps.
+
+        Args:
+            length: how many.
+            rule: gives the distribution over slates for an observation.
+            rng: where they are drawn from.
+            propensities: whether to keep the log-probabilities of what was drawn.
+        """
         observation = self.reset() if self.observation is None else self.observation
-        chunk = self._empty_chunk(length, self.history.extend(observation))
+        chunk = self._empty_chunk(length, self.history.extend(observation), propensities)
         for t in range(length):
             known = self.history.extend(observation)
-            slates = act(known)
+            law = rule(known)
+            slates = law.sample(rng)
+            if chunk.log_propensity is not None:
+                chunk.log_propensity[t] = law.log_prob(slates) if law.exact else np.nan
             chunk.user[t], chunk.doc[t], chunk.slate[t] = known["user"], known["doc"], slates
             observation, reward, terminated, truncated, _ = self.env.step(slates)
             self.history.step(known, slates, observation, self.starting)
@@ -99,7 +106,7 @@ class Collector:
             self.sums.take(due)
             self.starting[due] = True
 
-    def _empty_chunk(self, length: int, observation: dict[str, Any]) -> Chunk:
+    def _empty_chunk(self, length: int, observation: dict[str, Any], propensities: bool) -> Chunk:
         shape = (length, self.users)
         user, doc = observation["user"], observation["doc"]
         k, c = self.problem.slate_size, self.problem.num_candidates
@@ -111,6 +118,7 @@ class Collector:
             reward=np.empty(shape, np.float32),
             terminated=np.empty(shape, bool),
             valid=np.empty(shape, bool),
+            log_propensity=np.empty(shape, np.float32) if propensities else None,
             stream=self.stream,
             start=self.steps_done,
         )

@@ -40,8 +40,7 @@ class FollowedChunk(Chunk):
 def with_what_follows(chunk: Chunk, collector: Collector) -> dict[str, Any]:
     """Return the fields of a `FollowedChunk`: those of the chunk that was just collected, and what came after it."""
     last = collector.newest()
-    here = {"stream": chunk.stream, "start": chunk.start}
-    return {**dict(chunk.arrays()), **here, "last_user": last["user"], "last_doc": last["doc"].copy()}
+    return {**vars(chunk), "last_user": last["user"], "last_doc": last["doc"].copy()}
 
 
 class FollowedRunner(VectorEnvRunner):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,3 @@ def uniform_slates(
     order = np.argsort(~mask, axis=1, kind="stable")
     numbers = np.take_along_axis(order, np.minimum(slates, num_candidates - 1), axis=1)
     return np.where(np.arange(slate_size) < there[:, None], numbers, -1)
-
-
-def log_propensity_of_uniform(num_candidates: int, slate_size: int) -> float:
-    """Return the log-probability of any one ordered slate: `-log(C! / (C-k)!)`."""
-    return math.lgamma(num_candidates - slate_size + 1) - math.lgamma(num_candidates + 1)

@@ -58,7 +58,8 @@ def router(rng: np.random.Generator, c: int, k: int, mask: np.ndarray | None) ->
 
 
 def deferred(rng: np.random.Generator, c: int, k: int, mask: np.ndarray | None) -> SlateDistribution:
-    return Deferred(plackett_luce(rng, c, k, mask).take, N, c, k, mask)
+    known = plackett_luce(rng, c, k, mask)
+    return Deferred(lambda rows: known if rows is None else known.take(rows), N, c, k, mask)
 
 
 SIMPLE: list[Make] = [certain, uniform, plackett_luce, softmax, softmax_of_sets, deferred]
@@ -218,7 +219,7 @@ def test_users_with_a_uniform_slate_are_not_computed() -> None:
 
 def test_draws_estimate_within_their_standard_error() -> None:
     known = PlackettLuceSlates(np.random.default_rng(1).standard_normal((N, 4)), 2)
-    law = DrawnOnly(lambda rows, rng: known.take(rows).sample(rng), N, 4, 2, draws=4000)
+    law = DrawnOnly(lambda rows, rng: (known if rows is None else known.take(rows)).sample(rng), N, 4, 2, draws=4000)
     slates = every_slate(4, 2)[4:]
     p = enumerated(known, slates)
     for i, slate in enumerate(slates):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.choice import choice_model
-from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
+from recsys_cli.slates.optimisers import OPTIMISERS, slate_scores, whole_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.config import SlateQConfig
@@ -38,5 +38,14 @@ class SlateQNetwork(QNetwork):
 
     def slates(self, user: Tensor, doc: Tensor) -> Tensor:
         """Return whole slates `[B, k]`: the best one, filled up by value where the user looks at less than k."""
+        return whole_slates(*self._parts(user, doc), self.slate_size, self.attended, self.serving)
+
+    def scores(self, user: Tensor, doc: Tensor) -> Tensor:
+        """Return scores `[B, C]`, of which the greatest, falling, are the best slate; in the unit of rewards."""
+        parts = self._parts(user, doc)
+        best = whole_slates(*parts, self.slate_size, self.attended, self.serving)
+        return slate_scores([part.double() for part in parts], best, self.attended)
+
+    def _parts(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         (v, v_null), (q, q_null) = self.choice(user, doc), self.item_values(user, doc)
-        return whole_slates(v, q, v_null, q_null, self.slate_size, self.attended, self.serving)
+        return v, q, v_null, q_null

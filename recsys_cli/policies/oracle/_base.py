@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_cli.policies.base import SlatePolicy
+from recsys_cli.policies.base import GreedyPolicy
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import SlateVectorEnv
 
 
-class OraclePolicy(SlatePolicy):
+class OraclePolicy(GreedyPolicy):
     """A policy that acts on the watched env's current hidden state."""
 
-    def __init__(self) -> None:
+    def __init__(self, slate_size: int) -> None:
         """Watch nothing yet."""
+        self.slate_size = slate_size
         self._watched: SlateVectorEnv | None = None
 
     def watch(self, env: SlateVectorEnv) -> None:

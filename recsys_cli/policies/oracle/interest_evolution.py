@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recsys_cli.envs.base import NATIVE
 from recsys_cli.envs.choice_models import single_item_score
@@ -29,6 +30,7 @@ from recsys_cli.policies.base import Observation
 from recsys_cli.policies.oracle._base import OraclePolicy
 from recsys_cli.policies.oracle._session_value import SessionValue, fit, quality_powers, summaries
 from recsys_cli.slates.optimal import optimal_slates
+from recsys_cli.slates.optimisers import slate_scores
 
 Floats = NDArray[np.floating[Any]]
 
@@ -63,13 +65,22 @@ class InterestEvolutionOracle(OraclePolicy):
 
     def __init__(self, env: InterestEvolutionConfig, value: Price | SessionValue) -> None:
         """Take what the rest of a session is worth."""
-        super().__init__()
+        super().__init__(env.slate_size)
         self.env, self.value = env, value
         self.spec = env.choice_spec()
         self.choice = KnownChoice(self.spec)
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`. Documents may be dense or topic numbers."""
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`. Documents may be dense or topic numbers."""
+        return optimal_slates(*self._of(observation), self.slate_size)[0].numpy()
+
+    def scores(self, observation: Observation) -> NDArray[np.float64]:
+        """See `slate_scores`."""
+        parts = self._of(observation)
+        return slate_scores(parts, optimal_slates(*parts, self.slate_size)[0], self.slate_size).numpy()
+
+    def _of(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return choice scores and worths of the candidates [N, C] and of no click [N]."""
         user, doc = np.asarray(observation["user"], np.float64), np.asarray(observation["doc"])
         topic = (doc if doc.ndim == 2 else doc.argmax(-1)).astype(np.int64)
         hidden = self.hidden(len(doc))
@@ -77,8 +88,7 @@ class InterestEvolutionOracle(OraclePolicy):
         budget = np.maximum(hidden["budget"], 0.0)
         q, q_null = self._values(user, topic, budget, hidden["quality"])
         v, v_null = self.choice(torch.from_numpy(user), torch.from_numpy(topic))
-        slates, _ = optimal_slates(v, torch.from_numpy(q), v_null, torch.from_numpy(q_null), self.env.slate_size)
-        return slates.numpy(), np.zeros(len(slates))
+        return v, torch.from_numpy(q), v_null, torch.from_numpy(q_null)
 
     def _values(self, user: Floats, topic: NDArray[np.int64], budget: Floats, quality: Floats) -> tuple[Floats, Floats]:
         """Return the worth of clicking each candidate [N, C] and of clicking none [N]."""
@@ -131,7 +141,7 @@ def simulate(env: InterestEvolutionConfig, value: Price | SessionValue, users: i
     for _ in range(SEARCH_LOCK_STEPS):
         level = summaries(observation["user"].astype(np.float64), powers).astype(np.float32)
         budget = vec.hidden_state()["budget"]
-        observation, reward, terminated, _, _ = vec.step(policy.act(observation)[0])
+        observation, reward, terminated, _, _ = vec.step(policy.slates(observation))
         steps.append((level, budget, reward * going, going))
         going = going & ~terminated
         if not going.any():

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from recsys_cli.slates.distributions.base import Floats, Ints, SlateDistribution
 
+Rows = Ints | None
+
 DRAWS = 1000  # that a probability is estimated from
 
 
@@ -21,17 +23,17 @@ class Deferred(SlateDistribution):
 
     def __init__(
         self,
-        make: Callable[[Ints], SlateDistribution],
+        make: Callable[[Rows], SlateDistribution],
         num_users: int,
         num_candidates: int,
         slate_size: int,
         mask: NDArray[Any] | None = None,
-        rows: Ints | None = None,
+        rows: Rows = None,
     ) -> None:
         """Take the function.
 
         Args:
-            make: takes users' numbers, returns their distribution.
+            make: takes users' numbers (None: all of them), returns their distribution.
             num_users: N.
             num_candidates: C.
             slate_size: k.
@@ -39,7 +41,7 @@ class Deferred(SlateDistribution):
             rows: the numbers of the users that this is about; all if None.
         """
         super().__init__(num_users, num_candidates, slate_size, mask)
-        self._make, self._rows = make, np.arange(num_users) if rows is None else rows
+        self._make, self._rows = make, rows
 
     @cached_property
     def known(self) -> SlateDistribution:
@@ -80,7 +82,7 @@ class Deferred(SlateDistribution):
         if "known" in self.__dict__:
             return self.known.take(rows)
         sizes = (len(rows), self.num_candidates, self.slate_size)
-        return Deferred(self._make, *sizes, self.mask_of(rows), self._rows[rows])
+        return Deferred(self._make, *sizes, self.mask_of(rows), rows if self._rows is None else self._rows[rows])
 
 
 class DrawnOnly(SlateDistribution):
@@ -93,20 +95,20 @@ class DrawnOnly(SlateDistribution):
 
     def __init__(
         self,
-        draw: Callable[[Ints, np.random.Generator], NDArray[Any]],
+        draw: Callable[[Rows, np.random.Generator], NDArray[Any]],
         num_users: int,
         num_candidates: int,
         slate_size: int,
         mask: NDArray[Any] | None = None,
         *,
-        rows: Ints | None = None,
+        rows: Rows = None,
         draws: int = DRAWS,
         seed: int = 0,
     ) -> None:
         """Take the function.
 
         Args:
-            draw: takes users' numbers and a random stream, returns slates drawn for them, independently.
+            draw: takes users' numbers (None: all of them) and a random stream, returns slates drawn for them.
             num_users: N.
             num_candidates: C.
             slate_size: k.
@@ -116,7 +118,7 @@ class DrawnOnly(SlateDistribution):
             seed: of the stream of these.
         """
         super().__init__(num_users, num_candidates, slate_size, mask)
-        self._draw, self._rows = draw, np.arange(num_users) if rows is None else rows
+        self._draw, self._rows = draw, rows
         self.draws, self.seed = draws, seed
 
     @property
@@ -162,5 +164,5 @@ class DrawnOnly(SlateDistribution):
     def take(self, rows: NDArray[Any]) -> DrawnOnly:
         """See `SlateDistribution.take`."""
         sizes = (len(rows), self.num_candidates, self.slate_size)
-        about = self._rows[rows]
+        about = rows if self._rows is None else self._rows[rows]
         return DrawnOnly(self._draw, *sizes, self.mask_of(rows), rows=about, draws=self.draws, seed=self.seed)
