@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Chunk:
     """T consecutive lock-steps of N users, time-major: row t+1 holds the observation after row t.
 
@@ -21,10 +21,10 @@ class Chunk:
         reward: `[T, N]` float32.
         terminated: whether the episode ended in this step, `[T, N]`. A truncated episode goes on being bootstrapped.
         valid: False where the step only began a new episode (gymnasium's next-step autoreset), `[T, N]`.
-        log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32; nan if the policy is
-            known by draws only, of which a good estimate takes a thousand. None where nobody reads them.
         stream: number of the runner it comes from.
         start: the runner's lock-step count at row 0; a gap tells that rows are missing.
+        log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32; nan if the policy is
+            known by draws only, of which a good estimate takes a thousand. None where nobody reads them.
     """
 
     user: np.ndarray
@@ -34,9 +34,9 @@ class Chunk:
     reward: np.ndarray
     terminated: np.ndarray
     valid: np.ndarray
-    log_propensity: np.ndarray | None
     stream: int
     start: int
+    log_propensity: np.ndarray | None = None
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the arrays by name."""

@@ -12,7 +12,7 @@ from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FollowedChunk(Chunk):
     """A `Chunk` whose last step has a next observation too.
 

@@ -12,7 +12,7 @@ from recsys_cli.rollouts.followed import FollowedChunk, with_what_follows
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Rollout(FollowedChunk):
     """A chunk that RLlib carries where it carries episodes."""
 
