@@ -30,11 +30,16 @@ class EnumeratedPolicy(NetworkPolicy):
 
     def softened(self, observation: Observation, temperature: float) -> EnumeratedSoftmax:
         """See `SlatePolicy.softened`."""
-        user, doc = observation_tensors(observation, self.device)
+        return self._softmax(self._values(observation).double() / temperature, observation)
+
+    def _values(self, observation: Observation) -> Tensor:
         with torch.no_grad():
-            values = self.network.every_value(user, doc)
-        slates = self.network.all_slates(doc.shape[1], torch.device("cpu")).numpy()
-        return EnumeratedSoftmax(values, slates, doc.shape[1], self.slate_size, temperature, observation.get("mask"))
+            return self.network.every_value(*observation_tensors(observation, self.device))
+
+    def _softmax(self, values: Tensor, observation: Observation) -> EnumeratedSoftmax:
+        candidates = observation["doc"].shape[1]
+        slates = self.network.all_slates(candidates, torch.device("cpu")).numpy()
+        return EnumeratedSoftmax(values, slates, candidates, self.slate_size, observation.get("mask"))
 
 
 class SlateSoftmaxPolicy(EnumeratedPolicy):
@@ -42,4 +47,4 @@ class SlateSoftmaxPolicy(EnumeratedPolicy):
 
     def distribution(self, observation: Observation) -> EnumeratedSoftmax:
         """See `SlatePolicy.distribution`."""
-        return self.softened(observation, 1.0)
+        return self._softmax(self._values(observation), observation)

@@ -85,8 +85,8 @@ class TabularQPolicy(BanditPolicy):
         """Return a softmax over the values of all slates."""
         doc = np.asarray(observation["doc"])
         every, user, slate = self._choices(np.asarray(observation["user"]), doc)
-        values = self.table.values[user[:, None], slate]
-        return EnumeratedSoftmax(values, every, doc.shape[1], self.slate_size, temperature, observation.get("mask"))
+        values = self.table.values[user[:, None], slate] / temperature
+        return EnumeratedSoftmax(values, every, doc.shape[1], self.slate_size, observation.get("mask"))
 
     def _greatest(self, observation: Observation, table: NDArray[Any]) -> SlateDistribution:
         doc = np.asarray(observation["doc"])

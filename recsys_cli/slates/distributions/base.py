@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ class SlateDistribution(ABC):
         mask: candidates that are there, `[N, C]`; None if all are.
     """
 
-    kind: ClassVar[str]
+    kind: str
 
     def __init__(self, num_users: int, num_candidates: int, slate_size: int, mask: NDArray[Any] | None = None) -> None:
         """Take the sizes."""

@@ -27,7 +27,6 @@ class EnumeratedSoftmax(SlateDistribution):
         slates: NDArray[Any],
         num_candidates: int,
         slate_size: int,
-        temperature: float = 1.0,
         mask: NDArray[Any] | None = None,
     ) -> None:
         """Take the weights.
@@ -37,13 +36,12 @@ class EnumeratedSoftmax(SlateDistribution):
             slates: leading documents of each slate, `[M, a]`; the candidates left follow in rising order.
             num_candidates: C.
             slate_size: k, at least a.
-            temperature: divides the log-weights.
             mask: candidates that are there, `[N, C]`. Slates with others are left out; if a user has fewer than a
                 candidates, those slates count that hold all of them.
         """
         weights = torch.as_tensor(log_weights).detach()
         super().__init__(len(weights), num_candidates, slate_size, mask)
-        self._weights = weights if temperature == 1 else weights / temperature
+        self._weights = weights
         self._listed = np.asarray(slates, np.int64)
         self._table = self._listed  # [M, a], or [N, M, a] if users differ
         if self.mask is not None:

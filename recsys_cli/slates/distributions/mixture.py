@@ -19,8 +19,6 @@ class Mixture(SlateDistribution):
     mixture of factors. Users are asked of a part (`sample_rows`) only if it was drawn for them.
     """
 
-    kind = "mixture"
-
     def __init__(self, weights: Sequence[float] | NDArray[Any], parts: Sequence[SlateDistribution]) -> None:
         """Take P parts over the same users and candidates.
 
@@ -33,6 +31,7 @@ class Mixture(SlateDistribution):
         """
         first, self.parts = parts[0], list(parts)
         super().__init__(first.num_users, first.num_candidates, first.slate_size, first.mask)
+        self.kind = " or ".join(part.kind for part in parts)
         self.weights = np.asarray(weights, np.float64)
         if self.weights.shape not in {(len(parts),), (self.num_users, len(parts))}:
             raise ValueError(f"weights of shape {self.weights.shape} for {len(parts)} parts")
