@@ -11,7 +11,7 @@ from recsys_cli.config import structured
 from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.evaluation.compare import Score, score, score_baselines
 from recsys_cli.policies.exploration import ExploringPolicy
-from recsys_cli.tracking.loading import load_policy
+from recsys_cli.tracking.loading import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def evaluate_checkpoint(
         explore: how the policy explores; the baselines do not.
         known: the baselines' scores, where they were already played on this env, users and seed.
     """
-    loaded = load_policy(folder, env_changes)
+    loaded = load_checkpoint(folder, env_changes)
     policy = loaded.policy if explore == NOT_EXPLORING else ExploringPolicy(loaded.policy, explore)
     own = score(loaded.name, policy, loaded.env, users, seed)
     others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_cli.policies.base import Draw, Observation, certain, drawn
-from recsys_cli.policies.history import History, HistoryKind, new_history
+from recsys_cli.policies.memory import Memory, MemoryKind, new_memory
 from recsys_cli.policies.parts import PolicyOfParts
 from recsys_cli.slates.distributions import SlateDistribution
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 NOT_DRAWN_FROM = np.random.Generator(np.random.SFC64(0))  # what indices get that draw nothing
@@ -23,15 +23,15 @@ NOT_DRAWN_FROM = np.random.Generator(np.random.SFC64(0))  # what indices get tha
 class BanditPolicy(PolicyOfParts):
     """Learns from transitions, each of them once; how it explores is its `behaviour`."""
 
-    def __init__(self, env: EnvConfig, history: HistoryKind) -> None:
+    def __init__(self, spec: ProblemSpec, memory: MemoryKind) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem; the number of candidates is free.
-            history: what it remembers of a session.
+            spec: the problem; the number of candidates is free.
+            memory: what it remembers of a session.
         """
-        self.problem, self.history = env, history
-        self.slate_size, self.attended = env.slate_size, env.attended
+        self.problem, self.memory = spec, memory
+        self.slate_size, self.attended = spec.slate_size, spec.attended
 
     @abstractmethod
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
@@ -57,6 +57,6 @@ class BanditPolicy(PolicyOfParts):
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `get_state` returned."""
 
-    def new_history(self, users: int) -> History:
-        """Return the history of the constructor."""
-        return new_history(self.history, self.problem, users)
+    def new_memory(self, users: int) -> Memory:
+        """Return the memory of the constructor."""
+        return new_memory(self.memory, self.problem, users)

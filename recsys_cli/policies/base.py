@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.policies.history import History
+from recsys_cli.policies.memory import Memory
 from recsys_cli.slates.distributions import Certain, Deferred, DrawnOnly, PlackettLuceSlates, SlateDistribution
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import SlateVectorEnv
 
 Observation = Mapping[str, Any]
-"""`user` [N, U] (behind it what the policy remembers, see `SlatePolicy.new_history`), `doc` [N, C, F] (or topic indices
-[N, C]), `response` of [N, k] arrays about the previous slate."""
+"""`user` [N, U], `doc` [N, C, F] (or numbers [N, C]), `response` of [N, k] arrays about the previous slate; `memory`
+[N, M] if the policy remembers anything (see `SlatePolicy.new_memory`), `mask` [N, C] if the number of candidates
+varies."""
 
 Floats = NDArray[np.float64]
 Draw = Callable[[Observation, np.random.Generator], NDArray[Any]]
@@ -79,9 +82,9 @@ class SlatePolicy(ABC):
         """
         raise ConfigError(f"explore=thompson needs a posterior, and this policy has none; {ALWAYS_ALLOWED}")
 
-    def new_history(self, users: int) -> History:
+    def new_memory(self, users: int) -> Memory:
         """Return what remembers past responses for this policy; it takes observations that this extended."""
-        return History()
+        return Memory()
 
     def watch(self, env: SlateVectorEnv) -> None:  # noqa: B027 (an oracle overrides it; others need not)
         """Take the env that the observations will come from; only oracles look inside."""
@@ -134,3 +137,14 @@ def of_users(observation: Observation, rows: NDArray[np.int64] | None) -> Observ
     if rows is None:
         return observation
     return {name: np.asarray(value)[rows] for name, value in observation.items() if name != "response"}
+
+
+def state_of(columns: Mapping[str, Any], prefix: str = "") -> np.ndarray:
+    """Return the user with what is remembered, `[n, U + M]`, of an observation or of transitions' columns."""
+    user, memory = np.asarray(columns[f"{prefix}user"]), columns.get(f"{prefix}memory")
+    return user if memory is None else np.concatenate([user, memory], axis=-1)
+
+
+def mask_of(observation: Observation) -> Tensor | None:
+    """Return the candidates that are there, `[N, C]`; None if all are."""
+    return None if observation.get("mask") is None else torch.as_tensor(observation["mask"])

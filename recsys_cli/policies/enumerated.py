@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from recsys_cli.networks.features import observation_tensors
+from recsys_cli.networks.features import Observed
 from recsys_cli.policies.base import Observation
 from recsys_cli.policies.network import NetworkPolicy, SlateNetwork
 from recsys_cli.slates.distributions import EnumeratedSoftmax
@@ -16,7 +16,7 @@ from recsys_cli.slates.distributions import EnumeratedSoftmax
 class EveryValueNetwork(SlateNetwork, Protocol):
     """A torch module that gives every slate a number."""
 
-    def every_value(self, user: Tensor, doc: Tensor) -> Tensor:
+    def every_value(self, observed: Observed) -> Tensor:
         """Return the numbers of all slates, `[B, M]`."""
 
     def all_slates(self, num_candidates: int, device: torch.device) -> Tensor:
@@ -34,7 +34,7 @@ class EnumeratedPolicy(NetworkPolicy):
 
     def _values(self, observation: Observation) -> Tensor:
         with torch.no_grad():
-            return self.network.every_value(*observation_tensors(observation, self.device))
+            return self.network.every_value(self.observed(observation))
 
     def _softmax(self, values: Tensor, observation: Observation) -> EnumeratedSoftmax:
         candidates = observation["doc"].shape[1]

@@ -9,7 +9,7 @@ import numpy as np
 
 from recsys_cli.config.explore import Explore
 from recsys_cli.policies.base import Observation, SlatePolicy
-from recsys_cli.policies.history import History
+from recsys_cli.policies.memory import Memory
 from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class ExploringPolicy(SlatePolicy):
         """Return the policy's own."""
         return self.policy.scores(observation)
 
-    def new_history(self, users: int) -> History:
+    def new_memory(self, users: int) -> Memory:
         """Return what the policy remembers."""
-        return self.policy.new_history(users)
+        return self.policy.new_memory(users)
 
     def watch(self, env: SlateVectorEnv) -> None:
         """See `SlatePolicy.watch`."""

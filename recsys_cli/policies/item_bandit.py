@@ -11,18 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_cli.networks.choice import KnownChoice
+from recsys_cli.networks.features import seen_in
 from recsys_cli.policies.bandit import NOT_DRAWN_FROM, BanditPolicy
-from recsys_cli.policies.base import Floats, Observation
+from recsys_cli.policies.base import Floats, Observation, mask_of, state_of
 from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures, masses
-from recsys_cli.policies.history import history_features
 from recsys_cli.policies.item_index import Greedy, Index, PosteriorSample
 from recsys_cli.policies.item_values import BanditDesign, ItemValues
+from recsys_cli.policies.memory import memory_features
 from recsys_cli.policies.parts import Part
 from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
-from recsys_cli.slates.optimisers import OPTIMISERS, slate_scores, whole_slates
+from recsys_cli.slates.optimisers import OPTIMISERS, Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class ItemBanditPolicy(BanditPolicy):
@@ -35,7 +36,7 @@ class ItemBanditPolicy(BanditPolicy):
 
     def __init__(
         self,
-        env: EnvConfig,
+        spec: ProblemSpec,
         design: BanditDesign,
         items: ItemValues,
         index: Index,
@@ -44,22 +45,20 @@ class ItemBanditPolicy(BanditPolicy):
         """Make an untrained policy.
 
         Args:
-            env: the problem; the number of candidates is free.
+            spec: the problem; the number of candidates is free.
             design: what it learns from, and how it builds slates.
             items: the belief about what items bring.
             index: how it explores.
             epsilon: probability of a random slate when exploring.
         """
-        super().__init__(env, design.history)
+        super().__init__(spec, design.memory)
         self.design, self.explore_by, self.epsilon = design, index, epsilon
         self.items = items
         self.optimise = OPTIMISERS[design.slate]
-        spec, chosen = env.choice_spec(), design.observe == "clicked"
-        self.known = KnownChoice(spec) if chosen and spec.observable else None
-        self.choice_features = ItemFeatures(
-            env.user_features + history_features(design.history, env), env.doc_features, env.one_hot_docs
-        )
-        learned = chosen and not spec.observable and spec.kind != "first_position"
+        choice, chosen = spec.choice, design.observe == "clicked"
+        self.known = KnownChoice(choice) if chosen and choice.observable else None
+        self.choice_features = ItemFeatures(len(spec.user) + memory_features(design.memory, spec), spec.documents)
+        learned = chosen and not choice.observable and choice.kind != "first_position"
         self.logit = ConditionalLogit(self.choice_features.size, design.ridge) if learned else None
 
     def distribution(self, observation: Observation) -> SlateDistribution:
@@ -77,31 +76,36 @@ class ItemBanditPolicy(BanditPolicy):
 
     def scores(self, observation: Observation) -> Floats:
         """Return what `slate_scores` makes of the expected values."""
-        parts = self._valued(Greedy(), observation, NOT_DRAWN_FROM)
-        best = whole_slates(*parts, self.slate_size, self.attended, self.optimise)
-        return slate_scores(parts, best, self.attended).numpy()
+        parts, mask = self._valued(Greedy(), observation, NOT_DRAWN_FROM), mask_of(observation)
+        return slate_scores(parts, self._slates(parts, mask), self.attended, mask).numpy()
 
     def _by(self, index: Index, observation: Observation) -> SlateDistribution:
         def choose(observation: Observation, rng: np.random.Generator) -> NDArray[np.int64]:
-            parts = self._valued(index, observation, rng)
-            return whole_slates(*parts, self.slate_size, self.attended, self.optimise).numpy()
+            return self._slates(self._valued(index, observation, rng), mask_of(observation)).numpy()
 
         return self.chosen(index.draws, choose, observation)
 
-    def _valued(
-        self, index: Index, observation: Observation, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _slates(self, parts: Parts, mask: Tensor | None) -> Tensor:
+        return whole_slates(*parts, self.slate_size, self.attended, self.optimise, mask)
+
+    def _valued(self, index: Index, observation: Observation, rng: np.random.Generator) -> Parts:
         """Return choice scores and values of the candidates, `[n, C]` each, and of not clicking, `[n]` each."""
-        user, doc = np.asarray(observation["user"]), np.asarray(observation["doc"])
+        user, doc = state_of(observation), np.asarray(observation["doc"])
         q = torch.from_numpy(self.items.index(user, doc, index, rng))
-        v, v_null = self._choice_scores(user, doc, q, index, rng)
+        v, v_null = self._choice_scores(observation, user, doc, q, index, rng)
         return v, q, v_null, torch.zeros_like(v_null)
 
     def _choice_scores(
-        self, user: NDArray[Any], doc: NDArray[Any], q: Tensor, index: Index, rng: np.random.Generator
+        self,
+        observation: Observation,
+        user: NDArray[Any],
+        doc: NDArray[Any],
+        q: Tensor,
+        index: Index,
+        rng: np.random.Generator,
     ) -> tuple[Tensor, Tensor]:
         if self.known is not None:
-            v, v_null = self.known(torch.from_numpy(user), torch.from_numpy(doc))
+            v, v_null = self.known(seen_in(observation, self.problem.documents))
             return v.double(), v_null.double()
         if self.logit is not None:
             logit, x = self.logit, self.choice_features(user, doc)
@@ -110,7 +114,7 @@ class ItemBanditPolicy(BanditPolicy):
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
         """See `BanditPolicy.learn`."""
-        user, shown = transitions["user"], transitions["slate_doc"][:, : self.attended]
+        user, shown = state_of(transitions), transitions["slate_doc"][:, : self.attended]
         clicked, n = transitions["clicked"].astype(np.int64), len(transitions["clicked"])
         if self.logit is not None and n:
             self.logit.forget(self.design.forgetting**n)

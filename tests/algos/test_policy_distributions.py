@@ -19,7 +19,7 @@ from recsys_cli.config.structured import load
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.base import deferred
 from recsys_cli.policies.exploration import ExploringPolicy, Rule, explored
-from recsys_cli.rollouts.collector import Collector
+from recsys_cli.rollouts.collector import OBSERVED, Collector
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.distributions import Deferred, DrawnOnly, EnumeratedSoftmax, SlateDistribution
 from recsys_cli.slates.enumeration import count_slates
@@ -34,9 +34,9 @@ class Played:
     def __init__(self, name: str, problem: str, **settings: Any) -> None:
         self.env = load("env", problem, num_candidates=C, slate_size=K)
         self.algo = load("algo", name, **settings)
-        self.policy: SlatePolicy = self.algo.make_policy(self.env, seed=1)
+        self.policy: SlatePolicy = self.algo.make_policy(self.env.spec, seed=1)
         self.collector, self.rng = Collector(self.env, USERS, seed=1), np.random.default_rng(1)
-        self.collector.remember(self.policy.new_history(USERS))
+        self.collector.remember(self.policy.new_memory(USERS))
         self.policy.watch(self.collector.env)
         learn: Callable[..., Any] = getattr(self.policy, "learn", lambda transitions: None)
         for _ in range(3 if name != "tabular_q" else 0):
@@ -86,7 +86,7 @@ def test_softened_it_may_show_anything_and_likes_best_what_it_serves(name: str, 
         law = played.policy.softened(played.observation, temperature)
         p = every(law)
         np.testing.assert_allclose(p.sum(1), 1)
-        told = count_slates(C, played.env.attended, played.env.order_matters)
+        told = count_slates(C, played.env.spec.attended, played.env.spec.order_matters)
         many = told if isinstance(law, EnumeratedSoftmax) else count_slates(C, K, ordered=True)
         assert (np.isfinite(law.log_prob(best)).all() and temperature < 1) or ((p > 0).sum(1) == many).all()
         np.testing.assert_allclose(np.exp(law.log_prob(best)), p.max(1), rtol=1e-6)
@@ -102,7 +102,7 @@ def test_logged_propensities_are_those_of_the_slates_shown(name: str, problem: s
         assert (chunk.log_propensity == 0).all()
         return
     for t in range(4):
-        law = rule({"user": chunk.user[t], "doc": chunk.doc[t]})
+        law = rule({name: of[t] for name, of in chunk.arrays() if name in OBSERVED})
         expected = law.log_prob(chunk.slate[t]) if law.exact else np.full(USERS, np.nan)
         np.testing.assert_allclose(chunk.log_propensity[t], expected, rtol=1e-5)
 
@@ -131,8 +131,8 @@ def test_a_policy_explores_as_it_is_asked_to(name: str) -> None:
 
 def test_own_statistics_are_served_by_draws_and_kept_slates_have_no_scores() -> None:
     env = load("env", "interest_exploration", num_candidates=C, slate_size=K, resample_documents=False)
-    policy = load("algo", "epsilon_greedy", arms="slates", statistics="per_user", prior_count=0).make_policy(env)
-    observation = policy.new_history(USERS).extend(env.make_vec(USERS).reset(seed=0)[0])
+    policy = load("algo", "epsilon_greedy", arms="slates", statistics="per_user", prior_count=0).make_policy(env.spec)
+    observation = policy.new_memory(USERS).extend(env.make_vec(USERS).reset(seed=0)[0])
     assert policy.served_by_draws and policy.served(observation).kind == "uniform or certain"
     with pytest.raises(ConfigError, match="needs scores of items"):
         policy.softened(observation, 1.0)

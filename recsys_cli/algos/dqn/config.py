@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.enumerated import check_slate_network, check_slates
 from recsys_cli.algos.replay_config import ReplayConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -32,10 +32,10 @@ class EnumeratedReplayConfig(ReplayConfig):
         self.not_below(1, "max_slates")
         check_slate_network(self.name, self.network)
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse problems with more slates than `max_slates`."""
-        super().check(env)
-        check_slates(self.name, self.max_slates, env)
+        super().check(spec)
+        check_slates(self.name, self.max_slates, spec)
 
     @abstractmethod
     def module_class(self) -> type:
@@ -53,12 +53,12 @@ class EnumeratedReplayConfig(ReplayConfig):
     def policy_of(self, network: FullSlateQNetwork) -> EnumeratedPolicy:
         """Return the policy that acts with `network`."""
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> EnumeratedPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> EnumeratedPolicy:
         """Build the policy, untrained."""
         from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
         from recsys_cli.policies.network import seeded
 
-        return self.policy_of(seeded(seed, lambda: FullSlateQNetwork(self, env)))
+        return self.policy_of(seeded(seed, lambda: FullSlateQNetwork(self, spec)))
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recsys_cli.algos.replay_config import ReplayConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.q_learning.network import QNetwork
@@ -61,11 +61,11 @@ class QLearningConfig(ReplayConfig):
     def policy_of(self, network: Any) -> NetworkPolicy:
         """Return the policy that acts with `network`."""
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> NetworkPolicy:
         """Build the policy, untrained."""
         from recsys_cli.policies.network import seeded
 
-        return self.policy_of(seeded(seed, lambda: self.network_class()(self, env)))
+        return self.policy_of(seeded(seed, lambda: self.network_class()(self, spec)))
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""

@@ -57,7 +57,7 @@ class SACConfig(EnumeratedReplayConfig):
             lr=None,  # RLlib wants it so; the learner takes the schedule from these settings
             alpha_lr=self.temperature_lr,
             initial_alpha=self.temperature,
-            target_entropy=self.target_entropy * math.log(slates_of(run.env)),
+            target_entropy=self.target_entropy * math.log(slates_of(run.env.spec)),
         )
         return config
 

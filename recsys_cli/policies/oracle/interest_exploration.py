@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.interest_exploration import InterestExplorationConfig
 from recsys_cli.networks.choice import KnownChoice
-from recsys_cli.policies.base import Floats, Observation
+from recsys_cli.networks.features import Observed
+from recsys_cli.policies.base import Floats, Observation, mask_of
 from recsys_cli.policies.myopic import log_weights
 from recsys_cli.policies.oracle._base import OraclePolicy
 from recsys_cli.slates.optimal import optimal_slates
@@ -19,16 +20,15 @@ from recsys_cli.slates.optimal import optimal_slates
 class InterestExplorationOracle(OraclePolicy):
     """Ranks by true affinity plus quality, and shows the best k."""
 
-    def __init__(self, env: EnvConfig) -> None:
+    def solve(self, env: InterestExplorationConfig) -> None:
         """Take the problem's choice model."""
-        super().__init__(env.slate_size)
-        self.choice = KnownChoice(env.choice_spec())
+        self.choice = KnownChoice(env.spec.choice)
 
     def slates(self, observation: Observation) -> NDArray[Any]:
         """See `GreedyPolicy.slates`."""
         v, v_null = self._choice(observation)
-        slates, _ = optimal_slates(v, torch.ones_like(v), v_null, torch.zeros_like(v_null), self.slate_size)
-        return slates.numpy()
+        parts = (v, torch.ones_like(v), v_null, torch.zeros_like(v_null))
+        return optimal_slates(*parts, self.slate_size, mask_of(observation))[0].numpy()
 
     def scores(self, observation: Observation) -> Floats:
         """Return the logarithms of choice scores."""
@@ -39,10 +39,9 @@ class InterestExplorationOracle(OraclePolicy):
         affinity = torch.as_tensor(self.hidden(len(doc))["affinity"], dtype=torch.float64)
         # A document is its topic, one-hot, and its quality: with weight 1 for the quality the product is the score.
         weight = torch.cat([affinity, torch.ones_like(affinity[:, :1])], dim=-1)
-        v, v_null = self.choice(weight, doc)
-        return v, v_null
+        return self.choice(Observed(weight, doc))
 
 
-def make_oracle(env: EnvConfig, seed: int) -> InterestExplorationOracle:
-    """Build the oracle; the seed is not needed."""
-    return InterestExplorationOracle(env)
+def make_oracle(seed: int) -> InterestExplorationOracle:
+    """Build the oracle."""
+    return InterestExplorationOracle(seed)

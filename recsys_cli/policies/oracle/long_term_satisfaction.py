@@ -34,16 +34,19 @@ NOISES = 5  # nodes of the Gauss-Hermite quadrature of the exposure's noise
 class LongTermSatisfactionOracle(OraclePolicy):
     """Shows the candidate of greatest value first; the rest of the slate has no effect."""
 
-    def __init__(self, env: LongTermSatisfactionConfig) -> None:
+    def solve(self, env: LongTermSatisfactionConfig) -> None:
         """Solve the programme."""
-        super().__init__(env.slate_size)
         self.env = env
         self.grid = exposure_grid(env)
         self.future = future_values(env, self.grid)
 
     def slates(self, observation: Observation) -> NDArray[Any]:
         """See `GreedyPolicy.slates`."""
-        return np.argsort(-self.scores(observation), axis=1, kind="stable")[:, : self.slate_size]
+        scores, mask = self.scores(observation), observation.get("mask")
+        if mask is None:
+            return np.argsort(-scores, axis=1, kind="stable")[:, : self.slate_size]
+        best = np.argsort(np.where(mask, -scores, np.inf), axis=1, kind="stable")[:, : self.slate_size]
+        return np.where(np.take_along_axis(mask, best, axis=1), best, -1)
 
     def scores(self, observation: Observation) -> Floats:
         """Return the value of showing each candidate first."""
@@ -73,7 +76,7 @@ def exposure_grid(env: LongTermSatisfactionConfig) -> Floats:
 def future_values(env: LongTermSatisfactionConfig, grid: Floats) -> Floats:
     """Return `E[V_t(z + noise)]` for t = 0 .. time_budget - 1 and z on the grid, `[time_budget, EXPOSURES]`."""
     clickbait = (np.arange(CLICKBAITS) + 0.5) / CLICKBAITS
-    edges = (np.arange(CLICKBAITS + 1) / CLICKBAITS) ** env.num_candidates
+    edges = (np.arange(CLICKBAITS + 1) / CLICKBAITS) ** env.spec.width
     largest = np.diff(edges)  # probability that the j-th smallest of the CLICKBAITS values is the best on offer
     reward = expected_engagement(clickbait, satisfaction_of(grid, env.sensitivity)[:, None], env)
     after = exposure_mean(grid[:, None], clickbait, env.memory_discount)
@@ -94,6 +97,6 @@ def _interpolate_rows(grid: Floats, rows: Floats, at: NDArray[Any]) -> Floats:
     return (1 - part) * rows[n, low] + part * rows[n, low + 1]
 
 
-def make_oracle(env: LongTermSatisfactionConfig, seed: int) -> LongTermSatisfactionOracle:
-    """Build the oracle; the seed is not needed."""
-    return LongTermSatisfactionOracle(env)
+def make_oracle(seed: int) -> LongTermSatisfactionOracle:
+    """Build the oracle."""
+    return LongTermSatisfactionOracle(seed)
