@@ -21,6 +21,7 @@ from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
+from recsys_cli.networks.features import Observed
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import CandidateRing, ReplayBuffer
@@ -164,7 +165,7 @@ def test_the_sac_policy_draws_by_its_softmax() -> None:
     slates = law.sample(np.random.default_rng(0))
     net: Any = policy.network
     with torch.no_grad():
-        weights = net.every_value(*(torch.as_tensor(observation[name][:1]) for name in ("user", "doc")))
+        weights = net.every_value(Observed(*(torch.as_tensor(observation[name][:1]) for name in ("user", "doc"))))
     expected = weights.softmax(-1)[0].numpy()
     every = [list(slate) for slate in combinations(range(5), 2)]
     drawn = np.array([every.index(slate) for slate in slates.tolist()])

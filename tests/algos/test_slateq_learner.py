@@ -16,6 +16,7 @@ from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.algos.slateq.learner import SlateQLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.structured import load
+from recsys_cli.networks.features import Observed
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import ReplayBuffer
@@ -97,7 +98,7 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
         module.net.values if settings.double_q else module.target_values, user, doc
     )
     with torch.no_grad():
-        v, v_null = (part.double().numpy() for part in module.net.choice(user, doc))
+        v, v_null = (part.double().numpy() for part in module.net.choice(Observed(user, doc)))
     own_q, own_null = numpy_values(module.net.values, batch["user"], batch["slate_doc"])
     errors, attended = [], module.net.attended
     for i in range(len(user)):
@@ -127,8 +128,8 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
 
 
 def likelihood_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
-    choice = module_of(learner).net.choice
-    return choice.loss(batch["user"], batch["slate_doc"], batch["clicked"]).item() if hasattr(choice, "loss") else 0.0
+    net = module_of(learner).net
+    return net.choice.loss(net.shown_in(batch), batch["clicked"]).item() if hasattr(net.choice, "loss") else 0.0
 
 
 @pytest.mark.parametrize("kind", ["two_tower", "concat"])

@@ -12,6 +12,7 @@ from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.networks.choice import FirstPositionChoice, KnownChoice, LearnedChoice, choice_model
+from recsys_cli.networks.features import observation_tensors
 from recsys_cli.policies.network import NetworkPolicy
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
@@ -99,7 +100,7 @@ def test_a_user_who_takes_the_first_item_gets_the_best_first() -> None:
     env = load("env", "long_term_satisfaction", slate_size=3)
     policy: NetworkPolicy = load("algo", "slateq").make_policy(env.spec, seed=1)
     observation = observe(env)
-    q, _ = policy.network.item_values(torch.as_tensor(observation["user"]), torch.as_tensor(observation["doc"]))
+    q, _ = policy.network.item_values(observation_tensors(observation, policy.device))
     slates = policy.distribution(observation).mode()
     np.testing.assert_array_equal(slates, q.argsort(-1, descending=True)[:, :3])
     assert policy.network.attended == 1
@@ -118,12 +119,7 @@ def test_a_user_who_takes_the_first_item_gets_the_best_first() -> None:
 )
 def test_picks_the_choice_model(problem: str, mode: str, kind: type) -> None:
     env = load("env", problem)
-    assert (
-        type(
-            choice_model(mode, env.spec.choice, len(env.spec.user), len(env.spec.documents), env.spec.documents.one_hot)
-        )
-        is kind
-    )
+    assert type(choice_model(mode, env.spec.choice, len(env.spec.user), env.spec.documents)) is kind
 
 
 def test_the_true_choice_model_needs_an_observable_affinity() -> None:

@@ -64,7 +64,7 @@ def test_a_target_is_the_reward_and_the_best_slate_of_what_follows() -> None:
 def test_documents_lie_in_bins_and_slates_are_the_same_in_any_order() -> None:
     bins = make_policy("interest_exploration").bins  # two topics, quality in ten bins from 0 to 10
     doc = np.array([[[1, 0, 0.5], [0, 1, 0.5], [0, 1, 3.2], [1, 0, 99.0]]], np.float32)
-    np.testing.assert_array_equal(bins.documents(doc), [[0, 10, 13, 9]])
+    np.testing.assert_array_equal(bins.kinds_of(doc), [[0, 10, 13, 9]])
     assert bins.slates(np.array([13, 9])) == bins.slates(np.array([9, 13])) == 9 * 20 + 13
     assert bins.shape == (1, 400)
     cascade = make_policy(env={"num_topics": 3, "choice_model": "exponential_cascade"}).bins
