@@ -20,7 +20,7 @@ from recsys_cli.networks.features import Observed
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import ReplayBuffer
-from recsys_cli.slates import OPTIMISERS
+from recsys_cli.slates.optimisers import OPTIMISERS
 
 ROWS, DISCOUNT, SCALE = 6, 0.9, 5.0
 
@@ -185,8 +185,8 @@ def test_a_terminal_step_is_not_bootstrapped(make_learner: MakeLearner) -> None:
 @pytest.mark.parametrize(("problem", "length"), [("interest_evolution", None), ("interest_exploration", 3)])
 def test_replay_bootstraps_truncated_steps_but_not_terminal_ones(problem: str, length: int | None) -> None:
     env = load("env", problem, **({"horizon": length} if length else {"time_budget": 8.0}))
-    collector, random = Collector(env, 16, seed=0), UniformPolicy(env.slate_size, 0)
-    chunk = collector.collect(40, lambda observation: random.act(observation)[0])
+    collector, random = Collector(env, 16, seed=0), UniformPolicy(env.slate_size)
+    chunk = collector.collect(40, random.distribution, np.random.default_rng(0))
     replay = ReplayBuffer(10_000, 1, seed=0, n_step=1, discount=DISCOUNT)
     replay.add(chunk)
     bootstrap = replay.sample(2000)["bootstrap"]

@@ -77,8 +77,8 @@ def test_what_was_visited_least_is_shown_to_find_out() -> None:
     doc = np.array([[[0.9], [0.45], [0.1]]], np.float32)
     policy.table.values[0, 9] = 1.0
     observation = {"user": np.zeros((1, 0), np.float32), "doc": doc}
-    assert policy.act(observation, explore=True)[0].tolist() == [[1, 0]]
-    assert policy.act(observation)[0].tolist() == [[0, 1]]
+    assert policy.behaviour(observation).mode().tolist() == [[1, 0]]
+    assert policy.distribution(observation).mode().tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,6 @@ class ArmedBanditConfig(BanditConfig):
             per_user=self.statistics == "per_user",
             prior_count=self.prior_count,
             epsilon=self.random_slates,
-            seed=seed,
         )
 
 
