@@ -37,6 +37,10 @@ class Arms(ABC):
             slate_doc: the documents shown, `[n, k, F]` or `[n, k]`.
         """
 
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which of the arms of `pulled` were pulled, `[n, m]`: not those of positions that hold no document."""
+        return np.ones((len(slate), 1), bool)
+
     @abstractmethod
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """Return what each pull brought, `[n, m]`, of what came of each position of the slates, `[n, k]`."""
@@ -63,6 +67,10 @@ class TopicArms(Arms):
     def pulled(self, slate: NDArray[Any], slate_doc: NDArray[Any]) -> NDArray[np.int64]:
         """See `Arms.pulled`."""
         return self.documents.topics_of(slate_doc[:, : self.attended])
+
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Arms.there`."""
+        return np.asarray(slate[:, : self.attended] >= 0)
 
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """See `Arms.outcomes`."""
@@ -175,7 +183,7 @@ class ArmMemory(Memory):
         row = np.arange(len(slates))[:, None]
         arm = self.arms.pulled(slates, np.asarray(before["doc"])[row, slates])
         pulls, sums = self.counts[:, 0], self.counts[:, 1]
-        np.add.at(pulls, (row, arm), 1)
+        np.add.at(pulls, (row, arm), self.arms.there(slates))
         np.add.at(sums, (row, arm), self.arms.outcomes(responded(after["response"], self.outcome, self.reward)))
         self.counts[restarted] = 0
 
