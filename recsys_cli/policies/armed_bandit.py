@@ -134,9 +134,10 @@ class ArmedBanditPolicy(BanditPolicy):
         first = np.zeros(arm.shape, bool)
         if self.per_user:
             first = np.take_along_axis(self._split(transitions["memory"])[0], arm, axis=1) == 0
-        expected = means_of(self.counts)[arm]
-        self.counts.learn(arm.ravel(), outcome.ravel(), first.ravel())
-        return float(np.square(outcome - expected).mean())
+        error = outcome - means_of(self.counts)[arm]
+        there = self.arms.there(slate)
+        self.counts.learn(arm[there], outcome[there], first[there])
+        return float(np.square(error[there]).mean())
 
     def parts(self) -> dict[str, ArmCounts]:
         """Return what is learned: the population's counts."""

@@ -37,6 +37,10 @@ class Arms(ABC):
             slate_doc: the documents shown, `[n, k, F]` or `[n, k]`.
         """
 
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which of the arms of `pulled` were pulled, `[n, m]`: not those of positions that hold no document."""
+        return np.ones((len(slate), 1), bool)
+
     @abstractmethod
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """Return what each pull brought, `[n, m]`, of what came of each position of the slates, `[n, k]`."""
@@ -45,7 +49,7 @@ class Arms(ABC):
     def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """Return the slates `[n, k]` for indices `[n, K]` and candidates `[n, C, F]` or `[n, C]`.
 
-        A mask `[n, C]` says which candidates are there; a slate with fewer than k is padded with -1.
+        A mask `[n, C]` says which candidates are there, if their number varies; short slates are padded with -1.
         """
 
 
@@ -63,6 +67,10 @@ class TopicArms(Arms):
     def pulled(self, slate: NDArray[Any], slate_doc: NDArray[Any]) -> NDArray[np.int64]:
         """See `Arms.pulled`."""
         return self.documents.topics_of(slate_doc[:, : self.attended])
+
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Arms.there`."""
+        return np.asarray(slate[:, : self.attended] >= 0)
 
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """See `Arms.outcomes`."""
@@ -107,9 +115,7 @@ class SlateArms(Arms):
 
     def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """See `Arms.slates`; positions that nobody looks at get any other candidates."""
-        if mask is not None:
-            index = np.where(mask[:, self.every].all(-1), index, -np.inf)
-        return filled_up(self.every[index.argmax(1)], self.candidates, self.slate_size, mask)
+        return filled_up(self.every[index.argmax(1)], self.candidates, self.slate_size)
 
 
 class ArmCounts:
@@ -175,7 +181,7 @@ class ArmMemory(Memory):
         row = np.arange(len(slates))[:, None]
         arm = self.arms.pulled(slates, np.asarray(before["doc"])[row, slates])
         pulls, sums = self.counts[:, 0], self.counts[:, 1]
-        np.add.at(pulls, (row, arm), 1)
+        np.add.at(pulls, (row, arm), self.arms.there(slates))
         np.add.at(sums, (row, arm), self.arms.outcomes(responded(after["response"], self.outcome, self.reward)))
         self.counts[restarted] = 0
 

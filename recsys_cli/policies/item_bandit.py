@@ -116,14 +116,15 @@ class ItemBanditPolicy(BanditPolicy):
         """See `BanditPolicy.learn`."""
         user, shown = state_of(transitions), transitions["slate_doc"][:, : self.attended]
         clicked, n = transitions["clicked"].astype(np.int64), len(transitions["clicked"])
+        there = None if "shown" not in transitions else transitions["shown"][:, : self.attended]
         if self.logit is not None and n:
             self.logit.forget(self.design.forgetting**n)
-            self.logit.learn(self.choice_features(user, shown), clicked)
+            self.logit.learn(self.choice_features(user, shown), clicked, there)
         if self.design.observe == "clicked":
             row = np.flatnonzero(clicked < shown.shape[1])
             position = clicked[row]
         else:
-            row, position = (at.ravel() for at in np.indices(shown.shape[:2]))
+            row, position = np.nonzero(np.ones(shown.shape[:2], bool) if there is None else there)
         reward = np.where(clicked[row] == position, transitions["reward"][row], 0.0)
         return self.items.learn(user[row], shown[row, position][:, None], reward, n - 1 - row, n)
 

@@ -58,7 +58,7 @@ class MyopicPolicy(PolicyOfParts, GreedyPolicy):
         shown = self.features(transitions["user"], transitions["slate_doc"])
         clicked = transitions["clicked"].astype(np.int64)
         if self.logit is not None:
-            self.logit.learn(shown, clicked)
+            self.logit.learn(shown, clicked, transitions.get("shown"))
         if self.reward is not None:
             rows = np.flatnonzero(clicked < shown.shape[1])
             self.reward.learn(shown[rows, clicked[rows]], transitions["reward"][rows])

@@ -111,8 +111,11 @@ class TabularQPolicy(BanditPolicy):
             return 0.0
         user = self.bins.users(state_of(transitions))
         slate = self.bins.slates(self.bins.kinds_of(transitions["slate_doc"][:, : self.attended]))
-        _, after, slates = self._choices(state_of(transitions, "next_"), transitions["next_doc"])
-        following = self.table.values[after[:, None], slates].max(1) * ~transitions["terminated"].astype(bool)
+        every, after, slates = self._choices(state_of(transitions, "next_"), transitions["next_doc"])
+        values = self.table.values[after[:, None], slates]
+        if "next_mask" in transitions:
+            values = np.where(transitions["next_mask"].astype(bool)[:, every].all(-1), values, -np.inf)
+        following = values.max(1) * ~transitions["terminated"].astype(bool)
         target = transitions["reward"].astype(np.float64) + self.discount * following
         error = target - self.table.values[user, slate]
         self.table.learn(user, slate, target)

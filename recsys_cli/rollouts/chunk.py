@@ -59,6 +59,8 @@ class Chunk:
         """
         step, user = np.nonzero(self.valid)
         more = {name: array[step, user] for name, array in self.arrays() if name in ("memory", "mask")}
+        if self.mask is not None:
+            more["shown"] = self.slate[step, user] >= 0
         return {
             **more,
             "user": self.user[step, user],

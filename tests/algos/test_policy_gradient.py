@@ -65,7 +65,7 @@ def test_propensities_are_those_of_the_policy_that_drew(problem: str) -> None:
 def test_acting_without_exploring_shows_the_mode() -> None:
     runner = make_runner()
     (rollout,) = runner.sample(explore=False)
-    observed = Observed(torch.as_tensor(rollout.user[2]), torch.as_tensor(rollout.doc[2]))
+    observed = Observed(*(torch.as_tensor(array[2]) for array in (rollout.user, rollout.doc, rollout.memory)))
     np.testing.assert_array_equal(rollout.slate[2], runner.module.net.slates(observed))
     assert (rollout.log_propensity == 0).all()
     (random,) = runner.sample(random_actions=True)
@@ -128,12 +128,13 @@ def test_a_batch_holds_the_valid_transitions() -> None:
     np.testing.assert_array_equal(batch[Columns.ACTIONS], rollout.slate[rollout.valid])
     assert batch["advantages"].mean().item() == pytest.approx(0, abs=1e-5)
     module = learner.module[DEFAULT_MODULE_ID].unwrapped()
-    user = np.concatenate([rollout.user, rollout.last_user[None]])
-    doc = np.concatenate([rollout.doc, rollout.last_doc[None]])
+    every = [
+        np.concatenate([getattr(rollout, name), getattr(rollout, f"last_{name}")[None]])
+        for name in ("user", "doc", "memory")
+    ]
     with torch.no_grad():
-        values = np.stack(
-            [module.critic(Observed(*map(torch.as_tensor, row))).numpy() for row in zip(user, doc, strict=True)]
-        )
+        rows = [Observed(*map(torch.as_tensor, row)) for row in zip(*every, strict=True)]
+        values = np.stack([module.critic(row).numpy() for row in rows])
     told = advantages_by_hand(values, rollout.reward, rollout.terminated, rollout.valid, 1.0, 0.8)
     np.testing.assert_allclose(batch["value_targets"], (told + values[:-1])[rollout.valid], rtol=1e-4, atol=1e-3)
 
@@ -154,7 +155,7 @@ def test_v_trace_on_policy_gives_whole_returns_also_where_episodes_are_cut(chang
     batch = TrajectoryConnector()(rl_module=Modules(module), batch={}, episodes=[rollout])[DEFAULT_MODULE_ID]
     rows = {name: column.unflatten(0, (32, 21)).transpose(0, 1) for name, column in batch.items()}
     with torch.no_grad():
-        values = module.critic(Observed(batch["user"], batch["doc"])).unflatten(0, (32, 21)).T
+        values = module.critic(module.net.observed_in(batch)).unflatten(0, (32, 21)).T
         slates = module.get_train_action_dist_cls().from_logits(module._forward(batch)[Columns.ACTION_DIST_INPUTS])
         target = slates.logp(batch[Columns.ACTIONS]).unflatten(0, (32, 21)).T
     mask = rows[Columns.LOSS_MASK]

@@ -30,7 +30,9 @@ class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         self.net = SlateActor(settings, spec)
         self.critic = SlateCritic(settings, spec, self.net.state_features)
         self.draws = torch.Generator()  # of the losses' estimates and minibatches; learners seed it at every update
-        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(slate_size=spec.slate_size, generator=self.draws)
+        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(
+            slate_size=spec.slate_size, generator=self.draws, masked=spec.varying
+        )
 
     def policy(self) -> PlackettLucePolicy:
         """Return the policy that acts with this module's network."""
