@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 

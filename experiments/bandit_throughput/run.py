@@ -15,7 +15,7 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 

@@ -27,8 +27,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.tuning import QUIET
-from recsys_cli.tuning.session import LOGGING
+from recsys_cli.runs import QUIET
+from recsys_cli.runs.session import LOGGING
 
 os.environ.update({**QUIET, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"})
 
@@ -39,13 +39,12 @@ from ray.tune import Trainable
 
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.runs import driver, trial
+from recsys_cli.runs.callbacks import Reporting
+from recsys_cli.runs.folder import Checkpoints
+from recsys_cli.runs.spec import SCORE, TIME, TrialSpec
+from recsys_cli.runs.stopping import OnRequest
 from recsys_cli.tracking.tracker import Tracker
-from recsys_cli.tuning import run as tuning_run
-from recsys_cli.tuning import trial as tuning_trial
-from recsys_cli.tuning.callbacks import Reporting
-from recsys_cli.tuning.folder import Checkpoints
-from recsys_cli.tuning.spec import SCORE, TIME, TrialSpec
-from recsys_cli.tuning.stopping import OnRequest
 
 METRICS = {f"learner/metric_{index}": 1.0 / (index + 1) for index in range(14)}  # as many as SlateQ reports
 TICK = os.sysconf("SC_CLK_TCK")
@@ -199,7 +198,7 @@ class Nowhere:
 
 def results(trials: int, reports: int) -> Results:
     """Run trials as a sweep does."""
-    tuning_trial.TrainingTrial = Tiny  # type: ignore[misc]
+    trial.TrainingTrial = Tiny  # type: ignore[misc]
     run = settings("algo=slateq", f"env_steps={reports}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
@@ -207,11 +206,11 @@ def results(trials: int, reports: int) -> Results:
         specs = [TrialSpec(run, {0: folder / f"p{number:04d}"}) for number in range(trials)]
         with tracker:
             for spec in specs:
-                tuning_run.open_member(tracker, run, 0, spec.members[0], {}, None)
+                driver.open_member(tracker, run, 0, spec.members[0], {}, None)
             reporting = Reporting(tracker, Nowhere())
             stopper = OnRequest(idle=lambda: reporting.idle)
             began = time.process_time()
-            failed = tuning_run.run_trials(specs, folder, run, reporting, stopper)
+            failed = driver.run_trials(specs, folder, run, reporting, stopper)
             spent = time.process_time() - began
         if failed:
             raise RuntimeError(f"{len(failed)} trials failed: {next(iter(failed.values()))}")

@@ -36,7 +36,7 @@ def run(overrides: list[str]) -> int:
     from rich.console import Console
 
     from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
-    from recsys_cli.evaluation.table import scores_table
+    from recsys_cli.reporting.table import scores_table
 
     evaluation = evaluate_checkpoint(
         folder, users=config.users, seed=config.seed, baselines=config.baselines, env_changes=config.env

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from recsys_cli.config import folders
 from recsys_cli.config.schema import SweepConfig
-from recsys_cli.sweeps.checks import check_sweep
-from recsys_cli.sweeps.points import Space
-from recsys_cli.tuning.cluster import check_cluster
-from recsys_cli.tuning.resume import is_resume
+from recsys_cli.runs.cluster import check_cluster
+from recsys_cli.runs.resume import is_resume
+from recsys_cli.search.checks import check_sweep
+from recsys_cli.search.points import Space
 
 INTERRUPTED = 130
 
@@ -37,7 +37,7 @@ def run(overrides: list[str]) -> int:
     """
     command = ["recsys", "sweep", *overrides, *folders.option_words()]
     if is_resume(overrides):
-        from recsys_cli.sweeps.folder import resumed_sweep
+        from recsys_cli.search.folder import resumed_sweep
 
         config, sweep_dir, words = resumed_sweep(overrides)
         # Without it, points are planned, whatever their words would mean today.
@@ -48,9 +48,9 @@ def run(overrides: list[str]) -> int:
         config, points, sweep_dir = space.base, check_sweep(space), None
     if not config.dry_run:
         check_cluster(config.resources)
-    from recsys_cli.sweeps.folder import create_sweep
-    from recsys_cli.sweeps.report import announce, conclude, continue_command
-    from recsys_cli.sweeps.run import Sweep
+    from recsys_cli.reporting.report import announce, conclude, continue_command
+    from recsys_cli.search.folder import create_sweep
+    from recsys_cli.search.run import Sweep
 
     if sweep_dir is None and space is not None:
         sweep_dir = None if config.dry_run else create_sweep(config, overrides, command, points)

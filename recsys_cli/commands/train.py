@@ -12,9 +12,9 @@ from __future__ import annotations
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
-from recsys_cli.sweeps.origin import expand
-from recsys_cli.tuning.cluster import check_cluster
-from recsys_cli.tuning.resume import is_resume, resumed_config
+from recsys_cli.runs.cluster import check_cluster
+from recsys_cli.runs.resume import is_resume, resumed_config
+from recsys_cli.search.origin import expand
 
 INTERRUPTED = 130
 
@@ -35,9 +35,9 @@ def run(overrides: list[str]) -> int:
     # Checked before the heavy imports below: a typing error is told at once.
     config, run_dir = resumed_config(overrides) if is_resume(overrides) else (composed(overrides), None)
     check_cluster(config.resources)
-    from recsys_cli.tuning.folder import create_run
-    from recsys_cli.tuning.report import announce, conclude, continue_command
-    from recsys_cli.tuning.run import train
+    from recsys_cli.runs.driver import train
+    from recsys_cli.runs.folder import create_run
+    from recsys_cli.runs.report import announce, conclude, continue_command
 
     run_dir = run_dir or create_run(config, command)
     try:

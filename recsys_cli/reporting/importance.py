@@ -1,0 +1,95 @@
+"""How much each axis of a sweep decided about the score: a simple estimate that says how sure it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from recsys_cli.reporting.results import PointResult
+
+LEAST_POINTS, PARTS = 6, 4
+
+
+@dataclass(frozen=True)
+class Importance:
+    """The part of the scores' variance that each axis explains by itself.
+
+    Attributes:
+        shares: omega squared of each axis (Hays 1963), 0..1: unlike the raw share it does not grow with the number of
+            an axis's values, and is about 0 for one that decides nothing. Interactions are in none of them.
+        points: compared.
+        env_steps: at which they are compared: the most that all of them reached.
+    """
+
+    shares: dict[str, float]
+    points: int
+    env_steps: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def importance(points: Sequence[PointResult]) -> Importance | None:
+    """Return the axes' importance, None where fewer than six points can be compared.
+
+    Points that a scheduler stopped early and those that ended are compared at env steps that all have reached.
+    """
+    scored = [point for point in points if all(seed.scores for seed in point.seeds)]
+    axes = list(dict.fromkeys(key for point in scored for key in point.planned.values))
+    if len(scored) < LEAST_POINTS:
+        return None
+    reached = min(max(seed.scores) for point in scored for seed in point.seeds)
+    scores = np.array([_score_at(point, reached) for point in scored])
+    usable = np.isfinite(scores)
+    if usable.sum() < LEAST_POINTS:
+        return None
+    kept = [point for point, good in zip(scored, usable, strict=True) if good]
+    shares = {
+        axis: _share(_levels([point.planned.values.get(axis, "") for point in kept]), scores[usable]) for axis in axes
+    }
+    return Importance(shares, len(kept), reached)
+
+
+def _score_at(point: PointResult, env_steps: int) -> float:
+    """Return a point's mean score over seeds at the last evaluation up to `env_steps`."""
+    values = [
+        seed.scores[max((at for at in seed.scores if at <= env_steps), default=min(seed.scores))]
+        for seed in point.seeds
+    ]
+    return float(np.mean(values))
+
+
+def _levels(texts: Sequence[str]) -> np.ndarray:
+    """Return the group of each value: equal values are one, and many different numbers are cut into four parts."""
+    distinct = sorted(set(texts))
+    numbers = [_number(text) for text in texts]
+    if len(distinct) > len(texts) / 2 and all(number is not None for number in numbers):
+        ranks = np.argsort(np.argsort(np.array(numbers, float), kind="stable"), kind="stable")
+        return np.asarray(ranks * PARTS // len(texts))
+    return np.array([distinct.index(text) for text in texts])
+
+
+def _share(levels: np.ndarray, scores: np.ndarray) -> float:
+    """Return omega squared of a grouping."""
+    groups = [scores[levels == level] for level in np.unique(levels)]
+    total = float(((scores - scores.mean()) ** 2).sum())
+    left = len(scores) - len(groups)
+    if total <= 0 or left <= 0 or len(groups) < 2:
+        return 0.0
+    within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    noise = within / left
+    share = (total - within - (len(groups) - 1) * noise) / (total + noise)
+    return max(0.0, share) if math.isfinite(share) else 0.0
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
