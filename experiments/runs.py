@@ -110,7 +110,7 @@ def is_finished(run: Path, seeds: Sequence[int]) -> bool:
     """Whether these seeds of a run are trained and evaluated."""
     trials = [run / f"seed_{seed}" for seed in seeds]
     return all(
-        (trial / "evaluation.json").exists() and _json(trial / "trial.json")["status"] == "finished" for trial in trials
+        (trial / "evaluation.json").exists() and _json(trial / "seed.json")["status"] == "finished" for trial in trials
     )
 
 
@@ -118,7 +118,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
     """Return a finished entry's scores, one a seed."""
     found = []
     for path in sorted((folder / entry.name).glob("seed_*/evaluation.json")):
-        evaluation, trial = _json(path), _json(path.with_name("trial.json"))
+        evaluation, trial = _json(path), _json(path.with_name("seed.json"))
         seed = int(path.parent.name.removeprefix("seed_"))
         policies = evaluation["policies"]
         agent = next(p for name, p in policies.items() if name not in ("random", "myopic", "oracle"))

@@ -101,7 +101,7 @@ class Driver:
 
 def finished(sweep: Path) -> dict[str, int]:
     """Return the finished trials, each with the time of its last checkpoint."""
-    states = {path.parent: read_json(path)["status"] for path in sweep.glob("*/trial.json")}
+    states = {path.parent: read_json(path)["status"] for path in sweep.glob("*/seed.json")}
     ended = [folder for folder, state in states.items() if state == "finished"]
     return {folder.name: (folder / "checkpoints/last.json").stat().st_mtime_ns for folder in ended}
 
@@ -181,7 +181,7 @@ class Disturbed:
         """Wait for its end, look at what it left and compare that with an undisturbed sweep, if there is one."""
         self.codes.append(self.driver.finish())
         now = finished(self.sweep)
-        folders = sorted(path.parent for path in self.sweep.glob("*/trial.json"))
+        folders = sorted(path.parent for path in self.sweep.glob("*/seed.json"))
         steps = {folder.name: [env_steps for env_steps, _ in reports(folder)] for folder in folders}
         same = undisturbed is not None and all(reports(one) == reports(undisturbed / one.name) for one in folders)
         return Outcome(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from recsys_cli.evaluation.statistics import omega_squared
 
 if TYPE_CHECKING:
     from recsys_cli.reporting.results import PointResult
@@ -20,8 +21,7 @@ class Importance:
     """The part of the scores' variance that each axis explains by itself.
 
     Attributes:
-        shares: omega squared of each axis (Hays 1963), 0..1: unlike the raw share it does not grow with the number of
-            an axis's values, and is about 0 for one that decides nothing. Interactions are in none of them.
+        shares: omega squared of each axis, 0..1. Interactions are in none of them.
         points: compared.
         env_steps: at which they are compared: the most that all of them reached.
     """
@@ -41,7 +41,7 @@ def importance(points: Sequence[PointResult]) -> Importance | None:
     Points that a scheduler stopped early and those that ended are compared at env steps that all have reached.
     """
     scored = [point for point in points if all(seed.scores for seed in point.seeds)]
-    axes = list(dict.fromkeys(key for point in scored for key in point.planned.values))
+    axes = list(dict.fromkeys(key for point in scored for key in point.setting.values))
     if len(scored) < LEAST_POINTS:
         return None
     reached = min(max(seed.scores) for point in scored for seed in point.seeds)
@@ -51,7 +51,8 @@ def importance(points: Sequence[PointResult]) -> Importance | None:
         return None
     kept = [point for point, good in zip(scored, usable, strict=True) if good]
     shares = {
-        axis: _share(_levels([point.planned.values.get(axis, "") for point in kept]), scores[usable]) for axis in axes
+        axis: omega_squared(_levels([point.setting.values.get(axis, "") for point in kept]), scores[usable])
+        for axis in axes
     }
     return Importance(shares, len(kept), reached)
 
@@ -73,19 +74,6 @@ def _levels(texts: Sequence[str]) -> np.ndarray:
         ranks = np.argsort(np.argsort(np.array(numbers, float), kind="stable"), kind="stable")
         return np.asarray(ranks * PARTS // len(texts))
     return np.array([distinct.index(text) for text in texts])
-
-
-def _share(levels: np.ndarray, scores: np.ndarray) -> float:
-    """Return omega squared of a grouping."""
-    groups = [scores[levels == level] for level in np.unique(levels)]
-    total = float(((scores - scores.mean()) ** 2).sum())
-    left = len(scores) - len(groups)
-    if total <= 0 or left <= 0 or len(groups) < 2:
-        return 0.0
-    within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    noise = within / left
-    share = (total - within - (len(groups) - 1) * noise) / (total + noise)
-    return max(0.0, share) if math.isfinite(share) else 0.0
 
 
 def _number(text: str) -> float | None:

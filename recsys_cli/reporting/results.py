@@ -12,13 +12,13 @@ from typing import Any
 
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.config.types import show
+from recsys_cli.evaluation.statistics import joint_score
 from recsys_cli.reporting.importance import Importance
 from recsys_cli.reporting.plots import draw
-from recsys_cli.runs.callbacks import FAILED, FINISHED, PRUNED, STOPPED, WAITING
-from recsys_cli.runs.spec import joint_score
-from recsys_cli.search.folder import PlannedPoint
-from recsys_cli.tracking.files import read_json, read_jsonl, write_text
-from recsys_cli.tracking.folder import JOURNAL, TRIAL
+from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, WAITING, read_seed
+from recsys_cli.runs.plan import Point
+from recsys_cli.tracking.files import read_jsonl, write_text
+from recsys_cli.tracking.folder import JOURNAL
 
 POINTS = "points.csv"
 
@@ -54,12 +54,12 @@ class PointResult:
     """How a point did.
 
     Attributes:
-        planned: the point.
+        setting: what it is.
         seeds: one result each.
         score: of all seeds together, NaN before all have one.
     """
 
-    planned: PlannedPoint
+    setting: Point
     seeds: list[SeedResult]
     score: float
 
@@ -72,31 +72,31 @@ class PointResult:
     def state(self) -> str:
         """The state that tells most: failed, then unfinished ones, then finished."""
         states = [seed.state for seed in self.seeds]
-        order = [FAILED, STOPPED, "running", "paused", WAITING, PRUNED, FINISHED]
+        order = [FAILED, STOPPED, RUNNING, PAUSED, WAITING, PRUNED, FINISHED]
         return min(states, key=lambda state: order.index(state) if state in order else 0)
 
     @property
     def words(self) -> list[str]:
         """The words that train it, with the values of now."""
         now = {key: f"{key}={text}" for key, text in self.values.items()}
-        return [now.get(word.partition("=")[0], word) for word in self.planned.words]
+        return [now.get(word.partition("=")[0], word) for word in self.setting.words]
 
     @property
     def values(self) -> dict[str, str]:
         """The values of the axes, those of now where a search changed them."""
         now = self.seeds[0].point
         return {
-            key: show(now[key]) if key in now and now[key] != self.planned.typed[key] else text
-            for key, text in self.planned.values.items()
+            key: show(now[key]) if key in now and now[key] != self.setting.typed[key] else text
+            for key, text in self.setting.values.items()
         }
 
 
-def collect(sweep_dir: Path, points: Sequence[PlannedPoint], search: SearchConfig) -> list[PointResult]:
+def collect(sweep_dir: Path, points: Sequence[Point], search: SearchConfig) -> list[PointResult]:
     """Return the results of all points: of the finished ones first, and of the better ones first among them."""
     found = []
     for point in points:
-        members = point.members(sweep_dir, search.seeds_per_point)
-        seeds = [_seed_result(folder, seed, search.metric) for seed, folder in members.items()]
+        folders = point.seeds(sweep_dir, search.seeds_per_point)
+        seeds = [_seed_result(folder, seed, search.metric) for seed, folder in folders.items()]
         found.append(PointResult(point, seeds, joint_score([seed.score for seed in seeds], search.over_seeds)))
     sign = -1 if search.mode == "max" else 1
     return sorted(found, key=lambda point: (-_rank(point), math.isnan(point.score), sign * point.score))
@@ -109,9 +109,9 @@ def _rank(point: PointResult) -> float:
 def _seed_result(folder: Path, seed: int, metric: str) -> SeedResult:
     rows = read_jsonl(folder / JOURNAL)
     scores = {row["env_steps"]: row["metrics"][metric] for row in rows if metric in row["metrics"]}
-    trial = read_json(folder / TRIAL, default={})
+    about = read_seed(folder)
     env_steps = rows[-1]["env_steps"] if rows else 0
-    return SeedResult(folder, seed, trial.get("status", WAITING), env_steps, scores, trial.get("point", {}))
+    return SeedResult(folder, seed, about.get("status", WAITING), env_steps, scores, about.get("point", {}))
 
 
 def best_points(points: Sequence[PointResult], mode: str) -> dict[str, PointResult]:
@@ -124,7 +124,7 @@ def best_points(points: Sequence[PointResult], mode: str) -> dict[str, PointResu
     best: dict[str, PointResult] = {}
     for point in points:
         if not math.isnan(point.score) and point.state != FAILED:
-            best.setdefault(point.planned.problem, point)
+            best.setdefault(point.setting.problem, point)
     return best
 
 
@@ -135,13 +135,13 @@ def write_results(sweep_dir: Path, points: Sequence[PointResult], best: Iterable
         draw(sweep_dir, problem, of_problem(points, problem), search)
 
 
-def best_told(
+def describe_best(
     best: Mapping[str, PointResult], importance: Mapping[str, Importance | None], search: SearchConfig
 ) -> dict[str, Any]:
     """Return what `best.json` says: the best point of each problem, and what mattered."""
-    told = {
+    found = {
         problem or "all": {
-            "point": point.planned.name,
+            "point": point.setting.name,
             "score": point.score,
             "env_steps": point.env_steps,
             "values": point.values,
@@ -150,7 +150,7 @@ def best_told(
         }
         for problem, point in best.items()
     }
-    return {"metric": search.metric, "mode": search.mode, "best": told}
+    return {"metric": search.metric, "mode": search.mode, "best": found}
 
 
 def headline(points: Sequence[PointResult], best: Mapping[str, PointResult], search: SearchConfig) -> dict[str, float]:
@@ -166,20 +166,20 @@ def spent(points: Sequence[PointResult]) -> int:
 
 def of_problem(points: Sequence[PointResult], problem: str) -> list[PointResult]:
     """Return the points of one problem."""
-    return [point for point in points if point.planned.problem == problem]
+    return [point for point in points if point.setting.problem == problem]
 
 
 def _csv(points: Sequence[PointResult]) -> str:
     """Return one row a point and seed, in the order of the points' names."""
-    axes = list(dict.fromkeys(key for point in points for key in point.planned.values))
+    axes = list(dict.fromkeys(key for point in points for key in point.setting.values))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["point", *axes, "seed", "state", "env_steps", "score", "point_score", "folder"])
-    for point in sorted(points, key=lambda point: point.planned.name):
+    for point in sorted(points, key=lambda point: point.setting.name):
         for seed in point.seeds:
             values = [point.values.get(axis, "") for axis in axes]
             scores = [_number(seed.score), _number(point.score)]
-            row = [point.planned.name, *values, seed.seed, seed.state, seed.env_steps, *scores, seed.folder.name]
+            row = [point.setting.name, *values, seed.seed, seed.state, seed.env_steps, *scores, seed.folder.name]
             writer.writerow(row)
     return text.getvalue()
 

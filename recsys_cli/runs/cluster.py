@@ -55,16 +55,16 @@ def find_cluster(asked: str) -> str:
                 f"{KEY}=auto: this machine is in no Ray cluster, and RAY_ADDRESS is not set: begin one by `ray start "
                 f"--head`, give {KEY}=<head's host>:{PORT}, or train on this machine alone by resources=workstation"
             )
-    told = f"{KEY}={asked}" + (f" ({address})" if asked == "auto" else "")
+    named = f"{KEY}={asked}" + (f" ({address})" if asked == "auto" else "")
     host, _, port = address.rpartition(":")
     if "/" in address or not host or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{told}: <host>:<port> of the cluster's head is expected, as in {KEY}=10.0.0.1:{PORT}")
+        raise ConfigError(f"{named}: <host>:<port> of the cluster's head is expected, as in {KEY}=10.0.0.1:{PORT}")
     host = ray._private.services.resolve_ip_for_localhost(host.strip("[]"))  # as Ray does, whose nodes listen there
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
     except OSError as error:
         raise ConfigError(
-            f"{told}: no Ray answers at {host}:{port} ({error}); `ray status` tells on its head"
+            f"{named}: no Ray answers at {host}:{port} ({error}); `ray status` on its head says more"
         ) from None
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -1,68 +1,64 @@
-"""`recsys train` as a function: one Tune run of one trial a seed, tracked, resumable, evaluated at the end."""
+"""The driver of every run: points and seeds as trials of Ray Tune, tracked, resumable, evaluated."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.config.schema import EvaluationSettings, TrainConfig
+from recsys_cli.envs.base import EnvConfig
 from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
 from recsys_cli.evaluation.compare import Score, score_baselines
-from recsys_cli.tracking.files import read_json, read_jsonl, update_json
-from recsys_cli.tracking.folder import JOURNAL
+from recsys_cli.runs.callbacks import ERROR, Reporting, last_line
+from recsys_cli.runs.display import Display
+from recsys_cli.runs.folder import (
+    FAILED,
+    FINISHED,
+    PRUNED,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    Checkpoints,
+    keep_config,
+    note,
+    read_seed,
+)
+from recsys_cli.runs.plan import Plan, Point
+from recsys_cli.runs.session import ray_session
+from recsys_cli.runs.stopping import stop_on_interrupt
+from recsys_cli.runs.trial import TrialSpec
+from recsys_cli.runs.tune import run_trials
+from recsys_cli.tracking.files import read_jsonl, write_text
+from recsys_cli.tracking.folder import CONFIG, JOURNAL
 from recsys_cli.tracking.provenance import git_commit, versions
 from recsys_cli.tracking.tracker import Tracker
-from recsys_cli.runs.callbacks import FAILED, FINISHED, STOPPED, Reporting
-from recsys_cli.runs.folder import Checkpoints, keep_config, trial_dirs
-from recsys_cli.runs.display import Progress
-from recsys_cli.runs.session import ray_session
-from recsys_cli.runs.spec import TrialSpec, folders_of
-from recsys_cli.runs.stopping import OnRequest, stop_on_interrupt
-
-
-@dataclass
-class TrainResult:
-    """How a training ended.
-
-    Attributes:
-        run_dir: its folder.
-        states: finished, stopped or failed, by trial folder.
-        evaluations: the final evaluation of each finished trial.
-        errors: last line of what went wrong, by failed trial.
-    """
-
-    run_dir: Path
-    states: dict[Path, str] = field(default_factory=dict)
-    evaluations: dict[Path, Evaluation] = field(default_factory=dict)
-    errors: dict[Path, str] = field(default_factory=dict)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was stopped before its end."""
-        return STOPPED in self.states.values()
 
 
 class Baselines:
-    """The baselines' scores, played in a thread while Ray starts and trains."""
+    """The baselines' scores, played in a thread while Ray starts and trains.
 
-    def __init__(self, config: TrainConfig, progress: Progress) -> None:
+    Args:
+        settings: which baselines, on whom.
+        env: the problem.
+        show: gets the mean returns.
+    """
+
+    def __init__(self, settings: EvaluationSettings, env: EnvConfig, show: Callable[[dict[str, float]], None]) -> None:
         """Start playing."""
-        self.config, self.progress = config, progress
+        self.settings, self.env, self.show = settings, env, show
         self.scores: list[Score] = []
         self.error: Exception | None = None
         self.thread = threading.Thread(target=self._play, daemon=True)
         self.thread.start()
 
     def _play(self) -> None:
-        settings = self.config.evaluation
         try:
-            self.scores = score_baselines(settings.baselines, self.config.env, settings.users, settings.seed)
-            self.progress.set_references({score.policy: score.returns.mean for score in self.scores})
+            self.scores = score_baselines(self.settings.baselines, self.env, self.settings.users, self.settings.seed)
+            self.show({score.policy: score.returns.mean for score in self.scores})
         except Exception as error:  # raised again in the thread that asks for the scores
             self.error = error
 
@@ -74,204 +70,229 @@ class Baselines:
         return self.scores
 
 
-def train(config: TrainConfig, run_dir: Path, command: list[str]) -> TrainResult:
-    """Train every seed of `config` in `run_dir`, going on from the checkpoints that are there.
+@contextmanager
+def driving(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> Iterator[Driver]:
+    """Yield the driver of one session of a run, new or resumed, which has the run's folder to itself.
 
     Args:
-        config: resolved.
+        config: of the run, resolved.
+        plan: what it trains.
         run_dir: made by `folder.create_run`.
         command: the words typed, for the record.
+
+    Raises:
+        ConfigError: another process has the run.
     """
-    folders = trial_dirs(run_dir, config)
-    result = TrainResult(run_dir, dict.fromkeys(folders.values(), FINISHED))
-    progress = Progress(config.progress, config.env_steps, [folder.name for folder in folders.values()])
-    with make_tracker(config, run_dir, progress.say) as tracker, noted_ends(folders.values()):
-        keep_config(run_dir, config)
-        about = origin_tags(command)
-        for seed, folder in folders.items():
-            open_member(tracker, config, seed, folder, about, run_dir if len(folders) > 1 else None)
-        waiting = [seed for seed, folder in folders.items() if is_unfinished(config, folder, progress.say)]
-        with progress:
-            baselines = Baselines(config, progress)
-            if waiting:
-                reporting = Reporting(tracker, progress)
-                stopper = OnRequest(idle=lambda: reporting.idle)
-                trials = [TrialSpec(config, {seed: folders[seed]}) for seed in waiting]
-                with ray_session(config.resources, run_dir), stop_on_interrupt(stopper, progress.say):
-                    result.errors = run_trials(trials, run_dir, config, reporting, stopper)
-                result.states |= {folders[seed]: reporting.states.get(folders[seed], STOPPED) for seed in waiting}
-                result.states |= dict.fromkeys(result.errors, FAILED)
-        finish_trials(config, result, tracker, baselines)
-    return result
-
-
-@contextmanager
-def noted_ends(folders: Iterable[Path]) -> Iterator[None]:
-    """Note in every trial that is cut short by an exception how it ended."""
-    try:
-        yield
-    except BaseException as error:
-        for folder in folders:
-            trial = read_json(folder / "trial.json", default={})
-            if trial.get("status") == "running":
-                note(folder, status=FAILED if isinstance(error, Exception) else STOPPED)
-        raise
-
-
-def is_unfinished(config: TrainConfig, folder: Path, say: Callable[[str], None]) -> bool:
-    """Whether a trial has something left to do; tells where one goes on, or that it does not."""
-    last = Checkpoints(folder / "checkpoints", config.checkpoint.keep).pointed("last")
-    if last is None:
-        return True
-    done, steps = last["env_steps"], f"{last['env_steps']:,} of {config.env_steps:,} env steps"
-    unfinished = done < config.env_steps and config.algo.trains_on(config.env)
-    say(f"{folder.name}: {'goes on from' if unfinished else 'nothing left to train:'} {steps}")
-    return unfinished
-
-
-def make_tracker(config: TrainConfig, run_dir: Path, say: Callable[[str], None]) -> Tracker:
-    """Return the run's tracker."""
-    tracking = config.tracking
-    return Tracker(
+    display, tracking = Display(config.progress, plan), config.tracking
+    with Tracker(
         run_dir,
         enabled=tracking.enabled,
         uri=tracking.uri,
         experiment=tracking.experiment,
         register_model=tracking.register_model,
-        say=say,
-    )
+        say=display.say,
+    ) as tracker:
+        keep_config(run_dir, config)
+        plan.read(run_dir)
+        driver = Driver(config, plan, run_dir, command, tracker, display)
+        with noted_ends(driver.folders):
+            yield driver
 
 
-def origin_tags(command: list[str]) -> dict[str, Any]:
-    """Return the tags that say what was typed, and with which code."""
-    return {"command": " ".join(command), "git_commit": git_commit(Path.cwd()), "versions": versions()}
+@contextmanager
+def noted_ends(folders: Callable[[], Iterable[Path]]) -> Iterator[None]:
+    """Note in every seed that is cut short by an exception how it ended."""
+    try:
+        yield
+    except BaseException as error:
+        for folder in folders():
+            if read_seed(folder).get("status") == RUNNING:
+                note(folder, status=FAILED if isinstance(error, Exception) else STOPPED)
+        raise
 
 
-def open_member(
-    tracker: Tracker, config: TrainConfig, seed: int, folder: Path, tags: Mapping[str, Any], parent: Path | None
-) -> None:
-    """Open (or reopen) a member with its params and tags."""
-    folder.mkdir(exist_ok=True)
-    checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-    last = checkpoints.pointed("last")
-    tracker.open_trial(
-        folder,
-        params={**config.to_dict(), "seed": seed},
-        tags={**tags, "seed": seed},
-        parent=parent,
-        resumed_from=last["env_steps"] if last else 0,
-    )
-    if last and last["env_steps"] not in {row["env_steps"] for row in read_jsonl(folder / JOURNAL)}:
-        # Killed between the checkpoint and its report.
-        tracker.log(folder, last["env_steps"], checkpoints.metrics())
-    note(folder, seed=seed, status="running")
+class Driver:
+    """Trains what is left of a plan, going on from the checkpoints that are there; see `driving`."""
 
+    def __init__(
+        self, config: TrainConfig, plan: Plan, run_dir: Path, command: list[str], tracker: Tracker, display: Display
+    ) -> None:
+        """Open the run's parent in MLflow, if it has several seeds."""
+        self.config, self.plan, self.search, self.run_dir = config, plan, plan.search, run_dir
+        self.tracker, self.display = tracker, display
+        self.reporting = Reporting(plan, tracker, display)
+        self.baselines: Baselines | None = None
+        self.tags: dict[str, Any] = {
+            "command": " ".join(command),
+            "git_commit": git_commit(Path.cwd()),
+            "versions": versions(),
+        }
+        if plan.searches:
+            self.tags |= {"search": self.search.name, plan.root: run_dir.name}
+        self.parent = run_dir if plan.searches or self.search.seeds_per_point > 1 else None
+        if self.parent is not None:
+            tracker.open(run_dir, params=config.to_dict(), tags={**self.tags, "kind": plan.root})
 
-def run_trials(
-    trials: Sequence[TrialSpec] | Any,
-    run_dir: Path,
-    config: TrainConfig,
-    reporting: Reporting,
-    stopper: OnRequest,
-    members: int = 1,
-    **search: Any,
-) -> dict[Path, str]:
-    """Run trials by Ray Tune; returns what went wrong, by the folders of those that failed.
+    def folders(self) -> Iterator[Path]:
+        """Return the folders of all seeds."""
+        return (folder for point in self.plan.points for folder in self.seeds(point).values())
 
-    Args:
-        trials: all of them, or one of Tune's searchers that gives them one by one.
-        run_dir: the run's or sweep's folder.
-        config: of any trial: resources are the same for all.
-        reporting: gets every report.
-        stopper: is asked after every report.
-        members: seeds of one trial.
-        search: more arguments of `tune.run`.
-    """
-    from ray import tune
+    def seeds(self, point: Point) -> dict[int, Path]:
+        """Return the folder of each of a point's seeds."""
+        return point.seeds(self.run_dir, self.search.seeds_per_point)
 
-    from recsys_cli.runs.trial import TrainingTrial
+    @property
+    def stopped(self) -> bool:
+        """Whether something is left to train."""
+        states = {self.states.get(folder, _state(folder)) for folder in self.folders()}
+        return len(self.plan.points) < self.plan.expected or bool(states - {FINISHED, PRUNED, FAILED})
 
-    given = isinstance(trials, Sequence)
-    what = {"config": tune.grid_search([trial.to_tune() for trial in trials])} if given else {"search_alg": trials}
-    # Tune's own result table and checkpoints are off: `Reporting` and `TrainingTrial` do both. `tune.run` and not
-    # `Tuner`, which would pickle the callback with the tracker in it.
-    analysis = tune.run(
-        tune.with_resources(TrainingTrial, trial_resources(config.resources, members)),
-        name="tune",
-        storage_path=str(run_dir),
-        trial_dirname_creator=_short_name,
-        callbacks=[reporting],
-        stop=stopper,
-        checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
-        raise_on_failed_trial=False,
-        reuse_actors=True,  # a new process would spend seconds importing
-        verbose=0,
-        **what,
-        **{"max_failures": 1, "max_concurrent_trials": config.resources.concurrent_trials, **search},
-    )
-    return {
-        folder: last_line(trial.get_error())
-        for trial in analysis.trials
-        if trial.status == "ERROR"
-        for folder in folders_of(trial)
-    }
+    @property
+    def states(self) -> Mapping[Path, str]:
+        """How each seed that was opened in this session stands."""
+        return self.reporting.states
 
+    def train(self) -> None:
+        """Train until all is done or a stop is asked for."""
+        trials = self._trials()
+        with self.display:
+            if not self.plan.searches:
+                settings, env = self.config.evaluation, self.config.env
+                self.baselines = Baselines(settings, env, self.display.set_references)
+            if trials:
+                stopper, seeds = self.reporting.stopper, self.search.seeds_per_trial
+                with (
+                    ray_session(self.config.resources, self.run_dir, seeds),
+                    stop_on_interrupt(stopper, self.display.say),
+                ):
+                    while trials:
+                        more = {"max_failures": self.plan.retries, **self.plan.tune_arguments(stopper)}
+                        run_trials(trials, self.run_dir, self.config.resources, self.reporting, seeds, **more)
+                        trials = self._lost()
+        for folder in self.states:
+            self._upload_last(folder)
 
-def trial_resources(resources: ResourcesConfig, members: int = 1) -> Any:
-    """Return the bundles of one trial: its own process, and its members' runners, evaluation runners and learners."""
-    from ray.tune import PlacementGroupFactory
+    def _trials(self) -> Any:
+        """Return the trials of the points that are planned, if there is something to do, or a searcher that has more.
 
-    own = {"CPU": 1.0}
-    if resources.gpus_per_learner and not resources.learners:
-        own["GPU"] = resources.gpus_per_learner
-    learner = {"CPU": 1.0, **({"GPU": resources.gpus_per_learner} if resources.gpus_per_learner else {})}
-    runners = [{"CPU": 1.0}] * (resources.env_runners + resources.evaluation_runners)
-    return PlacementGroupFactory([own, *members * [*runners, *[learner] * resources.learners]])
+        Trials that are compared are done when all of them are: an earlier session's reports come again.
+        """
+        finished = not self.stopped and FAILED not in map(_state, self.folders())
+        if self.search.adaptive:
+            return None if finished else self.plan.proposals(self._proposed)
+        trials = [trial for point in self.plan.points for trial in self._trials_of(point)]
+        if self.search.joint:
+            return [] if finished else trials
+        return [trial for trial in trials if not self._is_done(trial)]
 
+    def _is_done(self, trial: TrialSpec) -> bool:
+        return all(self.states[folder] == FINISHED for folder in trial.seeds.values())
 
-def _short_name(trial: Any) -> str:
-    return folders_of(trial)[0].name
+    def _lost(self) -> Any:
+        """Return the trials to run again because a process of them was gone: they go on as in a resumed run."""
+        lost = self.reporting.take_lost()
+        if not lost or self.reporting.stopper.requested:
+            return None
+        if self.search.joint:
+            return self._trials()
+        points = [point for point in self.plan.points if lost & set(self.seeds(point).values())]
+        trials = [trial for point in points for trial in self._trials_of(point)]
+        return [trial for trial in trials if lost & set(trial.seeds.values())]
 
+    def _proposed(self, point: Point) -> TrialSpec:
+        """Return the trial of a proposed point, planned now or in an earlier session."""
+        planned = next((known for known in self.plan.points if known.name == point.name), None)
+        if planned is None:
+            planned = point
+            self.plan.add(self.run_dir, point)
+        (trial,) = self._trials_of(planned)
+        return trial
 
-def last_line(error: BaseException | str | None) -> str:
-    """Return the line of a remote traceback that says what happened."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else repr(error)
+    def _trials_of(self, point: Point) -> list[TrialSpec]:
+        """Open a point's seeds and return its trials: one with all seeds, or one a seed."""
+        seeds = self.seeds(point)
+        known = {folder: read_seed(folder) for folder in seeds.values()}
+        failed = [_reason(folder) for folder, about in known.items() if about.get("status") == FAILED]
+        for seed, folder in seeds.items():
+            self._open(point, seed, folder)
+        whole = TrialSpec(
+            point.config,
+            seeds,
+            point=point.typed if self.search.changes else {},
+            metric=self.search.metric,
+            over_seeds=self.search.over_seeds,
+            unit=self.search.unit(self.config.env_steps) or 1,
+            repeat=self.search.joint,
+            pruned=all(about.get("pruned", False) for about in known.values()),
+            failed=failed[0] if failed and self.search.joint else None,
+        )
+        return [whole] if self.search.joint else [replace(whole, seeds={seed: seeds[seed]}) for seed in seeds]
 
+    def _open(self, point: Point, seed: int, folder: Path) -> None:
+        """Open a seed, or open it again: with what it is, where it goes on from, and how it stands."""
+        before, checkpoints = _state(folder), Checkpoints.of(folder, point.config)
+        last = checkpoints.pointed("last")
+        steps = last["env_steps"] if last else 0
+        folder.mkdir(exist_ok=True)
+        if point.name and not (folder / CONFIG).exists():
+            write_text(folder / CONFIG, point.config.to_yaml())
+        axes = {"point": point.name, **{f"axis.{key}": value for key, value in point.values.items()}}
+        self.tracker.open(
+            folder,
+            params={**point.config.to_dict(), "seed": seed},
+            tags={**self.tags, **(axes if point.name else {}), "seed": seed},
+            parent=self.parent,
+            resumed_from=steps,
+        )
+        if last and steps not in {row["env_steps"] for row in read_jsonl(folder / JOURNAL)}:
+            # Killed between the checkpoint and its report.
+            self.tracker.log(folder, steps, checkpoints.metrics())
+        note(folder, seed=seed)
+        state = self._state_now(point, before, steps if last else None)
+        if last and not self.plan.searches:
+            goes_on = "nothing left to train:" if state == FINISHED else "goes on from"
+            self.display.say(f"{folder.name}: {goes_on} {steps:,} of {point.config.env_steps:,} env steps")
+        self.reporting.begin(folder, state, before, steps, point)
 
-def finish_trials(config: TrainConfig, result: TrainResult, tracker: Tracker, baselines: Baselines) -> None:
-    """Evaluate the finished trials' last checkpoints on fresh users, and close every trial."""
-    for folder, state in result.states.items():
-        checkpoints = Checkpoints(folder / "checkpoints", config.checkpoint.keep)
-        # Those written when it was stopped, or just before it was killed, were never reported.
+    def _state_now(self, point: Point, before: str | None, env_steps: int | None) -> str:
+        """Return how a seed stands as this session begins, with so many env steps in its last checkpoint, if any."""
+        if self.search.joint:
+            return before if before in (FINISHED, PRUNED) else WAITING
+        config = point.config
+        ended = env_steps is not None and (env_steps >= config.env_steps or not config.algo.trains_on(config.env))
+        return FINISHED if ended and before != FAILED else WAITING
+
+    def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:
+        """Play the last checkpoints of a point's seeds on fresh users, and the baselines on the same; track the scores."""
+        settings, found = self.config.evaluation, []
+        baselines = (self.baselines or Baselines(settings, point.config.env, lambda returns: None)).result()
+        for folder in folders:
+            last = Checkpoints.of(folder, point.config).path("last")
+            if last is None:
+                continue
+            evaluation = evaluate_checkpoint(
+                last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines
+            )
+            self.tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
+            self.reporting.close(folder)
+            found.append(evaluation)
+        return found
+
+    def _upload_last(self, folder: Path) -> None:
+        """Upload checkpoints that were never reported: written as a seed was stopped, or just before it was killed."""
+        checkpoints = Checkpoints.of(folder, self.config)
         for alias in ("best", "last"):
             if (path := checkpoints.path(alias)) is not None:
-                tracker.upload_bundle(folder, path, alias)
-        if state == FINISHED:
-            last = checkpoints.path("last")
-            assert last is not None, f"{folder} finished without a checkpoint"
-            result.evaluations[folder] = evaluate_last(config.evaluation, folder, last, tracker, baselines.result())
-        note(folder, status=state)
-        tracker.set_status(folder, state)
+                self.tracker.upload_bundle(folder, path, alias)
 
 
-def evaluate_last(
-    settings: EvaluationSettings, folder: Path, last: Path, tracker: Tracker, baselines: Sequence[Score]
-) -> Evaluation:
-    """Play a member's last checkpoint on fresh users, beside the baselines' scores on the same, and track it."""
-    evaluation = evaluate_checkpoint(
-        last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines
-    )
-    tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
-    return evaluation
+def _state(folder: Path) -> str | None:
+    """Return how a seed ended, or that it runs; None for one that never began."""
+    state: str | None = read_seed(folder).get("status")
+    return state
 
 
-def note(folder: Path, **values: Any) -> None:
-    """Put values into a trial's `trial.json`."""
-    update_json(folder / "trial.json", lambda trial: trial.update(values))
-
-
-def trial_ids(folder: Path) -> tuple[str, str | None]:
-    """Return a trial's local id and its MLflow run id, if it has one."""
-    trial = read_json(folder / "trial.json", default={}) or {}
-    return trial["id"], trial.get("mlflow_run_id")
+def _reason(folder: Path) -> str:
+    """Return the line that says why a seed failed."""
+    log = folder / ERROR
+    return last_line(log.read_text(encoding="utf-8") if log.exists() else None)

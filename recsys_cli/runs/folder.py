@@ -15,22 +15,17 @@ from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
-from recsys_cli.tracking.files import atomic_dir, read_json, write_json, write_text
-from recsys_cli.tracking.folder import CONFIG
-from recsys_cli.tracking.local_runs import RUN
+from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_json, write_text
+from recsys_cli.tracking.folder import CONFIG, SEED
+from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN
 from recsys_cli.tracking.provenance import git_commit, versions
 
-
-def create_run(config: TrainConfig, command: list[str]) -> Path:
-    """Make the folder of a new run and write what it is.
-
-    Raises:
-        ConfigError: `name` is taken.
-    """
-    return create_folder(config, "train", command, trials=[f"seed_{seed}" for seed in seeds_of(config)])
+# How a seed stands, in its `seed.json`.
+WAITING, RUNNING, PAUSED = "waiting", "running", "paused"
+FINISHED, PRUNED, STOPPED, FAILED = "finished", "pruned", "stopped", "failed"
 
 
-def create_folder(config: TrainConfig, root: str, command: list[str], **about: Any) -> Path:
+def create_run(config: TrainConfig, root: str, command: list[str], **about: Any) -> Path:
     """Make a new folder under `output_dir`, with the resolved config and what is known of its making.
 
     Args:
@@ -68,28 +63,33 @@ def create_folder(config: TrainConfig, root: str, command: list[str], **about: A
 
 
 def keep_config(run_dir: Path, config: TrainConfig) -> None:
-    """Write a continued run's config where it was changed, so that the next continuation goes on with it."""
+    """Write a continued run's config if it was changed, so that the next continuation goes on with it."""
     text = config.to_yaml()
     if (run_dir / CONFIG).read_text(encoding="utf-8") != text:
         write_text(run_dir / CONFIG, text)
 
 
-def seeds_of(config: TrainConfig) -> range:
-    """Return the seeds of a run."""
-    return range(config.seed, config.seed + config.seeds)
+def note(folder: Path, **values: Any) -> None:
+    """Put values into a seed's `seed.json`."""
+    update_json(folder / SEED, lambda about: about.update(values))
 
 
-def trial_dirs(run_dir: Path, config: TrainConfig) -> dict[int, Path]:
-    """Return the folder of each seed's trial."""
-    return {seed: run_dir / f"seed_{seed}" for seed in seeds_of(config)}
+def read_seed(folder: Path) -> dict[str, Any]:
+    """Return what is kept of a seed."""
+    return dict(read_json(folder / SEED, default={}))
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one trial: `step_*` folders, and `last.json` and `best.json` that point at two of them."""
+    """The checkpoints of one seed: `step_*` folders, and `last.json` and `best.json` that point at two of them."""
 
     folder: Path
     keep: int
+
+    @classmethod
+    def of(cls, folder: Path, config: TrainConfig) -> Checkpoints:
+        """Return those in a seed's folder."""
+        return cls(folder / CHECKPOINTS, config.checkpoint.keep)
 
     def write(
         self,
@@ -105,9 +105,9 @@ class Checkpoints:
         Args:
             training: to be saved.
             config: resolved.
-            seed: the trial's.
+            seed: its own.
             metrics: what is reported of this env step; a resumed training looks here for what a killed one knew.
-            best_return: greedy return, where this is the best so far.
+            best_return: greedy return, if this is the best so far.
         """
         steps = training.env_steps
         path = self.at(steps)

@@ -1,12 +1,11 @@
-"""One seed of a trial: train, evaluate, checkpoint, report; and repeat what an earlier session has reported."""
+"""The training of one seed: train, evaluate, checkpoint, report; and repeat what an earlier session has reported."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from recsys_cli.algos.training import Training
 from recsys_cli.config.schema import TrainConfig
@@ -18,10 +17,10 @@ from recsys_cli.runs.folder import Checkpoints
 
 @dataclass(frozen=True)
 class Report:
-    """What a member tells the driver.
+    """What a seed's training hands to the driver, in plain values.
 
     Attributes:
-        folder: the member's.
+        folder: the seed's.
         env_steps: so far.
         metrics: of the time since the last report.
         checkpoint: folder of one just written.
@@ -40,18 +39,14 @@ class Report:
     finished: bool
     repeated: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as they go through Tune."""
-        return asdict(self)
 
-
-class Member:
+class SeedTraining:
     """Drives a `Training` to `env_steps`; goes on from its folder's last checkpoint where there is one.
 
     Args:
         run: resolved.
         seed: its own.
-        folder: its own, among others of the run or sweep.
+        folder: its own, among others of the run.
         repeat: first report again what the journal holds up to the last checkpoint, without training: so a scheduler
             that begins anew learns what its predecessor knew.
     """
@@ -59,7 +54,7 @@ class Member:
     def __init__(self, run: TrainConfig, seed: int, folder: Path, *, repeat: bool = False) -> None:
         """Read what is there; the training is built when it is first needed."""
         self.run, self.seed, self.folder = run, seed, folder
-        self.checkpoints = Checkpoints(folder / "checkpoints", run.checkpoint.keep)
+        self.checkpoints = Checkpoints.of(folder, run)
         self.metrics = self.checkpoints.metrics()
         self.train_seconds = self.metrics.get("time/train_cpu_s", 0.0)
         last = self.checkpoints.pointed("last")
@@ -154,7 +149,7 @@ class Member:
         """Return the checkpoint of the last report, written if there is none yet.
 
         While an earlier session's reports are repeated that may be one long dropped; a scheduler then copies it only
-        into members that have gone on from their copy since.
+        into seeds that have gone on from their copy since.
         """
         if self._training is None:
             return self.checkpoints.at(self.reported_at)
@@ -163,7 +158,7 @@ class Member:
         return self.checkpoints.at(self.saved_at)
 
     def go_on_from(self, checkpoint: Path, env_steps: int, unit: int) -> None:
-        """Go on from a checkpoint of its own, or of another member that it shall become a copy of.
+        """Go on from a checkpoint of its own, or of another seed that it shall become a copy of.
 
         Args:
             checkpoint: what `save` returned.

@@ -127,9 +127,9 @@ def _parse(parser: OverridesParser, word: str) -> Override | None:
 
 def _reason(error: HydraException) -> str:
     """Return what is wrong, without Hydra's drawing of where."""
-    told = one_line(str(error).splitlines()[0].partition(" while evaluating ")[2].partition(": ")[2])
+    reason = one_line(str(error).splitlines()[0].partition(" while evaluating ")[2].partition(": ")[2])
     grammar = "choice(a,b), range(start,stop,step), interval(a,b), int(interval(a,b)), tag(log,interval(a,b)), glob(*)"
-    return f"{told or 'the value cannot be read'}; several values are written a,b or {grammar}"
+    return f"{reason or 'the value cannot be read'}; several values are written a,b or {grammar}"
 
 
 def _axis(override: Override, word: str, groups: list[str]) -> Axis:
@@ -165,11 +165,11 @@ def _ranged(found: RangeSweep, word: str) -> list[str]:
 
 
 def _instead(key: str) -> str:
-    told = {
+    instead = {
         "seed": "; several seeds a point are search.seeds_per_point=3",
         "seeds": "; several seeds a point are search.seeds_per_point=3",
     }
-    return "; several searches are several sweeps" if key == "search" else told.get(key, "")
+    return "; several searches are several sweeps" if key == "search" else instead.get(key, "")
 
 
 def _interval(key: str, found: IntervalSweep, word: str) -> Interval:

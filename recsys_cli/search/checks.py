@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from recsys_cli.config import resources as machine
 from recsys_cli.config.errors import ConfigError, closest
-from recsys_cli.config.schema import SweepConfig
+from recsys_cli.config.schema import SweepConfig, TrainConfig
+from recsys_cli.config.search import SearchConfig
+from recsys_cli.runs.plan import Point
 from recsys_cli.search.axes import Axis, Interval
-from recsys_cli.search.points import Point, Space
+from recsys_cli.search.points import Space
 
 
 def check_sweep(space: Space) -> list[Point]:
@@ -32,23 +34,22 @@ def check_sweep(space: Space) -> list[Point]:
     if search.name == "bohb" and len(space.branches) > 1:
         raise ConfigError("search=bohb takes no axis over a group: its model has one space; allowed: search=optuna")
     _check_words(space)
-    _check_members(config)
+    _check_processes(config)
     points = space.corners() if search.adaptive else space.points()
     for point in points:
-        _check_metric(point.config)
+        _check_metric(search, point.config)
     return [] if search.adaptive else points
 
 
-def _check_metric(config: SweepConfig) -> None:
+def _check_metric(search: SearchConfig, config: TrainConfig) -> None:
     """Refuse a metric that the algorithm does not report."""
-    name, known = config.search.metric, config.algo.metrics
+    name, known = search.metric, config.algo.metrics
     if name not in known:
         raise ConfigError(
             f"search.metric={name}: algo={config.algo.name} reports no such metric to compare by. Allowed: "
             f"{', '.join(known)}.{closest(name, known)}"
         )
-    training = config.training()
-    every, steps = training.evaluation.every, training.env_steps
+    every, steps = config.evaluation.every, config.env_steps
     if name.startswith("eval/") and not 0 < every <= steps:
         raise ConfigError(
             f"evaluation.every={every}: search.metric={name} comes of evaluations while training, of which env_steps="
@@ -89,15 +90,15 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
         )
 
 
-def _check_members(config: SweepConfig) -> None:
+def _check_processes(config: SweepConfig) -> None:
     """Refuse more processes a trial than the machine has CPUs and GPUs for: a point's seeds may train as one trial."""
     search, resources = config.search, config.resources
     if resources.ray_address is not None:
         return
-    members, at_once = search.seeds_per_trial, resources.concurrent_trials or 1
+    seeds, at_once = search.seeds_per_trial, resources.concurrent_trials or 1
     needs = (
-        ("CPU", at_once * resources.cpus_per_trial(members), resources.num_cpus or machine.machine_cpus()),
-        ("GPU", resources.gpus_per_trial(members), machine.machine_gpus() if resources.gpus_per_learner else 0),
+        ("CPU", at_once * resources.cpus_per_trial(seeds), resources.num_cpus or machine.machine_cpus()),
+        ("GPU", resources.gpus_per_trial(seeds), machine.machine_gpus() if resources.gpus_per_learner else 0),
     )
     for unit, needed, there in needs:
         if needed > there:

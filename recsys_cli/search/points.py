@@ -15,6 +15,7 @@ from recsys_cli.config.compose import Composer
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import GridSearch, RandomSearch
+from recsys_cli.runs.plan import Point, spell_values
 from recsys_cli.search.axes import Axis, Choices, Interval, split, value_of
 
 ROOT = "sweep"
@@ -34,37 +35,6 @@ class Branch:
     words: tuple[str, ...]
     picked: Mapping[str, str]
     axes: tuple[Axis, ...]
-
-
-@dataclass(frozen=True)
-class Point:
-    """One combination of values.
-
-    Attributes:
-        number: its own, from 0.
-        words: behind `recsys sweep`; without those of the search they train it by `recsys train`.
-        values: of the axes, each as one types it.
-        config: resolved.
-    """
-
-    number: int
-    words: tuple[str, ...]
-    values: Mapping[str, str]
-    config: SweepConfig
-
-    @property
-    def name(self) -> str:
-        """Return the point's name, which its trials' folders begin with."""
-        return f"p{self.number:03d}"
-
-    @property
-    def problem(self) -> str:
-        """Return what tells the point's problem from that of others: only within one are scores compared."""
-        return " ".join(f"{key}={value}" for key, value in self.values.items() if key.split(".")[0] == "env")
-
-    def typed_values(self) -> dict[str, Any]:
-        """Return the values of the axes of keys, not of groups, as Python has them."""
-        return {key: value_of(key, text) for key, text in self.values.items() if "." in key}
 
 
 class Space:
@@ -145,10 +115,10 @@ class Space:
         points = [self.point(i, *one) for i, one in enumerate(self._grid(search.interval_points))]
         seen: dict[str, Point] = {}
         for point in points:
-            same = seen.setdefault(_identity(point.config), point)
+            same = seen.setdefault(_identity(point), point)
             if same is not point:
                 raise ConfigError(
-                    f"{told(same.values)} and {told(point.values)} are the same training: leave one of them out"
+                    f"{spell_values(same.values)} and {spell_values(point.values)} are the same training: leave one out"
                 )
         return points
 
@@ -175,7 +145,7 @@ class Space:
             if (typed := " ".join(words)) in seen:
                 continue
             point = self.point(len(points), words, values)
-            if (identity := _identity(point.config)) not in seen:
+            if (identity := _identity(point)) not in seen:
                 points.append(point)
             seen |= {typed, identity}
             if len(points) == number:
@@ -193,8 +163,9 @@ class Space:
         try:
             config: SweepConfig = self.composer(words)
         except ConfigError as error:
-            raise ConfigError(f"point {told(values)} cannot be: {error}" if values else str(error)) from None
-        return Point(number, tuple(words), dict(values), config)
+            raise ConfigError(f"point {spell_values(values)} cannot be: {error}" if values else str(error)) from None
+        typed = {key: value_of(key, text) for key, text in values.items() if "." in key}
+        return Point(f"p{number:03d}", tuple(words), dict(values), typed, config.training())
 
     def corners(self) -> list[Point]:
         """Compose every branch with every axis at its ends and at every listed value, the others at their first.
@@ -235,10 +206,5 @@ def _options(picked: Mapping[str, str]) -> list[str]:
     return [f"{group}={option}" for group, option in picked.items()]
 
 
-def told(values: Mapping[str, str]) -> str:
-    """Return values as one types them."""
-    return " ".join(f"{key}={value}" for key, value in values.items())
-
-
-def _identity(config: SweepConfig) -> str:
-    return json.dumps(config.training().to_dict(), sort_keys=True)
+def _identity(point: Point) -> str:
+    return json.dumps(point.config.to_dict(), sort_keys=True)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ray.tune.search import Searcher
 
 from recsys_cli.config.search import RandomSearch
-from recsys_cli.runs.spec import SCORE, TrialSpec
+from recsys_cli.runs.plan import Point
+from recsys_cli.runs.trial import SCORE, TrialSpec
 from recsys_cli.search.axes import Axis, Interval
-from recsys_cli.search.points import Branch, Point, Space
+from recsys_cli.search.points import Branch, Space
 from recsys_cli.search.schedulers import drawn
 
 BRANCH = "branch"
-MakeTrial = Callable[[Point, Mapping[str, Any]], TrialSpec]
 
 
 class Proposals(Searcher):
@@ -29,7 +30,11 @@ class Proposals(Searcher):
     """
 
     def __init__(
-        self, space: Space, search: RandomSearch, known: Sequence[Mapping[str, Any]], make_trial: MakeTrial
+        self,
+        space: Space,
+        search: RandomSearch,
+        known: Sequence[Mapping[str, Any]],
+        make_trial: Callable[[Point], TrialSpec],
     ) -> None:
         """Build the searcher behind it."""
         super().__init__(metric=SCORE, mode=search.mode)
@@ -50,7 +55,7 @@ class Proposals(Searcher):
         words, values = _words(branch, {axis.key: proposal[_label(branch_number, axis)] for axis in branch.axes})
         point = self.space.point(self.number, words, values)
         self.number += 1
-        return self.make_trial(point, proposal).to_tune()
+        return self.make_trial(replace(point, proposal=proposal)).to_tune()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Hand a score on."""

@@ -26,8 +26,8 @@ from ray.tune.search import BasicVariantGenerator
 from recsys_cli.config import search as kinds
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import SearchConfig
-from recsys_cli.runs.spec import SCORE, TIME, folders_of
 from recsys_cli.runs.stopping import OnRequest
+from recsys_cli.runs.trial import SCORE, TIME, folders_of
 from recsys_cli.search.axes import Axis, Interval, value_of
 
 
@@ -100,7 +100,7 @@ def inside(axis: Axis, value: Any) -> Any:
     """Return a value of an interval as it may be: within its ends, whole where it is of whole numbers."""
     if not isinstance(axis, Interval):
         return value
-    kept = min(max(float(f"{value:.6g}"), axis.low), axis.high)  # short enough to be told and typed as it is
+    kept = min(max(float(f"{value:.6g}"), axis.low), axis.high)  # short enough to be shown and typed as it is
     return round(kept) if axis.integer else kept
 
 

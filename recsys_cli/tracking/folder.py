@@ -1,6 +1,6 @@
 """What MLflow should hold about a folder, what it holds already, and the difference.
 
-A tracked folder is a trial's folder, or a run's folder where it stands for the parent of several trials:
+A tracked folder is a seed's folder, or a run's folder that stands for the parent of several seeds:
 
     tracking.json   the plan: address, params, tags, checkpoints, evaluation and status that MLflow should show
     metrics.jsonl   the journal: every report, MLflow or not
@@ -28,7 +28,7 @@ PLAN = "tracking.json"
 UPLOADED = "uploaded.json"
 JOURNAL = "metrics.jsonl"
 CONFIG = "config.yaml"
-TRIAL = "trial.json"
+SEED = "seed.json"
 EVALUATION = "evaluation.json"
 RUNNING, SCHEDULED = "RUNNING", "SCHEDULED"
 UNFINISHED = (RUNNING, SCHEDULED)
@@ -42,7 +42,7 @@ class Plan:
         uri: tracking URI, credentials masked; None with tracking off.
         experiment: MLflow experiment.
         name: MLflow run name.
-        trial_id: the local id, a tag of the MLflow run, by which a run is found that was made but not recorded.
+        id: the local id, a tag of the MLflow run, by which a run is found that was made but not recorded.
         parent: the parent's folder relative to this one, or None.
         params: flat config.
         tags: MLflow tags.
@@ -58,7 +58,7 @@ class Plan:
     uri: str | None
     experiment: str
     name: str
-    trial_id: str
+    id: str
     parent: str | None
     params: dict[str, str | int | float]
     tags: dict[str, str]

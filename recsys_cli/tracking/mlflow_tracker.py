@@ -12,7 +12,7 @@ from recsys_cli.tracking.files import read_jsonl_from, update_json
 from recsys_cli.tracking.folder import (
     CONFIG,
     JOURNAL,
-    TRIAL,
+    SEED,
     UNFINISHED,
     Plan,
     Uploaded,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-TRIAL_ID_TAG = "recsys.trial_id"
+ID_TAG = "recsys.id"
 METRICS_A_BATCH, PARAMS_A_BATCH = 1000, 100  # MLflow's limits
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
 _NOT_IN_KEYS = re.compile(r"[^\w\-. /:]")
@@ -113,12 +113,12 @@ class MlflowUploader:
         experiment = self.client.get_experiment_by_name(plan.experiment)
         if experiment is None:
             return None
-        query = f"tags.`{TRIAL_ID_TAG}` = '{plan.trial_id}'"
+        query = f"tags.`{ID_TAG}` = '{plan.id}'"
         found = self.client.search_runs([experiment.experiment_id], query, max_results=1)
         return found[0].info.run_id if found else None
 
     def _create(self, folder: Path, plan: Plan) -> str:
-        tags = {TRIAL_ID_TAG: plan.trial_id, **_standard_tags(plan.tags)}
+        tags = {ID_TAG: plan.id, **_standard_tags(plan.tags)}
         parent_dir = None if plan.parent is None else (folder / plan.parent).resolve()
         parent = None if parent_dir is None else read_plan(parent_dir)
         if parent_dir is not None and parent is not None:
@@ -129,8 +129,8 @@ class MlflowUploader:
 
     def _record(self, folder: Path, done: Uploaded) -> None:
         save_uploaded(folder, done)
-        if (folder / TRIAL).exists():
-            update_json(folder / TRIAL, lambda trial: trial.update(mlflow_run_id=done.run_id))
+        if (folder / SEED).exists():
+            update_json(folder / SEED, lambda seed: seed.update(mlflow_run_id=done.run_id))
 
     def _log_config(self, folder: Path, done: Uploaded) -> None:
         """Make the run's config an artifact, anew where a resumed training changed it."""

@@ -18,20 +18,20 @@ STATUS |= {
     "waiting": SCHEDULED,
     "paused": SCHEDULED,
     "pruned": "FINISHED",
-}  # pruned: a scheduler saw enough; a tag tells it
+}  # pruned: a scheduler saw enough; a tag says so
 
 
 def plan_evaluation(
-    trial_dir: Path,
+    folder: Path,
     results: Mapping[str, Any],
     headline: Mapping[str, float] | None = None,
     file_name: str = EVALUATION,
 ) -> None:
     """Write a results file and have it uploaded at the next chance; any process may call it at any time."""
-    rows = read_jsonl_from(trial_dir / JOURNAL, 0)
+    rows = read_jsonl_from(folder / JOURNAL, 0)
     summary = summarise(results, headline, file_name, rows[-1][0]["env_steps"] if rows else 0)
-    write_json(trial_dir / file_name, plain(results, "results"))
-    edit_plan(trial_dir, lambda plan: plan.evaluations.update({file_name: summary}))
+    write_json(folder / file_name, plain(results, "results"))
+    edit_plan(folder, lambda plan: plan.evaluations.update({file_name: summary}))
 
 
 def summarise(
@@ -51,30 +51,30 @@ def summarise(
 
 
 def plan_status(folder: Path, status: str, ended: float | None = None) -> None:
-    """Set the status that MLflow should show: as MLflow says it, or as `trial.json` does.
+    """Set the status that MLflow should show: as MLflow says it, or as `seed.json` does.
 
     Args:
         folder: the tracked folder.
         status: RUNNING, SCHEDULED, FINISHED, FAILED, KILLED, or as `STATUS` names them.
         ended: Unix time in seconds; None: now.
     """
-    told = status.lower()
-    found = STATUS.get(told, status.upper())
+    asked = status.lower()
+    found = STATUS.get(asked, status.upper())
     if found not in STATUS.values():
         raise ValueError(f"status {status!r} is not one of {', '.join(STATUS)}")
 
     def change(plan: Plan) -> None:
         plan.status = found
-        if told in ("pruned", "paused") or "state" in plan.tags:
-            plan.tags["state"] = told
+        if asked in ("pruned", "paused") or "state" in plan.tags:
+            plan.tags["state"] = asked
         plan.ended = None if found in UNFINISHED else int(1000 * (time.time() if ended is None else ended))
 
     edit_plan(folder, change)
 
 
-def joint_status(trial_dirs: list[Path]) -> str:
-    """Return the status of a run with several trials: the worst of theirs."""
-    plans = [folders.read_plan(trial_dir) for trial_dir in trial_dirs]
+def joint_status(seed_dirs: list[Path]) -> str:
+    """Return the status of a run with several seeds: the worst of theirs."""
+    plans = [folders.read_plan(folder) for folder in seed_dirs]
     found = {plan.status for plan in plans if plan is not None}
     return next((status for status in ("FAILED", "KILLED", *UNFINISHED) if status in found), "FINISHED")
 

@@ -13,8 +13,8 @@ from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.bundle import plain
 from recsys_cli.tracking.files import locked, read_json, read_jsonl, write_json
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, TRIAL
-from recsys_cli.tracking.local_runs import is_trial, trials_of
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, SEED
+from recsys_cli.tracking.local_runs import is_seed, seeds_of
 from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status, summarise
 from recsys_cli.tracking.provenance import mask
 from recsys_cli.tracking.tracker import LOCK
@@ -47,16 +47,16 @@ def sync_run(run_dir: Path, uri: str | None) -> Synced:
     Raises:
         ConfigError: nothing was tracked, no server is known, or the run is being trained at this moment.
     """
-    trials = trials_of(run_dir)
-    tracked = [folder for folder in (run_dir, *trials) if folders.read_plan(folder) is not None]
+    seeds = seeds_of(run_dir)
+    tracked = [folder for folder in (run_dir, *seeds) if folders.read_plan(folder) is not None]
     if not tracked:
         raise ConfigError(f"{run_dir} holds nothing that was tracked")
     address = _address(tracked[0], uri, run_dir)
     with locked(run_dir / LOCK, wait=False) as mine:
         if not mine:
             raise ConfigError(f"run {run_dir.name} is in use by another process, which uploads it itself")
-        for folder in reversed(tracked):  # trials first: a parent's status follows from theirs
-            _close_dead(folder, trials)
+        for folder in reversed(tracked):  # seeds first: a parent's status follows from theirs
+            _close_dead(folder, seeds)
         lacked = missing_lines(tracked, mask(address))
         error = _upload(tracked, address, run_dir) if lacked else None
         return Synced(mask(address), lacked, missing_lines(tracked, mask(address)) if lacked else [], error)
@@ -79,23 +79,23 @@ def record_evaluation(
         uri: MLflow tracking URI for a downloaded bundle; None: the local SQLite file.
         output_dir: the folder of runs.
         headline: numbers that become metrics `<file>/<key>`; None: every number in `results`.
-        file_name: the results file, in the trial's folder and among the artifacts.
+        file_name: the results file, in the seed's folder and among the artifacts.
 
     Returns:
         One line to show where it could not be logged (now), else None.
     """
-    trial_dir = bundle_dir.resolve().parent.parent
-    if not is_trial(trial_dir):
+    seed_dir = bundle_dir.resolve().parent.parent
+    if not is_seed(seed_dir):
         return _record_remotely(bundle_dir, results, resolved_uri(uri, output_dir), headline, file_name)
-    plan_evaluation(trial_dir, results, headline, file_name)
-    plan = folders.read_plan(trial_dir)
+    plan_evaluation(seed_dir, results, headline, file_name)
+    plan = folders.read_plan(seed_dir)
     if plan is None or plan.uri is None:
         return None  # tracking is off for this run: the file is all
-    with locked(trial_dir.parent / LOCK, wait=False) as mine:
+    with locked(seed_dir.parent / LOCK, wait=False) as mine:
         if not mine:
             return None  # the training that has the run uploads it with its next report
-        error = _upload([trial_dir], _address(trial_dir, None, trial_dir.parent), trial_dir.parent)
-    return error and f"not logged to MLflow ({error}); later: recsys sync {trial_dir.parent}"
+        error = _upload([seed_dir], _address(seed_dir, None, seed_dir.parent), seed_dir.parent)
+    return error and f"not logged to MLflow ({error}); later: recsys sync {seed_dir.parent}"
 
 
 def _record_remotely(
@@ -128,15 +128,15 @@ def _address(folder: Path, uri: str | None, run_dir: Path) -> str:
     return address
 
 
-def _close_dead(folder: Path, trials: list[Path]) -> None:
+def _close_dead(folder: Path, seeds: list[Path]) -> None:
     """Give a folder that no process trains any more the status it ended with."""
     plan = folders.read_plan(folder)
     if plan is None or plan.status != RUNNING:
         return
     rows = read_jsonl(folder / JOURNAL)
-    status = read_json(folder / TRIAL, default={}).get("status") or "running"
-    if folder not in trials:
-        status = joint_status(trials)
+    status = read_json(folder / SEED, default={}).get("status") or "running"
+    if folder not in seeds:
+        status = joint_status(seeds)
     plan_status(folder, "killed" if status.lower() == "running" else status, rows[-1]["time"] if rows else None)
 
 

@@ -37,11 +37,11 @@ def test_leaves_the_documented_files(trained: Trained) -> None:
     assert yaml.safe_load((trained.run_dir / "config.yaml").read_text())["algo"]["batch_size"] == 64
     about = read(trained.run_dir / "run.json")
     assert about["command"] == ["recsys", "train", *LONG, "name=whole", "output_dir=my runs"]
-    assert about["trials"] == ["seed_0"]
-    assert read(trained.trial / "trial.json")["status"] == "finished"
+    assert about["seeds"] == ["seed_0"]
+    assert read(trained.seed / "seed.json")["status"] == "finished"
     assert (trained.run_dir / "ray_logs" / "gcs_server.out").is_file()
     assert not (trained.run_dir / "ray_logs").is_symlink()
-    checkpoints = trained.trial / "checkpoints"
+    checkpoints = trained.seed / "checkpoints"
     last, best = read(checkpoints / "last.json"), read(checkpoints / "best.json")
     assert 10_000 <= last["env_steps"] < 10_500
     steps = {path.name for path in checkpoints.glob("step_*")}
@@ -53,12 +53,12 @@ def test_leaves_the_documented_files(trained: Trained) -> None:
 
 
 def test_reports_every_few_env_steps(trained: Trained) -> None:
-    rows = read_jsonl(trained.trial / "metrics.jsonl")
+    rows = read_jsonl(trained.seed / "metrics.jsonl")
     steps = [row["env_steps"] for row in rows]
     assert steps == sorted(set(steps)) and len(steps) > 30
     evaluated = [row["env_steps"] for row in rows if "eval/return" in row["metrics"]]
     assert [steps // 2000 for steps in evaluated] == [1, 2, 3, 4, 5]
-    best = read(trained.trial / "checkpoints" / "best.json")
+    best = read(trained.seed / "checkpoints" / "best.json")
     assert best["return"] == max(row["metrics"].get("eval/return", 0) for row in rows)
     assert {"learner/loss", "learner/lr", "train/return", "time/env_steps_per_s"} <= set(rows[-1]["metrics"])
 
@@ -71,7 +71,7 @@ def test_mlflow_has_the_run(trained: Trained) -> None:
     assert run.data.tags["command"].startswith("recsys train debug=smoke")
     assert {"git_commit", "versions.ray", "seed"} <= set(run.data.tags)
     history = client.get_metric_history(trained.run_id, "eval/return")
-    rows = [row for row in read_jsonl(trained.trial / "metrics.jsonl") if "eval/return" in row["metrics"]]
+    rows = [row for row in read_jsonl(trained.seed / "metrics.jsonl") if "eval/return" in row["metrics"]]
     assert [(point.step, point.value) for point in history] == [
         (row["env_steps"], row["metrics"]["eval/return"]) for row in rows
     ]
@@ -95,24 +95,24 @@ def kill_at(recsys: Recsys, name: str, seconds: float | None, checkpoints: int =
     return process.pid
 
 
-def assert_whole(trial: Path) -> None:
+def assert_whole(seed: Path) -> None:
     """Check that every file that stands is whole."""
-    for path in trial.glob("checkpoints/step_*"):
+    for path in seed.glob("checkpoints/step_*"):
         read_bundle(path)
-    for path in trial.rglob("*.json"):
+    for path in seed.rglob("*.json"):
         read(path)
 
 
-def assert_the_uninterrupted_one(trial: Path, trained: Trained) -> None:
-    assert policy_bytes(trial) == policy_bytes(trained.trial)
-    assert policy_bytes(trial, "best") == policy_bytes(trained.trial, "best")
-    ours, theirs = (read_jsonl(folder / "metrics.jsonl") for folder in (trial, trained.trial))
+def assert_the_uninterrupted_one(seed: Path, trained: Trained) -> None:
+    assert policy_bytes(seed) == policy_bytes(trained.seed)
+    assert policy_bytes(seed, "best") == policy_bytes(trained.seed, "best")
+    ours, theirs = (read_jsonl(folder / "metrics.jsonl") for folder in (seed, trained.seed))
     timeless = [
         [{name: value for name, value in row["metrics"].items() if not name.startswith("time/")} for row in rows]
         for rows in (ours, theirs)
     ]
     assert timeless[0] == timeless[1]
-    assert read(trial / "evaluation.json")["policies"] == read(trained.trial / "evaluation.json")["policies"]
+    assert read(seed / "evaluation.json")["policies"] == read(trained.seed / "evaluation.json")["policies"]
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_kill_9_costs_one_checkpoint_interval_at_most(
 ) -> None:
     pid = kill_at(recsys, "killed", seconds, checkpoints)
     assert_nothing_is_left(pid)
-    trial = recsys.folder / "runs" / "killed" / "seed_0"
-    if not (trial.parent / "config.yaml").exists():
+    seed = recsys.folder / "runs" / "killed" / "seed_0"
+    if not (seed.parent / "config.yaml").exists():
         return  # killed before it began: there is nothing to resume
-    assert_whole(trial)
+    assert_whole(seed)
     resumed = recsys("train", "resume=killed")
     assert resumed.code == 0, resumed
     if checkpoints:
         assert "seed_0: goes on from" in resumed.out
-    assert_the_uninterrupted_one(trial, trained)
-    assert not list(trial.parent.rglob(".tmp-*"))
+    assert_the_uninterrupted_one(seed, trained)
+    assert not list(seed.parent.rglob(".tmp-*"))
 
 
 def test_ctrl_c_checkpoints_and_resume_goes_on_to_the_same_end(recsys: Recsys, trained: Trained) -> None:
@@ -154,15 +154,15 @@ def test_ctrl_c_checkpoints_and_resume_goes_on_to_the_same_end(recsys: Recsys, t
     assert stopped.words_after("continue:") == ["recsys", "train", "resume=stopped"]
     assert "Traceback" not in stopped.err
     assert_nothing_is_left(process.pid)
-    trial = journal.parent
-    last = read(trial / "checkpoints" / "last.json")["env_steps"]
+    seed = journal.parent
+    last = read(seed / "checkpoints" / "last.json")["env_steps"]
     assert last == read_jsonl(journal)[-1]["env_steps"]
-    assert read(trial / "trial.json")["status"] == "stopped"
+    assert read(seed / "seed.json")["status"] == "stopped"
 
     resumed = recsys("train", "resume=stopped")
     assert resumed.code == 0, resumed
     assert f"seed_0: goes on from {last:,} of 10,000 env steps" in resumed.out
-    assert_the_uninterrupted_one(trial, trained)
+    assert_the_uninterrupted_one(seed, trained)
 
 
 @pytest.mark.slow
@@ -191,22 +191,22 @@ def test_ctrl_c_during_the_final_evaluation_says_how_to_get_it(recsys: Recsys) -
     stopped = recsys.finish(process)
     assert stopped.code == 130, stopped
     assert stopped.words_after("continue:") == ["recsys", "train", "resume=late"]
-    assert read(last.parent.parent / "trial.json")["status"] == "stopped"
+    assert read(last.parent.parent / "seed.json")["status"] == "stopped"
     resumed = recsys("train", "resume=late", "evaluation.users=20")
     assert resumed.code == 0
     assert "nothing left to train" in resumed.out
 
 
 @pytest.mark.slow
-def test_seeds_make_a_trial_each_under_one_run(recsys: Recsys) -> None:
+def test_seeds_make_a_folder_each_under_one_run(recsys: Recsys) -> None:
     outcome = recsys("train", *SMOKE, "seeds=2", "seed=3", "name=two")
     assert outcome.code == 0, outcome
     assert "slateq, 2 seeds" in outcome.out and "over seeds" in outcome.out
     run_dir = recsys.folder / "runs" / "two"
-    assert {path.parent.name for path in run_dir.glob("*/trial.json")} == {"seed_3", "seed_4"}
+    assert {path.parent.name for path in run_dir.glob("*/seed.json")} == {"seed_3", "seed_4"}
     assert policy_bytes(run_dir / "seed_3") != policy_bytes(run_dir / "seed_4")
     client = connect(f"sqlite:///{recsys.folder / 'runs' / 'mlflow.db'}")
-    runs = [client.get_run(read(run_dir / name / "trial.json")["mlflow_run_id"]) for name in ("seed_3", "seed_4")]
+    runs = [client.get_run(read(run_dir / name / "seed.json")["mlflow_run_id"]) for name in ("seed_3", "seed_4")]
     parents = {run.data.tags["mlflow.parentRunId"] for run in runs}
     assert len(parents) == 1
     assert [client.get_run(parent).info.status for parent in parents] == ["FINISHED"]

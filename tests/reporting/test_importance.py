@@ -11,18 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys_cli.evaluation.statistics import joint_score
 from recsys_cli.reporting.importance import importance
 from recsys_cli.reporting.results import PointResult, SeedResult, best_points
-from recsys_cli.runs.spec import joint_score
-from recsys_cli.search.folder import PlannedPoint
+from recsys_cli.runs.plan import Point
 
 
 def result(number: int, values: dict[str, str], scores: dict[int, float], state: str = "finished") -> PointResult:
     config: Any = None
-    problem = values.get("env", "")
-    planned = PlannedPoint(f"p{number:03d}", (), values, {}, problem, None, config)
+    point = Point(f"p{number:03d}", (), values, {}, config)
     seed = SeedResult(Path("x"), 0, state, max(scores, default=0), scores, {})
-    return PointResult(planned, [seed], seed.score)
+    return PointResult(point, [seed], seed.score)
 
 
 def test_the_axis_that_decides_has_the_variance_and_noise_has_none() -> None:
@@ -85,4 +84,4 @@ def test_the_best_is_one_that_was_trained_to_the_end_and_one_a_problem() -> None
         result(3, {"env": "b"}, {}, "failed"),
     ]
     best = best_points(points, "max")
-    assert {problem: point.planned.name for problem, point in best.items()} == {"a": "p000", "b": "p002"}
+    assert {problem: point.setting.name for problem, point in best.items()} == {"env=a": "p000", "env=b": "p002"}

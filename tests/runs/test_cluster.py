@@ -17,7 +17,7 @@ import yaml
 
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
-from recsys_cli.search.callbacks import SweepReporting
+from recsys_cli.runs.callbacks import Reporting
 from recsys_cli.tracking.files import read_json, read_jsonl
 
 EXAMPLES = conf_dir().parent / "experiments" / "cluster"
@@ -51,25 +51,25 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
 ) -> None:
     killed: list[int] = []
 
-    class Deadly(SweepReporting):
+    class Deadly(Reporting):
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
             super().on_trial_result(iteration, trials, trial, result)
-            if trial.config["members"][0]["folder"].endswith("p001-seed_0") and not killed:
+            if trial.config["seeds"][0]["folder"].endswith("p001-seed_0") and not killed:
                 killed.append(result["pid"])
                 os.kill(result["pid"], signal.SIGKILL)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("recsys_cli.search.run.ray_session", lambda *_: nullcontext())
-    monkeypatch.setattr("recsys_cli.search.run.SweepReporting", Deadly)
-    monkeypatch.setattr("recsys_cli.search.callbacks.LOSSES", losses)
+    monkeypatch.setattr("recsys_cli.runs.driver.ray_session", lambda *_: nullcontext())
+    monkeypatch.setattr("recsys_cli.runs.driver.Reporting", Deadly)
+    monkeypatch.setattr("recsys_cli.runs.callbacks.LOSSES", losses)
     words = ["debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]"]
     words += ["algo.lr=1e-3,1e-4", "resources.users_per_runner=50", "name=a"]
     assert main(["sweep", *words]) == code
     told = "lost its process or node" if losses else "failed: The actor is dead because its worker process has died"
     assert f"p001-seed_0 {told}" in capsys.readouterr().out
-    states = {path.parent.name: read_json(path)["status"] for path in tmp_path.glob("runs/a/*/trial.json")}
+    states = {path.parent.name: read_json(path)["status"] for path in tmp_path.glob("runs/a/*/seed.json")}
     assert states == {"p000-seed_0": "finished", "p001-seed_0": state}
     steps = [row["env_steps"] for row in read_jsonl(tmp_path / "runs/a/p001-seed_0/metrics.jsonl")]
     assert len(set(steps)) == len(steps) and (max(steps) >= 4000) == (state == "finished")

@@ -11,8 +11,8 @@ import ray
 
 from recsys_cli.config.structured import load
 from recsys_cli.runs import QUIET
-from recsys_cli.runs.driver import trial_resources
 from recsys_cli.runs.session import _local, start
+from recsys_cli.runs.tune import trial_resources
 
 LATE = "The current node timed out during startup. This could happen because the GCS has become overloaded."
 
@@ -59,7 +59,7 @@ def test_ray_is_told_to_be_quiet_before_it_is_imported() -> None:
 def test_a_local_ray_has_the_cpus_of_the_trials_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
     resources = load("resources", "laptop", env_runners=1, concurrent_trials=1)
-    assert [_local(resources, members)["num_cpus"] for members in (1, 2)] == [2, 3]
-    for members in (1, 2):
-        reserved = trial_resources(resources, members).bundles
-        assert sum(bundle["CPU"] for bundle in reserved) == resources.cpus_per_trial(members)
+    assert [_local(resources, seeds)["num_cpus"] for seeds in (1, 2)] == [2, 3]
+    for seeds in (1, 2):
+        reserved = trial_resources(resources, seeds).bundles
+        assert sum(bundle["CPU"] for bundle in reserved) == resources.cpus_per_trial(seeds)

@@ -45,7 +45,7 @@ def test_every_problem_trains(train: Train, problem: str) -> None:
     for policy in ("slateq", "random", "myopic", "oracle"):
         assert f"\n{policy} " in printed
     # Untracked, a training has an id all the same.
-    assert f"run id {read_json(Path('runs/a/seed_0/trial.json'))['id']}" in printed
+    assert f"run id {read_json(Path('runs/a/seed_0/seed.json'))['id']}" in printed
 
 
 @pytest.mark.parametrize(("algo", "problem"), zip(["oracle", "myopic", "random"], PROBLEMS, strict=True))
@@ -58,8 +58,8 @@ def test_baselines_train_too(train: Train, capsys: pytest.CaptureFixture[str], p
 
 def test_a_finished_run_has_nothing_left_to_train_and_can_be_extended(train: Train) -> None:
     assert train(*SMOKE, "name=a")[0] == 0
-    trial = Path("runs/a/seed_0")
-    first = read_json(trial / "checkpoints/last.json")["env_steps"]
+    seed = Path("runs/a/seed_0")
+    first = read_json(seed / "checkpoints/last.json")["env_steps"]
     code, printed = train("resume=a")
     assert code == 0
     assert f"seed_0: nothing left to train: {first:,} of 2,000 env steps" in printed
@@ -68,7 +68,7 @@ def test_a_finished_run_has_nothing_left_to_train_and_can_be_extended(train: Tra
     code, printed = train("resume=elsewhere/a", "env_steps=4000")
     assert code == 0
     assert f"seed_0: goes on from {first:,} of 4,000 env steps" in printed
-    assert read_json("elsewhere" / trial.relative_to("runs") / "checkpoints/last.json")["env_steps"] >= 4000
+    assert read_json("elsewhere" / seed.relative_to("runs") / "checkpoints/last.json")["env_steps"] >= 4000
     # The next continuation knows of it.
     assert "of 4,000 env steps" in train("resume=elsewhere/a")[1]
 
@@ -124,11 +124,11 @@ def test_a_failing_trial_is_told_in_one_line(train: Train, monkeypatch: pytest.M
     failed = [line for line in printed.splitlines() if line.startswith("seed_0 failed: ")]
     assert len(failed) == 1 and "ray_logs" in failed[0]
     assert "Traceback" not in printed
-    trial = read_json(Path("runs/a/seed_0/trial.json"))
-    assert trial["status"] == "failed"
+    seed = read_json(Path("runs/a/seed_0/seed.json"))
+    assert seed["status"] == "failed"
     from recsys_cli.tracking.mlflow_client import connect
 
-    assert connect("sqlite:///runs/mlflow.db").get_run(trial["mlflow_run_id"]).info.status == "FAILED"
+    assert connect("sqlite:///runs/mlflow.db").get_run(seed["mlflow_run_id"]).info.status == "FAILED"
 
 
 def test_metrics_known_to_a_checkpoint_alone_are_reported_on_resuming(train: Train) -> None:
@@ -143,12 +143,12 @@ def test_metrics_known_to_a_checkpoint_alone_are_reported_on_resuming(train: Tra
 def test_a_seed_that_follows_another_in_one_process_is_as_if_alone(train: Train) -> None:
     assert train(*SMOKE, "name=both", "seeds=2")[0] == 0
     assert train(*SMOKE, "name=alone", "seed=1")[0] == 0
-    policies = [last_policy(Path("runs") / trial) for trial in ("both/seed_0", "both/seed_1", "alone/seed_1")]
+    policies = [last_policy(Path("runs") / seed) for seed in ("both/seed_0", "both/seed_1", "alone/seed_1")]
     assert policies[1] == policies[2]
     assert policies[0] != policies[1]
 
 
-def last_policy(trial: Path) -> bytes:
-    """Return the file of a trial's last policy."""
-    pointer = read_json(trial / "checkpoints/last.json")
-    return (trial / "checkpoints" / pointer["path"] / "policy.safetensors").read_bytes()
+def last_policy(seed: Path) -> bytes:
+    """Return the file of a seed's last policy."""
+    pointer = read_json(seed / "checkpoints/last.json")
+    return (seed / "checkpoints" / pointer["path"] / "policy.safetensors").read_bytes()

@@ -6,8 +6,9 @@ import pytest
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
+from recsys_cli.runs.plan import Point
 from recsys_cli.search.checks import check_sweep
-from recsys_cli.search.points import Point, Space
+from recsys_cli.search.points import Space
 
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
 NEEDS = {"bohb", "optuna"}  # packages of their own
@@ -88,10 +89,11 @@ def test_own_spaces_and_words_go_together() -> None:
 
 @pytest.mark.parametrize("search", [name for name in SEARCHES if name not in NEEDS])
 def test_every_search_begins_with_points_that_compose(search: str) -> None:
-    points = configs([f"search={search}", "algo.lr=interval(1e-4,1e-2)", "algo.discount=interval(0.9,1.0)"])
-    assert points and all(point.config.search.name == search for point in points)
-    training = points[0].config.training()
-    unit = points[0].config.search.unit(training.env_steps)
+    space = Space([f"search={search}", "algo.lr=interval(1e-4,1e-2)", "algo.discount=interval(0.9,1.0)"])
+    points = check_sweep(space)
+    assert points and space.base.search.name == search
+    training = points[0].config
+    unit = space.base.search.unit(training.env_steps)
     if unit is not None:
         assert training.report_every == training.evaluation.every == training.checkpoint.every == unit
         assert training.env_steps // unit > 1

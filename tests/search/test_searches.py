@@ -14,8 +14,9 @@ import pytest
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import ResourcesConfig
-from recsys_cli.runs.seed import Member
-from recsys_cli.search.folder import read_points, resumed_sweep
+from recsys_cli.runs.resume import resumed
+from recsys_cli.runs.seed import SeedTraining
+from recsys_cli.search.plan import read_points
 from recsys_cli.tracking.files import read_json, read_jsonl
 
 pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.usefixtures("one_cpu_ray")]
@@ -39,9 +40,9 @@ WORDS = {
 Sweep = Callable[..., tuple[int, str]]
 
 
-def no_session(resources: ResourcesConfig, folder: Path, members: int) -> AbstractContextManager[None]:
+def no_session(resources: ResourcesConfig, folder: Path, seeds: int) -> AbstractContextManager[None]:
     """Leave the tests' Ray as it is."""
-    assert resources.cpus_per_trial(members) == 1 and folder.is_dir()
+    assert resources.cpus_per_trial(seeds) == 1 and folder.is_dir()
     return nullcontext()
 
 
@@ -49,7 +50,7 @@ def no_session(resources: ResourcesConfig, folder: Path, members: int) -> Abstra
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sweep:
     """A function that runs `recsys sweep` in an empty folder and returns its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("recsys_cli.search.run.ray_session", no_session)
+    monkeypatch.setattr("recsys_cli.runs.driver.ray_session", no_session)
 
     def run(*words: str) -> tuple[int, str]:
         code = main(["sweep", *words])
@@ -65,7 +66,7 @@ def rows(name: str) -> list[Mapping[str, str]]:
 
 
 def seeds(name: str) -> list[Path]:
-    return sorted(path.parent for path in Path("runs", name).glob("*/trial.json"))
+    return sorted(path.parent for path in Path("runs", name).glob("*/seed.json"))
 
 
 def slow_but(*fast: str) -> list[Any]:
@@ -109,18 +110,18 @@ def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, sea
 
 
 def assert_the_journal_is_repeated_and_nothing_trained() -> None:
-    folder = next(folder for folder in seeds("a") if read_json(folder / "trial.json")["status"] == "finished")
-    config, sweep_dir, _ = resumed_sweep(["resume=a"])
+    folder = next(folder for folder in seeds("a") if read_json(folder / "seed.json")["status"] == "finished")
+    config, sweep_dir = resumed(["resume=a"], "sweep")
     point = next(point for point in read_points(sweep_dir, config) if folder.name.startswith(point.name))
-    member = Member(point.config, int(folder.name[-1]), folder.resolve(), repeat=True)
+    seed = SeedTraining(point.config, int(folder.name[-1]), folder.resolve(), repeat=True)
     reports = []
     while not reports or not reports[-1].finished:
-        reports.append(member.report())
+        reports.append(seed.report())
     known = read_jsonl(folder / "metrics.jsonl")
     assert [(report.env_steps, report.metrics) for report in reports] == [
         (row["env_steps"], row["metrics"]) for row in known
     ]
-    assert all(report.repeated for report in reports) and member._training is None
+    assert all(report.repeated for report in reports) and seed._training is None
 
 
 @pytest.mark.slow
@@ -167,7 +168,7 @@ def test_a_population_copies_and_changes(sweep: Sweep, other: str, words: tuple[
     assert code == 0, printed
     changed = 0
     best = read_json(Path("runs/a/best.json"))["best"]["all"]
-    point = read_json(Path("runs/a", f"{best['point']}-seed_0", "trial.json"))["point"]
+    point = read_json(Path("runs/a", f"{best['point']}-seed_0", "seed.json"))["point"]
     assert f"algo.lr={point['algo.lr']}" in best["words"] and f"{other}={point[other]}" in best["words"]
     for folder in seeds("a"):
         values = [row["metrics"]["point/algo.lr"] for row in read_jsonl(folder / "metrics.jsonl")]
@@ -245,12 +246,12 @@ def test_refusals_about_what_is_there(sweep: Sweep, words: list[str], message: s
     from recsys_cli.config.compose import compose
     from recsys_cli.runs.folder import create_run
     from recsys_cli.search.checks import check_sweep
-    from recsys_cli.search.folder import create_sweep
+    from recsys_cli.search.plan import create_sweep
     from recsys_cli.search.points import Space
 
     space = Space(["name=a", "algo.lr=1e-3,1e-4"])
     create_sweep(space.base, ["name=a"], [], check_sweep(space))
-    create_run(compose("train", ["name=run"]), [])
+    create_run(compose("train", ["name=run"]), "train", [])
     code, printed = sweep(*words)
     assert code == 2 and message in printed and printed.count("\n") == 1
 

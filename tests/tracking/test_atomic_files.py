@@ -147,7 +147,7 @@ def test_a_damaged_line_within_the_journal_is_told(tmp_path: Path) -> None:
 
 
 def test_update_json_loses_no_change_among_threads(tmp_path: Path) -> None:
-    path = tmp_path / "trial.json"
+    path = tmp_path / "seed.json"
 
     def add(index: int) -> None:
         files.update_json(path, lambda value: value.update({f"k{index}": index}))

@@ -118,13 +118,13 @@ class _Bomb:
 
 
 def test_pickles_beside_or_in_place_of_tensors_are_never_loaded(
-    tmp_path: Path, make_trial: Callable[..., Path], make_bundle: Callable[..., Path], output_dir: Path
+    tmp_path: Path, make_seed: Callable[..., Path], make_bundle: Callable[..., Path], output_dir: Path
 ) -> None:
     from recsys_cli.tracking.references import resolve
 
     exploded = tmp_path / "exploded"
     bomb = pickle.dumps(_Bomb(exploded))
-    bundle_dir = make_bundle(make_trial(), 50_000, "best", state=True)
+    bundle_dir = make_bundle(make_seed(), 50_000, "best", state=True)
     names = ("class_and_ctor_args.pkl", "module_state.pkl", "policy.pkl", "policy.pt", "training_state/state.pkl")
     for name in names:
         (bundle_dir / name).write_bytes(bomb)
