@@ -17,6 +17,7 @@ from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir, show_path
 from recsys_cli.config.resources import ResourcesConfig
+from recsys_cli.runs.ray_private import joined_cluster, listening_host
 
 KEY = "resources.ray_address"
 PORT = "6379"
@@ -45,11 +46,9 @@ def find_cluster(asked: str) -> str:
     Raises:
         ConfigError: there is none, or nothing listens there.
     """
-    import ray
-
     address = asked
     if asked == "auto":
-        address = os.environ.get("RAY_ADDRESS") or ray._private.services.find_bootstrap_address(None) or ""
+        address = os.environ.get("RAY_ADDRESS") or joined_cluster() or ""
         if not address:
             raise ConfigError(
                 f"{KEY}=auto: this machine is in no Ray cluster, and RAY_ADDRESS is not set: begin one by `ray start "
@@ -59,7 +58,7 @@ def find_cluster(asked: str) -> str:
     host, _, port = address.rpartition(":")
     if "/" in address or not host or not port.isdigit() or int(port) > 65535:
         raise ConfigError(f"{named}: <host>:<port> of the cluster's head is expected, as in {KEY}=10.0.0.1:{PORT}")
-    host = ray._private.services.resolve_ip_for_localhost(host.strip("[]"))  # as Ray does, whose nodes listen there
+    host = listening_host(host.strip("[]"))
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
     except OSError as error:

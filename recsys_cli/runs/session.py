@@ -13,19 +13,20 @@ from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.runs.cluster import find_cluster, shipped
+from recsys_cli.runs.ray_private import session_dir
 
 LOGS = "ray_logs"
 LOGGING: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
 
 
 @contextmanager
-def ray_session(resources: ResourcesConfig, run_dir: Path, members: int = 1) -> Iterator[None]:
+def ray_session(resources: ResourcesConfig, run_dir: Path, seeds: int = 1) -> Iterator[None]:
     """Start a local Ray, or join the cluster at `resources.ray_address`; shut down afterwards.
 
     Args:
         resources: of every trial, and how many may run at the same time.
-        run_dir: the run's or sweep's folder.
-        members: seeds of one trial.
+        run_dir: the run's folder.
+        seeds: of one trial.
 
     Raises:
         ConfigError: nothing answers at the address, or it is no cluster that this Ray can join.
@@ -36,7 +37,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path, members: int = 1) -> 
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` tells failures, in a line each
     if resources.ray_address is None:
         with folders.handed_on():
-            start(_local(resources, members))
+            start(_local(resources, seeds))
     else:
         _join(resources, resources.ray_address)
     logs = _link_logs(run_dir) if resources.ray_address is None else None
@@ -73,18 +74,16 @@ def _join(resources: ResourcesConfig, asked: str) -> None:
             raise ConfigError(f"resources.ray_address={asked}: cannot join ({one_line(error)})") from None
 
 
-def _local(resources: ResourcesConfig, members: int) -> dict[str, Any]:
+def _local(resources: ResourcesConfig, seeds: int) -> dict[str, Any]:
     gpus = {} if resources.gpus_per_trial() else {"num_gpus": 0}
     # "local": never join a cluster that happens to run on this machine.
-    cpus = {"num_cpus": resources.local_cpus(members)}
+    cpus = {"num_cpus": resources.local_cpus(seeds)}
     return {"address": "local", **cpus, "include_dashboard": False, **gpus, **LOGGING}
 
 
 def _link_logs(run_dir: Path) -> Path:
     """Link the session's logs into the run folder; Ray's sockets forbid such a long path for the session itself."""
-    import ray
-
-    session = Path(ray._private.worker.global_worker.node.get_session_dir_path())
+    session = session_dir()
     link = run_dir / LOGS
     if link.is_symlink():
         link.unlink()

@@ -26,6 +26,7 @@ from ray.tune.search import BasicVariantGenerator
 from recsys_cli.config import search as kinds
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import SearchConfig
+from recsys_cli.runs.ray_private import running_trials
 from recsys_cli.runs.stopping import OnRequest
 from recsys_cli.runs.trial import SCORE, TIME, folders_of
 from recsys_cli.search.axes import Axis, Interval, value_of
@@ -46,7 +47,7 @@ class _Held:
 
     def choose_trial_to_run(self, controller: Any, **how: Any) -> Any:
         """Return the trial to start next, None for none."""
-        active = len(controller._trial_to_actor)
+        active = running_trials(controller)
         if self.stopper.requested or (self.at_once is not None and active >= self.at_once):
             return None
         return super().choose_trial_to_run(controller, **how)  # type: ignore[misc]
