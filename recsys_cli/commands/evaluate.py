@@ -50,22 +50,23 @@ def run(overrides: list[str]) -> int:
 
 
 def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[str]:
-    """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to tell.
+    """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to say of both.
 
     An evaluation of another checkpoint, on other users or on a changed env gets a file and metrics of its own, so that
     it never passes for the run's result.
     """
-    from recsys_cli.tracking.files import write_json
+    from recsys_cli.tracking.local_runs import is_seed
+    from recsys_cli.tracking.planning import write_results
     from recsys_cli.tracking.provenance import flatten
     from recsys_cli.tracking.syncing import record_evaluation
 
-    told, results = [], evaluation.to_dict()
-    run_folder = folder.parent.parent if (folder.parent.parent / "trial.json").is_file() else folder.parent
+    results, returns = evaluation.to_dict(), evaluation.returns()
+    run_folder = folder.parent.parent if is_seed(folder.parent.parent) else folder.parent
     changes = [*others_than(results, run_folder), *(f"{k}-{v}" for k, v in flatten(config.env).items())]
     name = "_".join(["evaluation", *changes]) + ".json"
     output = Path(config.output).expanduser() if config.output else run_folder / name
-    write_json(output, results)
-    told.append(f"written to {output}")
+    write_results(output, results, returns)
+    lines = [f"written to {output}"]
     if config.log:
         problem = record_evaluation(
             folder,
@@ -74,9 +75,10 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
             output_dir=Path(config.output_dir),
             headline=evaluation.headline(),
             file_name=name,
+            arrays=returns,
         )
-        told.append(problem or f"logged to the run as {name}")
-    return told
+        lines.append(problem or f"logged to the run as {name}")
+    return lines
 
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recsys_cli.config import structured
 from recsys_cli.evaluation.compare import Score, score, score_baselines
+from recsys_cli.evaluation.statistics import paired_difference
 from recsys_cli.tracking.loading import load_policy
 
 
@@ -24,9 +27,16 @@ class Evaluation:
     scores: list[Score]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as written to JSON."""
+        """Return plain values, as written to JSON; `differences` are to the other policies, on the same users."""
         about = {key: getattr(self, key) for key in ("checkpoint", "env_steps", "users", "seed", "env")}
-        return {**about, "policies": {score.policy: score.to_dict() for score in self.scores}}
+        own, *others = self.scores
+        differences = {other.policy: paired_difference(own.by_user, other.by_user).to_dict() for other in others}
+        policies = {score.policy: score.to_dict() for score in self.scores}
+        return {**about, "policies": policies, "differences": differences}
+
+    def returns(self) -> dict[str, np.ndarray]:
+        """Return each policy's returns, one a user; the users are the same."""
+        return {score.policy: score.by_user for score in self.scores}
 
     def headline(self) -> dict[str, float]:
         """Return the numbers that become metrics."""

@@ -273,7 +273,8 @@ class Driver:
             evaluation = evaluate_checkpoint(
                 last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines
             )
-            self.tracker.log_evaluation(folder, evaluation.to_dict(), evaluation.headline())
+            results, returns = evaluation.to_dict(), evaluation.returns()
+            self.tracker.log_evaluation(folder, results, evaluation.headline(), arrays=returns)
             self.reporting.close(folder)
             found.append(evaluation)
         return found

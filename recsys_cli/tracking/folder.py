@@ -29,7 +29,7 @@ UPLOADED = "uploaded.json"
 JOURNAL = "metrics.jsonl"
 CONFIG = "config.yaml"
 SEED = "seed.json"
-EVALUATION = "evaluation.json"
+EVALUATION, ARRAYS = "evaluation.json", ".npz"  # the latter beside it: what each user brought
 RUNNING, SCHEDULED = "RUNNING", "SCHEDULED"
 UNFINISHED = (RUNNING, SCHEDULED)
 

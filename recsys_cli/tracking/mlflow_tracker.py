@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_cli.tracking import mlflow_bundles
 from recsys_cli.tracking.files import read_jsonl_from, update_json
 from recsys_cli.tracking.folder import (
+    ARRAYS,
     CONFIG,
     JOURNAL,
     SEED,
@@ -195,9 +196,10 @@ class MlflowUploader:
 
 
 def log_results(client: MlflowClient, run_id: str, file: Path, evaluation: dict[str, Any]) -> None:
-    """Upload a results file and log its numbers; `evaluation` holds their time, env steps and metrics."""
-    if file.exists():  # else removed by hand: its numbers are in the plan
-        client.log_artifact(run_id, str(file))
+    """Upload a results file, and the arrays beside it, and log its numbers: time, env steps and metrics."""
+    for path in {file, file.with_suffix(ARRAYS)}:
+        if path.exists():  # else removed by hand: its numbers are in the plan
+            client.log_artifact(run_id, str(path))
     metrics = _metrics(evaluation)
     for start in range(0, len(metrics), METRICS_A_BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])

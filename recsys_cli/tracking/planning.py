@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.bundle import plain
-from recsys_cli.tracking.files import read_jsonl_from, write_json
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, SCHEDULED, UNFINISHED, Plan, edit_plan
+from recsys_cli.tracking.files import read_jsonl_from, write_arrays, write_json
+from recsys_cli.tracking.folder import ARRAYS, EVALUATION, JOURNAL, RUNNING, SCHEDULED, UNFINISHED, Plan, edit_plan
 from recsys_cli.tracking.provenance import flatten
+
+if TYPE_CHECKING:
+    import numpy as np
 
 STATUS = {"running": RUNNING, "finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "killed": "KILLED"}
 STATUS |= {
@@ -26,12 +29,20 @@ def plan_evaluation(
     results: Mapping[str, Any],
     headline: Mapping[str, float] | None = None,
     file_name: str = EVALUATION,
+    arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write a results file and have it uploaded at the next chance; any process may call it at any time."""
     rows = read_jsonl_from(folder / JOURNAL, 0)
     summary = summarise(results, headline, file_name, rows[-1][0]["env_steps"] if rows else 0)
-    write_json(folder / file_name, plain(results, "results"))
+    write_results(folder / file_name, results, arrays)
     edit_plan(folder, lambda plan: plan.evaluations.update({file_name: summary}))
+
+
+def write_results(file: Path, results: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None) -> None:
+    """Write a results file, and beside it, as `.npz`, the arrays that it sums up."""
+    if arrays is not None:
+        write_arrays(file.with_suffix(ARRAYS), arrays)
+    write_json(file, plain(results, "results"))
 
 
 def summarise(

@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import reason
-from recsys_cli.tracking.bundle import plain
-from recsys_cli.tracking.files import locked, read_json, read_jsonl, write_json
+from recsys_cli.tracking.files import locked, read_json, read_jsonl
 from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, SEED
 from recsys_cli.tracking.local_runs import is_seed, seeds_of
-from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status, summarise
+from recsys_cli.tracking.planning import (
+    joint_status,
+    missing_lines,
+    plan_evaluation,
+    plan_status,
+    summarise,
+    write_results,
+)
 from recsys_cli.tracking.provenance import mask
 from recsys_cli.tracking.tracker import LOCK
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,7 @@ def record_evaluation(
     output_dir: Path,
     headline: Mapping[str, float] | None = None,
     file_name: str = EVALUATION,
+    arrays: Mapping[str, np.ndarray] | None = None,
 ) -> str | None:
     """Log an evaluation to the run that a bundle comes from, on disk or (a downloaded bundle) in MLflow alone.
 
@@ -80,14 +90,16 @@ def record_evaluation(
         output_dir: the folder of runs.
         headline: numbers that become metrics `<file>/<key>`; None: every number in `results`.
         file_name: the results file, in the seed's folder and among the artifacts.
+        arrays: what the results sum up, kept beside the file as `.npz`.
 
     Returns:
         One line to show where it could not be logged (now), else None.
     """
     seed_dir = bundle_dir.resolve().parent.parent
     if not is_seed(seed_dir):
-        return _record_remotely(bundle_dir, results, resolved_uri(uri, output_dir), headline, file_name)
-    plan_evaluation(seed_dir, results, headline, file_name)
+        summary = summarise(results, headline, file_name, 0)
+        return _record_remotely(bundle_dir.parent / file_name, results, arrays, summary, resolved_uri(uri, output_dir))
+    plan_evaluation(seed_dir, results, headline, file_name, arrays)
     plan = folders.read_plan(seed_dir)
     if plan is None or plan.uri is None:
         return None  # tracking is off for this run: the file is all
@@ -99,18 +111,18 @@ def record_evaluation(
 
 
 def _record_remotely(
-    bundle_dir: Path, results: Mapping[str, Any], uri: str, headline: Mapping[str, float] | None, file_name: str
+    file: Path, results: Mapping[str, Any], arrays: Mapping[str, np.ndarray] | None, summary: dict[str, Any], uri: str
 ) -> str | None:
-    run_id = bundle_dir.parent.name
-    if bundle_dir.parent.parent.name != "mlflow" or len(run_id) != 32:
-        return f"not logged: {bundle_dir} belongs to no run"
+    """Log an evaluation to the run whose downloaded bundle lies beside the results file."""
+    run_id = file.parent.name
+    if file.parent.parent.name != "mlflow" or len(run_id) != 32:
+        return f"not logged: {file.parent} belongs to no run"
     from recsys_cli.tracking.mlflow_client import connect
     from recsys_cli.tracking.mlflow_tracker import log_results
 
-    file = bundle_dir.parent / file_name
-    write_json(file, plain(results, "results"))
+    write_results(file, results, arrays)
     try:
-        log_results(connect(uri), run_id, file, summarise(results, headline, file_name, 0))
+        log_results(connect(uri), run_id, file, summary)
     except Exception as error:
         return f"not logged to MLflow ({reason(error)})"
     return None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
@@ -23,6 +23,9 @@ from recsys_cli.tracking.files import locked, read_json, read_jsonl, update_json
 from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, Plan, edit_plan
 from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status
 from recsys_cli.tracking.provenance import flatten, mask
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LOCK = ".tracker.lock"
 
@@ -146,6 +149,7 @@ class Tracker:
         results: Mapping[str, Any],
         headline: Mapping[str, float] | None = None,
         file_name: str = EVALUATION,
+        arrays: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Write `evaluation.json`, and upload it with its headline numbers as metrics `evaluation/...`.
 
@@ -154,9 +158,10 @@ class Tracker:
             results: what the file shall hold.
             headline: numbers that become metrics; None: every number in `results`, nested keys dotted.
             file_name: the file; another name keeps another evaluation beside the first.
+            arrays: what the results sum up, kept beside the file as `.npz`.
         """
         folder = Path(folder).resolve()
-        plan_evaluation(folder, results, headline, file_name)
+        plan_evaluation(folder, results, headline, file_name, arrays)
         self._wake(folder)
 
     def add_file(self, folder: Path, file_name: str) -> None:

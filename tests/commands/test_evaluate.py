@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from running import Trained, read
 
@@ -84,6 +85,22 @@ def test_json_says_everything(results: Callable[..., dict[str, Any]]) -> None:
         assert score["return"]["n"] == 20
     other = results("checkpoint=whole/last", *FEW, "seed=7")
     assert other["policies"]["slateq"] != found["policies"]["slateq"]
+
+
+def test_the_returns_of_every_user_are_kept(
+    trained: Trained, results: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    found = results("checkpoint=whole/last", *FEW)
+    for folder, summary in ((trained.seed, read(trained.seed / "evaluation.json")), (tmp_path, found)):
+        returns = dict(np.load(next(folder.glob("*.npz"))))
+        assert list(returns) == list(summary["policies"]) == ["slateq", "random"]
+        for policy, by_user in returns.items():
+            assert by_user.shape == (20,)
+            assert summary["policies"][policy]["return"]["mean"] == pytest.approx(by_user.mean())
+        difference = (returns["slateq"] - returns["random"]).mean()
+        assert summary["differences"]["random"]["mean"] == pytest.approx(difference)
+    artifacts = connect(f"sqlite:///{trained.run_dir.parent / 'mlflow.db'}").list_artifacts(trained.run_id)
+    assert "evaluation.npz" in {item.path for item in artifacts}
 
 
 @pytest.mark.parametrize(

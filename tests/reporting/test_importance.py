@@ -1,17 +1,13 @@
-"""What an axis decided: near 1 for the one that does, near 0 for one that does not; and joint scores of seeds."""
+"""What an axis decided: near 1 for the one that does, near 0 for one that does not; and which point is best."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from recsys_cli.evaluation.statistics import joint_score
 from recsys_cli.reporting.importance import importance
 from recsys_cli.reporting.results import PointResult, SeedResult, best_points
 from recsys_cli.runs.plan import Point
@@ -33,9 +29,9 @@ def test_the_axis_that_decides_has_the_variance_and_noise_has_none() -> None:
             result(i, {"good": str(i % 3), "idle": str(i // 3 % 4), "many": repr(many[i])}, {10: i % 3 + noise[i]})
             for i in range(60)
         ]
-        told = importance(points)
-        assert told is not None and told.points == 60
-        found.append([told.shares[axis] for axis in ("good", "idle", "many")])
+        shares = importance(points)
+        assert shares is not None and shares.points == 60
+        found.append([shares.shares[axis] for axis in ("good", "idle", "many")])
     good, idle, many_share = np.mean(found, axis=0)
     assert good > 0.95 and idle < 0.05 and many_share < 0.05
 
@@ -57,23 +53,6 @@ def test_points_stopped_early_are_compared_where_all_have_been() -> None:
 
 def test_five_points_tell_nothing() -> None:
     assert importance([result(i, {"x": str(i)}, {10: float(i)}) for i in range(5)]) is None
-
-
-@given(st.lists(st.floats(-100, 100), min_size=1, max_size=12), st.randoms())
-def test_joint_scores_lie_between_the_ends_whatever_the_order(values: list[float], random: Any) -> None:
-    shuffled = random.sample(values, len(values))
-    for how in ("mean", "iqm"):
-        score = joint_score(values, how)
-        assert min(values) - 1e-9 <= score <= max(values) + 1e-9
-        assert joint_score(shuffled, how) == pytest.approx(score)
-
-
-def test_the_middle_half_leaves_outliers_out() -> None:
-    assert joint_score([0, 1, 2, 1000], "iqm") == pytest.approx(1.5)
-    assert joint_score([1, 2, 3, 4, 5, 6, 7, 8], "iqm") == pytest.approx(4.5)
-    assert joint_score([0, 10, 100], "iqm") == pytest.approx((0 / 12 + 10 / 3 + 100 / 12) / 0.5)
-    assert joint_score([0, 1, 2, 1000], "mean") == pytest.approx(250.75)
-    assert math.isnan(joint_score([1.0, math.nan], "iqm"))
 
 
 def test_the_best_is_one_that_was_trained_to_the_end_and_one_a_problem() -> None:

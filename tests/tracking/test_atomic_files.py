@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recsys_cli.config.errors import ConfigError
@@ -117,6 +118,21 @@ def test_atomic_dir_after_an_error_leaves_all_as_it_was(tmp_path: Path) -> None:
     with files.atomic_dir(target) as temporary:
         (temporary / "b").write_text("new")
     assert list(target.iterdir()) == [target / "b"] and list(tmp_path.iterdir()) == [target]
+
+
+def test_arrays_are_read_as_they_were_written_and_stay_when_a_write_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, returns = tmp_path / "evaluation.npz", np.array([1.5, np.pi])
+    files.write_arrays(path, {"slateq": returns})
+
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        files.write_arrays(path, {"slateq": returns + 1})
+    assert (np.load(path)["slateq"] == returns).all() and [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_torn_last_line_is_no_row_and_is_cut_by_the_next(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys_cli.config.errors import ConfigError
@@ -55,7 +56,8 @@ def test_one_seed_from_start_to_end(
         tracker.log(seed_dir, step, {"return": step / 2, "loss": math.nan, "q": math.inf, "odd:name [%]": 1.0})
     assert [row["env_steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10, 20, 30]
     tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 30, "best", "last", state=True), "best")
-    tracker.log_evaluation(seed_dir, {"return": {"mean": 170.5, "interval": [1, 2]}, "env": "a", "users": 2000})
+    results = {"return": {"mean": 170.5, "interval": [1, 2]}, "env": "a", "users": 2000}
+    tracker.log_evaluation(seed_dir, results, arrays={"slateq": np.arange(3.0)})
     tracker.set_status(seed_dir, "finished")
     assert tracker.close() == [] and tracker.said == []  # type: ignore[attr-defined]
 
@@ -73,7 +75,7 @@ def test_one_seed_from_start_to_end(
     place = run.data.tags["checkpoint.best"]
     files = {item.path.removeprefix(f"{place}/") for item in client.list_artifacts(run.info.run_id, place)}
     assert files == {"recsys.yaml", "policy.safetensors", *MODEL_FILES}, "the best needs no training state"
-    assert "evaluation.json" in {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"evaluation.json", "evaluation.npz"} <= {item.path for item in client.list_artifacts(run.info.run_id)}
     import mlflow
 
     config = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")
