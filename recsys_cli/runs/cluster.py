@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -22,7 +22,8 @@ from recsys_cli.runs.ray_private import joined_cluster, listening_host
 KEY = "resources.ray_address"
 PORT = "6379"
 ANSWER_S = 5.0
-LEFT_OUT = (".*", "__pycache__", "runs", "mlruns", "*.db")
+CACHES = (".*", "__pycache__")
+LEFT_OUT = (*CACHES, "runs", "mlruns", "*.db")  # of a folder of the user's own
 MOST_MB = 100  # Ray takes 500, and every node copies them
 
 
@@ -84,20 +85,20 @@ def shipped(resources: ResourcesConfig) -> Iterator[dict[str, Any]]:
         return
     with TemporaryDirectory(prefix="recsys-") as temporary:
         stage = Path(temporary)
-        _copy(Path(recsys_cli.__file__).parent, stage / "recsys_cli")
-        _copy(conf_dir(), stage / "recsys_cli/conf")
+        _copy(Path(recsys_cli.__file__).parent, stage / "recsys_cli", CACHES)
+        _copy(conf_dir(), stage / "recsys_cli/conf", CACHES)
         names = [f"own/{number}" for number, _ in enumerate(folders.named())]
         for name, folder in zip(names, folders.named(), strict=True):
-            _copy(folder, stage / name)
+            _copy(folder, stage / name, LEFT_OUT)
         # Relative to the copy, in which Ray starts its processes: where that lies is for each node to choose.
         variables = {"PYTHONPATH": os.pathsep.join([*names, "${PYTHONPATH}"])} if names else {}
         variables |= {"RAY_CHDIR_TO_TRIAL_DIR": "0", **folders.shipped_environment(names)}
         yield {"working_dir": str(stage), "env_vars": variables}
 
 
-def _copy(folder: Path, to: Path) -> None:
+def _copy(folder: Path, to: Path, left_out: Sequence[str]) -> None:
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    files = [path for path in inside if not any(fnmatch(part, each) for part in path.parts for each in LEFT_OUT)]
+    files = [path for path in inside if not any(fnmatch(part, each) for part in path.parts for each in left_out)]
     size = sum((folder / path).stat().st_size for path in files) / 1e6
     if size > MOST_MB:
         raise ConfigError(

@@ -15,9 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
+import recsys_cli
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.structured import load
 from recsys_cli.runs.callbacks import Reporting
+from recsys_cli.runs.cluster import shipped
 from recsys_cli.tracking.files import read_json, read_jsonl
 
 EXAMPLES = conf_dir().parent / "experiments" / "cluster"
@@ -116,6 +119,16 @@ def test_what_is_no_cluster_or_no_folder_is_refused(
     printed = capsys.readouterr().err
     assert message in printed and printed.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_of_our_code_is_shipped() -> None:
+    package = Path(recsys_cli.__file__).parent
+    resources = load("resources", "cluster", ship_code=True)
+    with shipped(resources) as environment:
+        copy = Path(environment["working_dir"]) / "recsys_cli"
+        found = {path.relative_to(copy).as_posix() for path in copy.rglob("*.py")}
+        assert (copy / "conf/train.yaml").is_file()
+    assert found == {path.relative_to(package).as_posix() for path in package.rglob("*.py")}
 
 
 @pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.sh")), ids=lambda path: path.name)
