@@ -37,8 +37,7 @@ class Reporting(Callback):
         spent: whether the budget is.
 
     Args:
-        plan: says what a failure means, what the budget is, and whether finished seeds are evaluated before they count as
-            finished.
+        plan: says what a failure means and what the budget is; a seed of a training is finished once it is evaluated.
         tracker: gets reports and states.
         display: shows them, and failures in a line each.
     """

@@ -263,7 +263,7 @@ class Driver:
         return FINISHED if ended and before != FAILED else WAITING
 
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:
-        """Play the last checkpoints of a point's seeds on fresh users, and the baselines on the same; track the scores."""
+        """Play the last checkpoints of a point's seeds on fresh users, and the baselines on the same; track it all."""
         settings, found = self.config.evaluation, []
         baselines = (self.baselines or Baselines(settings, point.config.env, lambda returns: None)).result()
         for folder in folders:

@@ -1,6 +1,6 @@
 """All that we use of Ray's private parts: small functions around some, and the names of those that our classes need.
 
-Checked against Ray 2.60. Another release may have moved any of them: a test says which, before anything fails on the way.
+Checked against Ray 2.60. Another release may have moved any of them: a test says which, before anything else fails.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HOOKS = {
     f"{_PBT}._get_new_config": "changed values stay inside the space, a copy stays in its folder",
     f"{_PBT}._trial_state": "when the trial that copies has trained last",
     "ray.rllib.algorithms.algorithm:Algorithm._counters": "how many runners were restored: a new stream for each",
-    "ray.rllib.algorithms.algorithm:Algorithm._create_local_replay_buffer_if_necessary": "our buffer in RLlib's DQN, SAC",
+    "ray.rllib.algorithms.algorithm:Algorithm._create_local_replay_buffer_if_necessary": "our buffer in DQN and SAC",
     "ray.rllib.utils.checkpoints:Checkpointable._check_component": "own parts of a state follow RLlib's filters",
     f"{_LEARNER}._update": "gradient steps on whole chunks, without RLlib's batches of episodes",
     f"{_LEARNER}._params": "gradients are put on the parameters in place",
