@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.learning_curves import learning_curve, progress
-from recsys_cli.evaluation.statistics import Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -173,11 +172,6 @@ def _value(name: str, text: str) -> Any:
         return text
     number = int if name in ("seed", "env_steps", "first_evaluation", "env_steps_to_90") else float
     return number(text) if text else None
-
-
-def over_seeds(values: Sequence[float]) -> Interval:
-    """Return the mean and its 95 % interval (Student's t over seeds)."""
-    return mean_interval(values)
 
 
 def _json(path: Path) -> Any:

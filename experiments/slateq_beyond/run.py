@@ -12,7 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.runs import Entry, Score, over_seeds, results
+from experiments.runs import Entry, Score, results
+from recsys_cli.evaluation.statistics import mean_interval
 
 HERE = Path(__file__).parent
 BASELINES = "evaluation.baselines=[random,myopic,oracle]"
@@ -192,10 +193,10 @@ def table(entries: Sequence[Entry], rows: Sequence[Score]) -> str:
         if not own:
             continue
         parts = [part for row in own if (part := share(row)) is not None]
-        way = over_seeds(parts)
+        way = mean_interval(parts)
         first = own[0]
         lines.append(
-            f"| {each.name} | {over_seeds([row.score for row in own])} | "
+            f"| {each.name} | {mean_interval([row.score for row in own])} | "
             f"{100 * way.mean:.1f} ± {100 * way.half_width:.1f} % | {first.random:.1f} | {first.myopic:.1f} | "
             f"{first.oracle:.1f} | {len(own)} |"
         )

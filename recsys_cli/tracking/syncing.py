@@ -12,9 +12,10 @@ from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.files import locked, read_json, read_jsonl
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, RUNNING, SEED
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, UNFINISHED
 from recsys_cli.tracking.local_runs import is_seed, seeds_of
 from recsys_cli.tracking.planning import (
+    STATUS,
     joint_status,
     missing_lines,
     plan_evaluation,
@@ -143,13 +144,14 @@ def _address(folder: Path, uri: str | None, run_dir: Path) -> str:
 def _close_dead(folder: Path, seeds: list[Path]) -> None:
     """Give a folder that no process trains any more the status it ended with."""
     plan = folders.read_plan(folder)
-    if plan is None or plan.status != RUNNING:
+    if plan is None or plan.status not in UNFINISHED:
         return
     rows = read_jsonl(folder / JOURNAL)
     status = read_json(folder / SEED, default={}).get("status") or "running"
     if folder not in seeds:
         status = joint_status(seeds)
-    plan_status(folder, "killed" if status.lower() == "running" else status, rows[-1]["time"] if rows else None)
+    unfinished = STATUS.get(status.lower(), status) in UNFINISHED
+    plan_status(folder, "killed" if unfinished else status, rows[-1]["time"] if rows else None)
 
 
 def _upload(tracked: list[Path], uri: str, run_dir: Path) -> str | None:

@@ -11,8 +11,9 @@ import pytest
 
 from recsys_cli.commands import sync
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.files import read_json, update_json
 from recsys_cli.tracking.folder import append_report
+from recsys_cli.tracking.planning import plan_status
 from recsys_cli.tracking.references import resolve
 from recsys_cli.tracking.syncing import record_evaluation
 from recsys_cli.tracking.tracker import Tracker
@@ -50,6 +51,13 @@ def test_a_run_trained_without_mlflow_is_uploaded_and_then_there_is_nothing_to_d
     assert run.data.metrics == {"return": 7.0} and run.data.params == {"a": "1"}
     assert sync.run([str(off_seed.parent), f"output_dir={output_dir}"]) == 0
     assert "nothing to upload" in capsys.readouterr().out
+
+
+def test_a_seed_that_waited_when_its_driver_died_is_killed(off_seed: Path, mlflow_db: str, client: Any) -> None:
+    plan_status(off_seed, "waiting")
+    update_json(off_seed / "seed.json", lambda about: about.update(status="waiting"))
+    assert sync.run([str(off_seed.parent), f"uri={mlflow_db}"]) == 0
+    assert client.get_run(read_json(off_seed / "seed.json")["mlflow_run_id"]).info.status == "KILLED"
 
 
 def test_a_server_away_is_a_failure(off_seed: Path, output_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
