@@ -99,8 +99,9 @@ class Display:
 
     def add(self, name: str, point: Point, state: str, env_steps: int) -> None:
         """Show a seed of a point; the env steps are those of earlier sessions."""
+        known = self.seeds.get(name)
         self.seeds[name] = SeedProgress(point.values, point.config.env_steps, state, env_steps)
-        self.done_before += env_steps
+        self.done_before += env_steps - (known.env_steps if known else 0)
 
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the seeds'."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -195,9 +195,7 @@ class Driver:
             return None
         if self.search.joint:
             return self._trials()
-        points = [point for point in self.plan.points if lost & set(self.seeds(point).values())]
-        trials = [trial for point in points for trial in self._trials_of(point)]
-        return [trial for trial in trials if lost & set(trial.seeds.values())]
+        return [trial for point in self.plan.points for trial in self._trials_of(point, lost)]
 
     def _proposed(self, point: Point) -> TrialSpec:
         """Return the trial of a proposed point, planned now or in an earlier session."""
@@ -208,9 +206,9 @@ class Driver:
         (trial,) = self._trials_of(planned)
         return trial
 
-    def _trials_of(self, point: Point) -> list[TrialSpec]:
-        """Open a point's seeds and return its trials: one with all seeds, or one a seed."""
-        seeds = self.seeds(point)
+    def _trials_of(self, point: Point, among: Container[Path] | None = None) -> list[TrialSpec]:
+        """Open a point's seeds, all or those in some folders, and return its trials: one with all, or one a seed."""
+        seeds = {seed: folder for seed, folder in self.seeds(point).items() if among is None or folder in among}
         known = {folder: read_seed(folder) for folder in seeds.values()}
         failed = [_reason(folder) for folder, about in known.items() if about.get("status") == FAILED]
         for seed, folder in seeds.items():
@@ -265,9 +263,11 @@ class Driver:
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:
         """Play the last checkpoints of a point's seeds on fresh users, and the baselines on the same; track it all."""
         settings, found = self.config.evaluation, []
+        last_of = {folder: Checkpoints.of(folder, point.config).path("last") for folder in folders}
+        if not any(last_of.values()):
+            return []  # without waiting for the baselines
         baselines = (self.baselines or Baselines(settings, point.config.env, lambda returns: None)).result()
-        for folder in folders:
-            last = Checkpoints.of(folder, point.config).path("last")
+        for folder, last in last_of.items():
             if last is None:
                 continue
             evaluation = evaluate_checkpoint(

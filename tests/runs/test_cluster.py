@@ -42,9 +42,15 @@ class OwnConfig(SlateQConfig):
 @pytest.mark.xdist_group("sweeps")
 @pytest.mark.usefixtures("one_cpu_ray")
 @pytest.mark.parametrize(
-    ("losses", "code", "state"), [(1, 0, "finished"), pytest.param(0, 1, "failed", marks=pytest.mark.slow)]
+    ("command", "losses", "code", "state"),
+    [
+        ("sweep algo.lr=1e-3,1e-4", 1, 0, "finished"),
+        pytest.param("sweep algo.lr=1e-3,1e-4", 0, 1, "failed", marks=pytest.mark.slow),
+        ("train seeds=2", 1, 0, "finished"),
+    ],
 )
 def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
+    command: str,
     losses: int,
     code: int,
     state: str,
@@ -53,13 +59,14 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     killed: list[int] = []
+    spared, victim = ("seed_0", "seed_1") if command.startswith("train") else ("p000-seed_0", "p001-seed_0")
 
     class Deadly(Reporting):
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
             super().on_trial_result(iteration, trials, trial, result)
-            if trial.config["seeds"][0]["folder"].endswith("p001-seed_0") and not killed:
+            if trial.config["seeds"][0]["folder"].endswith(victim) and not killed:
                 killed.append(result["pid"])
                 os.kill(result["pid"], signal.SIGKILL)
 
@@ -68,13 +75,14 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     monkeypatch.setattr("recsys_cli.runs.driver.Reporting", Deadly)
     monkeypatch.setattr("recsys_cli.runs.callbacks.LOSSES", losses)
     words = ["debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]"]
-    words += ["algo.lr=1e-3,1e-4", "resources.users_per_runner=50", "name=a"]
-    assert main(["sweep", *words]) == code
+    words += ["resources.users_per_runner=50", "name=a"]
+    monkeypatch.setattr("recsys_cli.runs.plan.Plan.retries", 0)  # a training's, at once
+    assert main([*command.split(), *words]) == code
     told = "lost its process or node" if losses else "failed: The actor is dead because its worker process has died"
-    assert f"p001-seed_0 {told}" in capsys.readouterr().out
+    assert f"{victim} {told}" in capsys.readouterr().out
     states = {path.parent.name: read_json(path)["status"] for path in tmp_path.glob("runs/a/*/seed.json")}
-    assert states == {"p000-seed_0": "finished", "p001-seed_0": state}
-    steps = [row["env_steps"] for row in read_jsonl(tmp_path / "runs/a/p001-seed_0/metrics.jsonl")]
+    assert states == {spared: "finished", victim: state}
+    steps = [row["env_steps"] for row in read_jsonl(tmp_path / "runs/a" / victim / "metrics.jsonl")]
     assert len(set(steps)) == len(steps) and (max(steps) >= 4000) == (state == "finished")
 
 
