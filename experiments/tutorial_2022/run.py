@@ -28,7 +28,7 @@ from recsys_cli.evaluation.statistics import mean_interval
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.base import Observation
 from recsys_cli.rollouts.episodes import play
-from recsys_cli.tracking.loading import load_policy
+from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.references import resolve
 
 HERE = Path(__file__).parent
@@ -104,7 +104,7 @@ def first_item_only(seeds: int, runs: Path) -> None:
     rows = []
     train(TRAININGS[0], range(seeds), runs)  # the table may know its scores from elsewhere, and there is the policy
     for trial in sorted((runs / "linucb_evolution").glob("seed_*")):
-        loaded = load_policy(resolve(f"{trial}/last", runs, None))
+        loaded = load_checkpoint(resolve(f"{trial}/last", runs, None))
         whole, crippled = loaded.policy, FirstItemOnly(loaded.policy)
         rows.append([trial.name, *(round(mean_return(policy, loaded.env), 1) for policy in (whole, crippled))])
     write("first_item_only", ("seed", "whole slates", "first item only"), rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.training import Training
@@ -64,7 +64,7 @@ class AlgoConfig(ABC):
             if value is not None and value < least:
                 raise ConfigError(f"algo.{key}={value} must be at least {least}")
 
-    def check(self, env: EnvConfig) -> None:  # noqa: B027 (most algorithms fit every problem)
+    def check(self, spec: ProblemSpec) -> None:  # noqa: B027 (most algorithms fit every problem)
         """Refuse a problem this algorithm cannot handle.
 
         Raises:
@@ -96,13 +96,13 @@ class AlgoConfig(ABC):
             raise ConfigError(f"{gpus}: algo={self.name} learns on the CPU; allowed: 0")
 
     @abstractmethod
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> SlatePolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> SlatePolicy:
         """Build the policy, untrained; `load_tensors` gives it what was learned."""
 
     @abstractmethod
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build what trains the policy; needs a running Ray where the algorithm is RLlib's."""
 
-    def trains_on(self, env: EnvConfig) -> bool:
+    def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether env steps teach the policy anything on this problem."""
         return True

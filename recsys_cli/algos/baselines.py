@@ -33,7 +33,7 @@ def fitted_baseline(name: str, env: EnvConfig, seed: int) -> SlatePolicy:
         ConfigError: the problem has no oracle.
     """
     algo: AlgoConfig = load("algo", name)
-    policy = algo.make_policy(env, seed)
+    policy = algo.make_policy(env.spec, seed)
     if isinstance(policy, MyopicPolicy) and policy.learns:
         collector = Collector(dataclasses.replace(env, backend=NATIVE), FIT_USERS, seed=seed)
         random = UniformPolicy(env.slate_size, seed)

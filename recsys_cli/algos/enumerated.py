@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from recsys_cli.algos.network_config import NetworkConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.slates.enumeration import count_slates
 
 
-def slates_of(env: EnvConfig) -> int:
+def slates_of(spec: ProblemSpec) -> int:
     """Return how many slates of a problem differ to the user."""
-    return count_slates(env.num_candidates, env.attended, env.order_matters)
+    return count_slates(spec.width, spec.attended, spec.order_matters)
 
 
-def check_slates(name: str, max_slates: int, env: EnvConfig) -> None:
+def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
     """Refuse problems with more slates than `max_slates`.
 
     Raises:
         ConfigError: says how many there are, and what to take instead.
     """
-    count = slates_of(env)
+    count = slates_of(spec)
     if count > max_slates:
         raise ConfigError(
-            f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates, "
+            f"env.num_candidates={spec.width} with env.slate_size={spec.slate_size} makes {count:,} slates, "
             f"and algo={name} values each one; algo.max_slates={max_slates} allows fewer. "
             "Take algo=slateq, or raise algo.max_slates"
         )

@@ -9,7 +9,7 @@ from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.network_config import NetworkConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 HIDDEN_STATE_STEPS = 10
 
@@ -20,7 +20,7 @@ class ReplayConfig(AlgoConfig):
 
     discount: float | None
     n_step: int | None
-    history: Literal["none", "raw", "documents"]
+    memory: Literal["none", "raw", "documents"]
     network: NetworkConfig
     lr: float
     lr_schedule: Literal["linear", "constant"]
@@ -47,18 +47,18 @@ class ReplayConfig(AlgoConfig):
                 f"below algo.replay_capacity={self.replay_capacity}"
             )
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse a discount of 1 where episodes never terminate."""
-        check_discount(self.discount, env)
+        check_discount(self.discount, spec)
 
-    def discount_on(self, env: EnvConfig) -> float:
+    def discount_on(self, spec: ProblemSpec) -> float:
         """Return the discount of one step."""
-        return discount_on(self.discount, env)
+        return discount_on(self.discount, spec)
 
-    def n_step_on(self, env: EnvConfig) -> int:
+    def n_step_on(self, spec: ProblemSpec) -> int:
         """Return the number of steps before the bootstrap.
 
         Where none is given: 1 for users who are observed. Of a user without features the next observation tells
         nothing, so that what an action does to the hidden state must show in the rewards themselves: 10.
         """
-        return self.n_step or (1 if env.user_features else HIDDEN_STATE_STEPS)
+        return self.n_step or (1 if len(spec.user) else HIDDEN_STATE_STEPS)

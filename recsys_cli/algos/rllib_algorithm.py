@@ -53,7 +53,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
 
     def new_policy(self) -> SlatePolicy:
         """Return an untrained policy of these settings."""
-        policy: SlatePolicy = self.settings.make_policy(self.problem)
+        policy: SlatePolicy = self.settings.make_policy(self.problem.spec)
         return policy
 
     def epsilon_at(self, env_steps: int) -> float:
@@ -63,7 +63,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """Return the module's spec."""
-        own = {"settings": self.settings, "problem": self.problem, "seed": self.seed or 0}
+        own = {"settings": self.settings, "spec": self.problem.spec, "seed": self.seed or 0}
         return RLModuleSpec(module_class=self.settings.module_class(), model_config=own)
 
     @override(AlgorithmConfig)
@@ -91,7 +91,7 @@ class GradientAlgorithmConfig(SlateAlgorithmConfig):
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
         """Set RLlib's discount and learning rate as well."""
         super().of_run(settings, run, seed)
-        self.gamma, self.lr = settings.discount_on(run.env), settings.lr
+        self.gamma, self.lr = settings.discount_on(run.env.spec), settings.lr
 
     def lr_schedule_of_run(self) -> Any:
         """Return RLlib's learning-rate schedule: a number, or points of env steps and rates."""

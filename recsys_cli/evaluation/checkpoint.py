@@ -12,7 +12,7 @@ import numpy as np
 from recsys_cli.config import structured
 from recsys_cli.evaluation.compare import Score, score, score_baselines
 from recsys_cli.evaluation.statistics import paired_difference
-from recsys_cli.tracking.loading import load_policy
+from recsys_cli.tracking.loading import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def evaluate_checkpoint(
         env_changes: keys of the env to change.
         known: the baselines' scores, where they were already played on this env, users and seed.
     """
-    loaded = load_policy(folder, env_changes)
+    loaded = load_checkpoint(folder, env_changes)
     own = score(loaded.name, loaded.policy, loaded.env, users, seed)
     others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)
     scores = [own, *(other for other in others if other.policy != own.policy)]

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.arm_index import ArmIndex, Mean
-from recsys_cli.policies.arms import ArmCounts, ArmHistory, Arms, Floats, Outcome
+from recsys_cli.policies.arms import ArmCounts, ArmMemory, Arms, Floats, Outcome
 from recsys_cli.policies.bandit import BanditPolicy
 from recsys_cli.policies.base import Observation
 from recsys_cli.policies.exploration import epsilon_greedy
-from recsys_cli.policies.history import History
+from recsys_cli.policies.memory import Memory
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class ArmedBanditPolicy(BanditPolicy):
@@ -28,7 +28,7 @@ class ArmedBanditPolicy(BanditPolicy):
 
     def __init__(
         self,
-        env: EnvConfig,
+        spec: ProblemSpec,
         arms: Arms,
         index: ArmIndex,
         *,
@@ -41,7 +41,7 @@ class ArmedBanditPolicy(BanditPolicy):
         """Make an untrained policy.
 
         Args:
-            env: the problem.
+            spec: the problem.
             arms: what it chooses among.
             index: what it ranks them by.
             outcome: what it counts.
@@ -50,22 +50,22 @@ class ArmedBanditPolicy(BanditPolicy):
             epsilon: probability of a random slate when exploring.
             seed: of what it draws.
         """
-        super().__init__(env, "none", seed)
+        super().__init__(spec, "none", seed)
         self.arms, self.index, self.outcome, self.epsilon = arms, index, outcome, epsilon
         self.per_user, self.prior_count = per_user, prior_count
         self.counts = ArmCounts(arms.number)
 
-    def new_history(self, users: int) -> History:
+    def new_memory(self, users: int) -> Memory:
         """Remember a session's own pulls and outcomes, where they matter."""
-        return ArmHistory(self.arms, self.outcome, users) if self.per_user else History()
+        return ArmMemory(self.arms, self.outcome, self.problem.reward, users) if self.per_user else Memory()
 
     def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Choose slates; see `SlatePolicy.act`."""
-        doc, user = np.asarray(observation["doc"]), np.asarray(observation["user"])
+        doc = np.asarray(observation["doc"])
         exploring = explore or self.per_user
         index: ArmIndex = self.index if exploring else Mean(unknown=-np.inf)
         # Where nothing is drawn, pooled statistics rank the arms alike for all users: once is enough.
-        pulls, sums = self._statistics(user, len(doc) if self.per_user or index.draws else 1)
+        pulls, sums = self._statistics(observation.get("memory"), len(doc) if self.per_user or index.draws else 1)
         unit = self.counts.total[2] or 1.0
         ranked = index(pulls, sums / unit, self.counts.noise / unit, self.rng)
         slates = self.arms.slates(np.broadcast_to(ranked, (len(doc), self.arms.number)), doc)
@@ -73,19 +73,19 @@ class ArmedBanditPolicy(BanditPolicy):
             return epsilon_greedy(self.rng, slates, doc.shape[1], self.epsilon)
         return slates, np.full(len(slates), np.nan if index.draws else 0.0)
 
-    def _statistics(self, user: NDArray[Any], users: int) -> tuple[Floats, Floats]:
-        """Return pulls and summed outcomes, `[n, K]` each."""
+    def _statistics(self, own: NDArray[Any] | None, users: int) -> tuple[Floats, Floats]:
+        """Return pulls and summed outcomes, `[n, K]` each; `own` is what is remembered of the sessions."""
         if not self.per_user:
             shape = (users, self.arms.number)
             return np.broadcast_to(self.counts.pulls, shape), np.broadcast_to(self.counts.sums, shape)
-        pulls, sums = self._own(user)
+        assert own is not None, "the session's own pulls are what `new_memory` remembers"
+        pulls, sums = self._split(own)
         known = self.prior_count * (self.counts.first[0] > 0)
         return pulls + known, sums + known * self.counts.first[1] / np.maximum(self.counts.first[0], 1)
 
-    def _own(self, user: NDArray[Any]) -> tuple[Floats, Floats]:
-        number = self.arms.number
-        own = user[:, -2 * number :].astype(np.float64)
-        return own[:, :number], own[:, number:]
+    def _split(self, own: NDArray[Any]) -> tuple[Floats, Floats]:
+        counts = np.asarray(own, np.float64)
+        return counts[:, : self.arms.number], counts[:, self.arms.number :]
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
         """Count all users' pulls; see `BanditPolicy.learn`."""
@@ -98,7 +98,7 @@ class ArmedBanditPolicy(BanditPolicy):
         outcome = self.arms.outcomes(by_position)
         first = np.zeros(arm.shape, bool)
         if self.per_user:
-            first = np.take_along_axis(self._own(transitions["user"])[0], arm, axis=1) == 0
+            first = np.take_along_axis(self._split(transitions["memory"])[0], arm, axis=1) == 0
         expected = means_of(self.counts)[arm]
         self.counts.learn(arm.ravel(), outcome.ravel(), first.ravel())
         return float(np.square(outcome - expected).mean())

@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_cli.policies.history import History, HistoryKind, new_history
+from recsys_cli.policies.memory import Memory, MemoryKind, new_memory
 from recsys_cli.policies.parts import PolicyOfParts
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class BanditPolicy(PolicyOfParts):
     """Learns from transitions, each of them once; `act` explores where it is asked to, and is greedy otherwise."""
 
-    def __init__(self, env: EnvConfig, history: HistoryKind, seed: int) -> None:
+    def __init__(self, spec: ProblemSpec, memory: MemoryKind, seed: int) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem; the number of candidates is free.
-            history: what it remembers of a session.
+            spec: the problem; the number of candidates is free.
+            memory: what it remembers of a session.
             seed: of the stream it explores with, until `draw_from` gives it another.
         """
-        self.problem, self.history = env, history
-        self.slate_size, self.attended = env.slate_size, env.attended
+        self.problem, self.memory = spec, memory
+        self.slate_size, self.attended = spec.slate_size, spec.attended
         self.rng = np.random.Generator(np.random.SFC64(seed))
 
     @abstractmethod
@@ -52,6 +52,6 @@ class BanditPolicy(PolicyOfParts):
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `get_state` returned."""
 
-    def new_history(self, users: int) -> History:
-        """Return the history of the constructor."""
-        return new_history(self.history, self.problem, users)
+    def new_memory(self, users: int) -> Memory:
+        """Return the memory of the constructor."""
+        return new_memory(self.memory, self.problem, users)

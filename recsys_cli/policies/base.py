@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.policies.history import History
+from recsys_cli.policies.memory import Memory
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import SlateVectorEnv
 
 Observation = Mapping[str, Any]
-"""`user` [N, U] (behind it what the policy remembers, see `SlatePolicy.new_history`), `doc` [N, C, F] (or topic indices
-[N, C]), `response` of [N, k] arrays about the previous slate."""
+"""`user` [N, U], `doc` [N, C, F] (or numbers [N, C]), `response` of [N, k] arrays about the previous slate; `memory`
+[N, M] if the policy remembers anything (see `SlatePolicy.new_memory`), `mask` [N, C] if the number of candidates
+varies."""
 
 
 class SlatePolicy(ABC):
@@ -39,9 +40,9 @@ class SlatePolicy(ABC):
             where nobody can say).
         """
 
-    def new_history(self, users: int) -> History:
+    def new_memory(self, users: int) -> Memory:
         """Return what remembers past responses for this policy; `act` takes observations that it extended."""
-        return History()
+        return Memory()
 
     def draw_from(self, rng: np.random.Generator) -> None:  # noqa: B027 (most policies draw nothing)
         """Explore with this random stream from now on: whoever plays the policy keeps its state."""
@@ -61,3 +62,9 @@ class SlatePolicy(ABC):
         """
         if tensors:
             raise ConfigError(f"the checkpoint holds {sorted(tensors)}, but {type(self).__name__} has no parameters")
+
+
+def state_of(columns: Mapping[str, Any], prefix: str = "") -> np.ndarray:
+    """Return the user with what is remembered, `[n, U + M]`, of an observation or of transitions' columns."""
+    user, memory = np.asarray(columns[f"{prefix}user"]), columns.get(f"{prefix}memory")
+    return user if memory is None else np.concatenate([user, memory], axis=-1)

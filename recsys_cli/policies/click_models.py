@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recsys_cli.envs.spec import Documents
 from recsys_cli.policies.posterior import Floats, inverse_factor
 
 # Products of user and document features are left out where they would be more than this.
@@ -40,11 +41,9 @@ class ItemFeatures:
     one of (1, document).
     """
 
-    def __init__(
-        self, user_features: int, doc_features: int, one_hot: bool, kind: FeatureKind | Literal["auto"] = "auto"
-    ) -> None:
-        """Take the sizes U and F, whether documents may come as topic numbers, and which features to make."""
-        self.doc_features, self.one_hot = doc_features, one_hot
+    def __init__(self, user_features: int, documents: Documents, kind: FeatureKind | Literal["auto"] = "auto") -> None:
+        """Take the number U of the user's features, what documents look like, and which features to make."""
+        self.documents, doc_features = documents, len(documents)
         self.kind = feature_kind(kind, user_features, doc_features)
         products = (user_features + 1) * (doc_features + 1)
         sizes = {"doc": doc_features + 1, "user_doc": user_features + doc_features + 1, "interactions": products}
@@ -55,9 +54,9 @@ class ItemFeatures:
 
         Args:
             user: `[n, U]`.
-            doc: `[n, m, F]`, or topic numbers `[n, m]`.
+            doc: `[n, m, F]`, or numbers `[n, m]`.
         """
-        dense = np.eye(self.doc_features)[doc] if doc.ndim == 2 else doc
+        dense = self.documents.dense(doc)
         ones = np.ones((*dense.shape[:2], 1))
         item = np.concatenate([ones, dense], axis=-1)
         if self.kind == "doc":

@@ -10,7 +10,7 @@ from recsys_cli.policies.base import Observation
 from recsys_cli.policies.myopic import MyopicPolicy
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class GreedyPCTRPolicy(MyopicPolicy):
@@ -19,12 +19,12 @@ class GreedyPCTRPolicy(MyopicPolicy):
     What a click brings is not asked. The choice model is the myopic policy's: known, or a conditional logit of clicks.
     """
 
-    def __init__(self, env: EnvConfig, ridge: float) -> None:
+    def __init__(self, spec: ProblemSpec, ridge: float) -> None:
         """Make an untrained policy; arguments as for `MyopicPolicy`."""
-        super().__init__(env, ridge)
+        super().__init__(spec, ridge)
         self.reward = None
 
     def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Choose slates; see `SlatePolicy.act`."""
-        v, _, _ = self._scores(np.asarray(observation["user"]), np.asarray(observation["doc"]))
+        v, _, _ = self._scores(observation)
         return v.topk(self.slate_size, dim=-1).indices.numpy(), np.zeros(len(v))

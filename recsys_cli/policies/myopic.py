@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from recsys_cli.networks.choice import KnownChoice
+from recsys_cli.networks.features import seen_in
 from recsys_cli.policies.base import Observation
 from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures
 from recsys_cli.policies.parts import Part, PolicyOfParts
@@ -17,7 +18,7 @@ from recsys_cli.policies.posterior import LinearRegressions
 from recsys_cli.slates.optimisers import whole_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class MyopicPolicy(PolicyOfParts):
@@ -28,21 +29,21 @@ class MyopicPolicy(PolicyOfParts):
     conditional logit (unless the user always takes the first document) and a linear mean reward of a click.
     """
 
-    def __init__(self, env: EnvConfig, ridge: float) -> None:
+    def __init__(self, spec: ProblemSpec, ridge: float) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem; the number of candidates is free.
+            spec: the problem; the number of candidates is free.
             ridge: precision of the Gaussian prior of every learned weight.
         """
-        spec = env.choice_spec()
-        self.slate_size = env.slate_size
-        self.attended = env.attended
-        self.features = ItemFeatures(env.user_features, env.doc_features, env.one_hot_docs)
-        self.known = KnownChoice(spec) if spec.observable else None
-        first = spec.kind == "first_position"
-        self.logit = None if first or spec.observable else ConditionalLogit(self.features.size, ridge)
-        self.reward = None if spec.observable else LinearRegressions(1, self.features.size, ridge)
+        choice = spec.choice
+        self.slate_size = spec.slate_size
+        self.attended, self.documents = spec.attended, spec.documents
+        self.features = ItemFeatures(len(spec.user), spec.documents)
+        self.known = KnownChoice(choice) if choice.observable else None
+        first = choice.kind == "first_position"
+        self.logit = None if first or choice.observable else ConditionalLogit(self.features.size, ridge)
+        self.reward = None if choice.observable else LinearRegressions(1, self.features.size, ridge)
 
     @property
     def learns(self) -> bool:
@@ -63,17 +64,16 @@ class MyopicPolicy(PolicyOfParts):
 
     def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Show the best slate; see `SlatePolicy.act`."""
-        user, doc = np.asarray(observation["user"]), np.asarray(observation["doc"])
-        v, q, v_null = self._scores(user, doc)
+        v, q, v_null = self._scores(observation)
         slates = whole_slates(v, q, v_null, torch.zeros_like(v_null), self.slate_size, self.attended)
         return slates.numpy(), np.zeros(len(slates))
 
-    def _scores(self, user: np.ndarray, doc: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    def _scores(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
         """Return choice scores [n, C], rewards of a click [n, C], and the score of not clicking [n]."""
         if self.known is not None:
-            v, v_null = self.known(torch.from_numpy(user), torch.from_numpy(doc))
+            v, v_null = self.known(seen_in(observation, self.documents))
             return v, torch.ones_like(v), v_null
-        features = self.features(user, doc)
+        features = self.features(np.asarray(observation["user"]), np.asarray(observation["doc"]))
         q = torch.from_numpy(np.ones(features.shape[:2]) if self.reward is None else self.reward.predict(features))
         if self.logit is not None:
             v, v_null = self.logit.choice_scores(features)

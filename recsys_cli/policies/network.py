@@ -9,22 +9,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recsys_cli.networks.features import observation_tensors
+from recsys_cli.networks.features import Observed, is_index, observation_tensors
 from recsys_cli.networks.parameters import load_parameters, parameters_of
 from recsys_cli.policies.base import Observation, SlatePolicy
-from recsys_cli.policies.history import History, HistoryKind, history_features, new_history
+from recsys_cli.policies.memory import Memory, MemoryKind, memory_features, new_memory
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class SlateNetwork(Protocol):
     """A torch module that chooses slates."""
 
-    def slates(self, user: Tensor, doc: Tensor) -> Tensor:
+    def slates(self, observed: Observed) -> Tensor:
         """Return the best slates `[B, k]`."""
 
-    def new_history(self, users: int) -> History:
+    def known(self, observed: Observed) -> Observed:
+        """Return an observation as the network takes it."""
+
+    def new_memory(self, users: int) -> Memory:
         """Return what the network wants to be remembered."""
 
 
@@ -32,19 +35,42 @@ class SessionNetwork(nn.Module):
     """What networks share that act on a user with what is remembered of the session.
 
     Attributes:
-        user_features: length of the user observation with what is remembered.
+        state_features: length of the user's features with what is remembered.
         slate_size: documents of a slate.
+        items: features of the items that numbers stand for; None if they stand for topics, or for nothing.
     """
 
-    def __init__(self, env: EnvConfig, history: HistoryKind) -> None:
+    items: Tensor | None
+
+    def __init__(self, spec: ProblemSpec, memory: MemoryKind) -> None:
         """Take the problem and what is to be remembered."""
         super().__init__()
-        self.problem, self.history, self.slate_size = env, history, env.slate_size
-        self.user_features = env.user_features + history_features(history, env)
+        self.problem, self.memory, self.slate_size = spec, memory, spec.slate_size
+        self.state_features = len(spec.user) + memory_features(memory, spec)
+        items = None if spec.documents.items is None else torch.from_numpy(spec.documents.items)
+        self.register_buffer("items", items, persistent=False)  # of the problem, not learned
 
-    def new_history(self, users: int) -> History:
-        """Return the history that `algo.history` names."""
-        return new_history(self.history, self.problem, users)
+    def new_memory(self, users: int) -> Memory:
+        """Return the memory that `algo.memory` names."""
+        return new_memory(self.memory, self.problem, users)
+
+    def features_of(self, doc: Tensor) -> Tensor:
+        """Return documents as the layers take them: an item's number becomes its features."""
+        return doc if self.items is None or not is_index(doc) else self.items[doc.long()]
+
+    def known(self, observed: Observed) -> Observed:
+        """Return an observation with its candidates as the layers take them."""
+        return observed._replace(doc=self.features_of(observed.doc))
+
+    def observed_in(self, columns: Mapping[str, Tensor], prefix: str = "") -> Observed:
+        """Return what a batch's columns, or those of the `next_` state, say."""
+        names = [name for name in Observed._fields if prefix + name in columns]
+        return self.known(Observed(**{name: columns[prefix + name] for name in names}))
+
+    def shown_in(self, columns: Mapping[str, Tensor]) -> Observed:
+        """Return what a batch says of the slates shown: their documents are the candidates."""
+        user, doc = columns["user"], self.features_of(columns["slate_doc"])
+        return Observed(user, doc, columns.get("memory"), columns.get("shown"))
 
 
 class NetworkPolicy(SlatePolicy):
@@ -63,12 +89,12 @@ class NetworkPolicy(SlatePolicy):
     def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Choose greedily; exploration is the runner's."""
         with torch.no_grad():
-            slates = self.network.slates(*observation_tensors(observation, self.device))
+            slates = self.network.slates(self.network.known(observation_tensors(observation, self.device)))
         return slates.cpu().numpy(), np.zeros(len(slates))
 
-    def new_history(self, users: int) -> History:
-        """Return the history that the network was built for."""
-        return self.network.new_history(users)
+    def new_memory(self, users: int) -> Memory:
+        """Return the memory that the network was built for."""
+        return self.network.new_memory(users)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the network's parameters."""

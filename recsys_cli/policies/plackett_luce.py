@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recsys_cli.networks.features import observation_tensors
+from recsys_cli.networks.features import Observed, observation_tensors
 from recsys_cli.policies.base import Observation
 from recsys_cli.policies.network import NetworkPolicy, SlateNetwork
 from recsys_cli.slates.plackett_luce import PlackettLuce
@@ -19,7 +19,7 @@ class ScoreNetwork(SlateNetwork, Protocol):
 
     slate_size: int
 
-    def scores(self, user: Tensor, doc: Tensor) -> Tensor:
+    def scores(self, observed: Observed) -> Tensor:
         """Return the scores of the candidates, `[B, C]`."""
 
 
@@ -42,9 +42,9 @@ class PlackettLucePolicy(NetworkPolicy):
         """Choose slates; see `SlatePolicy.act`."""
         if not explore:
             return super().act(observation)
-        user, doc = observation_tensors(observation, self.device)
+        observed = self.network.known(observation_tensors(observation, self.device))
         with torch.no_grad():
-            slates = PlackettLuce(self.network.scores(user, doc), self.network.slate_size)
+            slates = PlackettLuce(self.network.scores(observed), self.network.slate_size)
             noise = self.rng.standard_exponential(slates.scores.shape, dtype=np.float32)
             drawn = slates.sample(torch.as_tensor(noise, device=self.device))
             return drawn.cpu().numpy(), slates.log_prob(drawn).cpu().numpy().astype(np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recsys_cli.networks.features import observation_tensors
+from recsys_cli.networks.features import Observed, observation_tensors
 from recsys_cli.policies.base import Observation
 from recsys_cli.policies.network import NetworkPolicy, SlateNetwork
 
@@ -16,10 +16,10 @@ from recsys_cli.policies.network import NetworkPolicy, SlateNetwork
 class EveryValueNetwork(SlateNetwork, Protocol):
     """A torch module that gives every slate a number."""
 
-    def every_value(self, user: Tensor, doc: Tensor) -> Tensor:
+    def every_value(self, observed: Observed) -> Tensor:
         """Return the log-weights of all slates, `[B, M]`."""
 
-    def whole(self, chosen: Tensor, doc: Tensor) -> Tensor:
+    def whole(self, chosen: Tensor, observed: Observed) -> Tensor:
         """Return the slates `[B, k]` of these numbers `[B]`."""
 
 
@@ -46,11 +46,11 @@ class SlateSoftmaxPolicy(NetworkPolicy):
         """Choose slates; see `SlatePolicy.act`."""
         if not explore:
             return super().act(observation)
-        user, doc = observation_tensors(observation, self.device)
+        observed = self.network.known(observation_tensors(observation, self.device))
         with torch.no_grad():
-            log_p = self.network.every_value(user, doc).log_softmax(-1)
+            log_p = self.network.every_value(observed).log_softmax(-1)
             # An exponential race: the first to arrive is drawn by the rates.
             noise = torch.as_tensor(self.rng.standard_exponential(log_p.shape, dtype=np.float32), device=self.device)
             drawn = (log_p - noise.clamp_min(torch.finfo(torch.float32).tiny).log()).argmax(-1)
             propensity = log_p.gather(-1, drawn[:, None])[:, 0]
-            return self.network.whole(drawn, doc).cpu().numpy(), propensity.cpu().numpy().astype(np.float64)
+            return self.network.whole(drawn, observed).cpu().numpy(), propensity.cpu().numpy().astype(np.float64)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.bandit import BanditPolicy
-from recsys_cli.policies.base import Observation
+from recsys_cli.policies.base import Observation, state_of
 from recsys_cli.policies.discretisation import Discretisation, Ints
 from recsys_cli.slates.enumeration import all_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class QTable:
@@ -58,25 +58,25 @@ class TabularQPolicy(BanditPolicy):
     """Shows the slate of greatest value among all that the candidates make."""
 
     def __init__(
-        self, env: EnvConfig, bins: Discretisation, table: QTable, discount: float, least_visited: bool, seed: int
+        self, spec: ProblemSpec, bins: Discretisation, table: QTable, discount: float, least_visited: bool, seed: int
     ) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem.
+            spec: the problem.
             bins: what the table tells apart.
             table: what is learned.
             discount: of one step.
             least_visited: explore by the slate whose entry was visited least (RecSim's `min_count`).
             seed: of the stream it draws from; it draws nothing.
         """
-        super().__init__(env, bins.history, seed)
+        super().__init__(spec, bins.memory, seed)
         self.bins, self.table, self.discount, self.least_visited = bins, table, discount, least_visited
 
     def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Choose slates; see `SlatePolicy.act`."""
         doc = np.asarray(observation["doc"])
-        every, user, slate = self._choices(np.asarray(observation["user"]), doc)
+        every, user, slate = self._choices(state_of(observation), doc)
         score = -self.table.visits if explore and self.least_visited else self.table.values
         best = every[score[user[:, None], slate].argmax(1)]
         taken = np.zeros(doc.shape[:2], bool)
@@ -87,7 +87,7 @@ class TabularQPolicy(BanditPolicy):
     def _choices(self, user: NDArray[Any], doc: NDArray[Any]) -> tuple[Ints, Ints, Ints]:
         """Return every slate `[M, attended]`, the users' kinds `[n]`, and their slates' kinds `[n, M]`."""
         every = all_slates(doc.shape[1], self.attended, self.bins.ordered).numpy()
-        return every, self.bins.users(user), self.bins.slates(self.bins.documents(doc)[:, every])
+        return every, self.bins.users(user), self.bins.slates(self.bins.kinds_of(doc)[:, every])
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
         """Update the table; targets are by the table as it was before. See `BanditPolicy.learn`.
@@ -97,9 +97,9 @@ class TabularQPolicy(BanditPolicy):
         """
         if not len(transitions["reward"]):
             return 0.0
-        user = self.bins.users(transitions["user"])
-        slate = self.bins.slates(self.bins.documents(transitions["slate_doc"][:, : self.attended]))
-        _, after, slates = self._choices(transitions["next_user"], transitions["next_doc"])
+        user = self.bins.users(state_of(transitions))
+        slate = self.bins.slates(self.bins.kinds_of(transitions["slate_doc"][:, : self.attended]))
+        _, after, slates = self._choices(state_of(transitions, "next_"), transitions["next_doc"])
         following = self.table.values[after[:, None], slates].max(1) * ~transitions["terminated"].astype(bool)
         target = transitions["reward"].astype(np.float64) + self.discount * following
         error = target - self.table.values[user, slate]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,17 @@ class Chunk:
 
     Attributes:
         user: user observations before the step, `[T, N, U]` float32.
-        doc: candidates, `[T, N, C, F]` float32 or `[T, N, C]` topic numbers.
-        slate: shown candidates, `[T, N, k]`.
+        doc: candidates, `[T, N, C, F]` float32 or `[T, N, C]` numbers.
+        slate: shown candidates, `[T, N, k]`; -1 for no document.
         clicked: position clicked, `[T, N]`; k for none.
         reward: `[T, N]` float32.
         terminated: whether the episode ended in this step, `[T, N]`. A truncated episode goes on being bootstrapped.
+        truncated: whether it was cut after this step, `[T, N]`.
         valid: False where the step only began a new episode (gymnasium's next-step autoreset), `[T, N]`.
         stream: number of the runner it comes from.
         start: the runner's lock-step count at row 0; a gap tells that rows are missing.
+        memory: what the policy remembered before the step, `[T, N, M]` float32; None if nothing.
+        mask: candidates that were there, `[T, N, C]`; None if all were.
     """
 
     user: np.ndarray
@@ -31,24 +34,30 @@ class Chunk:
     clicked: np.ndarray
     reward: np.ndarray
     terminated: np.ndarray
+    truncated: np.ndarray
     valid: np.ndarray
     stream: int
     start: int
+    memory: np.ndarray | None = field(default=None, kw_only=True)
+    mask: np.ndarray | None = field(default=None, kw_only=True)
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the arrays by name."""
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
             if isinstance(value, np.ndarray):
-                yield field.name, value
+                yield each.name, value
 
     def transitions(self) -> dict[str, np.ndarray]:
         """Return the valid transitions, flat.
 
-        `user` [n, U], `slate` [n, k] and its documents `slate_doc` [n, k, ...], `clicked` and `reward` [n].
+        `user` [n, U], `slate` [n, k] and its documents `slate_doc` [n, k, ...], `clicked` and `reward` [n]; `memory`
+        [n, M] and `mask` [n, C] if there are any.
         """
         step, user = np.nonzero(self.valid)
+        more = {name: array[step, user] for name, array in self.arrays() if name in ("memory", "mask")}
         return {
+            **more,
             "user": self.user[step, user],
             "slate": self.slate[step, user],
             "slate_doc": self.doc[step[:, None], user[:, None], self.slate[step, user]],

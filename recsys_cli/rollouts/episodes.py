@@ -98,16 +98,16 @@ def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, *, explore:
 
 
 def _play_round(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, explore: bool) -> Episodes:
-    vec = env.make_vec(users, doc_format="index" if env.one_hot_docs else "dense")
+    vec = env.make_vec(users, doc_format=env.spec.documents.compact)
     try:
         policy.watch(vec)
         observation, _ = vec.reset(seed=seed)
-        sums, playing, history = EpisodeSums(users), np.ones(users, bool), policy.new_history(users)
+        sums, playing, memory = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users)
         while playing.any():
-            slates, _ = policy.act(history.extend(observation), explore=explore)
+            slates, _ = policy.act(memory.extend(observation), explore=explore)
             before = observation
             observation, reward, terminated, truncated, _ = vec.step(slates)
-            history.step(before, slates, observation, ~playing)
+            memory.step(before, slates, observation, ~playing)
             sums.add(observation["response"], reward, playing)
             playing &= ~(terminated | truncated)
         return sums.take(np.arange(users))

@@ -40,8 +40,7 @@ class Rollout(FollowedChunk):
         return [self._of_users(slice(*pair)) for pair in pairwise(cuts)]
 
     def _of_users(self, users: slice) -> Rollout:
-        last = {"last_user", "last_doc"}
-        own = {name: value[users] if name in last else value[:, users] for name, value in self.arrays()}
+        own = {name: value[users] if name.startswith("last_") else value[:, users] for name, value in self.arrays()}
         return Rollout(**own, stream=self.stream, start=self.start)
 
 

@@ -24,7 +24,7 @@ from ray.rllib.utils.metrics import (
 )
 
 from recsys_cli.rollouts.chunk import Chunk
-from recsys_cli.rollouts.collector import Collector
+from recsys_cli.rollouts.collector import OBSERVED, Collector
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.uniform import uniform_slates
 
@@ -70,7 +70,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         self.module = spec.build()
         self.policy = self.module.policy()
         self.policy.draw_from(self.rng)
-        self.collector.remember(self.policy.new_history(self.collector.users))
+        self.collector.remember(self.policy.new_memory(self.collector.users))
 
     @override(EnvRunner)
     def get_spaces(self) -> dict[str, Any]:
@@ -143,13 +143,13 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
 
     def _act(self, observation: dict[str, Any], epsilon: float, explore: bool) -> np.ndarray:
         """Choose slates; users that get a random one do not go through the policy."""
-        problem, users = self.config.problem, len(observation["doc"])
+        spec, users = self.config.problem.spec, len(observation["doc"])
         greedy = np.flatnonzero(self.rng.random(users) >= epsilon)
         if len(greedy) == users:
             return self.policy.act(observation, explore=explore)[0]
-        slates = uniform_slates(self.rng, users, problem.num_candidates, problem.slate_size)
+        slates = uniform_slates(self.rng, users, spec.width, spec.slate_size)
         if len(greedy):
-            part = {"user": observation["user"][greedy], "doc": observation["doc"][greedy]}
+            part = {name: observation[name][greedy] for name in OBSERVED if name in observation}
             slates[greedy] = self.policy.act(part, explore=explore)[0]
         return slates
 

@@ -257,7 +257,7 @@ class Driver:
         if self.search.joint:
             return before if before in (FINISHED, PRUNED) else WAITING
         config = point.config
-        ended = env_steps is not None and (env_steps >= config.env_steps or not config.algo.trains_on(config.env))
+        ended = env_steps is not None and (env_steps >= config.env_steps or not config.algo.trains_on(config.env.spec))
         return FINISHED if ended and before != FAILED else WAITING
 
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:

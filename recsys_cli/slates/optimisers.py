@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from recsys_cli.slates.heuristics import greedy_slates, top_k_slates
-from recsys_cli.slates.optimal import optimal_slates
+from recsys_cli.slates.optimal import only, optimal_slates, shown
 
-SlateOptimiser = Callable[[Tensor, Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
-"""`(v [B, C], q [B, C], v_null [B], q_null [B], k)` -> slates `[B, k]` and their values `[B]`."""
+SlateOptimiser = Callable[[Tensor, Tensor, Tensor, Tensor, int, Tensor | None], tuple[Tensor, Tensor]]
+"""`(v [B, C], q [B, C], v_null [B], q_null [B], k, mask [B, C])` -> slates `[B, k]` and their values `[B]`."""
 
 OptimiserName = Literal["top_k", "greedy", "optimal"]
 
@@ -27,13 +27,17 @@ def whole_slates(
     k: int,
     attended: int,
     optimise: SlateOptimiser = optimal_slates,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Return slates `[B, k]` for users who look at the first `attended` positions only.
 
-    Those hold the slate that `optimise` finds for that size; the others are filled up by falling value.
+    Those hold the slate that `optimise` finds for that size; the others are filled up by falling value, and by -1 if
+    no more candidates are there (`mask` [B, C]).
     """
-    best, _ = optimise(v, q, v_null, q_null, attended)
+    best, _ = optimise(v, q, v_null, q_null, attended, mask)
     if attended == k:
         return best
-    rest = q.scatter(-1, best, -torch.inf).topk(k - attended, dim=-1).indices
-    return torch.cat([best, rest], dim=-1)
+    left = torch.ones_like(q, dtype=torch.bool) if mask is None else mask.clone()
+    left.scatter_(-1, best.clamp_min(0), False)  # where nothing was there, nothing is left anyway
+    rest = only(q, left).topk(k - attended, dim=-1).indices
+    return torch.cat([best, shown(rest, left)], dim=-1)

@@ -18,12 +18,12 @@ USERS = 16
 
 def trained(algo: Any, env: Any, steps: int = 3, seed: int = 0) -> tuple[BanditPolicy, dict[str, Any]]:
     """A policy after some exploring lock-steps of learning, and the observation that comes next."""
-    policy = algo.make_policy(env, seed)
+    policy = algo.make_policy(env.spec, seed)
     collector = Collector(env, USERS, seed=seed)
-    collector.remember(policy.new_history(USERS))
+    collector.remember(policy.new_memory(USERS))
     for _ in range(steps):
         policy.learn(collector.collect(1, lambda known: policy.act(known, explore=True)[0]).transitions())
-    return policy, collector.history.extend(collector.observation)
+    return policy, collector.memory.extend(collector.observation)
 
 
 @pytest.mark.parametrize(("name", "problem"), PAIRS)
@@ -46,10 +46,10 @@ def test_acts_with_valid_slates(name, problem, changes):
 def test_tensors_come_and_go_and_another_s_are_refused(name, problem):
     env, algo = load("env", problem), load("algo", name)
     policy, observation = trained(algo, env)
-    fresh = algo.make_policy(env)
+    fresh = algo.make_policy(env.spec)
     fresh.load_tensors(policy.tensors())
     np.testing.assert_array_equal(fresh.act(observation)[0], policy.act(observation)[0])
-    other = algo.make_policy(load("env", next(p for p in PROBLEMS if p != problem)))
+    other = algo.make_policy(load("env", next(p for p in PROBLEMS if p != problem)).spec)
     with pytest.raises(ConfigError, match="do not fit") as refusal:
         other.load_tensors(policy.tensors())
     assert "\n" not in str(refusal.value)
@@ -72,7 +72,7 @@ def test_learning_nothing_changes_nothing(name, assert_same):
     policy, _ = trained(load("algo", name), env)
     before = policy.tensors()
     collector = Collector(env, 2, seed=0)
-    collector.remember(policy.new_history(2))
+    collector.remember(policy.new_memory(2))
     chunk = collector.collect(1, lambda known: policy.act(known)[0])
     chunk.valid[:] = False
     assert policy.learn(chunk.transitions()) == 0.0

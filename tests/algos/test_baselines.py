@@ -105,7 +105,7 @@ def test_a_problem_without_an_oracle():
 
 
 def test_what_trains_and_what_does_not():
-    trains = {name: [load("algo", name).trains_on(load("env", problem)) for problem in PROBLEMS] for name in NAMES}
+    trains = {name: [load("algo", name).trains_on(load("env", problem).spec) for problem in PROBLEMS] for name in NAMES}
     assert trains == {"random": [False] * 3, "myopic": [False, True, True], "oracle": [False] * 3}
 
 
@@ -133,13 +133,13 @@ def test_myopic_ranks_by_the_true_logit():
 
 def test_myopic_comes_back_from_its_tensors():
     env = load("env", "interest_exploration")
-    fitted, fresh = fitted_baseline("myopic", env, 0), load("algo", "myopic").make_policy(env)
+    fitted, fresh = fitted_baseline("myopic", env, 0), load("algo", "myopic").make_policy(env.spec)
     fresh.load_tensors(fitted.tensors())
     observation = env.make_vec(50).reset(seed=1)[0]
     np.testing.assert_array_equal(fitted.act(observation)[0], fresh.act(observation)[0])
     with pytest.raises(ConfigError, match="do not fit"):
-        load("algo", "myopic").make_policy(load("env", "long_term_satisfaction")).load_tensors(fitted.tensors())
-    assert load("algo", "myopic").make_policy(load("env", "interest_evolution")).tensors() == {}
+        load("algo", "myopic").make_policy(load("env", "long_term_satisfaction").spec).load_tensors(fitted.tensors())
+    assert load("algo", "myopic").make_policy(load("env", "interest_evolution").spec).tensors() == {}
 
 
 @pytest.mark.parametrize("ridge", [0.0, -1.0, float("inf"), float("nan")])

@@ -154,7 +154,7 @@ def test_sac_s_gradients_are_those_of_all_slates_valued(monkeypatch: pytest.Monk
 
 def test_the_sac_policy_draws_by_its_softmax() -> None:
     env = load("env", "interest_evolution", num_candidates=5)
-    policy = load("algo", "sac").make_policy(env, seed=3)
+    policy = load("algo", "sac").make_policy(env.spec, seed=3)
     observation = {
         name: np.repeat(array[:1], 20_000, 0)
         for name, array in env.make_vec(1).reset(seed=0)[0].items()
@@ -217,7 +217,7 @@ def everything(training: RLlibTraining) -> dict[str, Any]:
 def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, algo: str, problem: str
 ) -> None:
-    words = (f"algo={algo}", f"env={problem}", "env_steps=3000", "algo.history=raw")
+    words = (f"algo={algo}", f"env={problem}", "env_steps=3000", "algo.memory=raw")
     one = make_training(*words)
     fresh = one.policy().tensors()
     for _ in range(2):

@@ -53,7 +53,7 @@ def test_a_slates_value_is_an_mlp_of_its_documents_in_order(form: str) -> None:
 def test_the_policy_shows_the_slate_of_greatest_value(cascade: bool) -> None:
     model = {"choice_model": "exponential_cascade"} if cascade else {}
     env = load("env", "interest_evolution", num_candidates=6, slate_size=3, **model)
-    policy = load("algo", "full_slate_q").make_policy(env)
+    policy = load("algo", "full_slate_q").make_policy(env.spec)
     observation, _ = env.make_vec(7).reset(seed=0)
     shown = policy.act(observation)[0]
     net: Any = policy.network
@@ -65,7 +65,7 @@ def test_the_policy_shows_the_slate_of_greatest_value(cascade: bool) -> None:
 
 def test_positions_that_nobody_looks_at_hold_other_candidates() -> None:
     env = load("env", "long_term_satisfaction", num_candidates=6, slate_size=4)
-    policy = load("algo", "full_slate_q").make_policy(env)
+    policy = load("algo", "full_slate_q").make_policy(env.spec)
     slates = policy.act(env.make_vec(5).reset(seed=0)[0])[0]
     assert all(len(set(slate)) == 4 for slate in slates.tolist())
 
@@ -124,7 +124,7 @@ def test_it_trains_and_goes_on_from_what_it_saved(problem: str, tmp_path: Any, a
         for training in (one, two):
             assert "learner/loss" in training.step()
         assert_same(one.policy().tensors(), two.policy().tensors())
-        fresh = run.algo.make_policy(run.env, 0).tensors()
+        fresh = run.algo.make_policy(run.env.spec, 0).tensors()
         assert any((value != fresh[name]).any() for name, value in one.policy().tensors().items())
     finally:
         one.stop()

@@ -47,7 +47,7 @@ def make_runner(*words: str, **changes: Any) -> OnPolicyRunner:
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_propensities_are_those_of_the_policy_that_drew(problem: str) -> None:
-    runner = make_runner(f"env={problem}", "algo.history=documents")
+    runner = make_runner(f"env={problem}", "algo.memory=documents")
     (rollout,) = runner.sample()
     user, doc = (torch.as_tensor(array).flatten(0, 1) for array in (rollout.user, rollout.doc))
     with torch.no_grad():

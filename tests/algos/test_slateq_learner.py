@@ -48,17 +48,17 @@ def batch_for(learner: SlateQLearner, rows: int = ROWS) -> dict[str, Tensor]:
     k = env.slate_size
 
     def docs(count: int) -> np.ndarray:
-        if env.one_hot_docs:
-            return rng.integers(0, env.doc_features, (rows, count)).astype(np.uint8)
-        return rng.random((rows, count, env.doc_features)).astype(np.float32)
+        if env.spec.documents.one_hot:
+            return rng.integers(0, len(env.spec.documents), (rows, count)).astype(np.uint8)
+        return rng.random((rows, count, len(env.spec.documents))).astype(np.float32)
 
     columns = {
-        "user": rng.uniform(-1, 1, (rows, env.user_features)).astype(np.float32),
+        "user": rng.uniform(-1, 1, (rows, len(env.spec.user))).astype(np.float32),
         "slate_doc": docs(k),
         "clicked": np.arange(rows) % (k + 1),
         "reward": rng.normal(0, 4, rows).astype(np.float32),
         "bootstrap": (DISCOUNT * (np.arange(rows) % 4 != 1)).astype(np.float32),
-        "next_user": rng.uniform(-1, 1, (rows, env.user_features)).astype(np.float32),
+        "next_user": rng.uniform(-1, 1, (rows, len(env.spec.user))).astype(np.float32),
         "next_doc": docs(env.num_candidates),
         "next_slate": rng.permuted(np.tile(np.arange(env.num_candidates), (rows, 1)), axis=1)[:, :k],
     }

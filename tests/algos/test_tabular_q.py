@@ -20,7 +20,7 @@ from recsys_cli.policies.tabular_q import QTable, TabularQPolicy
 
 def make_policy(problem: str = "interest_evolution", env: Any = None, **changes: Any) -> TabularQPolicy:
     env = env or ({"num_topics": 3} if problem == "interest_evolution" else {})
-    policy: TabularQPolicy = load("algo", "tabular_q", **changes).make_policy(load("env", problem, **env))
+    policy: TabularQPolicy = load("algo", "tabular_q", **changes).make_policy(load("env", problem, **env).spec)
     return policy
 
 

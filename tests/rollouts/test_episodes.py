@@ -36,7 +36,7 @@ class FirstItems(SlatePolicy):
 
 def naive(env, users, seed):
     """Play every user to the first end, one Python number at a time."""
-    vec = env.make_vec(users, doc_format="index" if env.one_hot_docs else "dense")
+    vec = env.make_vec(users, doc_format="index" if env.spec.documents.one_hot else "dense")
     vec.reset(seed=seed)
     sums = [dict.fromkeys(("reward", "steps", "click", "watch_time", "quality"), 0.0) for _ in range(users)]
     over = [False] * users
@@ -111,9 +111,9 @@ def test_collected_chunks_continue_each_other(name):
     np.testing.assert_array_equal(done.returns, again.returns)
     # The step after an episode's end is no transition; every finished episode's steps and rewards are in the chunk.
     # First episodes that were cut, so that not all end together, are not among the finished ones.
-    cuts = first_cuts(20, env.max_episode_steps)
+    cuts = first_cuts(20, env.spec.horizon)
     assert len(done) == (~whole.valid).sum() + one.starting.sum() - np.count_nonzero(cuts)
-    assert whole.terminated.sum() == (len(done) if env.truncation is None else 0)
+    assert whole.terminated.sum() == (len(done) if env.spec.truncation is None else 0)
     assert done.lengths.sum() == len(whole) - one.sums.sums["steps"].sum() - cuts.sum()
     assert not whole.reward[~whole.valid].any()
 

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.structured import load
 from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, write_bundle
 
 PARTS: dict[str, Any] = {
     "config": {"env": {"slate_size": 2}, "algo": {"lr": 1e-3}},
-    "spaces": {"user": {"shape": [20]}},
+    "spec": load("env", "interest_evolution").spec,
     "policy": {"kind": "slateq"},
     "info": {"env_steps": 50_000, "seed": 0},
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.training import Training
@@ -34,7 +34,7 @@ class BanditConfig(AlgoConfig):
         self.not_below(1, "rollout_length")
 
     @abstractmethod
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> BanditPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> BanditPolicy:
         """Build the policy, untrained."""
 
     def module_class(self) -> type:

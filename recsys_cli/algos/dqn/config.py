@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.enumerated import check_slate_network, check_slates
 from recsys_cli.algos.replay_config import ReplayConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -31,10 +31,10 @@ class EnumeratedReplayConfig(ReplayConfig):
         self.not_below(1, "max_slates")
         check_slate_network(self.name, self.network)
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse problems with more slates than `max_slates`."""
-        super().check(env)
-        check_slates(self.name, self.max_slates, env)
+        super().check(spec)
+        check_slates(self.name, self.max_slates, spec)
 
     @abstractmethod
     def module_class(self) -> type:
@@ -97,8 +97,8 @@ class DQNConfig(EnumeratedReplayConfig):
         config.of_replay(self, run, seed, double_q=self.double_q, td_error_loss_fn=td_error_loss)
         return config
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> NetworkPolicy:
         """Build the greedy policy, untrained."""
         from recsys_cli.policies.network import NetworkPolicy, seeded
 
-        return NetworkPolicy(seeded(seed, lambda: self.network_class()(self, env)))
+        return NetworkPolicy(seeded(seed, lambda: self.network_class()(self, spec)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.algos.enumerated import check_slate_network, check_slates
 from recsys_cli.algos.q_learning.config import QLearningConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
@@ -25,10 +25,10 @@ class FullSlateQConfig(QLearningConfig):
         self.not_below(1, "max_slates")
         check_slate_network(self.name, self.network)
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse problems with more slates than `max_slates`."""
-        super().check(env)
-        check_slates(self.name, self.max_slates, env)
+        super().check(spec)
+        check_slates(self.name, self.max_slates, spec)
 
     def network_class(self) -> type[FullSlateQNetwork]:
         """Return the network."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.training import Training
@@ -30,19 +30,19 @@ class MyopicConfig(AlgoConfig):
         if not 0 < self.ridge < float("inf"):
             raise ConfigError(f"algo.ridge={self.ridge} must be finite and above 0")
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> MyopicPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> MyopicPolicy:
         """Build the policy, untrained; it is deterministic and ignores the seed."""
         from recsys_cli.policies.myopic import MyopicPolicy
 
-        return MyopicPolicy(env, self.ridge)
+        return MyopicPolicy(spec, self.ridge)
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build a training on the clicks of uniformly random slates."""
         from recsys_cli.algos.baseline_training import BaselineTraining
 
-        policy = self.make_policy(run.env, seed)
+        policy = self.make_policy(run.env.spec, seed)
         return BaselineTraining(policy, run, seed, learn=policy.learn if policy.learns else None)
 
-    def trains_on(self, env: EnvConfig) -> bool:
+    def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether the affinity is hidden, so that clicks teach something."""
-        return not env.choice_spec().observable
+        return not spec.choice.observable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.algos.bandits.contextual import ContextualConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.policies.item_bandit import ItemBanditPolicy
@@ -22,7 +22,7 @@ class NeuralLinearConfig(ContextualConfig):
     lr: float
     batch_size: int
     replay_ratio: float
-    memory: int
+    replay_capacity: int
     renew_every: int
 
     def __post_init__(self) -> None:
@@ -35,15 +35,15 @@ class NeuralLinearConfig(ContextualConfig):
                 raise ConfigError(f"algo.{key}={getattr(self, key)} must be finite and not negative")
         if not 0 < self.lr < float("inf"):
             raise ConfigError(f"algo.lr={self.lr} must be finite and above 0")
-        self.not_below(1, "batch_size", "memory", "renew_every")
+        self.not_below(1, "batch_size", "replay_capacity", "renew_every")
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> ItemBanditPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""
         from recsys_cli.policies.exploration import PosteriorSample
         from recsys_cli.policies.item_bandit import ItemBanditPolicy
         from recsys_cli.policies.neural_items import NeuralItems, Representation
 
-        own = ("hidden", "lr", "batch_size", "replay_ratio", "memory", "renew_every")
+        own = ("hidden", "lr", "batch_size", "replay_ratio", "replay_capacity", "renew_every")
         design = self.design()
-        items = NeuralItems(env, design, Representation(**{key: getattr(self, key) for key in own}), seed)
-        return ItemBanditPolicy(env, design, items, PosteriorSample(self.posterior_scale), seed=seed)
+        items = NeuralItems(spec, design, Representation(**{key: getattr(self, key) for key in own}), seed)
+        return ItemBanditPolicy(spec, design, items, PosteriorSample(self.posterior_scale), seed=seed)

@@ -11,7 +11,7 @@ import numpy as np
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.network_config import NetworkConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -27,7 +27,7 @@ class PolicyGradientConfig(AlgoConfig):
     """Policy gradients on slates. Keys are explained, and defaults given, in the algorithms' yaml files."""
 
     discount: float | None
-    history: Literal["none", "raw", "documents"]
+    memory: Literal["none", "raw", "documents"]
     network: NetworkConfig
     lr: float
     lr_schedule: Literal["linear", "constant"]
@@ -44,19 +44,19 @@ class PolicyGradientConfig(AlgoConfig):
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        self.network.check_history(self.history)
+        self.network.check_memory(self.memory)
         self.in_range("lr_final_fraction", "entropy_final_fraction", "discount")
         self.above_zero("lr", "grad_clip")
         self.not_below(0, "entropy_coeff", "value_loss_coeff")
         self.not_below(1, "rollout_length", "epochs", "minibatch_size")
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse a discount of 1 where episodes never terminate."""
-        check_discount(self.discount, env)
+        check_discount(self.discount, spec)
 
-    def discount_on(self, env: EnvConfig) -> float:
+    def discount_on(self, spec: ProblemSpec) -> float:
         """Return the discount of one step."""
-        return discount_on(self.discount, env)
+        return discount_on(self.discount, spec)
 
     def module_class(self) -> type:
         """Return the RLlib module."""
@@ -78,12 +78,12 @@ class PolicyGradientConfig(AlgoConfig):
 
         return PlackettLucePolicy(network, np.random.Generator(np.random.SFC64(seed)))
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> PlackettLucePolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> PlackettLucePolicy:
         """Build the policy, untrained."""
         from recsys_cli.algos.policy_gradient.network import SlateActor
         from recsys_cli.policies.network import seeded
 
-        return self.policy_of(seeded(seed, lambda: SlateActor(self, env)), seed)
+        return self.policy_of(seeded(seed, lambda: SlateActor(self, spec)), seed)
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""

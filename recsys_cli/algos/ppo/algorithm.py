@@ -30,7 +30,7 @@ class SlatePPOConfig(PolicyGradientAlgorithmConfig, RLlibPPOConfig):
 def ppo_config(settings: RoundsConfig, run: TrainConfig, seed: int) -> SlatePPOConfig:
     """Turn a run's config into RLlib's; the settings name the learner, and so the loss."""
     config = SlatePPOConfig()
-    connector = partial(AdvantageConnector, discount=settings.discount_on(run.env), gae_lambda=settings.gae_lambda)
+    connector = partial(AdvantageConnector, discount=settings.discount_on(run.env.spec), gae_lambda=settings.gae_lambda)
     config.of_policy_gradient(settings, run, seed, connector)
     minibatch_size = min(settings.minibatch_size, config.train_batch_size_per_learner)
     config.training(num_epochs=settings.epochs, minibatch_size=minibatch_size, **settings.loss_settings())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from recsys_cli.algos.replay_config import ReplayConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.q_learning.network import QNetwork
@@ -57,11 +57,11 @@ class QLearningConfig(ReplayConfig):
     def learner_class(self) -> type:
         """Return the RLlib learner."""
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> NetworkPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> NetworkPolicy:
         """Build the greedy policy, untrained."""
         from recsys_cli.policies.network import NetworkPolicy, seeded
 
-        return NetworkPolicy(seeded(seed, lambda: self.network_class()(self, env)))
+        return NetworkPolicy(seeded(seed, lambda: self.network_class()(self, spec)))
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""

@@ -26,7 +26,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
     def setup(self) -> None:
         """Build the online network."""
         settings = self.model_config["settings"]
-        self.net = settings.network_class()(settings, self.model_config["problem"])
+        self.net = settings.network_class()(settings, self.model_config["spec"])
 
     def policy(self) -> NetworkPolicy:
         """Return the greedy policy that acts with this module's network."""
@@ -43,5 +43,5 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
 
     @override(TorchRLModule)
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Act greedily on `user` and `doc`."""
-        return {Columns.ACTIONS: self.net.slates(batch["user"], batch["doc"])}
+        """Act greedily."""
+        return {Columns.ACTIONS: self.net.slates(self.net.observed_in(batch))}

@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys_cli.algos.dqn.config import EnumeratedReplayConfig
 from recsys_cli.algos.enumerated import slates_of
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
@@ -60,7 +60,7 @@ class SACConfig(EnumeratedReplayConfig):
             lr=None,  # RLlib wants it so; the learner takes the schedule from these settings
             alpha_lr=self.temperature_lr,
             initial_alpha=self.temperature,
-            target_entropy=self.target_entropy * math.log(slates_of(run.env)),
+            target_entropy=self.target_entropy * math.log(slates_of(run.env.spec)),
         )
         return config
 
@@ -70,9 +70,9 @@ class SACConfig(EnumeratedReplayConfig):
 
         return SlateSoftmaxPolicy(network, np.random.Generator(np.random.SFC64(seed)))
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> SlateSoftmaxPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> SlateSoftmaxPolicy:
         """Build the policy, untrained."""
         from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
         from recsys_cli.policies.network import seeded
 
-        return self.policy_of(seeded(seed, lambda: FullSlateQNetwork(self, env)), seed)
+        return self.policy_of(seeded(seed, lambda: FullSlateQNetwork(self, spec)), seed)

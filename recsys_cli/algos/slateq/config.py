@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.q_learning.config import QLearningConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.network import SlateQNetwork
@@ -25,20 +25,20 @@ class SlateQConfig(QLearningConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         super().__post_init__()
-        self.network.check_history(self.history)
+        self.network.check_memory(self.memory)
         if self.double_q and self.target == "sarsa":
             raise ConfigError(
                 "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one really shown; "
                 "allowed: algo.double_q=false, or another algo.target"
             )
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse `choice_model=true` where the score is hidden, and endless episodes without discount."""
-        super().check(env)
-        spec = env.choice_spec()
-        if self.choice_model == "true" and not spec.observable and spec.kind != "first_position":
+        super().check(spec)
+        choice = spec.choice
+        if self.choice_model == "true" and not choice.observable and choice.kind != "first_position":
             raise ConfigError(
-                f"algo.choice_model=true needs an observable affinity, which env={env.name} hides; "
+                f"algo.choice_model=true needs an observable affinity, which env={spec.name} hides; "
                 "allowed: auto, learned, learned_proportional"
             )
 

@@ -34,9 +34,8 @@ NOISES = 5  # nodes of the Gauss-Hermite quadrature of the exposure's noise
 class LongTermSatisfactionOracle(OraclePolicy):
     """Shows the candidate of greatest value first; the rest of the slate has no effect."""
 
-    def __init__(self, env: LongTermSatisfactionConfig) -> None:
+    def solve(self, env: LongTermSatisfactionConfig) -> None:
         """Solve the programme."""
-        super().__init__()
         self.env = env
         self.grid = exposure_grid(env)
         self.future = future_values(env, self.grid)
@@ -71,7 +70,7 @@ def exposure_grid(env: LongTermSatisfactionConfig) -> Floats:
 def future_values(env: LongTermSatisfactionConfig, grid: Floats) -> Floats:
     """Return `E[V_t(z + noise)]` for t = 0 .. time_budget - 1 and z on the grid, `[time_budget, EXPOSURES]`."""
     clickbait = (np.arange(CLICKBAITS) + 0.5) / CLICKBAITS
-    edges = (np.arange(CLICKBAITS + 1) / CLICKBAITS) ** env.num_candidates
+    edges = (np.arange(CLICKBAITS + 1) / CLICKBAITS) ** env.spec.width
     largest = np.diff(edges)  # probability that the j-th smallest of the CLICKBAITS values is the best on offer
     reward = expected_engagement(clickbait, satisfaction_of(grid, env.sensitivity)[:, None], env)
     after = exposure_mean(grid[:, None], clickbait, env.memory_discount)
@@ -92,6 +91,6 @@ def _interpolate_rows(grid: Floats, rows: Floats, at: NDArray[Any]) -> Floats:
     return (1 - part) * rows[n, low] + part * rows[n, low + 1]
 
 
-def make_oracle(env: LongTermSatisfactionConfig, seed: int) -> LongTermSatisfactionOracle:
-    """Build the oracle; the seed is not needed."""
-    return LongTermSatisfactionOracle(env)
+def make_oracle(seed: int) -> LongTermSatisfactionOracle:
+    """Build the oracle."""
+    return LongTermSatisfactionOracle(seed)
