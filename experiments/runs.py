@@ -135,7 +135,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
                 quality_per_click=None if quality is None else round(quality, 4),
                 clicks_per_step=round(agent["clicks_per_step"], 4),
                 episode_length=round(agent["episode_length"], 2),
-                env_steps=evaluation["env_steps"],
+                env_steps=evaluation["steps"],
                 checkpoint=f"{trial.get('mlflow_run_id') or trial['id']}/last",
                 command=entry.command(seed),
                 **progress(curve, reference["random"], agent["return"]["mean"]),

@@ -64,7 +64,7 @@ def budget(env_steps: int, points: int = 15, episodes: int = 200) -> tuple[str, 
     """Return the words for so many env steps with so many evaluations."""
     every = env_steps // points
     return (
-        f"env_steps={env_steps}",
+        f"steps={env_steps}",
         f"report_every={every}",
         f"evaluation.every={every}",
         f"evaluation.episodes={episodes}",

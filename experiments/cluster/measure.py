@@ -172,12 +172,12 @@ class Tiny(Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin."""
-        self.folder, self.at, self.last = config["seeds"][0]["folder"], 0, config["config"]["env_steps"]
+        self.folder, self.at, self.last = config["seeds"][0]["folder"], 0, config["config"]["steps"]
 
     def step(self) -> dict[str, Any]:
         """Report."""
         self.at += 1
-        report = {"folder": self.folder, "env_steps": self.at, "metrics": METRICS, "checkpoint": None, "best": False}
+        report = {"folder": self.folder, "steps": self.at, "metrics": METRICS, "checkpoint": None, "best": False}
         report |= {"resumed_from": 0, "finished": self.at >= self.last, "repeated": False}
         result = {"reports": [report], "point": {}, "repeated": False, "more_known": False}
         return {**result, "done": report["finished"], TIME: self.at, SCORE: 1.0}
@@ -191,7 +191,7 @@ class Tiny(Trainable):
 def results(trials: int, reports: int) -> Results:
     """Run trials as a sweep does."""
     trial.TrainingTrial = Tiny  # type: ignore[misc]
-    run = settings("algo=slateq", f"env_steps={reports}")
+    run = settings("algo=slateq", f"steps={reports}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         tracker = Tracker(folder, enabled=False, uri=None, experiment="x", register_model=None, say=print)
@@ -214,9 +214,9 @@ def results(trials: int, reports: int) -> Results:
 
 def checkpoint(env_steps: int) -> Stored:
     """Train a little, and write a checkpoint."""
-    run = settings("algo=slateq", f"env_steps={env_steps}")
+    run = settings("algo=slateq", f"steps={env_steps}")
     training = run.algo.make_training(run, 0)
-    while training.env_steps < env_steps:
+    while training.steps < env_steps:
         training.step()
     with tempfile.TemporaryDirectory() as temporary:
         began = time.process_time()
@@ -224,7 +224,7 @@ def checkpoint(env_steps: int) -> Stored:
         spent = time.process_time() - began
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     training.stop()
-    return Stored(training.env_steps, round(size / 1e6, 2), round(spent, 2))
+    return Stored(training.steps, round(size / 1e6, 2), round(spent, 2))
 
 
 def main() -> None:

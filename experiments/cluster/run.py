@@ -109,7 +109,7 @@ def finished(sweep: Path) -> dict[str, int]:
 def reports(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """Return a trial's reports without what the clock says."""
     rows = read_jsonl(folder / "metrics.jsonl")
-    return [(row["env_steps"], {k: v for k, v in row["metrics"].items() if not k.startswith("time/")}) for row in rows]
+    return [(row["steps"], {k: v for k, v in row["metrics"].items() if not k.startswith("time/")}) for row in rows]
 
 
 def results(sweep: Path) -> list[dict[str, str]]:
@@ -197,7 +197,7 @@ class Disturbed:
 
 def disturb(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
     """Run a sweep undisturbed, then on three nodes that fail one after the other."""
-    words = (*WORDS, f"env_steps={env_steps}")
+    words = (*WORDS, f"steps={env_steps}")
     alone = Driver(folder, *words, *grid, "name=undisturbed", "resources.concurrent_trials=1")
     if alone.finish() != 0:
         raise RuntimeError(alone.told()[-3000:])
@@ -215,7 +215,7 @@ def disturb(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
 
 def disturb_runners(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
     """Run a sweep of trials with an env runner each on three nodes; an env runner is lost, and a node."""
-    words = (*WORDS, f"env_steps={env_steps}", "resources.env_runners=1")
+    words = (*WORDS, f"steps={env_steps}", "resources.env_runners=1")
     with Nodes(workers=2) as nodes:
         sweep = Disturbed(nodes, folder, *words, *grid)
         try:

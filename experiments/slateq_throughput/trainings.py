@@ -59,7 +59,7 @@ class Row:
 
 def measure(setting: str, resources: str, clocks: Clocks, budget: float) -> Row:
     """Train for about `budget` seconds after a warm-up."""
-    own = ("env_steps=10000000", "report_every=2000", "algo.learning_starts=2000")
+    own = ("steps=10000000", "report_every=2000", "algo.learning_starts=2000")
     run = compose("train", [*own, *SETTINGS[setting], *RESOURCES[resources]])
     clocks.clear(first=True)
     training = run.algo.make_training(run, 0)

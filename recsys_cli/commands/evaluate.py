@@ -42,7 +42,7 @@ def run(overrides: list[str]) -> int:
         folder, users=config.users, seed=config.seed, baselines=config.baselines, env_changes=config.env
     )
     console = Console(highlight=False)
-    title = f"{folder.name} ({evaluation.env_steps:,} env steps): {config.users:,} fresh users, greedy"
+    title = f"{folder.name} ({evaluation.steps:,} steps): {config.users:,} fresh users, greedy"
     console.print(scores_table(evaluation.scores, title))
     for line in keep(evaluation, config, folder):
         console.print(line, soft_wrap=True, markup=False)
@@ -82,11 +82,11 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
 
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
-    """Return how an evaluation's env steps, users and seed differ from those of the run's own."""
+    """Return how an evaluation's steps, users and seed differ from those of the run's own."""
     from recsys_cli.tracking.files import read_json
     from recsys_cli.tracking.folder import EVALUATION
 
     if not (run_folder / EVALUATION).is_file():
         return []
     own = read_json(run_folder / EVALUATION)
-    return [f"{key}-{results[key]}" for key in ("env_steps", "users", "seed") if results[key] != own.get(key)]
+    return [f"{key}-{results[key]}" for key in ("steps", "users", "seed") if results[key] != own.get(key)]

@@ -23,12 +23,12 @@ class Evaluation:
     env: dict[str, Any]
     users: int
     seed: int
-    env_steps: int
+    steps: int
     scores: list[Score]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as written to JSON; `differences` are to the other policies, on the same users."""
-        about = {key: getattr(self, key) for key in ("checkpoint", "env_steps", "users", "seed", "env")}
+        about = {key: getattr(self, key) for key in ("checkpoint", "steps", "users", "seed", "env")}
         own, *others = self.scores
         differences = {other.policy: paired_difference(own.by_user, other.by_user).to_dict() for other in others}
         policies = {score.policy: score.to_dict() for score in self.scores}
@@ -67,5 +67,5 @@ def evaluate_checkpoint(
     own = score(loaded.name, loaded.policy, loaded.env, users, seed)
     others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)
     scores = [own, *(other for other in others if other.policy != own.policy)]
-    steps = int(loaded.bundle.info["env_steps"])
+    steps = int(loaded.bundle.info["steps"])
     return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, scores)

@@ -23,12 +23,12 @@ class Importance:
     Attributes:
         shares: omega squared of each axis, 0..1. Interactions are in none of them.
         points: compared.
-        env_steps: at which they are compared: the most that all of them reached.
+        steps: at which they are compared: the most that all of them reached.
     """
 
     shares: dict[str, float]
     points: int
-    env_steps: int
+    steps: int
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -38,7 +38,7 @@ class Importance:
 def importance(points: Sequence[PointResult]) -> Importance | None:
     """Return the axes' importance, None where fewer than six points can be compared.
 
-    Points that a scheduler stopped early and those that ended are compared at env steps that all have reached.
+    Points that a scheduler stopped early and those that ended are compared at steps that all have reached.
     """
     scored = [point for point in points if all(seed.scores for seed in point.seeds)]
     axes = list(dict.fromkeys(key for point in scored for key in point.setting.values))
@@ -57,11 +57,10 @@ def importance(points: Sequence[PointResult]) -> Importance | None:
     return Importance(shares, len(kept), reached)
 
 
-def _score_at(point: PointResult, env_steps: int) -> float:
-    """Return a point's mean score over seeds at the last evaluation up to `env_steps`."""
+def _score_at(point: PointResult, steps: int) -> float:
+    """Return a point's mean score over seeds at the last evaluation up to `steps`."""
     values = [
-        seed.scores[max((at for at in seed.scores if at <= env_steps), default=min(seed.scores))]
-        for seed in point.seeds
+        seed.scores[max((at for at in seed.scores if at <= steps), default=min(seed.scores))] for seed in point.seeds
     ]
     return float(np.mean(values))
 

@@ -115,13 +115,13 @@ def _parallel(points: Sequence[PointResult], scales: dict[str, Scale], search: S
 
 
 def _slices(points: Sequence[PointResult], scales: dict[str, Scale], search: SearchConfig) -> Any:
-    """Draw the score over each axis, one mark a point; the shade says how many env steps it was trained."""
+    """Draw the score over each axis, one mark a point; the shade says how many steps it was trained."""
     import matplotlib.pyplot as plt
 
     figure, plots = plt.subplots(
         1, len(scales), figsize=(1 + 3 * len(scales), 3.2), sharey=True, squeeze=False, layout="constrained"
     )
-    longest = max(point.env_steps for point in points)
+    longest = max(point.steps for point in points)
     marks: Any = None
     for plot, (axis, scale) in zip(plots[0], scales.items(), strict=True):
         for mark, early in ((EARLY, True), (ENDED, False)):
@@ -129,7 +129,7 @@ def _slices(points: Sequence[PointResult], scales: dict[str, Scale], search: Sea
             marks = plot.scatter(
                 [scale.position(point.values[axis]) for point in own],
                 [point.score for point in own],
-                c=[point.env_steps for point in own],
+                c=[point.steps for point in own],
                 marker=mark,
                 vmin=0,
                 vmax=longest,
@@ -139,6 +139,6 @@ def _slices(points: Sequence[PointResult], scales: dict[str, Scale], search: Sea
         plot.set_xticks([at for at, _ in scale.ticks()], [text for _, text in scale.ticks()], fontsize=7)
         plot.set_xlabel(axis)
     plots[0][0].set_ylabel(search.metric)
-    figure.colorbar(marks, ax=list(plots[0]), label="env steps")
+    figure.colorbar(marks, ax=list(plots[0]), label="steps")
     plt.close(figure)
     return figure

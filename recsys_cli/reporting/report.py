@@ -66,7 +66,7 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
     runs = "" if seeds == 1 else f", {seeds} seeds"
     Console(highlight=False).print(
         f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}): "
-        f"{config.env_steps:,} env steps{runs}\nfolder {show_path(run_dir)}",
+        f"{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
         **PLAIN,
     )
 
@@ -79,8 +79,8 @@ def announce_search(config: SweepConfig, space: Space, points: Sequence[Point], 
     search, seeds = config.search, config.search.seeds_per_point
     number = search.trials if isinstance(search, RandomSearch) else len(points)
     trials = f"{number} points" + (f" x {seeds} seeds" if seeds > 1 else "")
-    total = number * seeds * config.env_steps
-    console.print(f"search={search.name}: {trials}, {config.env_steps:,} env steps each, {total:,} at most", **PLAIN)
+    total = number * seeds * config.steps
+    console.print(f"search={search.name}: {trials}, {config.steps:,} steps each, {total:,} at most", **PLAIN)
     for branch in space.branches:
         axes = [f"{axis.key} in {_spell_axis(axis)}" for axis in branch.axes]
         if axes:
@@ -104,7 +104,7 @@ def _spell_axis(axis: Axis) -> str:
     return "{" + ", ".join(axis.values) + "}"
 
 
-def _estimate(config: SweepConfig, env_steps: int) -> str:
+def _estimate(config: SweepConfig, steps: int) -> str:
     """Return an estimate of time from the speed of earlier runs of the same algorithm and problem."""
     speeds = [speed for run in runs_in(Path(config.output_dir))[:30] for speed in _speeds(run, config)]
     if not speeds:
@@ -119,19 +119,19 @@ def _estimate(config: SweepConfig, env_steps: int) -> str:
         at_once = resources.concurrent_trials
     else:
         return "no estimate of time on a cluster; the time left is shown once trials report"
-    seconds = env_steps / statistics.median(speeds) / at_once
+    seconds = steps / statistics.median(speeds) / at_once
     return f"about {spell_seconds(seconds)} at most, at the speed of earlier runs here, {at_once} at a time"
 
 
 def _speeds(run: Path, config: SweepConfig) -> list[float]:
-    """Return the env steps per second of a run's seeds, evaluations and checkpoints included."""
+    """Return the steps per second of a run's seeds, evaluations and checkpoints included."""
     about = read_json(run / RUN, default={})
     if (about.get("env"), about.get("algo")) != (config.env.name, config.algo.name):
         return []
     found = []
     for seed in seeds_of(run)[:10]:
         rows = read_jsonl(seed / JOURNAL)
-        steps, seconds = (rows[-1][key] - rows[0][key] if rows else 0 for key in ("env_steps", "time"))
+        steps, seconds = (rows[-1][key] - rows[0][key] if rows else 0 for key in ("steps", "time"))
         found += [steps / seconds] if steps > 0 and seconds > 0 else []
     return found
 
@@ -161,9 +161,9 @@ def _print_search(console: Console, config: TrainConfig, plan: Plan, found: Conc
     if figures := sorted(found.run_dir.glob("*.svg")):
         console.print(f"figures: {', '.join(show_path(path) for path in figures)}", **PLAIN)
     steps = spent(found.points)
-    whole = len(found.points) * plan.search.seeds_per_point * config.env_steps
+    whole = len(found.points) * plan.search.seeds_per_point * config.steps
     if plan.search.compares and not found.stopped:
-        console.print(f"env steps: {steps:,}, {100 * steps / whole:.0f} % of all points' whole trainings", **PLAIN)
+        console.print(f"steps: {steps:,}, {100 * steps / whole:.0f} % of all points' whole trainings", **PLAIN)
 
 
 def _print_best(console: Console, found: Conclusion, problem: str, point: PointResult) -> None:
@@ -175,7 +175,7 @@ def _print_best(console: Console, found: Conclusion, problem: str, point: PointR
         ranked = sorted(weights.shares.items(), key=lambda item: -item[1])
         shares = ", ".join(f"{axis} {100 * share:.0f} %" for axis, share in ranked)
         console.print(
-            f"part of the variance explained by each alone ({weights.points} points at {weights.env_steps:,} env "
+            f"part of the variance explained by each alone ({weights.points} points at {weights.steps:,} "
             f"steps): {shares}",
             **PLAIN,
         )

@@ -31,15 +31,15 @@ class SeedResult:
         folder: its own.
         seed: its own.
         state: finished, pruned, stopped, failed, running, or waiting.
-        env_steps: of its last report.
-        scores: the metric's values by env steps.
+        steps: of its last report.
+        scores: the metric's values by steps.
         point: the axes' values of now, where a search changes them on the way.
     """
 
     folder: Path
     seed: int
     state: str
-    env_steps: int
+    steps: int
     scores: dict[int, float]
     point: dict[str, Any]
 
@@ -64,9 +64,9 @@ class PointResult:
     score: float
 
     @property
-    def env_steps(self) -> int:
-        """Env steps that all seeds have reached."""
-        return min(seed.env_steps for seed in self.seeds)
+    def steps(self) -> int:
+        """Steps that all seeds have reached."""
+        return min(seed.steps for seed in self.seeds)
 
     @property
     def state(self) -> str:
@@ -103,15 +103,15 @@ def collect(sweep_dir: Path, points: Sequence[Point], search: SearchConfig) -> l
 
 
 def _rank(point: PointResult) -> float:
-    return math.inf if point.state == FINISHED else point.env_steps
+    return math.inf if point.state == FINISHED else point.steps
 
 
 def _seed_result(folder: Path, seed: int, metric: str) -> SeedResult:
     rows = read_jsonl(folder / JOURNAL)
-    scores = {row["env_steps"]: row["metrics"][metric] for row in rows if metric in row["metrics"]}
+    scores = {row["steps"]: row["metrics"][metric] for row in rows if metric in row["metrics"]}
     about = read_seed(folder)
-    env_steps = rows[-1]["env_steps"] if rows else 0
-    return SeedResult(folder, seed, about.get("status", WAITING), env_steps, scores, about.get("point", {}))
+    steps = rows[-1]["steps"] if rows else 0
+    return SeedResult(folder, seed, about.get("status", WAITING), steps, scores, about.get("point", {}))
 
 
 def best_points(points: Sequence[PointResult], mode: str) -> dict[str, PointResult]:
@@ -143,7 +143,7 @@ def describe_best(
         problem or "all": {
             "point": point.setting.name,
             "score": point.score,
-            "env_steps": point.env_steps,
+            "steps": point.steps,
             "values": point.values,
             "words": point.words,
             "importance": weights.to_dict() if (weights := importance[problem]) else None,
@@ -156,12 +156,12 @@ def describe_best(
 def headline(points: Sequence[PointResult], best: Mapping[str, PointResult], search: SearchConfig) -> dict[str, float]:
     """Return the numbers that become metrics of the sweep."""
     scores = {f"{problem}/{search.metric}".lstrip("/"): point.score for problem, point in best.items()}
-    return {"points": float(len(points)), "env_steps": float(spent(points)), **scores}
+    return {"points": float(len(points)), "steps": float(spent(points)), **scores}
 
 
 def spent(points: Sequence[PointResult]) -> int:
-    """Return the env steps of all seeds together."""
-    return sum(seed.env_steps for point in points for seed in point.seeds)
+    """Return the steps of all seeds together."""
+    return sum(seed.steps for point in points for seed in point.seeds)
 
 
 def of_problem(points: Sequence[PointResult], problem: str) -> list[PointResult]:
@@ -174,12 +174,12 @@ def _csv(points: Sequence[PointResult]) -> str:
     axes = list(dict.fromkeys(key for point in points for key in point.setting.values))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["point", *axes, "seed", "state", "env_steps", "score", "point_score", "folder"])
+    writer.writerow(["point", *axes, "seed", "state", "steps", "score", "point_score", "folder"])
     for point in sorted(points, key=lambda point: point.setting.name):
         for seed in point.seeds:
             values = [point.values.get(axis, "") for axis in axes]
             scores = [_number(seed.score), _number(point.score)]
-            row = [point.setting.name, *values, seed.seed, seed.state, seed.env_steps, *scores, seed.folder.name]
+            row = [point.setting.name, *values, seed.seed, seed.state, seed.steps, *scores, seed.folder.name]
             writer.writerow(row)
     return text.getvalue()
 

@@ -65,7 +65,7 @@ def points_table(search: SearchConfig, points: Sequence[PointResult]) -> Table:
     axes = list(dict.fromkeys(key for point in points for key in point.values))
     for heading in ("point", *axes):
         table.add_column(heading)
-    for heading in (search.metric, "env steps"):
+    for heading in (search.metric, "steps"):
         table.add_column(heading, justify="right")
     table.add_column("state")
     for point in points[:ROWS]:
@@ -73,5 +73,5 @@ def points_table(search: SearchConfig, points: Sequence[PointResult]) -> Table:
         if len(point.seeds) > 1:
             score += f" ({', '.join(spell_score(seed.score) for seed in point.seeds)})"
         values = [point.values.get(axis, "") for axis in axes]
-        table.add_row(point.setting.name, *values, score, f"{point.env_steps:,}", point.state)
+        table.add_row(point.setting.name, *values, score, f"{point.steps:,}", point.state)
     return table

@@ -32,7 +32,7 @@ class Reporting(Callback):
     Attributes:
         states: how each seed stands.
         before: how it had ended before this session.
-        env_steps: what it has trained so far.
+        steps: what it has trained so far.
         stopper: says whether a stop was requested.
         spent: whether the budget is.
 
@@ -47,7 +47,7 @@ class Reporting(Callback):
         self.plan, self.search, self.tracker, self.display = plan, plan.search, tracker, display
         self.states: dict[Path, str] = {}
         self.before: dict[Path, str | None] = {}
-        self.env_steps: dict[Path, int] = {}
+        self.steps: dict[Path, int] = {}
         self.stopper = OnRequest(idle=lambda: not any(trial.status == "RUNNING" for trial in self.trials))
         self.spent = False
         self.trials: list[Any] = []
@@ -59,10 +59,10 @@ class Reporting(Callback):
         self.losses: Counter[Path] = Counter()
         self.lost: set[Path] = set()
 
-    def begin(self, folder: Path, state: str, before: str | None, env_steps: int, point: Point) -> None:
+    def begin(self, folder: Path, state: str, before: str | None, steps: int, point: Point) -> None:
         """Take in a seed as this session finds it."""
-        self.before[folder], self.env_steps[folder] = before, env_steps
-        self.display.add(folder.name, point, state, env_steps)
+        self.before[folder], self.steps[folder] = before, steps
+        self.display.add(folder.name, point, state, steps)
         self.write_state(folder, state)
 
     def write_state(self, folder: Path, state: str, **more: Any) -> None:
@@ -103,7 +103,7 @@ class Reporting(Callback):
                 self.trained.add(folder)
                 self._track(folder, {**report, "metrics": report["metrics"] and {**report["metrics"], **numbers}})
             self.states[folder] = FINISHED if report["finished"] else STOPPED  # if it ends now
-            self.env_steps[folder] = max(self.env_steps.get(folder, 0), report["env_steps"])
+            self.steps[folder] = max(self.steps.get(folder, 0), report["steps"])
             self.display.report(folder.name, report)
         self._spend()
 
@@ -120,7 +120,7 @@ class Reporting(Callback):
             self.tracker.rewind(folder, report["resumed_from"])
         self.starts[folder] = report["resumed_from"]
         if report["metrics"]:
-            self.tracker.log(folder, report["env_steps"], report["metrics"])
+            self.tracker.log(folder, report["steps"], report["metrics"])
         if report["checkpoint"]:
             for alias in ("last", "best") if report["best"] else ("last",):
                 self.tracker.upload_bundle(folder, Path(report["checkpoint"]), alias)
@@ -128,9 +128,9 @@ class Reporting(Callback):
     def _spend(self) -> None:
         if self.stopper.requested:
             return
-        steps, seconds = self.search.max_env_steps, self.search.max_seconds
-        if steps is not None and sum(self.env_steps.values()) >= steps:
-            self._stop(f"search.max_env_steps={steps:,} are spent")
+        steps, seconds = self.search.max_steps, self.search.max_seconds
+        if steps is not None and sum(self.steps.values()) >= steps:
+            self._stop(f"search.max_steps={steps:,} are spent")
         elif seconds is not None and time.monotonic() - self.began >= seconds:
             self._stop(f"search.max_seconds={seconds:g} are over")
 

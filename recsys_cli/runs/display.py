@@ -31,7 +31,7 @@ class SeedProgress:
     values: Mapping[str, str]
     target: int
     state: str = WAITING
-    env_steps: int = 0
+    steps: int = 0
     speed: float = 0.0
     train_return: float = math.nan
     score: float = math.nan
@@ -41,20 +41,20 @@ class SeedProgress:
     def update(self, report: dict[str, Any], metric: str) -> None:
         """Take in a report."""
         if self.began is None:
-            self.began, self.first_steps = time.monotonic(), report["env_steps"]
-        metrics, self.state, self.env_steps = report["metrics"], RUNNING, report["env_steps"]
-        self.speed = metrics.get("time/env_steps_per_s", self.speed)
+            self.began, self.first_steps = time.monotonic(), report["steps"]
+        metrics, self.state, self.steps = report["metrics"], RUNNING, report["steps"]
+        self.speed = metrics.get("time/steps_per_s", self.speed)
         self.train_return = metrics.get("train/return", self.train_return)
         self.score = metrics.get(metric, self.score)
 
     @property
     def left(self) -> int:
-        """Env steps left to train."""
-        return max(0, self.target - self.env_steps)
+        """Steps left to train."""
+        return max(0, self.target - self.steps)
 
     def seconds_left(self) -> float | None:
         """Return the seconds left at the pace so far (evaluations and checkpoints included), None without a pace."""
-        done = self.env_steps - self.first_steps
+        done = self.steps - self.first_steps
         return self.left * (time.monotonic() - self.began) / done if self.began is not None and done > 0 else None
 
 
@@ -97,11 +97,11 @@ class Display:
         else:
             self.console.print(line, soft_wrap=True, markup=False)
 
-    def add(self, name: str, point: Point, state: str, env_steps: int) -> None:
-        """Show a seed of a point; the env steps are those of earlier sessions."""
+    def add(self, name: str, point: Point, state: str, steps: int) -> None:
+        """Show a seed of a point; the steps are those of earlier sessions."""
         known = self.seeds.get(name)
-        self.seeds[name] = SeedProgress(point.values, point.config.env_steps, state, env_steps)
-        self.done_before += env_steps - (known.env_steps if known else 0)
+        self.seeds[name] = SeedProgress(point.values, point.config.steps, state, steps)
+        self.done_before += steps - (known.steps if known else 0)
 
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the seeds'."""
@@ -114,7 +114,7 @@ class Display:
         """Show a seed's report."""
         seed = self.seeds[name]
         if report["repeated"]:
-            self.done_before += report["env_steps"] - seed.env_steps
+            self.done_before += report["steps"] - seed.steps
         seed.update(report, self.search.metric)
         self._refresh()
         if self.mode != "plain":
@@ -131,11 +131,11 @@ class Display:
         seed.state = state
         if self.mode == "plain" and self.plan.searches and state not in (PAUSED, RUNNING):
             score = "" if math.isnan(seed.score) else f", {self.search.metric} {spell_score(seed.score)}"
-            self.say(f"{name} {state} at {seed.env_steps:,} env steps{score}: {spell_values(seed.values)}")
+            self.say(f"{name} {state} at {seed.steps:,} steps{score}: {spell_values(seed.values)}")
         self._refresh()
 
     def _line(self, name: str, seed: SeedProgress) -> str:
-        parts = [f"{name}: {seed.env_steps:,} of {seed.target:,} env steps", f"{seed.speed:,.0f} steps/s"]
+        parts = [f"{name}: {seed.steps:,} of {seed.target:,} steps", f"{seed.speed:,.0f} steps/s"]
         parts += [] if math.isnan(seed.score) else [f"greedy return {seed.score:.1f}"]
         seconds = seed.seconds_left()
         parts += [f"{seconds:.0f} s left"] if seconds else []
@@ -144,9 +144,9 @@ class Display:
     def _best(self) -> tuple[str, SeedProgress] | None:
         scored = {name: seed for name, seed in self.seeds.items() if not math.isnan(seed.score)}
         sign = 1 if self.search.mode == "max" else -1
-        furthest = max((seed.env_steps for seed in scored.values()), default=0)
+        furthest = max((seed.steps for seed in scored.values()), default=0)
         # Scores of trainings cut short are no match for those of whole ones.
-        fit = {name: seed for name, seed in scored.items() if 2 * seed.env_steps >= furthest}
+        fit = {name: seed for name, seed in scored.items() if 2 * seed.steps >= furthest}
         return max(fit.items(), key=lambda item: sign * item[1].score, default=None)
 
     def _summary(self) -> str:
@@ -167,7 +167,7 @@ class Display:
         target = next((seed.target for seed in seeds), 0)
         left = sum(seed.left for seed in seeds if seed.state not in (PRUNED, FAILED))
         left += target * (self.plan.expected * self.search.seeds_per_point - len(seeds))
-        done = sum(seed.env_steps for seed in seeds) - self.done_before
+        done = sum(seed.steps for seed in seeds) - self.done_before
         return left * (time.monotonic() - self.began) / done if done > 0 else None
 
     def _refresh(self) -> None:
@@ -178,15 +178,15 @@ class Display:
         """Return the seeds, of a search those that run, one a line; the baselines, or what a search has found."""
         table = Table(show_edge=False, pad_edge=False)
         score = self.search.metric if self.plan.searches else "greedy return"
-        for heading in ("seed", "", "env steps", "steps/s", "return while exploring", score, "left", "values"):
+        for heading in ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values"):
             table.add_column(heading, justify="left" if heading in LEFT else "right")
         shown = [each for each in self.seeds.items() if each[1].state == RUNNING or not self.plan.searches]
         for name, seed in shown[:SHOWN]:
             seconds = seed.seconds_left() if seed.state == RUNNING else None
             table.add_row(
                 name,
-                ProgressBar(seed.target, min(seed.env_steps, seed.target), 20),
-                f"{seed.env_steps:,}" if seed.state == RUNNING else seed.state,
+                ProgressBar(seed.target, min(seed.steps, seed.target), 20),
+                f"{seed.steps:,}" if seed.state == RUNNING else seed.state,
                 f"{seed.speed:,.0f}" if seed.speed else "",
                 "" if math.isnan(seed.train_return) else f"{seed.train_return:.1f}",
                 "" if math.isnan(seed.score) else spell_score(seed.score),

@@ -219,7 +219,7 @@ class Driver:
             point=point.typed if self.search.changes else {},
             metric=self.search.metric,
             over_seeds=self.search.over_seeds,
-            unit=self.search.unit(self.config.env_steps) or 1,
+            unit=self.search.unit(self.config.steps) or 1,
             repeat=self.search.joint,
             pruned=all(about.get("pruned", False) for about in known.values()),
             failed=failed[0] if failed and self.search.joint else None,
@@ -230,7 +230,7 @@ class Driver:
         """Open a seed, or open it again: with what it is, where it goes on from, and how it stands."""
         before, checkpoints = _state(folder), Checkpoints.of(folder, point.config)
         last = checkpoints.pointed("last")
-        steps = last["env_steps"] if last else 0
+        steps = last["steps"] if last else 0
         folder.mkdir(exist_ok=True)
         if point.name and not (folder / CONFIG).exists():
             write_text(folder / CONFIG, point.config.to_yaml())
@@ -242,22 +242,22 @@ class Driver:
             parent=self.parent,
             resumed_from=steps,
         )
-        if last and steps not in {row["env_steps"] for row in read_jsonl(folder / JOURNAL)}:
+        if last and steps not in {row["steps"] for row in read_jsonl(folder / JOURNAL)}:
             # Killed between the checkpoint and its report.
             self.tracker.log(folder, steps, checkpoints.metrics())
         note(folder, seed=seed)
         state = self._state_now(point, before, steps if last else None)
         if last and not self.plan.searches:
             goes_on = "nothing left to train:" if state == FINISHED else "goes on from"
-            self.display.say(f"{folder.name}: {goes_on} {steps:,} of {point.config.env_steps:,} env steps")
+            self.display.say(f"{folder.name}: {goes_on} {steps:,} of {point.config.steps:,} steps")
         self.reporting.begin(folder, state, before, steps, point)
 
-    def _state_now(self, point: Point, before: str | None, env_steps: int | None) -> str:
-        """Return how a seed stands as this session begins, with so many env steps in its last checkpoint, if any."""
+    def _state_now(self, point: Point, before: str | None, steps: int | None) -> str:
+        """Return how a seed stands as this session begins, with so many steps in its last checkpoint, if any."""
         if self.search.joint:
             return before if before in (FINISHED, PRUNED) else WAITING
         config = point.config
-        ended = env_steps is not None and (env_steps >= config.env_steps or not config.algo.trains_on(config.env.spec))
+        ended = steps is not None and (steps >= config.steps or not config.algo.trains_on(config.env.spec))
         return FINISHED if ended and before != FAILED else WAITING
 
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:

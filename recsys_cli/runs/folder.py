@@ -109,7 +109,7 @@ class Checkpoints:
             metrics: what is reported of this env step; a resumed training looks here for what a killed one knew.
             best_return: greedy return, if this is the best so far.
         """
-        steps = training.env_steps
+        steps = training.steps
         path = self.at(steps)
         with atomic_dir(path) as temporary:
             training.save(temporary / TRAINING_STATE)
@@ -120,23 +120,23 @@ class Checkpoints:
                 policy_state=training.policy().tensors(),
                 policy={"algo": config.algo.name},
                 info={
-                    "env_steps": steps,
+                    "steps": steps,
                     "seed": seed,
                     "config_path": config_path(),
                     "versions": versions(),
                     "metrics": dict(metrics),
                 },
             )
-        pointer = {"path": path.name, "env_steps": steps}
+        pointer = {"path": path.name, "steps": steps}
         if best_return is not None:
             write_json(self.folder / "best.json", {**pointer, "return": best_return})
         write_json(self.folder / "last.json", pointer)
         self._drop_old()
         return path
 
-    def at(self, env_steps: int) -> Path:
-        """Return the folder of a checkpoint at so many env steps."""
-        return self.folder / f"step_{env_steps:09d}"
+    def at(self, steps: int) -> Path:
+        """Return the folder of a checkpoint at so many steps."""
+        return self.folder / f"step_{steps:09d}"
 
     def pointed(self, alias: str) -> dict[str, Any] | None:
         """Return what `best.json` or `last.json` says, None if there is none."""

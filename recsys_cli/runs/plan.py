@@ -83,7 +83,7 @@ class Plan:
             seeds_per_point=config.seeds,
             over_seeds="mean",
             seed=config.seed,
-            max_env_steps=None,
+            max_steps=None,
             max_seconds=None,
             on_failure="continue",
         )

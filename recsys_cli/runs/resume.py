@@ -19,9 +19,9 @@ from recsys_cli.tracking.folder import CONFIG
 from recsys_cli.tracking.local_runs import RUN, SWEEP
 from recsys_cli.tracking.references import resolve_run
 
-BUDGET = ("search.max_env_steps", "search.max_seconds", "search.on_failure")
+BUDGET = ("search.max_steps", "search.max_seconds", "search.on_failure")
 CHANGEABLE = {
-    "train": ("env_steps", "progress", "evaluation", "checkpoint", "resources"),
+    "train": ("steps", "progress", "evaluation", "checkpoint", "resources"),
     "sweep": (*BUDGET, "progress", "resources"),
 }
 FIXED = ("resources.users_per_runner",)  # the users go on as they stand

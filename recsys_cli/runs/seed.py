@@ -21,17 +21,17 @@ class Report:
 
     Attributes:
         folder: the seed's.
-        env_steps: so far.
+        steps: so far.
         metrics: of the time since the last report.
         checkpoint: folder of one just written.
         best: whether the greedy return is the best so far.
-        resumed_from: env steps of the checkpoint that this process began with.
+        resumed_from: steps of the checkpoint that this process began with.
         finished: whether nothing is left to train.
         repeated: whether the journal has this report already: an earlier session made it.
     """
 
     folder: str
-    env_steps: int
+    steps: int
     metrics: dict[str, float]
     checkpoint: str | None
     best: bool
@@ -41,7 +41,7 @@ class Report:
 
 
 class SeedTraining:
-    """Drives a `Training` to `env_steps`; goes on from its folder's last checkpoint where there is one.
+    """Drives a `Training` to `steps`; goes on from its folder's last checkpoint where there is one.
 
     Args:
         run: resolved.
@@ -58,9 +58,9 @@ class SeedTraining:
         self.metrics = self.checkpoints.metrics()
         self.train_seconds = self.metrics.get("time/train_cpu_s", 0.0)
         last = self.checkpoints.pointed("last")
-        self.saved_at = self.evaluated_at = self.resumed_from = last["env_steps"] if last else 0
+        self.saved_at = self.evaluated_at = self.resumed_from = last["steps"] if last else 0
         rows = read_jsonl(folder / JOURNAL) if repeat and last else []
-        self.known = deque(row for row in rows if row["env_steps"] <= self.saved_at)
+        self.known = deque(row for row in rows if row["steps"] <= self.saved_at)
         self.reported_at = 0
         self._training: Training | None = None
 
@@ -76,73 +76,73 @@ class SeedTraining:
         return self._training
 
     @property
-    def env_steps(self) -> int:
-        """Env steps trained so far."""
-        return self.saved_at if self._training is None else self._training.env_steps
+    def steps(self) -> int:
+        """Steps trained so far."""
+        return self.saved_at if self._training is None else self._training.steps
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to train."""
-        return self._is_end(self.env_steps)
+        return self._is_end(self.steps)
 
-    def _is_end(self, env_steps: int) -> bool:
-        return not self.run.algo.trains_on(self.run.env.spec) or env_steps >= self.run.env_steps
+    def _is_end(self, steps: int) -> bool:
+        return not self.run.algo.trains_on(self.run.env.spec) or steps >= self.run.steps
 
     def report(self) -> Report:
         """Return the next report: one of an earlier session, or what training brings."""
         if self.known:
             row = self.known.popleft()
-            return self._report(row["env_steps"], row["metrics"], repeated=True)
+            return self._report(row["steps"], row["metrics"], repeated=True)
         self.metrics = metrics = {} if self.finished else self._train()
         best_return = self._evaluate(metrics) if self._due(self.run.evaluation.every, self.evaluated_at) else None
         due = self.finished or best_return is not None or self._due(self.run.checkpoint.every, self.saved_at)
         written = self._checkpoint(best_return) if due and self._unsaved else None
-        return self._report(self.env_steps, metrics, checkpoint=written, best=best_return is not None)
+        return self._report(self.steps, metrics, checkpoint=written, best=best_return is not None)
 
     def _report(
         self,
-        env_steps: int,
+        steps: int,
         metrics: dict[str, float],
         *,
         checkpoint: Path | None = None,
         best: bool = False,
         repeated: bool = False,
     ) -> Report:
-        self.reported_at = env_steps
+        self.reported_at = steps
         written = str(checkpoint) if checkpoint else None
-        end = self._is_end(env_steps)
-        return Report(str(self.folder), env_steps, metrics, written, best, self.resumed_from, end, repeated)
+        end = self._is_end(steps)
+        return Report(str(self.folder), steps, metrics, written, best, self.resumed_from, end, repeated)
 
     @property
     def _unsaved(self) -> bool:
-        return self.env_steps > self.saved_at or self.checkpoints.path("last") is None
+        return self.steps > self.saved_at or self.checkpoints.path("last") is None
 
     def _due(self, every: int, last: int) -> bool:
         """Whether a multiple of `every` was passed since `last`."""
-        return every > 0 and self.env_steps // every > last // every
+        return every > 0 and self.steps // every > last // every
 
     def _train(self) -> dict[str, float]:
         training = self.training
-        before, began = training.env_steps, time.process_time()
+        before, began = training.steps, time.process_time()
         clock = time.perf_counter()
         metrics = training.step()
         self.train_seconds += time.process_time() - began
-        speed = (training.env_steps - before) / max(time.perf_counter() - clock, 1e-9)
-        return {**metrics, "time/env_steps_per_s": speed, "time/train_cpu_s": self.train_seconds}
+        speed = (training.steps - before) / max(time.perf_counter() - clock, 1e-9)
+        return {**metrics, "time/steps_per_s": speed, "time/train_cpu_s": self.train_seconds}
 
     def _evaluate(self, metrics: dict[str, float]) -> float | None:
         """Add greedy episodes' means to the metrics; return their return where it is the best so far."""
-        self.evaluated_at = self.env_steps
+        self.evaluated_at = self.steps
         settings = self.run.evaluation
         # Other users each time, and never those of the final evaluation.
-        means = self.training.evaluate(settings.episodes, settings.seed + 1 + self.env_steps)
+        means = self.training.evaluate(settings.episodes, settings.seed + 1 + self.steps)
         metrics |= {f"eval/{name}": value for name, value in means.items()}
         best = self.checkpoints.pointed("best")
         return means["return"] if best is None or means["return"] > best["return"] else None
 
     def _checkpoint(self, best_return: float | None) -> Path:
         path = self.checkpoints.write(self.training, self.run, self.seed, metrics=self.metrics, best_return=best_return)
-        self.saved_at = self.env_steps
+        self.saved_at = self.steps
         return path
 
     def save(self) -> Path:
@@ -157,25 +157,25 @@ class SeedTraining:
             self._checkpoint(None)
         return self.checkpoints.at(self.saved_at)
 
-    def go_on_from(self, checkpoint: Path, env_steps: int, unit: int) -> None:
+    def go_on_from(self, checkpoint: Path, steps: int, unit: int) -> None:
         """Go on from a checkpoint of its own, or of another seed that it shall become a copy of.
 
         Args:
             checkpoint: what `save` returned.
-            env_steps: reported when it was written.
-            unit: env steps between two reports.
+            steps: reported when it was written.
+            unit: steps between two reports.
         """
-        while self.known and self.known[0]["env_steps"] // unit <= env_steps // unit:
+        while self.known and self.known[0]["steps"] // unit <= steps // unit:
             self.known.popleft()
         if checkpoint.is_relative_to(self.folder) or self.known:
             return  # its own last one is the same, or what became of the copy
         self._build(checkpoint)
-        self.evaluated_at = self.env_steps
+        self.evaluated_at = self.steps
         self._checkpoint(None)
 
     def stop(self) -> None:
         """Write a last checkpoint where training was stopped early, and end the processes."""
         if self._training is not None:
-            if self._unsaved and self.env_steps > 0:
+            if self._unsaved and self.steps > 0:
                 self._checkpoint(None)
             self._training.stop()

@@ -30,7 +30,7 @@ class TrialSpec:
         point: values of dotted keys that a search may change while the trial runs, put over `config`.
         metric: whose latest value is the score.
         over_seeds: how the seeds' values become one: mean or iqm.
-        unit: env steps of one unit of progress.
+        unit: steps of one unit of progress.
         repeat: whether reports of an earlier session come again, for the scheduler to see.
         pruned: whether a scheduler ended it in an earlier session.
         failed: how it failed in an earlier session, if it shall fail again: others were judged without it.
@@ -87,7 +87,7 @@ class TrainingTrial(Trainable):
         if self.spec["failed"] is not None and not any(seed.known for seed in self.seeds):
             raise RuntimeError(f"failed in an earlier session: {self.spec['failed']}")
         reports = [seed.report() for seed in self.seeds]
-        self.reported_at = min(report.env_steps for report in reports)
+        self.reported_at = min(report.steps for report in reports)
         return {
             "reports": [vars(report) for report in reports],
             "point": dict(self.spec["point"]),  # in the driver it may have changed by the time this is read
@@ -116,12 +116,12 @@ class TrainingTrial(Trainable):
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Point at the seeds' checkpoints of now."""
         paths = [str(seed.save()) for seed in self.seeds]
-        write_json(Path(checkpoint_dir) / POINTER, {"env_steps": self.reported_at, "paths": paths})
+        write_json(Path(checkpoint_dir) / POINTER, {"steps": self.reported_at, "paths": paths})
 
     def load_checkpoint(self, checkpoint: str) -> None:
         """Go on from where this or another trial was."""
         pointer = read_json(Path(checkpoint) / POINTER)
-        self.reported_at = pointer["env_steps"]
+        self.reported_at = pointer["steps"]
         for seed, path in zip(self.seeds, pointer["paths"], strict=True):
             seed.go_on_from(Path(path), self.reported_at, self.spec["unit"])
 

@@ -16,7 +16,7 @@ from recsys_cli.config import catalog
 from recsys_cli.config.errors import ConfigError, one_line
 
 # What trials must share: where they run and are kept, and what the sweep itself decides.
-_FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "env_steps", "output_dir", "name", "resume"}
+_FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "steps", "output_dir", "name", "resume"}
 _FIXED |= {
     "progress",
     "report_every",

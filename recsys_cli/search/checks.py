@@ -49,10 +49,10 @@ def _check_metric(search: SearchConfig, config: TrainConfig) -> None:
             f"search.metric={name}: algo={config.algo.name} reports no such metric to compare by. Allowed: "
             f"{', '.join(known)}.{closest(name, known)}"
         )
-    every, steps = config.evaluation.every, config.env_steps
+    every, steps = config.evaluation.every, config.steps
     if name.startswith("eval/") and not 0 < every <= steps:
         raise ConfigError(
-            f"evaluation.every={every}: search.metric={name} comes of evaluations while training, of which env_steps="
+            f"evaluation.every={every}: search.metric={name} comes of evaluations while training, of which steps="
             f"{steps} would have none: give evaluation.every={max(1, steps // 5)}"
         )
 
@@ -62,8 +62,8 @@ def _check_words(space: Space) -> None:
     search = space.base.search
     for word in space.plain:
         key = word.lstrip("+").partition("=")[0]
-        if search.unit(space.base.env_steps) and key in ("report_every", "evaluation.every", "checkpoint.every"):
-            raise ConfigError(f"{word}: search={search.name} sets it, by search.min_env_steps or search.perturb_every")
+        if search.unit(space.base.steps) and key in ("report_every", "evaluation.every", "checkpoint.every"):
+            raise ConfigError(f"{word}: search={search.name} sets it, by search.min_steps or search.perturb_every")
 
 
 def _check_changes(space: Space, axes: Sequence[Axis]) -> None:

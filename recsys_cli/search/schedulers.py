@@ -172,17 +172,17 @@ def make_scheduler(config: SweepConfig, axes: dict[str, Axis], stopper: OnReques
         stopper: tells whether a stop was requested.
     """
     search = config.search
-    scheduler = _make(search, config.env_steps, axes)
+    scheduler = _make(search, config.steps, axes)
     scheduler.stopper, scheduler.at_once = stopper, config.resources.concurrent_trials
     if isinstance(scheduler, _Seeded):
         scheduler.seed, scheduler.axes = search.seed, axes
     return scheduler
 
 
-def _make(search: SearchConfig, env_steps: int, axes: dict[str, Axis]) -> Any:
+def _make(search: SearchConfig, steps: int, axes: dict[str, Axis]) -> Any:
     about: dict[str, Any] = {"time_attr": TIME, "metric": SCORE, "mode": search.mode}
     if isinstance(search, kinds.RungSearch):
-        rungs = {**about, "max_t": search.units(env_steps), "reduction_factor": search.reduction_factor}
+        rungs = {**about, "max_t": search.units(steps), "reduction_factor": search.reduction_factor}
         if isinstance(search, kinds.AshaSearch):
             return _Asha(**rungs, grace_period=1)
         return (_Bohb if search.adaptive else _HyperBand)(**rungs)

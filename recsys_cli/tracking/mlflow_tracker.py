@@ -167,7 +167,7 @@ class MlflowUploader:
         batch: list[Metric] = []
         rows, end = 0, done.bytes
         for row, row_end in read_jsonl_from(folder / JOURNAL, done.bytes):
-            metrics = [] if row["env_steps"] <= done.skip_until else _metrics(row)
+            metrics = [] if row["steps"] <= done.skip_until else _metrics(row)
             if len(batch) + len(metrics) > METRICS_A_BATCH:
                 self._flush(folder, done, batch, rows, end)
                 batch, rows = [], 0
@@ -196,7 +196,7 @@ class MlflowUploader:
 
 
 def log_results(client: MlflowClient, run_id: str, file: Path, evaluation: dict[str, Any]) -> None:
-    """Upload a results file, and the arrays beside it, and log its numbers: time, env steps and metrics."""
+    """Upload a results file, and the arrays beside it, and log its numbers: time, steps and metrics."""
     for path in {file, file.with_suffix(ARRAYS)}:
         if path.exists():  # else removed by hand: its numbers are in the plan
             client.log_artifact(run_id, str(path))
@@ -206,11 +206,11 @@ def log_results(client: MlflowClient, run_id: str, file: Path, evaluation: dict[
 
 
 def _metrics(row: dict[str, Any]) -> list[Metric]:
-    """Turn one report into MLflow metrics at its env steps and time; non-finite values are dropped."""
+    """Turn one report into MLflow metrics at its steps and time; non-finite values are dropped."""
     from mlflow.entities import Metric
 
     finite = {_key(name): value for name, value in row["metrics"].items() if math.isfinite(value)}
-    return [Metric(name, value, int(row["time"] * 1000), row["env_steps"]) for name, value in finite.items()]
+    return [Metric(name, value, int(row["time"] * 1000), row["steps"]) for name, value in finite.items()]
 
 
 def _batches(values: dict[str, Any]) -> list[dict[str, Any]]:

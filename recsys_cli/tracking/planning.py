@@ -33,7 +33,7 @@ def plan_evaluation(
 ) -> None:
     """Write a results file and have it uploaded at the next chance; any process may call it at any time."""
     rows = read_jsonl_from(folder / JOURNAL, 0)
-    summary = summarise(results, headline, file_name, rows[-1][0]["env_steps"] if rows else 0)
+    summary = summarise(results, headline, file_name, rows[-1][0]["steps"] if rows else 0)
     write_results(folder / file_name, results, arrays)
     edit_plan(folder, lambda plan: plan.evaluations.update({file_name: summary}))
 
@@ -46,19 +46,19 @@ def write_results(file: Path, results: Mapping[str, Any], arrays: Mapping[str, n
 
 
 def summarise(
-    results: Mapping[str, Any], headline: Mapping[str, float] | None, file_name: str, env_steps: int
+    results: Mapping[str, Any], headline: Mapping[str, float] | None, file_name: str, steps: int
 ) -> dict[str, Any]:
-    """Return the time, env steps and metrics (`<file>/<key>`) under which an evaluation is logged.
+    """Return the time, steps and metrics (`<file>/<key>`) under which an evaluation is logged.
 
     Args:
-        results: what was found; its own `env_steps` goes before the argument.
+        results: what was found; its own `steps` goes before the argument.
         headline: the numbers that count; None: every number in `results`, nested keys dotted.
         file_name: the results file, whose stem begins the metrics' names.
-        env_steps: env steps of the checkpoint where `results` does not say.
+        steps: steps of the checkpoint where `results` does not say.
     """
     numbers = flatten(plain(results if headline is None else headline, "results"))
     metrics = {f"{Path(file_name).stem}/{key}": float(value) for key, value in numbers.items() if _number(value)}
-    return {"time": time.time(), "env_steps": int(results.get("env_steps") or env_steps), "metrics": metrics}
+    return {"time": time.time(), "steps": int(results.get("steps") or steps), "metrics": metrics}
 
 
 def plan_status(folder: Path, status: str, ended: float | None = None) -> None:

@@ -93,7 +93,7 @@ class Tracker:
             tags: command, git commit, versions, seed and so on; nested keys are dotted.
             parent: the run's folder when it has several seeds; their MLflow runs are nested under one of its own.
                 Open it first, by `open(run_dir, ...)`, to give it params.
-            resumed_from: env steps of the checkpoint that a resumed training starts from; later reports are dropped
+            resumed_from: steps of the checkpoint that a resumed training starts from; later reports are dropped
                 from the journal since they come again.
         """
         folder = Path(folder).resolve()
@@ -111,29 +111,29 @@ class Tracker:
             self._seeds.append(folder)
         self._wake(folder, soon=False)
 
-    def rewind(self, folder: Path, env_steps: int) -> None:
-        """Drop the journal's reports after `env_steps`: call it when a seed starts again from a checkpoint there."""
+    def rewind(self, folder: Path, steps: int) -> None:
+        """Drop the journal's reports after `steps`: call it when a seed starts again from a checkpoint there."""
         folder = Path(folder).resolve()
-        if self._last_report(folder) <= env_steps:
+        if self._last_report(folder) <= steps:
             return  # and no waiting for an upload
         self._reported.pop(folder, None)
         if self._background is None:
-            folders.rewind(folder, env_steps)
+            folders.rewind(folder, steps)
         else:
             with self._background.paused():
-                folders.rewind(folder, env_steps)
+                folders.rewind(folder, steps)
 
-    def log(self, folder: Path, env_steps: int, metrics: Mapping[str, float]) -> None:
-        """Report metrics at `env_steps`: in the journal when this returns, in MLflow soon after.
+    def log(self, folder: Path, steps: int, metrics: Mapping[str, float]) -> None:
+        """Report metrics at `steps`: in the journal when this returns, in MLflow soon after.
 
-        Env steps that do not grow mean that the seed began again: the later reports are dropped, as by `rewind`.
+        Steps that do not grow mean that the seed began again: the later reports are dropped, as by `rewind`.
         """
         folder = Path(folder).resolve()
-        if env_steps <= self._last_report(folder):
-            self.rewind(folder, env_steps - 1)
-        self._reported[folder] = env_steps
+        if steps <= self._last_report(folder):
+            self.rewind(folder, steps - 1)
+        self._reported[folder] = steps
         values = {name: float(value) for name, value in metrics.items()}
-        folders.append_report(folder, int(env_steps), time.time(), values)
+        folders.append_report(folder, int(steps), time.time(), values)
         self._wake(folder)
 
     def upload_bundle(self, folder: Path, bundle_dir: Path, alias: str) -> None:
@@ -166,7 +166,7 @@ class Tracker:
 
     def add_file(self, folder: Path, file_name: str) -> None:
         """Upload a file of the seed's folder, such as a table or a figure; again where it was added before."""
-        file = {"time": time.time(), "env_steps": 0, "metrics": {}}
+        file = {"time": time.time(), "steps": 0, "metrics": {}}
         edit_plan(Path(folder).resolve(), lambda plan: plan.evaluations.update({file_name: file}))
         self._wake(folder)
 
@@ -264,7 +264,7 @@ class Tracker:
     def _last_report(self, folder: Path) -> int:
         if folder not in self._reported:
             rows = read_jsonl(folder / JOURNAL)
-            self._reported[folder] = rows[-1]["env_steps"] if rows else -1
+            self._reported[folder] = rows[-1]["steps"] if rows else -1
         return self._reported[folder]
 
     def _wake(self, folder: Path, *, soon: bool = True) -> None:

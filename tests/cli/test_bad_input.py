@@ -91,7 +91,7 @@ CASES = [
     ("evaluate checkpoint=x tracking=mlflow_server", ["tracking.uri is required", "MLFLOW_TRACKING_URI"]),
     # ranges and what must fit together
     ("train seeds=0", ["seeds=0 must be at least 1"]),
-    ("train env_steps=-1", ["env_steps=-1 must be at least 1"]),
+    ("train steps=-1", ["steps=-1 must be at least 1"]),
     ("train report_every=0", ["report_every=0 must be at least 1"]),
     ("train evaluation.users=0", ["evaluation.users=0 must be at least 1"]),
     ("train checkpoint.keep=0", ["checkpoint.keep=0 must be at least 1"]),

@@ -16,10 +16,10 @@ from typing import Any
 
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
 RECSYS = (sys.executable, "-m", "recsys_cli.cli")
-# Long enough to be hit in the middle, with a checkpoint every 1,000 env steps.
+# Long enough to be hit in the middle, with a checkpoint every 1,000 steps.
 LONG = (
     *SMOKE,
-    "env_steps=10000",
+    "steps=10000",
     "report_every=250",
     "evaluation.every=2000",
     "checkpoint.every=1000",

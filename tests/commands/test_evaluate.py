@@ -55,7 +55,7 @@ def test_the_next_command_works_as_printed_and_says_what_training_said(trained: 
     assert "Traceback" not in outcome.err
     again = read(trained.seed / "evaluation.json")
     assert again["policies"] == final["policies"]
-    assert (again["env_steps"], again["seed"], again["users"]) == (final["env_steps"], final["seed"], 20)
+    assert (again["steps"], again["seed"], again["users"]) == (final["steps"], final["seed"], 20)
     rows = [line for line in trained.outcome.out.splitlines() if line.startswith(("slateq ", "random "))]
     assert all(row.rstrip() in outcome.out for row in rows)
     assert "logged to the run as evaluation.json" in outcome.out
@@ -72,7 +72,7 @@ def test_every_reference_finds_the_checkpoint(
     found = results(f"checkpoint={names[kind]}{alias}", *FEW)
     pointer = read(trained.seed / "checkpoints" / f"{alias.strip('/') or 'best'}.json")
     assert found["checkpoint"] == str(trained.seed / "checkpoints" / pointer["path"])
-    assert found["env_steps"] == pointer["env_steps"]
+    assert found["steps"] == pointer["steps"]
 
 
 def test_json_says_everything(results: Callable[..., dict[str, Any]]) -> None:
@@ -126,7 +126,7 @@ def test_the_env_may_change(
     [
         (["checkpoint=whole/last", "users=7"], "users-7"),
         (["checkpoint=whole/last", "users=20", "seed=5"], "seed-5"),
-        (["checkpoint=whole/seed_0/checkpoints/FIRST", "users=20"], "env_steps-STEPS"),
+        (["checkpoint=whole/seed_0/checkpoints/FIRST", "users=20"], "steps-STEPS"),
     ],
 )
 def test_the_runs_own_evaluation_is_not_overwritten(

@@ -131,8 +131,8 @@ def test_a_finished_run_resumes_to_its_evaluation(own: Trained, run) -> None:
 def test_resume_goes_on_with_workers_of_its_own(own: Trained) -> None:
     copy = own.recsys.folder / "runs" / "longer"
     shutil.copytree(own.run_dir, copy)
-    words = ("resume=longer", "env_steps=4000", "resources.env_runners=1", "resources.num_cpus=2")
+    words = ("resume=longer", "steps=4000", "resources.env_runners=1", "resources.num_cpus=2")
     outcome = own.recsys("train", *words, "--config-dir", "my simulator")
     assert outcome.code == 0, outcome
     assert "seed_0: goes on from" in outcome.out
-    assert read(copy / "seed_0" / "checkpoints" / "last.json")["env_steps"] >= 4000
+    assert read(copy / "seed_0" / "checkpoints" / "last.json")["steps"] >= 4000

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.xdist_group("commands")]
 
 def test_prints_table_run_id_and_next_command(trained: Trained) -> None:
     out = trained.outcome.out
-    assert "training slateq on interest_evolution (C=10, k=2): 10,000 env steps" in out
+    assert "training slateq on interest_evolution (C=10, k=2): 10,000 steps" in out
     assert "20 fresh users, greedy" in out
     assert [line.split()[0] for line in out.splitlines() if " ± " in line and line[0].isalpha()][1:] == [
         "slateq",
@@ -43,24 +43,24 @@ def test_leaves_the_documented_files(trained: Trained) -> None:
     assert not (trained.run_dir / "ray_logs").is_symlink()
     checkpoints = trained.seed / "checkpoints"
     last, best = read(checkpoints / "last.json"), read(checkpoints / "best.json")
-    assert 10_000 <= last["env_steps"] < 10_500
+    assert 10_000 <= last["steps"] < 10_500
     steps = {path.name for path in checkpoints.glob("step_*")}
     assert {last["path"], best["path"]} <= steps and len(steps) <= 3
     assert not list(trained.run_dir.rglob(".tmp-*"))
     bundle = read_bundle(checkpoints / last["path"])
-    assert bundle.info["env_steps"] == last["env_steps"]
+    assert bundle.info["steps"] == last["steps"]
     assert bundle.training_state is not None
 
 
-def test_reports_every_few_env_steps(trained: Trained) -> None:
+def test_reports_every_few_steps(trained: Trained) -> None:
     rows = read_jsonl(trained.seed / "metrics.jsonl")
-    steps = [row["env_steps"] for row in rows]
+    steps = [row["steps"] for row in rows]
     assert steps == sorted(set(steps)) and len(steps) > 30
-    evaluated = [row["env_steps"] for row in rows if "eval/return" in row["metrics"]]
+    evaluated = [row["steps"] for row in rows if "eval/return" in row["metrics"]]
     assert [steps // 2000 for steps in evaluated] == [1, 2, 3, 4, 5]
     best = read(trained.seed / "checkpoints" / "best.json")
     assert best["return"] == max(row["metrics"].get("eval/return", 0) for row in rows)
-    assert {"learner/loss", "learner/lr", "train/return", "time/env_steps_per_s"} <= set(rows[-1]["metrics"])
+    assert {"learner/loss", "learner/lr", "train/return", "time/steps_per_s"} <= set(rows[-1]["metrics"])
 
 
 def test_mlflow_has_the_run(trained: Trained) -> None:
@@ -73,7 +73,7 @@ def test_mlflow_has_the_run(trained: Trained) -> None:
     history = client.get_metric_history(trained.run_id, "eval/return")
     rows = [row for row in read_jsonl(trained.seed / "metrics.jsonl") if "eval/return" in row["metrics"]]
     assert [(point.step, point.value) for point in history] == [
-        (row["env_steps"], row["metrics"]["eval/return"]) for row in rows
+        (row["steps"], row["metrics"]["eval/return"]) for row in rows
     ]
     assert "evaluation/return" in run.data.metrics
     bundles = [item.path for item in client.list_artifacts(trained.run_id, "checkpoints")]
@@ -155,13 +155,13 @@ def test_ctrl_c_checkpoints_and_resume_goes_on_to_the_same_end(recsys: Recsys, t
     assert "Traceback" not in stopped.err
     assert_nothing_is_left(process.pid)
     seed = journal.parent
-    last = read(seed / "checkpoints" / "last.json")["env_steps"]
-    assert last == read_jsonl(journal)[-1]["env_steps"]
+    last = read(seed / "checkpoints" / "last.json")["steps"]
+    assert last == read_jsonl(journal)[-1]["steps"]
     assert read(seed / "seed.json")["status"] == "stopped"
 
     resumed = recsys("train", "resume=stopped")
     assert resumed.code == 0, resumed
-    assert f"seed_0: goes on from {last:,} of 10,000 env steps" in resumed.out
+    assert f"seed_0: goes on from {last:,} of 10,000 steps" in resumed.out
     assert_the_uninterrupted_one(seed, trained)
 
 
@@ -185,7 +185,7 @@ def test_ctrl_c_during_start_up_ends_cleanly(recsys: Recsys, trained: Trained, s
 def test_ctrl_c_during_the_final_evaluation_says_how_to_get_it(recsys: Recsys) -> None:
     process = recsys.start("train", *SMOKE, "name=late", "evaluation.users=2000000")
     last = recsys.folder / "runs" / "late" / "seed_0" / "checkpoints" / "last.json"
-    recsys.wait_for(lambda: last.exists() and read(last)["env_steps"] >= 2000, process)
+    recsys.wait_for(lambda: last.exists() and read(last)["steps"] >= 2000, process)
     time.sleep(6.0)
     os.killpg(process.pid, signal.SIGINT)
     stopped = recsys.finish(process)

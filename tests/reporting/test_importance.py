@@ -48,7 +48,7 @@ def test_points_stopped_early_are_compared_where_all_have_been() -> None:
         result(i, {"x": str(i % 2)}, {10: float(i % 2), 20: 100.0 - i} if i < 4 else {10: i % 2}) for i in range(8)
     ]
     shares = importance(points)
-    assert shares is not None and shares.env_steps == 10 and shares.shares["x"] == pytest.approx(1.0)
+    assert shares is not None and shares.steps == 10 and shares.shares["x"] == pytest.approx(1.0)
 
 
 def test_five_points_tell_nothing() -> None:

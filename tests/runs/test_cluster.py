@@ -74,7 +74,7 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     monkeypatch.setattr("recsys_cli.runs.driver.ray_session", lambda *_: nullcontext())
     monkeypatch.setattr("recsys_cli.runs.driver.Reporting", Deadly)
     monkeypatch.setattr("recsys_cli.runs.callbacks.LOSSES", losses)
-    words = ["debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]"]
+    words = ["debug=smoke", "steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]"]
     words += ["resources.users_per_runner=50", "name=a"]
     monkeypatch.setattr("recsys_cli.runs.plan.Plan.retries", 0)  # a training's, at once
     assert main([*command.split(), *words]) == code
@@ -82,7 +82,7 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     assert f"{victim} {told}" in capsys.readouterr().out
     states = {path.parent.name: read_json(path)["status"] for path in tmp_path.glob("runs/a/*/seed.json")}
     assert states == {spared: "finished", victim: state}
-    steps = [row["env_steps"] for row in read_jsonl(tmp_path / "runs/a" / victim / "metrics.jsonl")]
+    steps = [row["steps"] for row in read_jsonl(tmp_path / "runs/a" / victim / "metrics.jsonl")]
     assert len(set(steps)) == len(steps) and (max(steps) >= 4000) == (state == "finished")
 
 

@@ -16,9 +16,9 @@ from recsys_cli.search.plan import SearchPlan
 from recsys_cli.search.points import Space
 
 
-def report(env_steps: int, score: float, **more: Any) -> dict[str, Any]:
-    metrics = {"eval/return": score, "train/return": score - 1, "time/env_steps_per_s": 250.0}
-    return {"env_steps": env_steps, "metrics": metrics, "finished": False, "repeated": False, **more}
+def report(steps: int, score: float, **more: Any) -> dict[str, Any]:
+    metrics = {"eval/return": score, "train/return": score - 1, "time/steps_per_s": 250.0}
+    return {"steps": steps, "metrics": metrics, "finished": False, "repeated": False, **more}
 
 
 def drawn(display: Display) -> str:
@@ -31,7 +31,7 @@ def drawn(display: Display) -> str:
 @pytest.fixture
 def training() -> Display:
     """The display of a training of two seeds, of which the second waits."""
-    plan = Plan(compose("train", ["env_steps=1000", "seeds=2"]))
+    plan = Plan(compose("train", ["steps=1000", "seeds=2"]))
     display = Display("plain", plan)
     for name, done in (("seed_0", 500), ("seed_1", 0)):
         display.add(name, plan.points[0], "waiting", done)
@@ -41,7 +41,7 @@ def training() -> Display:
 @pytest.fixture
 def search() -> Display:
     """The display of a grid of three points, of which the last was trained before."""
-    space = Space(["algo.lr=1e-3,1e-4,1e-5", "env_steps=1000", "evaluation.every=500"])
+    space = Space(["algo.lr=1e-3,1e-4,1e-5", "steps=1000", "evaluation.every=500"])
     plan = SearchPlan(space.base, space, Path())
     plan.points = check_sweep(space)
     display = Display("plain", plan)
@@ -57,7 +57,7 @@ def test_a_training_prints_a_line_an_evaluation(training: Display, capsys: pytes
     training.show("seed_0", "finished")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "baselines: random 154.9" and len(lines) == 2
-    assert lines[1].startswith("seed_0: 750 of 1,000 env steps, 250 steps/s, greedy return 170.2, ")
+    assert lines[1].startswith("seed_0: 750 of 1,000 steps, 250 steps/s, greedy return 170.2, ")
 
 
 def test_a_training_is_drawn_with_every_seed_and_the_baselines(training: Display) -> None:
@@ -73,7 +73,7 @@ def test_a_search_prints_how_each_seed_ended(search: Display, capsys: pytest.Cap
     search.show("p000-seed_0", "running")
     search.report("p000-seed_0", report(500, 170.25))
     search.show("p000-seed_0", "failed")
-    assert capsys.readouterr().out == "p000-seed_0 failed at 500 env steps, eval/return 170.2: algo.lr=0.001\n"
+    assert capsys.readouterr().out == "p000-seed_0 failed at 500 steps, eval/return 170.2: algo.lr=0.001\n"
 
 
 def test_a_search_is_drawn_by_what_runs_what_is_best_and_the_time_left(

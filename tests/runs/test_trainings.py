@@ -59,26 +59,26 @@ def test_baselines_train_too(train: Train, capsys: pytest.CaptureFixture[str], p
 def test_a_finished_run_has_nothing_left_to_train_and_can_be_extended(train: Train) -> None:
     assert train(*SMOKE, "name=a")[0] == 0
     seed = Path("runs/a/seed_0")
-    first = read_json(seed / "checkpoints/last.json")["env_steps"]
+    first = read_json(seed / "checkpoints/last.json")["steps"]
     code, printed = train("resume=a")
     assert code == 0
-    assert f"seed_0: nothing left to train: {first:,} of 2,000 env steps" in printed
+    assert f"seed_0: nothing left to train: {first:,} of 2,000 steps" in printed
     assert "20 fresh users" in printed
     Path("runs").rename("elsewhere")  # all that a continuation needs is in the run's folder
-    code, printed = train("resume=elsewhere/a", "env_steps=4000")
+    code, printed = train("resume=elsewhere/a", "steps=4000")
     assert code == 0
-    assert f"seed_0: goes on from {first:,} of 4,000 env steps" in printed
-    assert read_json("elsewhere" / seed.relative_to("runs") / "checkpoints/last.json")["env_steps"] >= 4000
+    assert f"seed_0: goes on from {first:,} of 4,000 steps" in printed
+    assert read_json("elsewhere" / seed.relative_to("runs") / "checkpoints/last.json")["steps"] >= 4000
     # The next continuation knows of it.
-    assert "of 4,000 env steps" in train("resume=elsewhere/a")[1]
+    assert "of 4,000 steps" in train("resume=elsewhere/a")[1]
 
 
 @pytest.mark.slow
 def test_an_extended_run_is_that_of_its_whole_length_where_schedules_agree(train: Train) -> None:
     constant = (*SMOKE, "algo.lr_schedule=constant", "algo.epsilon_initial=0.3", "algo.epsilon_final=0.3")
     assert train(*constant, "name=short", "algo.learning_starts=100")[0] == 0
-    assert train("resume=short", "env_steps=4000")[0] == 0
-    assert train(*constant, "name=whole", "algo.learning_starts=100", "env_steps=4000")[0] == 0
+    assert train("resume=short", "steps=4000")[0] == 0
+    assert train(*constant, "name=whole", "algo.learning_starts=100", "steps=4000")[0] == 0
     last = [Path("runs", name, "seed_0/checkpoints") for name in ("short", "whole")]
     short, whole = (read_bundle(folder / read_json(folder / "last.json")["path"]).tensors for folder in last)
     assert all((short[name] == whole[name]).all() for name in whole)
@@ -94,7 +94,7 @@ def test_an_extended_run_is_that_of_its_whole_length_where_schedules_agree(train
         (["resume=a", "resources.users_per_runner=3"], "resources.users_per_runner: a continued run keeps"),
         (["resume=a", "resources.env_runners=900"], "need 901 CPUs"),
         (["resume=a", "checkpoint.evry=3"], "checkpoint.evry is unknown. Did you mean"),
-        (["resume=a", "env_steps=many"], "env_steps=many: an integer is expected"),
+        (["resume=a", "steps=many"], "steps=many: an integer is expected"),
         ([*SMOKE, "name=a"], "exists; take another name, or continue it by resume=a"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_failing_trial_is_told_in_one_line(train: Train, monkeypatch: pytest.M
 
 
 def test_metrics_known_to_a_checkpoint_alone_are_reported_on_resuming(train: Train) -> None:
-    assert train(*SMOKE, "name=a", "env_steps=1000")[0] == 0
+    assert train(*SMOKE, "name=a", "steps=1000")[0] == 0
     journal = Path("runs/a/seed_0/metrics.jsonl")
     rows = read_jsonl(journal)
     journal.write_text("")  # as after a kill between the checkpoint and its report

@@ -93,12 +93,12 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
     points = check_sweep(space)
     assert points and space.base.search.name == search
     training = points[0].config
-    unit = space.base.search.unit(training.env_steps)
+    unit = space.base.search.unit(training.steps)
     if unit is not None:
         assert training.report_every == training.evaluation.every == training.checkpoint.every == unit
-        assert training.env_steps // unit > 1
+        assert training.steps // unit > 1
     if search in ("hyperband", "asha"):
-        assert training.env_steps == 27 * unit == 299_997  # rungs at 1, 3, 9 and 27 units, the last at the very end
+        assert training.steps == 27 * unit == 299_997  # rungs at 1, 3, 9 and 27 units, the last at the very end
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
         (["search=pbt", "checkpoint.keep=1", "algo.lr=1,2"], "checkpoint.keep=1: search=pbt needs 2"),
         (["search=pb2", "algo.lr=1e-3,1e-4"], "search=pb2 takes intervals"),
         (["search=pb2", "algo.lr=tag(log,interval(1e-4,1e-2))"], "on a linear scale"),
-        (["search=median_stopping", "env_steps=1000", "algo.lr=1,2"], "must be below env_steps=1000"),
-        (["env_steps=1000", "algo.lr=1e-3,1e-4"], "env_steps=1000 would have none: give evaluation.every=200"),
+        (["search=median_stopping", "steps=1000", "algo.lr=1,2"], "must be below steps=1000"),
+        (["steps=1000", "algo.lr=1e-3,1e-4"], "steps=1000 would have none: give evaluation.every=200"),
         (["evaluation.every=0", "algo.lr=1e-3,1e-4"], "evaluation.every=0"),
         (
             ["algo.lr=interval(1e-4,1e-3)", "algo.discount=range(0,1,0.001)", "search.interval_points=9"],
@@ -128,7 +128,7 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
         ),
         (["from=a/best", "algo.lr=1,2"], "recsys train from=<sweep>"),
         (["search.metric=train/regret", "algo=linucb,slateq"], "algo=slateq reports no such metric"),
-        (["search=hyperband", "search.min_env_steps=200000", "algo.lr=1,2"], "at most 100000 does"),
+        (["search=hyperband", "search.min_steps=200000", "algo.lr=1,2"], "at most 100000 does"),
         (["search=asha", "report_every=5", "algo.lr=1,2"], "report_every=5: search=asha sets it"),
         (["search.metric=eval/retrun", "algo.lr=1,2"], "Did you mean 'eval/return'?"),
         (["search.metric=train/regret", "algo.lr=1,2"], "algo=slateq reports no such metric"),

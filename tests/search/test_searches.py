@@ -22,17 +22,17 @@ from recsys_cli.tracking.files import read_json, read_jsonl
 pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.usefixtures("one_cpu_ray")]
 
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
-ANY = ("debug=smoke", "env_steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
+ANY = ("debug=smoke", "steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
 ANY += ("resources.users_per_runner=50",)
 SMOKE = (*ANY, "algo.learning_starts=200", "algo.batch_size=32")
 LR = "algo.lr=tag(log,interval(1e-4,1e-2))"
 WORDS = {
     "grid": ("algo.lr=1e-3,1e-4", "search.seeds_per_point=2"),
     "random": ("search.trials=3", LR, "algo.n_step=1,3"),
-    "hyperband": ("search.trials=5", "search.min_env_steps=1300", LR),
-    "asha": ("search.trials=4", "search.min_env_steps=1300", LR),
-    "bohb": ("search.trials=5", "search.min_env_steps=1300", LR),
-    "median_stopping": ("search.trials=5", "search.min_env_steps=800", "search.min_trials=2", LR),
+    "hyperband": ("search.trials=5", "search.min_steps=1300", LR),
+    "asha": ("search.trials=4", "search.min_steps=1300", LR),
+    "bohb": ("search.trials=5", "search.min_steps=1300", LR),
+    "median_stopping": ("search.trials=5", "search.min_steps=800", "search.min_trials=2", LR),
     "pbt": ("search.trials=4", "search.perturb_every=1000", LR, "algo.n_step=1,3"),
     "pb2": ("search.trials=4", "search.perturb_every=1000", "algo.lr=interval(1e-4,1e-2)"),
     "optuna": ("search.trials=3", LR, "algo.loss=squared,huber"),
@@ -82,7 +82,7 @@ def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(s
     assert code == 0, printed
     found = rows("a")
     assert {row["state"] for row in found} <= {"finished", "pruned"} and "finished" in {row["state"] for row in found}
-    assert all(float(row["score"]) > 0 and int(row["env_steps"]) > 0 for row in found)
+    assert all(float(row["score"]) > 0 and int(row["steps"]) > 0 for row in found)
     best = read_json(Path("runs/a/best.json"))["best"]["all"]
     finished = {row["point"]: float(row["point_score"]) for row in found if row["state"] == "finished"}
     assert finished[best["point"]] == pytest.approx(max(finished.values()), abs=1e-5)
@@ -100,11 +100,11 @@ def test_every_search_ends_in_a_best_point_and_a_repeated_sweep_trains_nothing(s
 def test_a_sweep_stopped_on_the_way_ends_as_an_undisturbed_one(sweep: Sweep, search: str) -> None:
     words = (*SMOKE, f"search={search}", *WORDS[search])
     assert sweep(*words, "name=whole")[0] == 0
-    whole = sum(int(row["env_steps"]) for row in rows("whole"))
-    assert sweep(*words, "name=a", f"search.max_env_steps={whole // 3}")[0] == 130
-    assert sweep("resume=a", f"search.max_env_steps={2 * whole // 3}")[0] == 130
+    whole = sum(int(row["steps"]) for row in rows("whole"))
+    assert sweep(*words, "name=a", f"search.max_steps={whole // 3}")[0] == 130
+    assert sweep("resume=a", f"search.max_steps={2 * whole // 3}")[0] == 130
     assert rows("a") != rows("whole")
-    assert sweep("resume=a", "search.max_env_steps=null")[0] == 0
+    assert sweep("resume=a", "search.max_steps=null")[0] == 0
     assert rows("a") == rows("whole")
     assert_the_journal_is_repeated_and_nothing_trained()
 
@@ -118,9 +118,7 @@ def assert_the_journal_is_repeated_and_nothing_trained() -> None:
     while not reports or not reports[-1].finished:
         reports.append(seed.report())
     known = read_jsonl(folder / "metrics.jsonl")
-    assert [(report.env_steps, report.metrics) for report in reports] == [
-        (row["env_steps"], row["metrics"]) for row in known
-    ]
+    assert [(report.steps, report.metrics) for report in reports] == [(row["steps"], row["metrics"]) for row in known]
     assert all(report.repeated for report in reports) and seed._training is None
 
 
@@ -128,20 +126,20 @@ def assert_the_journal_is_repeated_and_nothing_trained() -> None:
 @pytest.mark.parametrize("search", ["asha", "median_stopping"])
 def test_what_an_asynchronous_scheduler_decided_stays_decided(sweep: Sweep, search: str) -> None:
     words = (*SMOKE, f"search={search}", *WORDS[search])
-    assert sweep(*words, "name=a", "search.max_env_steps=9000")[0] == 130
+    assert sweep(*words, "name=a", "search.max_steps=9000")[0] == 130
     decided = {row["folder"]: row for row in rows("a") if row["state"] in ("finished", "pruned")}
     assert decided
     # Stopped at the first report, which is one that was there before.
-    assert sweep("resume=a", "search.max_env_steps=1")[0] == 130
+    assert sweep("resume=a", "search.max_steps=1")[0] == 130
     assert {row["folder"]: row for row in rows("a") if row["folder"] in decided} == decided
-    assert sweep("resume=a", "search.max_env_steps=null")[0] == 0
+    assert sweep("resume=a", "search.max_steps=null")[0] == 0
     found = {row["folder"]: row for row in rows("a")}
     assert {folder: found[folder] for folder in decided} == decided
     assert {row["state"] for row in found.values()} <= {"finished", "pruned"}
 
 
 def test_a_point_of_a_scheduler_is_all_its_seeds(sweep: Sweep) -> None:
-    words = ("search.trials=5", "search.min_env_steps=1300", "search.seeds_per_point=2", "search.over_seeds=iqm", LR)
+    words = ("search.trials=5", "search.min_steps=1300", "search.seeds_per_point=2", "search.over_seeds=iqm", LR)
     code, printed = sweep(*SMOKE, "search=hyperband", "name=a", *words)
     assert code == 0, printed
     found = rows("a")
@@ -182,7 +180,7 @@ def test_a_population_copies_and_changes(sweep: Sweep, other: str, words: tuple[
 
 def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
     words = ("env=interest_evolution,interest_exploration", "algo=slateq,linucb")
-    code, printed = sweep(*ANY, "env_steps=1000", "name=a", *words)
+    code, printed = sweep(*ANY, "steps=1000", "name=a", *words)
     assert code == 0, printed
     best = read_json(Path("runs/a/best.json"))["best"]
     assert set(best) == {"env=interest_evolution", "env=interest_exploration"}
@@ -201,7 +199,7 @@ def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, pol
         "search.metric=eval/quality_per_click",
     )
     words += (f"search.on_failure={policy}", "algo=linucb")
-    code, printed = sweep(*ANY, "env_steps=1000", "name=a", *words)
+    code, printed = sweep(*ANY, "steps=1000", "name=a", *words)
     assert code == 1, printed
     assert {row["env"]: row["state"] for row in rows("a")} == {
         "interest_evolution": "finished",
@@ -218,15 +216,15 @@ def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, pol
 
 @pytest.mark.slow
 def test_a_budget_stops_the_sweep_and_a_greater_one_goes_on(sweep: Sweep) -> None:
-    words = ("algo.lr=1e-3,3e-4,1e-4,3e-5", "search.max_env_steps=6000")
+    words = ("algo.lr=1e-3,3e-4,1e-4,3e-5", "search.max_steps=6000")
     code, printed = sweep(*SMOKE, "name=a", *words)
-    assert code == 130 and "search.max_env_steps=6,000 are spent" in printed
+    assert code == 130 and "search.max_steps=6,000 are spent" in printed
     assert "continue: recsys sweep resume=a" in printed
     states = [row["state"] for row in rows("a")]
     assert sorted(states) == ["finished", "stopped", "waiting", "waiting"]
-    spent = sum(int(row["env_steps"]) for row in rows("a"))
+    spent = sum(int(row["steps"]) for row in rows("a"))
     assert 6000 <= spent < 8500
-    code, printed = sweep("resume=a", "search.max_env_steps=null")
+    code, printed = sweep("resume=a", "search.max_steps=null")
     assert code == 0, printed
     assert {row["state"] for row in rows("a")} == {"finished"}
 
@@ -260,13 +258,13 @@ def test_a_best_point_is_trained_and_evaluated_anew(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("recsys_cli.runs.driver.ray_session", lambda *_: nullcontext())
-    assert sweep(*SMOKE, "env_steps=1000", "name=a", "algo.lr=1e-3,1e-5")[0] == 0
+    assert sweep(*SMOKE, "steps=1000", "name=a", "algo.lr=1e-3,1e-5")[0] == 0
     best = read_json(Path("runs/a/best.json"))["best"]["all"]
-    assert main(["train", "from=a/best", "seeds=2", "name=b", "progress=plain", "env_steps=2000"]) == 0
+    assert main(["train", "from=a/best", "seeds=2", "name=b", "progress=plain", "steps=2000"]) == 0
     yaml = importlib.import_module("yaml")
     config: dict[str, Any] = yaml.safe_load(Path("runs/b/config.yaml").read_text())
     assert config["algo"]["lr"] == float(best["values"]["algo.lr"])
-    assert (config["env_steps"], config["seeds"], config["name"]) == (2000, 2, "b")
+    assert (config["steps"], config["seeds"], config["name"]) == (2000, 2, "b")
     capsys.readouterr()
     assert main(["evaluate", "checkpoint=a/best", "users=20", "baselines=[]", "tracking=off"]) == 0
     printed = capsys.readouterr()

@@ -90,23 +90,23 @@ def make_bundle() -> Callable[..., Path]:
 
     def make(
         seed_dir: Path,
-        env_steps: int,
+        steps: int,
         *aliases: str,
         value: float = 1.0,
         state: bool = False,
         policy: str = "ucb1",
     ) -> Path:
-        path = seed_dir / "checkpoints" / f"step_{env_steps:09d}"
+        path = seed_dir / "checkpoints" / f"step_{steps:09d}"
         with atomic_dir(path) as temporary:
             env, algo = structured.load("env", "interest_evolution"), structured.load("algo", policy)
             untrained = algo.make_policy(env.spec).tensors()
-            tensors = {name: np.full_like(tensor, env_steps) for name, tensor in untrained.items()}
+            tensors = {name: np.full_like(tensor, steps) for name, tensor in untrained.items()}
             parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spec": env.spec}
-            write_bundle(temporary, policy={}, policy_state=tensors, info={"env_steps": env_steps}, **parts)
+            write_bundle(temporary, policy={}, policy_state=tensors, info={"steps": steps}, **parts)
             if state:
                 write_json(temporary / "training_state" / "state.json", {"replay": 1})
         for alias in aliases:
-            pointer = {"path": path.name, "env_steps": env_steps, "return": value}
+            pointer = {"path": path.name, "steps": steps, "return": value}
             write_json(path.parent / f"{alias}.json", pointer)
         return path
 

@@ -140,12 +140,12 @@ def test_arrays_are_read_as_they_were_written_and_stay_when_a_write_fails(
 def test_a_torn_last_line_is_no_row_and_is_cut_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert files.read_jsonl(path) == []
-    files.append_jsonl(path, {"env_steps": 1})
+    files.append_jsonl(path, {"steps": 1})
     with path.open("ab") as file:
-        file.write(b'{"env_steps": 2, "metr')
-    assert files.read_jsonl(path) == [{"env_steps": 1}]
-    files.append_jsonl(path, {"env_steps": 3})
-    assert files.read_jsonl(path) == [{"env_steps": 1}, {"env_steps": 3}]
+        file.write(b'{"steps": 2, "metr')
+    assert files.read_jsonl(path) == [{"steps": 1}]
+    files.append_jsonl(path, {"steps": 3})
+    assert files.read_jsonl(path) == [{"steps": 1}, {"steps": 3}]
     rows = files.read_jsonl_from(path, 0)
     assert files.read_jsonl_from(path, rows[0][1]) == rows[1:]
 

@@ -21,7 +21,7 @@ PARTS: dict[str, Any] = {
     "config": {"env": {"slate_size": 2}, "algo": {"lr": 1e-3}},
     "spec": load("env", "interest_evolution").spec,
     "policy": {"kind": "slateq"},
-    "info": {"env_steps": 50_000, "seed": 0},
+    "info": {"steps": 50_000, "seed": 0},
 }
 
 

@@ -178,13 +178,13 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     assert len(client.search_runs([run.info.experiment_id])) == 1
     for reference in (first_run, f"{first_run}/best", "models:/slates/1"):
         bundle_dir = resolve(reference, tmp_path / "elsewhere", uri)
-        assert read_bundle(bundle_dir).info == {"env_steps": 50}
+        assert read_bundle(bundle_dir).info == {"steps": 50}
         assert read_json(bundle_dir.parent / "evaluation.json") == {"return": {"mean": 7.0}}
 
     tracker = make_tracker(uri=uri)  # the artifacts of a server can be replaced too
     tracker.open(seed_dir, params={"a": 1}, tags={})
-    for env_steps in (60, 70):
-        place = f"checkpoints/{make_bundle(seed_dir, env_steps, 'last').name}"
+    for steps in (60, 70):
+        place = f"checkpoints/{make_bundle(seed_dir, steps, 'last').name}"
         tracker.upload_bundle(seed_dir, seed_dir / place, "last")
         until(lambda place=place: uploaded("bundles").get("last", "").startswith(place))  # type: ignore[misc]
     tracker.close()

@@ -60,10 +60,10 @@ def references(seed_dir: Path) -> dict[str, str]:
 def test_every_local_form(seed_dir: Path, output_dir: Path, form: str) -> None:
     reference = references(seed_dir)[form]
     said: list[str] = []
-    for alias, env_steps in {"": 50, "/best": 50, "/last": 100, "/step_000000100": 100}.items():
+    for alias, steps in {"": 50, "/best": 50, "/last": 100, "/step_000000100": 100}.items():
         whole = f"{reference.rstrip('/')}{alias}" if alias else reference
         found = resolve(whole, output_dir, None, said.append)
-        assert read_bundle(found).info == {"env_steps": env_steps}
+        assert read_bundle(found).info == {"steps": steps}
     assert resolve_run(reference, output_dir) == seed_dir.parent
     assert said == [] and not (output_dir / "mlflow.db").exists()
 
@@ -174,9 +174,9 @@ def test_what_only_mlflow_has_is_downloaded_once(
     expected = {run_id: 50, f"{run_id}/best": 50, f"{run_id}/last": 100, f"{run_id}/step_000000100": 100}
     expected |= {seed_id: 50, f"{seed_dir.parent.name}/seed_0/last": 100, parent_id: 50}
     expected |= {"models:/slates/1": 50, "models:/slates/latest": 50}
-    for reference, env_steps in expected.items():
+    for reference, steps in expected.items():
         found = resolve(reference, output_dir, None)
-        assert read_bundle(found).info == {"env_steps": env_steps}
+        assert read_bundle(found).info == {"steps": steps}
         assert found.is_relative_to(output_dir / ".cache") and found.parent.name == run_id
     assert len(list((output_dir / ".cache").rglob("recsys.yaml"))) == 2
     assert not list((output_dir / ".cache").rglob("training_state"))

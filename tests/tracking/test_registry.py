@@ -66,7 +66,7 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     assert "models:/slateq@champion points at it, no longer at models:/slateq/1" in capsys.readouterr().out
     shutil.rmtree(seed_dir.parent)
     for reference, steps in {"@champion": 100, "/1": 50, "/latest": 100}.items():
-        assert read_bundle(resolve(f"models:/slateq{reference}", output_dir, None)).info == {"env_steps": steps}
+        assert read_bundle(resolve(f"models:/slateq{reference}", output_dir, None)).info == {"steps": steps}
     champion = resolve("models:/slateq@champion", output_dir, None)
     assert read_json(champion.parent / "evaluation.json") == {"return": 1.0}, "the run's own comes along"
     again = register_checkpoint(champion, name="slateq", alias="twin", uri=None, output_dir=output_dir)

@@ -93,7 +93,7 @@ def test_an_evaluation_goes_to_the_run_of_its_checkpoint(
     bundle_dir = make_bundle(seed_dir, 50, "best")
     tracker.upload_bundle(seed_dir, bundle_dir, "best")
     tracker.set_status(seed_dir, "finished")
-    results = {"return": {"mean": 5.0}, "env_steps": 50}
+    results = {"return": {"mean": 5.0}, "steps": 50}
     where: dict[str, Any] = {"uri": None, "output_dir": output_dir}
     assert record_evaluation(bundle_dir, results, **where, file_name="first.json") is None, "training uploads it"
     tracker.close()

@@ -36,7 +36,7 @@ TAGS = {"command": "recsys train env=interest_evolution", "git_commit": "c0ffee"
 
 
 def history(client: Any, seed_dir: Path, name: str) -> list[tuple[int, float]]:
-    """Return the points MLflow has of a seed's metric, as (env steps, value)."""
+    """Return the points MLflow has of a seed's metric, as (steps, value)."""
     points = client.get_metric_history(read_json(seed_dir / "seed.json")["mlflow_run_id"], name)
     return sorted((point.step, point.value) for point in points)
 
@@ -54,7 +54,7 @@ def test_one_seed_from_start_to_end(
     tracker.open(seed_dir, params=params, tags=TAGS)
     for step in (10, 20, 30):
         tracker.log(seed_dir, step, {"return": step / 2, "loss": math.nan, "q": math.inf, "odd:name [%]": 1.0})
-    assert [row["env_steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10, 20, 30]
+    assert [row["steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10, 20, 30]
     tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 30, "best", "last", state=True), "best")
     results = {"return": {"mean": 170.5, "interval": [1, 2]}, "env": "a", "users": 2000}
     tracker.log_evaluation(seed_dir, results, arrays={"slateq": np.arange(3.0)})
@@ -187,7 +187,7 @@ from recsys_cli.tracking.tracker import Tracker
 seed_dir = Path(sys.argv[1])
 settings = {"enabled": True, "uri": None, "experiment": "recsys", "register_model": None}
 tracker = Tracker(seed_dir.parent, say=print, **settings)
-tracker.open(seed_dir, params={"env_steps": 100, "lr": 0.1}, tags={"seed": 0})
+tracker.open(seed_dir, params={"steps": 100, "lr": 0.1}, tags={"seed": 0})
 for step in range(10, 60, 10):
     tracker.log(seed_dir, step, {"return": float(step)})
 while read_json(seed_dir / "uploaded.json", {}).get("rows") != 5:
@@ -204,8 +204,8 @@ time.sleep(60)
     assert first.status == "RUNNING"
 
     tracker = make_tracker()
-    tracker.open(seed_dir, params={"env_steps": 200, "lr": 0.1, "new": 1}, tags={"seed": 0}, resumed_from=30)
-    assert [row["env_steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10, 20, 30]
+    tracker.open(seed_dir, params={"steps": 200, "lr": 0.1, "new": 1}, tags={"seed": 0}, resumed_from=30)
+    assert [row["steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10, 20, 30]
     for step in range(40, 80, 10):
         tracker.log(seed_dir, step, {"return": float(step)})
     tracker.set_status(seed_dir, "finished")
@@ -213,9 +213,9 @@ time.sleep(60)
     run = run_of(client, seed_dir)
     assert run.info.run_id == first.run_id and run.info.status == "FINISHED"
     assert history(client, seed_dir, "return") == [(step, float(step)) for step in range(10, 80, 10)]
-    assert [row["env_steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == list(range(10, 80, 10))
-    assert run.data.params == {"env_steps": "100", "lr": "0.1", "new": "1"}, "MLflow never changes a param"
-    assert run.data.tags["resumed.env_steps"] == "200"
+    assert [row["steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == list(range(10, 80, 10))
+    assert run.data.params == {"steps": "100", "lr": "0.1", "new": "1"}, "MLflow never changes a param"
+    assert run.data.tags["resumed.steps"] == "200"
 
 
 def test_a_new_seed_waits_for_no_upload(make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path]) -> None:
@@ -316,7 +316,7 @@ def test_two_thousand_reports_catch_up_in_few_calls(
 
     monkeypatch.setattr(MlflowClient, "log_batch", count)
     seed_dir = make_seed()
-    lines = [json.dumps({"env_steps": step, "time": 1.0 + step, "metrics": {"a": 1.0}}) for step in range(2000)]
+    lines = [json.dumps({"steps": step, "time": 1.0 + step, "metrics": {"a": 1.0}}) for step in range(2000)]
     (seed_dir / folder.JOURNAL).write_text("\n".join(lines) + "\n")
     tracker = make_tracker()
     tracker.open(seed_dir, params={}, tags={})
