@@ -1,4 +1,4 @@
-"""Search for the settings that train best: many trials, compared, the best one evaluated.
+"""Search for the settings that train best: many points, compared, the best one evaluated.
 
 Keys and groups take several values in Hydra's grammar: lists and choice(...), range(...), glob(*), interval(a,b) and
 tag(log,interval(a,b)); quote them from the shell. Without any, the algorithm's own space is searched.

@@ -72,7 +72,7 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
 
 
 def announce_search(config: SweepConfig, space: Space, points: Sequence[Point], run_dir: Path | None) -> None:
-    """Say how many trials there will be, how long they may take, and where they lie."""
+    """Say how many points there will be, how long they may take, and where they lie."""
     if config.progress == "off" and not config.dry_run:
         return
     console = Console(highlight=False)

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from recsys_cli.config import catalog
 from recsys_cli.config.errors import ConfigError, one_line
 
-# What trials must share: where they run and are kept, and what the sweep itself decides.
+# What points must share: where they run and are kept, and what the sweep itself decides.
 _FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "steps", "output_dir", "name", "resume"}
 _FIXED |= {
     "progress",
@@ -136,7 +136,7 @@ def _axis(override: Override, word: str, groups: list[str]) -> Axis:
     key, found = override.key_or_group, override._value
     if key.split(".")[0] in _FIXED:
         raise ConfigError(
-            f"{word}: {key} is the same for all trials of a sweep, so one value is expected{_instead(key)}"
+            f"{word}: {key} is the same for all points of a sweep, so one value is expected{_instead(key)}"
         )
     if isinstance(found, IntervalSweep):
         return _interval(key, found, word)

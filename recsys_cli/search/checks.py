@@ -26,7 +26,7 @@ def check_sweep(space: Space) -> list[Point]:
         for key in {key for branch in space.branches for key in branch.picked} | {axis.key for axis in axes}:
             if key.split(".")[0] == "env":
                 raise ConfigError(
-                    f"{key}: search={search.name} compares trials with each other, and returns of different problems "
+                    f"{key}: search={search.name} compares points with each other, and returns of different problems "
                     "cannot be; allowed: search=grid, search=random, or one sweep a problem"
                 )
     if search.changes:

@@ -90,15 +90,15 @@ def test_a_log_interval_is_halved_by_its_geometric_mean() -> None:
         (["algo.n=log(1,2)"], "several values are written a,b or choice(a,b)"),
         (["algo.n=tag(log,choice(1,2))"], "tags are for intervals"),
         (["algo.n=interval(0,inf)"], "the ends of an interval must be finite"),
-        (["experiment=glob(*)"], "the same for all trials"),
+        (["experiment=glob(*)"], "the same for all points"),
         (["algo.lr=1,1"], "1 is there twice"),
         (["algo.lr=1,2", "algo.lr=3,4"], "algo.lr is given values twice"),
         (["algo.lr=1,2", "algo.lr=3"], "algo.lr is given values twice"),
         (["env=glob(x*)"], "meets none of interest_evolution"),
         (["algo.lr=glob(*)"], "glob chooses among the options of a group; groups: env, algo"),
         (["seed=1,2"], "search.seeds_per_point=3"),
-        (["resources.env_runners=1,2"], "the same for all trials"),
-        (["tracking=off,mlflow"], "the same for all trials"),
+        (["resources.env_runners=1,2"], "the same for all points"),
+        (["tracking=off,mlflow"], "the same for all points"),
     ],
 )
 def test_axes_that_make_no_sense_are_refused(words: list[str], message: str) -> None:
