@@ -44,7 +44,7 @@ class BaselineTraining(Training):
         self._env_steps = 0
 
     @property
-    def env_steps(self) -> int:
+    def steps(self) -> int:
         """Env steps played so far."""
         return self._env_steps
 

@@ -14,16 +14,15 @@ def slates_of(spec: ProblemSpec) -> int:
 
 
 def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
-    """Refuse problems with more slates than `max_slates`, and those in which a slate may be shorter.
+    """Refuse problems with more slates than `max_slates`.
 
     Raises:
-        ConfigError: says how many there are, and what to take instead.
+        ConfigError: says how many there are, and what to take instead; or that there may be too few candidates.
     """
-    if spec.min_candidates is not None and spec.min_candidates < spec.slate_size:
+    if spec.min_candidates is not None and spec.min_candidates < spec.attended:
         raise ConfigError(
-            f"env.num_candidates=[{spec.min_candidates},{spec.width}] makes slates shorter than "
-            f"env.slate_size={spec.slate_size}, which algo={name} has no value for; allowed: at least "
-            f"{spec.slate_size} candidates. Take algo=slateq, or a smaller env.slate_size"
+            f"env.num_candidates=[{spec.min_candidates},{spec.width}] may offer fewer candidates than the "
+            f"{spec.attended} of a slate, and algo={name} enumerates whole slates; allowed: at least {spec.attended}"
         )
     count = slates_of(spec)
     if count > max_slates:

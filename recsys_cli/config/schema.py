@@ -116,7 +116,7 @@ class TrainConfig(RootConfig):
     tracking: TrackingConfig
     seed: int
     seeds: int
-    env_steps: int
+    steps: int
     output_dir: str
     name: str | None
     resume: str | None
@@ -128,7 +128,7 @@ class TrainConfig(RootConfig):
     def __post_init__(self) -> None:
         """Check ranges."""
         at_least(0, seed=self.seed)
-        at_least(1, seeds=self.seeds, env_steps=self.env_steps, report_every=self.report_every)
+        at_least(1, seeds=self.seeds, steps=self.steps, report_every=self.report_every)
         if self.name is not None and (not self.name or "/" in self.name):
             raise ConfigError(f"name={self.name} must be the name of a folder; output_dir says where it lies")
         if "://" in self.output_dir:
@@ -151,13 +151,13 @@ class SweepConfig(TrainConfig):
         super().__post_init__()
         if self.seeds != 1:
             raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds at every point")
-        self.search.check(self.env_steps)
+        self.search.check(self.steps)
 
     def training(self) -> TrainConfig:
         """Return the config of one trial; where trials are compared while they run, they report for that."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainConfig)}
-        unit = self.search.unit(self.env_steps)
-        values["env_steps"] = self.search.whole(self.env_steps)
+        unit = self.search.unit(self.steps)
+        values["steps"] = self.search.whole(self.steps)
         if unit is not None:
             values["report_every"] = unit
             values["evaluation"] = dataclasses.replace(self.evaluation, every=unit)
