@@ -133,9 +133,13 @@ class Collector:
         shape = (length, self.users)
         spec = self.problem.spec
         k, dtype = spec.slate_size, np.int16 if spec.varying else np.uint8 if spec.width <= 256 else np.int32
-        observed = {name: observation[name] for name in OBSERVED if name in observation}
+        observed: dict[str, Any] = {
+            name: np.empty((*shape, *observation[name].shape[1:]), observation[name].dtype)
+            for name in OBSERVED
+            if name in observation
+        }
         return Chunk(
-            **{name: np.empty((*shape, *value.shape[1:]), value.dtype) for name, value in observed.items()},
+            **observed,
             slate=np.empty((*shape, k), dtype),
             clicked=np.empty(shape, position_dtype(k)),
             reward=np.empty(shape, np.float32),
