@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from recsys_cli.envs import choice_models
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.checks import require, require_finite, require_positive
-from recsys_cli.envs.slate_space import random_slates
 from recsys_cli.envs.spec import DENSE, INDEX, ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
+from recsys_cli.slates.uniform import uniform_slates
 
 Floats = NDArray[np.float32]
 
@@ -127,7 +127,7 @@ class EmbeddingFeedVectorEnv(SlateVectorEnv):
         if self._item_db is None:
             self._items = self._vectors(self.num_envs, self.problem.width)
         else:  # no item twice among a user's candidates
-            self._numbers = random_slates(self.rng, self.num_envs, len(self._item_db), self.problem.width)
+            self._numbers = uniform_slates(self.rng, self.num_envs, len(self._item_db), self.problem.width)
             self._items = self._item_db[self._numbers]
 
     def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:

@@ -14,11 +14,17 @@ def slates_of(spec: ProblemSpec) -> int:
 
 
 def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
-    """Refuse problems with more slates than `max_slates`.
+    """Refuse problems with more slates than `max_slates`, and those in which a slate may be shorter.
 
     Raises:
         ConfigError: says how many there are, and what to take instead.
     """
+    if spec.min_candidates is not None and spec.min_candidates < spec.slate_size:
+        raise ConfigError(
+            f"env.num_candidates=[{spec.min_candidates},{spec.width}] makes slates shorter than "
+            f"env.slate_size={spec.slate_size}, which algo={name} has no value for; allowed: at least "
+            f"{spec.slate_size} candidates. Take algo=slateq, or a smaller env.slate_size"
+        )
     count = slates_of(spec)
     if count > max_slates:
         raise ConfigError(

@@ -13,6 +13,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from recsys_cli.algos.rllib_training import begin_new_streams, configure
+from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class SlateAlgorithmConfig(AlgorithmConfig):
         policy: SlatePolicy = self.settings.make_policy(self.problem.spec)
         return policy
 
-    def epsilon_at(self, env_steps: int) -> float:
-        """Return the probability with which runners show a random slate after that many env steps."""
-        return 0.0
+    def exploration_at(self, env_steps: int) -> Explore:
+        """Return how runners explore after that many env steps, beside what the policy does while it learns."""
+        return NOT_EXPLORING
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
@@ -77,11 +78,11 @@ class DecayingEpsilon(SlateAlgorithmConfig):
     """Mixes in random slates whose probability falls along a line, by the settings' `epsilon_...`."""
 
     @override(SlateAlgorithmConfig)
-    def epsilon_at(self, env_steps: int) -> float:
+    def exploration_at(self, env_steps: int) -> Explore:
         """Return the probability of a random slate after that many env steps."""
         first, last = self.settings.epsilon_initial, self.settings.epsilon_final
         span = self.settings.epsilon_fraction * self.training_env_steps
-        return last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last
+        return Explore("epsilon", last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last)
 
 
 class GradientAlgorithmConfig(SlateAlgorithmConfig):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_type_hints
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.explore import Explore
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.config.structured import build_as, to_plain
@@ -176,6 +177,7 @@ class EvaluateConfig(RootConfig):
     checkpoint: str
     users: int
     seed: int
+    explore: str
     baselines: list[Baseline]
     output: str | None
     output_dir: str
@@ -186,6 +188,7 @@ class EvaluateConfig(RootConfig):
         """Check ranges."""
         at_least(0, seed=self.seed)
         at_least(1, users=self.users)
+        Explore.parse(self.explore)
 
 
 @dataclass(frozen=True)

@@ -10,24 +10,9 @@ from gymnasium.spaces import MultiDiscrete
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from recsys_cli.slates.uniform import uniform_slates
+
 PAIRWISE_LIMIT = 6  # up to this slate size comparing all pairs of positions is cheaper than sorting
-
-
-def random_slates(rng: np.random.Generator, num: int, num_candidates: int, slate_size: int) -> NDArray[np.int64]:
-    """Draw `num` slates of distinct candidates, each ordered slate equally likely.
-
-    Position j draws a rank among the candidates not yet taken and steps over those that are: k^2 array operations.
-
-    Returns:
-        Candidate numbers, `[num, slate_size]`.
-    """
-    slates = np.empty((num, slate_size), np.int64)
-    for position in range(slate_size):
-        pick = rng.integers(0, num_candidates - position, num)
-        for taken in np.sort(slates[:, :position], axis=1).T:
-            pick += pick >= taken
-        slates[:, position] = pick
-    return slates
 
 
 def repeats(slates: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -106,7 +91,7 @@ class SlateSpace(MultiDiscrete):
         """
         if mask is not None or probability is not None:
             raise ValueError("SlateSpace.sample takes neither mask nor probability")
-        slates = random_slates(self.np_random, self.num_envs or 1, self.num_candidates, self.slate_size)
+        slates = uniform_slates(self.np_random, self.num_envs or 1, self.num_candidates, self.slate_size)
         return slates[0] if self.num_envs is None else slates
 
     def contains(self, x: Any) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from recsys_cli.config import structured
+from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.evaluation.compare import Score, score, score_baselines
 from recsys_cli.evaluation.statistics import paired_difference
+from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.tracking.loading import load_checkpoint
 
 
@@ -24,11 +26,12 @@ class Evaluation:
     users: int
     seed: int
     steps: int
+    explore: str
     scores: list[Score]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as written to JSON; `differences` are to the other policies, on the same users."""
-        about = {key: getattr(self, key) for key in ("checkpoint", "steps", "users", "seed", "env")}
+        about = {key: getattr(self, key) for key in ("checkpoint", "steps", "users", "seed", "explore", "env")}
         own, *others = self.scores
         differences = {other.policy: paired_difference(own.by_user, other.by_user).to_dict() for other in others}
         policies = {score.policy: score.to_dict() for score in self.scores}
@@ -52,6 +55,7 @@ def evaluate_checkpoint(
     baselines: Sequence[str],
     env_changes: Mapping[str, Any] | None = None,
     known: Sequence[Score] | None = None,
+    explore: Explore = NOT_EXPLORING,
 ) -> Evaluation:
     """Play a checkpoint's policy and the baselines on the same fresh users.
 
@@ -61,11 +65,13 @@ def evaluate_checkpoint(
         seed: of the users.
         baselines: names out of random, myopic, oracle.
         env_changes: keys of the env to change.
+        explore: how the policy explores; the baselines do not.
         known: the baselines' scores, where they were already played on this env, users and seed.
     """
     loaded = load_checkpoint(folder, env_changes)
-    own = score(loaded.name, loaded.policy, loaded.env, users, seed)
+    policy = loaded.policy if explore == NOT_EXPLORING else ExploringPolicy(loaded.policy, explore)
+    own = score(loaded.name, policy, loaded.env, users, seed)
     others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)
     scores = [own, *(other for other in others if other.policy != own.policy)]
     steps = int(loaded.bundle.info["steps"])
-    return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, scores)
+    return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, str(explore), scores)

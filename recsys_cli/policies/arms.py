@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.memory import Memory
-from recsys_cli.slates.enumeration import all_slates
+from recsys_cli.slates.enumeration import all_slates, filled_up
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
@@ -37,13 +37,20 @@ class Arms(ABC):
             slate_doc: the documents shown, `[n, k, F]` or `[n, k]`.
         """
 
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which of the arms of `pulled` were pulled, `[n, m]`: not those of positions that hold no document."""
+        return np.ones((len(slate), 1), bool)
+
     @abstractmethod
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """Return what each pull brought, `[n, m]`, of what came of each position of the slates, `[n, k]`."""
 
     @abstractmethod
-    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the slates `[n, k]` for indices `[n, K]` and candidates `[n, C, F]` or `[n, C]`."""
+    def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
+        """Return the slates `[n, k]` for indices `[n, K]` and candidates `[n, C, F]` or `[n, C]`.
+
+        A mask `[n, C]` says which candidates are there; a slate with fewer than k is padded with -1.
+        """
 
 
 class TopicArms(Arms):
@@ -61,17 +68,28 @@ class TopicArms(Arms):
         """See `Arms.pulled`."""
         return self.documents.topics_of(slate_doc[:, : self.attended])
 
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Arms.there`."""
+        return np.asarray(slate[:, : self.attended] >= 0)
+
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """See `Arms.outcomes`."""
         return by_position[:, : self.attended]
 
-    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
-        """See `Arms.slates`; topics of the same index stay apart."""
+    def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
+        """See `Arms.slates`."""
+        best = self.ranking(index, doc, mask)[:, : self.slate_size]
+        return best if mask is None else np.where(np.take_along_axis(mask, best, axis=1), best, -1)
+
+    def ranking(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[np.int64]:
+        """Return all candidates, best first, `[n, C]`; topics of the same index stay apart."""
         topics = self.documents.topics_of(doc)
         keys = [topics, -np.take_along_axis(index, topics, axis=1)]  # the last key sorts first
         if self.documents.quality is not None:
             keys.insert(0, -self.documents.dense(doc)[..., self.documents.quality])
-        return np.lexsort(keys, axis=-1)[:, : self.slate_size]
+        if mask is not None:
+            keys.append(~mask)
+        return np.lexsort(keys, axis=-1)
 
 
 class SlateArms(Arms):
@@ -95,13 +113,11 @@ class SlateArms(Arms):
         total: NDArray[Any] = by_position[:, : self.attended].sum(1, keepdims=True)
         return total
 
-    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
+    def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """See `Arms.slates`; positions that nobody looks at get any other candidates."""
-        best = self.every[index.argmax(1)]
-        taken = np.zeros((len(best), self.candidates), bool)
-        np.put_along_axis(taken, best, True, axis=1)
-        rest = np.argsort(taken, axis=1, kind="stable")[:, : self.slate_size - self.attended]
-        return np.concatenate([best, rest], axis=1)
+        if mask is not None:
+            index = np.where(mask[:, self.every].all(-1), index, -np.inf)
+        return filled_up(self.every[index.argmax(1)], self.candidates, self.slate_size, mask)
 
 
 class ArmCounts:
@@ -167,7 +183,7 @@ class ArmMemory(Memory):
         row = np.arange(len(slates))[:, None]
         arm = self.arms.pulled(slates, np.asarray(before["doc"])[row, slates])
         pulls, sums = self.counts[:, 0], self.counts[:, 1]
-        np.add.at(pulls, (row, arm), 1)
+        np.add.at(pulls, (row, arm), self.arms.there(slates))
         np.add.at(sums, (row, arm), self.arms.outcomes(responded(after["response"], self.outcome, self.reward)))
         self.counts[restarted] = 0
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.click_models import FeatureKind, ItemFeatures, feature_kind
-from recsys_cli.policies.exploration import Index
+from recsys_cli.policies.item_index import Index
 from recsys_cli.policies.memory import MemoryKind, memory_features
 from recsys_cli.policies.posterior import Floats, LinearRegressions
 

@@ -103,7 +103,7 @@ class SessionMemory(Memory):
     def _remember_documents(self, doc: np.ndarray, slates: np.ndarray, click: np.ndarray) -> None:
         assert self.documents is not None
         shown = self.spec.documents.dense(doc[np.arange(self.users)[:, None], slates])
-        if self.spec.varying:
+        if (slates < 0).any():
             shown = shown * (slates >= 0)[..., None]
         clicked = np.einsum("nkf,nk->nf", shown, click)
         self.documents[:, 0] += shown.sum(1)

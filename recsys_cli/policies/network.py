@@ -1,18 +1,20 @@
-"""The policy that acts greedily with a torch network."""
+"""Policies that act with a torch network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_cli.networks.features import Observed, is_index, observation_tensors
 from recsys_cli.networks.parameters import load_parameters, parameters_of
-from recsys_cli.policies.base import Observation, SlatePolicy
+from recsys_cli.policies.base import Floats, GreedyPolicy, Observation
 from recsys_cli.policies.memory import Memory, MemoryKind, memory_features, new_memory
+from recsys_cli.slates.distributions import PlackettLuceSlates
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 class SlateNetwork(Protocol):
     """A torch module that chooses slates."""
+
+    slate_size: int
 
     def slates(self, observed: Observed) -> Tensor:
         """Return the best slates `[B, k]`."""
@@ -73,12 +77,19 @@ class SessionNetwork(nn.Module):
         return Observed(user, doc, columns.get("memory"), columns.get("shown"))
 
 
-class NetworkPolicy(SlatePolicy):
+class ScoreNetwork(SlateNetwork, Protocol):
+    """A torch module that scores candidates."""
+
+    def scores(self, observed: Observed) -> Tensor:
+        """Return scores `[B, C]`, of which the greatest, falling, are the best slate."""
+
+
+class NetworkPolicy(GreedyPolicy):
     """Shows the slates that a network finds best."""
 
     def __init__(self, network: SlateNetwork) -> None:
         """Act with `network`, which may go on learning."""
-        self.network = network
+        self.network, self.slate_size = network, network.slate_size
         self._torch = cast(nn.Module, network)
 
     @property
@@ -86,11 +97,14 @@ class NetworkPolicy(SlatePolicy):
         """Where the network is."""
         return next(self._torch.parameters()).device
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose greedily; exploration is the runner's."""
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`."""
         with torch.no_grad():
-            slates = self.network.slates(self.network.known(observation_tensors(observation, self.device)))
-        return slates.cpu().numpy(), np.zeros(len(slates))
+            return self.network.slates(self.observed(observation)).cpu().numpy()
+
+    def observed(self, observation: Observation) -> Observed:
+        """Return an observation as the network takes it."""
+        return self.network.known(observation_tensors(observation, self.device))
 
     def new_memory(self, users: int) -> Memory:
         """Return the memory that the network was built for."""
@@ -103,6 +117,28 @@ class NetworkPolicy(SlatePolicy):
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Take back parameters; see `SlatePolicy.load_tensors`."""
         load_parameters(self._torch, tensors)
+
+
+class ScoringPolicy(NetworkPolicy):
+    """Adds the network's scores."""
+
+    network: ScoreNetwork
+
+    def scores(self, observation: Observation) -> Floats:
+        """See `SlatePolicy.scores`."""
+        return self._scores(observation).cpu().double().numpy()
+
+    def _scores(self, observation: Observation) -> Tensor:
+        with torch.no_grad():
+            return self.network.scores(self.observed(observation))
+
+
+class PlackettLucePolicy(ScoringPolicy):
+    """Draws slates by a network's scores without replacement, and is served by the highest scores."""
+
+    def distribution(self, observation: Observation) -> PlackettLuceSlates:
+        """See `SlatePolicy.distribution`."""
+        return PlackettLuceSlates(self._scores(observation), self.slate_size, mask=observation.get("mask"))
 
 
 Built = TypeVar("Built")

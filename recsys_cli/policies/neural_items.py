@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from recsys_cli.networks.item_values import mlp
 from recsys_cli.networks.parameters import load_parameters, parameters_of
 from recsys_cli.policies.click_models import ItemFeatures
-from recsys_cli.policies.exploration import Index
+from recsys_cli.policies.item_index import Index
 from recsys_cli.policies.item_values import BanditDesign, ItemValues
 from recsys_cli.policies.memory import memory_features
 from recsys_cli.policies.network import seeded

@@ -45,7 +45,7 @@ class ArraySpec:
 
 
 class StatelessPolicy:
-    """Answers arrays with arrays, greedily.
+    """Answers arrays with arrays, as evaluation plays the policy.
 
     Attributes:
         memory_size: length H of a user's `memory`; 0 where the policy remembers nothing and takes none.
@@ -54,6 +54,7 @@ class StatelessPolicy:
     def __init__(self, spec: ProblemSpec, policy_for: Callable[[int], SlatePolicy]) -> None:
         """Take the problem, and a function from a number of candidates C to the policy for it."""
         self.spec, self._policy_for = spec, policy_for
+        self._rng = np.random.Generator(np.random.SFC64(0))
         remembered = policy_for(spec.width).new_memory(1).get_state()
         self._shapes = {name: value.shape[1:] for name, value in remembered.items()}
         self._shown = (spec.slate_size, len(spec.documents))
@@ -111,7 +112,7 @@ class StatelessPolicy:
         if self.memory_size:
             self._recall(memory, inputs)
         seen = {name: np.asarray(inputs[name]) for name in ("user", "doc", "mask") if name in inputs}
-        slates, _ = policy.act(memory.extend(seen))
+        slates = policy.served(memory.extend(seen)).sample(self._rng)
         answer = {"slate": slates.astype(np.int64)}
         return answer | ({"memory": self._packed(memory, answer["slate"], doc)} if self.memory_size else {})
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Chunk:
     """T consecutive lock-steps of N users, time-major: row t+1 holds the observation after row t.
 
@@ -26,6 +26,8 @@ class Chunk:
         start: the runner's lock-step count at row 0; a gap tells that rows are missing.
         memory: what the policy remembered before the step, `[T, N, M]` float32; None if nothing.
         mask: candidates that were there, `[T, N, C]`; None if all were.
+        log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32; nan if the policy is
+            known by draws only, of which a good estimate takes a thousand. None where nobody reads them.
     """
 
     user: np.ndarray
@@ -38,8 +40,9 @@ class Chunk:
     valid: np.ndarray
     stream: int
     start: int
-    memory: np.ndarray | None = field(default=None, kw_only=True)
-    mask: np.ndarray | None = field(default=None, kw_only=True)
+    memory: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    log_propensity: np.ndarray | None = None
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the arrays by name."""
@@ -56,6 +59,8 @@ class Chunk:
         """
         step, user = np.nonzero(self.valid)
         more = {name: array[step, user] for name, array in self.arrays() if name in ("memory", "mask")}
+        if self.mask is not None:
+            more["shown"] = self.slate[step, user] >= 0
         return {
             **more,
             "user": self.user[step, user],

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.policies.exploration import Rule
 from recsys_cli.policies.memory import Memory
 from recsys_cli.rollouts.chunk import Chunk, clicked_position, position_dtype
 from recsys_cli.rollouts.episodes import Episodes, EpisodeSums, concatenate
 
 OBSERVED = ("user", "doc", "memory", "mask")  # what a chunk keeps of observations
-
-Act = Callable[[dict[str, Any]], np.ndarray]
-"""Observation of N users -> their slates `[N, k]`."""
 
 
 def first_cuts(users: int, episode_steps: int | None) -> np.ndarray:
@@ -67,14 +64,24 @@ class Collector:
         self.observation = observation
         return observation
 
-    def collect(self, length: int, act: Act) -> Chunk:
-        """Play `length` lock-steps with the slates of `act`."""
+    def collect(self, length: int, rule: Rule, rng: np.random.Generator, *, propensities: bool = False) -> Chunk:
+        """Play `length` lock-steps.
+
+        Args:
+            length: how many.
+            rule: gives the distribution over slates for an observation.
+            rng: where they are drawn from.
+            propensities: whether to keep the log-probabilities of what was drawn.
+        """
         observation = self.reset() if self.observation is None else self.observation
-        chunk = self._empty_chunk(length, self.memory.extend(observation))
+        chunk = self._empty_chunk(length, self.memory.extend(observation), propensities)
         kept = [(array, name) for name, array in chunk.arrays() if name in OBSERVED]
         for t in range(length):
             known = self.memory.extend(observation)
-            slates = act(known)
+            law = rule(known)
+            slates = law.sample(rng)
+            if chunk.log_propensity is not None:
+                chunk.log_propensity[t] = law.log_prob(slates) if law.exact else np.nan
             for array, name in kept:
                 array[t] = known[name]
             chunk.slate[t] = slates
@@ -105,7 +112,7 @@ class Collector:
             self.sums.take(due)
             self.starting[due] = True
 
-    def _empty_chunk(self, length: int, observation: dict[str, Any]) -> Chunk:
+    def _empty_chunk(self, length: int, observation: dict[str, Any], propensities: bool) -> Chunk:
         shape = (length, self.users)
         spec = self.problem.spec
         k, dtype = spec.slate_size, np.int16 if spec.varying else np.uint8 if spec.width <= 256 else np.int32
@@ -118,6 +125,7 @@ class Collector:
             terminated=np.empty(shape, bool),
             truncated=np.empty(shape, bool),
             valid=np.empty(shape, bool),
+            log_propensity=np.empty(shape, np.float32) if propensities else None,
             stream=self.stream,
             start=self.steps_done,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from recsys_cli.rollouts.collector import OBSERVED, Collector
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FollowedChunk(Chunk):
     """A `Chunk` whose last step has a next observation too.
 
@@ -27,8 +27,8 @@ class FollowedChunk(Chunk):
 
     last_user: np.ndarray
     last_doc: np.ndarray
-    last_memory: np.ndarray | None = field(default=None, kw_only=True)
-    last_mask: np.ndarray | None = field(default=None, kw_only=True)
+    last_memory: np.ndarray | None = None
+    last_mask: np.ndarray | None = None
 
     def transitions(self) -> dict[str, np.ndarray]:
         """Return the valid transitions, flat, with `terminated` [n] and the next state: `next_user` [n, U], ...."""
@@ -45,9 +45,7 @@ class FollowedChunk(Chunk):
 def with_what_follows(chunk: Chunk, collector: Collector) -> dict[str, Any]:
     """Return the fields of a `FollowedChunk`: those of the chunk that was just collected, and what came after it."""
     last = collector.newest()
-    here = {"stream": chunk.stream, "start": chunk.start}
-    after = {f"last_{name}": last[name].copy() for name in OBSERVED if name in last}
-    return {**dict(chunk.arrays()), **here, **after}
+    return {**vars(chunk), **{f"last_{name}": last[name].copy() for name in OBSERVED if name in last}}
 
 
 class FollowedRunner(VectorEnvRunner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
@@ -38,11 +39,11 @@ def learner_of(*words: str) -> QLearner:
 
 def transitions(learner: QLearner, rows: int) -> dict[str, Tensor]:
     config = learner.config
-    policy = UniformPolicy(config.problem.slate_size, 0)
+    policy = UniformPolicy(config.problem.slate_size)
     collector = Collector(config.problem, 16, seed=0)
     collector.remember(config.new_policy().new_memory(16))
     replay = ReplayBuffer(2000, 1, seed=0, discount=0.9)
-    replay.add(collector.collect(20, lambda observation: policy.act(observation)[0]))
+    replay.add(collector.collect(20, policy.distribution, np.random.default_rng(0)))
     return {name: torch.as_tensor(column) for name, column in replay.sample(rows).items()}
 
 

@@ -57,10 +57,10 @@ def test_own_statistics_find_out_what_a_user_likes(name):
     scores = {}
     for statistics in ("pooled", "per_user"):
         policy = load("algo", name, statistics=statistics, **more).make_policy(env.spec, seed=1)
-        collector = Collector(env, 128, seed=0)
+        collector, rng = Collector(env, 128, seed=0), np.random.default_rng(1)
         collector.remember(policy.new_memory(128))
         for _ in range(20):
-            policy.learn(collector.collect(1, lambda known, p=policy: p.act(known, explore=True)[0]).transitions())
+            policy.learn(collector.collect(1, policy.behaviour, rng).transitions())
         scores[statistics] = play(policy, env, 600, seed=5).returns.mean()
     assert scores["pooled"] < 0.75 * oracle
     assert scores["per_user"] > 0.85 * oracle

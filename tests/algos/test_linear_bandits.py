@@ -8,7 +8,7 @@ import pytest
 from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.policies.exploration import UpperBound
+from recsys_cli.policies.item_index import UpperBound
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.episodes import play
 
@@ -57,8 +57,9 @@ def test_the_bound_is_wider_where_less_is_known(parameters):
     policy = algo.make_policy(env.spec)
     policy.learn(transitions(400, [0]))
     user, doc = np.zeros((1, 20), np.float32), np.array([[0, 5, 5]], np.uint8)
-    known, unknown, twin = policy.items.index(user, doc, UpperBound(0.0), policy.rng)[0]
-    bound, wide, twins = policy.items.index(user, doc, UpperBound(3.0), policy.rng)[0]
+    rng = np.random.default_rng(0)
+    known, unknown, twin = policy.items.index(user, doc, UpperBound(0.0), rng)[0]
+    bound, wide, twins = policy.items.index(user, doc, UpperBound(3.0), rng)[0]
     assert bound - known < (wide - unknown) / 3 and unknown == twin and wide == twins
 
 
@@ -67,7 +68,7 @@ def test_topic_numbers_and_one_hot_rows_are_the_same():
     policy = load("algo", "linucb").make_policy(env.spec)
     policy.learn(transitions(300, [0, 1, 2], topics=[(t, (t * 7 + 1) % 20) for t in range(20)]))
     dense, index = (env.make_vec(9, doc_format=kind).reset(seed=1)[0] for kind in ("dense", "index"))
-    np.testing.assert_array_equal(policy.act(dense, explore=True)[0], policy.act(index, explore=True)[0])
+    np.testing.assert_array_equal(policy.behaviour(dense).mode(), policy.behaviour(index).mode())
 
 
 def test_forgetting_is_by_env_steps_not_by_clicks():
@@ -81,10 +82,10 @@ def test_forgetting_is_by_env_steps_not_by_clicks():
 
 def learned(env, **settings):
     policy = load("algo", "linucb", **settings).make_policy(env.spec)
-    collector = Collector(env, 256, seed=0)
+    collector, rng = Collector(env, 256, seed=0), np.random.default_rng(0)
     collector.remember(policy.new_memory(256))
     for _ in range(120):
-        policy.learn(collector.collect(1, lambda known: policy.act(known, explore=True)[0]).transitions())
+        policy.learn(collector.collect(1, policy.behaviour, rng).transitions())
     return play(policy, env, 400, seed=5).returns.mean()
 
 

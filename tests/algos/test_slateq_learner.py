@@ -16,10 +16,11 @@ from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.algos.slateq.learner import SlateQLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.structured import load
+from recsys_cli.networks.features import Observed
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import ReplayBuffer
-from recsys_cli.slates import OPTIMISERS
+from recsys_cli.slates.optimisers import OPTIMISERS
 
 ROWS, DISCOUNT, SCALE = 6, 0.9, 5.0
 
@@ -97,7 +98,7 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
         module.net.values if settings.double_q else module.target_values, user, doc
     )
     with torch.no_grad():
-        v, v_null = (part.double().numpy() for part in module.net.choice(user, doc))
+        v, v_null = (part.double().numpy() for part in module.net.choice(Observed(user, doc)))
     own_q, own_null = numpy_values(module.net.values, batch["user"], batch["slate_doc"])
     errors, attended = [], module.net.attended
     for i in range(len(user)):
@@ -127,8 +128,8 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
 
 
 def likelihood_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
-    choice = module_of(learner).net.choice
-    return choice.loss(batch["user"], batch["slate_doc"], batch["clicked"]).item() if hasattr(choice, "loss") else 0.0
+    net = module_of(learner).net
+    return net.choice.loss(net.shown_in(batch), batch["clicked"]).item() if hasattr(net.choice, "loss") else 0.0
 
 
 @pytest.mark.parametrize("kind", ["two_tower", "concat"])
@@ -184,8 +185,8 @@ def test_a_terminal_step_is_not_bootstrapped(make_learner: MakeLearner) -> None:
 @pytest.mark.parametrize(("problem", "length"), [("interest_evolution", None), ("interest_exploration", 3)])
 def test_replay_bootstraps_truncated_steps_but_not_terminal_ones(problem: str, length: int | None) -> None:
     env = load("env", problem, **({"horizon": length} if length else {"time_budget": 8.0}))
-    collector, random = Collector(env, 16, seed=0), UniformPolicy(env.slate_size, 0)
-    chunk = collector.collect(40, lambda observation: random.act(observation)[0])
+    collector, random = Collector(env, 16, seed=0), UniformPolicy(env.slate_size)
+    chunk = collector.collect(40, random.distribution, np.random.default_rng(0))
     replay = ReplayBuffer(10_000, 1, seed=0, n_step=1, discount=DISCOUNT)
     replay.add(chunk)
     bootstrap = replay.sample(2000)["bootstrap"]

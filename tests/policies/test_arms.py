@@ -103,9 +103,9 @@ def test_what_is_remembered_is_what_was_shown_and_clicked(problem, arms):
     short = {"horizon": 7} if problem == "interest_exploration" else {"time_budget": 12.0}
     env = load("env", problem, resample_documents=arms == "topics", num_candidates=5, **short)
     policy = load("algo", "thompson", arms=arms, statistics="per_user").make_policy(env.spec, seed=1)
-    collector = Collector(env, 8, seed=0)
+    collector, rng = Collector(env, 8, seed=0), np.random.default_rng(0)
     collector.remember(policy.new_memory(8))
-    chunk = collector.collect(40, lambda known: policy.act(known, explore=True)[0])
+    chunk = collector.collect(40, policy.behaviour, rng)
     number = policy.arms.number
     own = np.zeros((8, 2, number))
     for t in range(40):

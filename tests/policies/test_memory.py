@@ -10,7 +10,8 @@ import pytest
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.policies import SlatePolicy, UniformPolicy
+from recsys_cli.policies import GreedyPolicy, UniformPolicy
+from recsys_cli.policies.base import certain
 from recsys_cli.policies.memory import FADING, Memory, memory_features, new_memory
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.episodes import play
@@ -40,7 +41,7 @@ def totals_by_hand(responses: list[dict[str, np.ndarray]], user: int) -> list[fl
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_features_are_those_of_this_session(problem: str, kind: str) -> None:
     env, users = short(problem), 5
-    vec, random = env.make_vec(users), UniformPolicy(env.slate_size, 0)
+    vec, random, rng = env.make_vec(users), UniformPolicy(env.slate_size), np.random.default_rng(0)
     memory = new_memory(kind, env.spec, users)
     observation, _ = vec.reset(seed=3)
     sessions: list[list[dict[str, np.ndarray]]] = [[] for _ in range(users)]
@@ -61,7 +62,7 @@ def test_features_are_those_of_this_session(problem: str, kind: str) -> None:
                 ) + np.zeros(len(env.spec.documents))
                 expected = [documents[:, 0].sum(0) / count, documents[:, 1].sum(0) / count, fading]
                 np.testing.assert_allclose(own[4:].reshape(3, -1), expected, rtol=1e-4, atol=1e-5)
-        slates, before = random.act(observation)[0], observation
+        slates, before = random.distribution(observation).sample(rng), observation
         observation, _, terminated, truncated, _ = vec.step(slates)
         memory.step(before, slates, observation, starting)
         for user in range(users):
@@ -81,18 +82,19 @@ def test_features_are_those_of_this_session(problem: str, kind: str) -> None:
 def test_topic_numbers_are_remembered_as_their_one_hot_rows(kind: str) -> None:
     env, remembered = short("interest_evolution"), []
     for doc_format in ("dense", "index"):
-        vec, random = env.make_vec(4, doc_format=doc_format), UniformPolicy(env.slate_size, 0)
+        vec, random = env.make_vec(4, doc_format=doc_format), UniformPolicy(env.slate_size)
+        rng = np.random.default_rng(0)
         memory = new_memory(kind, env.spec, 4)
         observation, _ = vec.reset(seed=0)
         for _ in range(10):
-            slates, before = random.act(observation)[0], observation
+            slates, before = random.distribution(observation).sample(rng), observation
             observation = vec.step(slates)[0]
             memory.step(before, slates, observation, np.zeros(4, bool))
         remembered.append(memory.extend(observation)["memory"])
     np.testing.assert_array_equal(*remembered)
 
 
-class Noting(SlatePolicy):
+class Noting(GreedyPolicy):
     """Shows the first documents; notes the step count that its memory tells."""
 
     def __init__(self, env: EnvConfig) -> None:
@@ -101,10 +103,9 @@ class Noting(SlatePolicy):
     def new_memory(self, users: int) -> Memory:
         return new_memory("raw", self.env.spec, users)
 
-    def act(self, observation, *, explore=False):
+    def slates(self, observation):
         self.steps.append(np.round(observation["memory"][:, 0] * 100))
-        n = len(observation["doc"])
-        return np.tile(np.arange(self.env.slate_size), (n, 1)), np.zeros(n)
+        return np.tile(np.arange(self.env.slate_size), (len(observation["doc"]), 1))
 
 
 def test_played_episodes_count_from_zero() -> None:
@@ -119,10 +120,11 @@ def test_played_episodes_count_from_zero() -> None:
 def test_a_collector_hands_on_and_stores_what_the_policy_sees(kind: str) -> None:
     env = short("interest_evolution")
     seen: list[np.ndarray] = []
+    rng = np.random.default_rng(0)
 
-    def act(observation):
+    def shown(observation):
         seen.append(observation["memory"].copy())
-        return np.tile(np.arange(env.slate_size), (len(observation["doc"]), 1))
+        return certain(np.tile(np.arange(env.slate_size), (len(observation["doc"]), 1)), observation)
 
     def collector(seed: int) -> Collector:
         made = Collector(env, 6, seed=seed)
@@ -130,7 +132,7 @@ def test_a_collector_hands_on_and_stores_what_the_policy_sees(kind: str) -> None
         return made
 
     one = collector(0)
-    chunk = one.collect(30, act)
+    chunk = one.collect(30, shown, rng)
     np.testing.assert_array_equal(chunk.memory, np.array(seen))
     steps = chunk.memory[..., 0]
     first = np.argwhere(~chunk.valid)  # the step after these is a session's first
@@ -138,7 +140,7 @@ def test_a_collector_hands_on_and_stores_what_the_policy_sees(kind: str) -> None
     assert all(steps[t + 1, user] == 0 for t, user in first if t + 1 < len(steps))
     two = collector(9)
     two.set_state(one.get_state())
-    np.testing.assert_array_equal(one.collect(20, act).memory, two.collect(20, act).memory)
+    np.testing.assert_array_equal(one.collect(20, shown, rng).memory, two.collect(20, shown, rng).memory)
 
 
 @pytest.mark.parametrize("kind", ["none", *KINDS])
@@ -151,4 +153,4 @@ def test_slateq_serves_with_its_memory_on_both_document_forms(problem: str, kind
     if env.spec.documents.one_hot:
         dense = dataclasses.replace(env, resample_documents=True).make_vec(6)
         observation, _ = dense.reset(seed=0)
-        assert policy.act(policy.new_memory(6).extend(observation))[0].shape == (6, env.slate_size)
+        assert policy.distribution(policy.new_memory(6).extend(observation)).mode().shape == (6, env.slate_size)

@@ -9,7 +9,7 @@ import pytest
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.policies.exploration import Greedy
+from recsys_cli.policies.item_index import Greedy
 from recsys_cli.policies.item_values import BanditDesign
 from recsys_cli.policies.neural_items import NeuralItems, Representation
 from recsys_cli.policies.posterior import LinearRegressions

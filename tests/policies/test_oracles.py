@@ -37,10 +37,10 @@ def test_an_oracle_must_watch_the_env_it_acts_on():
     policy, vec = make_oracle(env.spec, 0), env.make_vec(3)
     observation, _ = vec.reset(seed=0)
     with pytest.raises(RuntimeError, match="watch"):
-        policy.act(observation)
+        policy.distribution(observation)
     policy.watch(env.make_vec(4))
     with pytest.raises(RuntimeError, match="watch"):
-        policy.act(observation)
+        policy.distribution(observation)
 
 
 @pytest.mark.parametrize("kind", ["multinomial_logit", "multinomial_proportional", "exponential_cascade"])
@@ -49,8 +49,7 @@ def test_exploration_shows_the_likeliest_slate(kind):
     policy, vec = make_oracle(env.spec, 0), env.make_vec(30)
     policy.watch(vec)
     observation, _ = vec.reset(seed=1)
-    slates, log_propensity = policy.act(observation)
-    assert not log_propensity.any()
+    slates = policy.distribution(observation).mode()
     topic, quality = observation["doc"][..., :2].argmax(-1), observation["doc"][..., 2]
     score = np.take_along_axis(vec.hidden_state()["affinity"], topic, 1) + quality
 
@@ -71,7 +70,7 @@ def test_satisfaction_values_are_those_of_a_simulated_greedy_walk():
     start = vec.hidden_state()["net_positive_exposure"]
     earned = np.zeros(20_000)
     for _ in range(6):
-        hidden, slates = vec.hidden_state(), policy.act(observation)[0]
+        hidden, slates = vec.hidden_state(), policy.distribution(observation).mode()
         clickbait = np.take_along_axis(observation["doc"][..., 0], slates[:, :1], 1)[:, 0].astype(np.float64)
         earned += expected_engagement(clickbait, hidden["satisfaction"], env)
         observation = vec.step(slates)[0]
@@ -88,7 +87,7 @@ def test_the_last_step_of_satisfaction_is_greedy():
     policy, vec = make_oracle(env.spec, 0), env.make_vec(50)
     policy.watch(vec)
     observation, _ = vec.reset(seed=0)
-    slates, _ = policy.act(observation)
+    slates = policy.distribution(observation).mode()
     engagement = expected_engagement(
         observation["doc"][..., 0].astype(np.float64), vec.hidden_state()["satisfaction"][:, None], env
     )
@@ -98,11 +97,11 @@ def test_the_last_step_of_satisfaction_is_greedy():
 
 def test_satisfaction_outside_the_grid_is_rare():
     env = load("env", "long_term_satisfaction", num_candidates=1, slate_size=1)
-    vec = env.make_vec(500)
+    vec, rng = env.make_vec(500), np.random.default_rng(0)
     observation, _ = vec.reset(seed=0)
     reach = exposure_grid(env)[-1]
     for _ in range(50):
-        observation = vec.step(UniformPolicy(1, 0).act(observation)[0])[0]
+        observation = vec.step(UniformPolicy(1).distribution(observation).sample(rng))[0]
         assert np.abs(vec.hidden_state()["net_positive_exposure"]).max() < reach
     assert sat(np.array(0.0), 0.2) == 0.5
 
@@ -115,7 +114,7 @@ def test_evolution_shows_the_worthiest_slate():
     policy.watch(vec)
     observation, _ = vec.reset(seed=3)
     hidden, topic = vec.hidden_state(), observation["doc"].astype(int)
-    slates, _ = policy.act(observation)
+    slates = policy.distribution(observation).mode()
     affinity = np.take_along_axis(observation["user"], topic, 1).astype(np.float64)
     worth = 4.0 + price * (200.0 - 4.0 + 0.9 / 3.4 * 4.0 * hidden["quality"])
     nothing = price * 199.5
@@ -130,7 +129,7 @@ def test_evolution_shows_the_worthiest_slate():
     again = InterestEvolutionOracle(value=Price(price))
     again.watch(vec)
     rows = {**observation, "doc": np.eye(20, dtype=np.float32)[topic]}
-    np.testing.assert_array_equal(again.act(rows)[0], slates)
+    np.testing.assert_array_equal(again.distribution(rows).mode(), slates)
     dense.close()
 
 

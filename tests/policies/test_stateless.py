@@ -52,7 +52,7 @@ def test_sessions_played_through_arrays_are_those_of_the_policy(
     observation, _ = vec.reset(seed=3)
     memory, ended = np.zeros((USERS, function.memory_size), np.float32), np.zeros(USERS, bool)
     for _ in range(12):
-        wanted = policy.act(kept.extend(observation))[0]
+        wanted = policy.distribution(kept.extend(observation)).mode()
         memory[ended] = 0  # a new session
         given = {"user": observation["user"], "doc": observation["doc"], **observation["response"], "memory": memory}
         answer = function({spec.name: given[spec.name] for spec in function.inputs})

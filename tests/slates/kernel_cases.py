@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from recsys_cli.slates import optimal_slates, slate_values
-from recsys_cli.slates.optimal import MAX_ROUNDS, TOLERANCE, of_shown
+from recsys_cli.slates.optimal import MAX_ROUNDS, TOLERANCE, of_shown, optimal_slates, slate_values
 
 SHAPES = ((70, 10, 2), (9, 100, 5), (3, 7, 1), (5, 600, 4), (6, 4, 4))
 

@@ -76,7 +76,7 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     slates, imported = done.stdout.splitlines()[-2:]
     loaded = load_checkpoint(champion)
     vec = loaded.env.make_vec(2)
-    assert json.loads(slates) == loaded.policy.act(vec.reset(seed=0)[0])[0].tolist()
+    assert json.loads(slates) == loaded.policy.distribution(vec.reset(seed=0)[0]).mode().tolist()
     assert "ray" not in imported
     assert "\nWARNING" not in done.stderr, done.stderr
 
@@ -96,7 +96,7 @@ def test_a_model_takes_any_number_of_candidates_that_its_policy_does(
         loaded = load_checkpoint(bundle_dir, {"num_candidates": candidates})
         observation = loaded.env.make_vec(3).reset(seed=0)[0]
         slates = model.predict({"user": observation["user"], "doc": observation["doc"]})
-        np.testing.assert_array_equal(slates, loaded.policy.act(observation)[0])
+        np.testing.assert_array_equal(slates, loaded.policy.distribution(observation).mode())
 
 
 @pytest.mark.parametrize(

@@ -50,4 +50,4 @@ class BanditModule(TorchRLModule, InferenceOnlyAPI):
     @override(TorchRLModule)
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Act greedily."""
-        return {Columns.ACTIONS: self.bandit.act(batch)[0]}
+        return {Columns.ACTIONS: self.bandit.distribution(batch).mode()}

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 
     from recsys_cli.algos.dqn.algorithm import SlateDQNConfig
+    from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
     from recsys_cli.algos.training import Training
     from recsys_cli.config.schema import TrainConfig
-    from recsys_cli.policies.network import NetworkPolicy
+    from recsys_cli.policies.enumerated import EnumeratedPolicy
 
 
 @dataclass
@@ -47,6 +48,17 @@ class EnumeratedReplayConfig(ReplayConfig):
     @abstractmethod
     def algorithm_config(self, run: TrainConfig, seed: int) -> AlgorithmConfig:
         """Return RLlib's config of this algorithm."""
+
+    @abstractmethod
+    def policy_of(self, network: FullSlateQNetwork) -> EnumeratedPolicy:
+        """Return the policy that acts with `network`."""
+
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> EnumeratedPolicy:
+        """Build the policy, untrained."""
+        from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
+        from recsys_cli.policies.network import seeded
+
+        return self.policy_of(seeded(seed, lambda: FullSlateQNetwork(self, spec)))
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""
@@ -97,8 +109,8 @@ class DQNConfig(EnumeratedReplayConfig):
         config.of_replay(self, run, seed, double_q=self.double_q, td_error_loss_fn=td_error_loss)
         return config
 
-    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> NetworkPolicy:
-        """Build the greedy policy, untrained."""
-        from recsys_cli.policies.network import NetworkPolicy, seeded
+    def policy_of(self, network: FullSlateQNetwork) -> EnumeratedPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.enumerated import EnumeratedPolicy
 
-        return NetworkPolicy(seeded(seed, lambda: self.network_class()(self, spec)))
+        return EnumeratedPolicy(network)

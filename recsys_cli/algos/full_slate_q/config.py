@@ -11,6 +11,7 @@ from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
+    from recsys_cli.policies.enumerated import EnumeratedPolicy
 
 
 @dataclass
@@ -35,6 +36,12 @@ class FullSlateQConfig(QLearningConfig):
         from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
 
         return FullSlateQNetwork
+
+    def policy_of(self, network: FullSlateQNetwork) -> EnumeratedPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.enumerated import EnumeratedPolicy
+
+        return EnumeratedPolicy(network)
 
     def module_class(self) -> type:
         """Return the RLlib module."""

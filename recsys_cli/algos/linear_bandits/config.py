@@ -11,8 +11,8 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.policies.exploration import Index
     from recsys_cli.policies.item_bandit import ItemBanditPolicy
+    from recsys_cli.policies.item_index import Index
 
 
 @dataclass
@@ -47,7 +47,7 @@ class LinearBanditConfig(ContextualConfig):
         auto: Literal["shared", "disjoint"] = "disjoint" if spec.documents.one_hot else "shared"
         parameters, design = auto if self.parameters == "auto" else self.parameters, self.design()
         items = LinearItems(spec, design, parameters, self.features)
-        return ItemBanditPolicy(spec, design, items, self.index(), self.random_slates, seed)
+        return ItemBanditPolicy(spec, design, items, self.index(), self.random_slates)
 
 
 @dataclass
@@ -64,7 +64,7 @@ class LinUCBConfig(LinearBanditConfig):
 
     def index(self) -> Index:
         """Return the upper confidence bound."""
-        from recsys_cli.policies.exploration import UpperBound
+        from recsys_cli.policies.item_index import UpperBound
 
         return UpperBound(self.alpha)
 
@@ -83,7 +83,7 @@ class LinTSConfig(LinearBanditConfig):
 
     def index(self) -> Index:
         """Return the posterior draw."""
-        from recsys_cli.policies.exploration import PosteriorSample
+        from recsys_cli.policies.item_index import PosteriorSample
 
         return PosteriorSample(self.posterior_scale)
 
@@ -101,7 +101,7 @@ class LinearGreedyConfig(LinearBanditConfig):
 
     def index(self) -> Index:
         """Return the posterior mean."""
-        from recsys_cli.policies.exploration import Greedy
+        from recsys_cli.policies.item_index import Greedy
 
         return Greedy()
 

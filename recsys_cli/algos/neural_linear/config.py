@@ -39,11 +39,11 @@ class NeuralLinearConfig(ContextualConfig):
 
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""
-        from recsys_cli.policies.exploration import PosteriorSample
         from recsys_cli.policies.item_bandit import ItemBanditPolicy
+        from recsys_cli.policies.item_index import PosteriorSample
         from recsys_cli.policies.neural_items import NeuralItems, Representation
 
         own = ("hidden", "lr", "batch_size", "replay_ratio", "replay_capacity", "renew_every")
         design = self.design()
         items = NeuralItems(spec, design, Representation(**{key: getattr(self, key) for key in own}), seed)
-        return ItemBanditPolicy(spec, design, items, PosteriorSample(self.posterior_scale), seed=seed)
+        return ItemBanditPolicy(spec, design, items, PosteriorSample(self.posterior_scale))

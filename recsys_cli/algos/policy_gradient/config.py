@@ -6,8 +6,6 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.network_config import NetworkConfig
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from recsys_cli.algos.policy_gradient.network import SlateActor
     from recsys_cli.algos.training import Training
     from recsys_cli.config.schema import TrainConfig
-    from recsys_cli.policies.plackett_luce import PlackettLucePolicy
+    from recsys_cli.policies.network import PlackettLucePolicy
 
 
 @dataclass
@@ -72,18 +70,18 @@ class PolicyGradientConfig(AlgoConfig):
     def algorithm_config(self, run: TrainConfig, seed: int) -> AlgorithmConfig:
         """Return RLlib's config of this algorithm."""
 
-    def policy_of(self, network: SlateActor, seed: int = 0) -> PlackettLucePolicy:
-        """Return the policy that acts with `network`, whose exploration draws from a stream of that seed."""
-        from recsys_cli.policies.plackett_luce import PlackettLucePolicy
+    def policy_of(self, network: SlateActor) -> PlackettLucePolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.network import PlackettLucePolicy
 
-        return PlackettLucePolicy(network, np.random.Generator(np.random.SFC64(seed)))
+        return PlackettLucePolicy(network)
 
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> PlackettLucePolicy:
         """Build the policy, untrained."""
         from recsys_cli.algos.policy_gradient.network import SlateActor
         from recsys_cli.policies.network import seeded
 
-        return self.policy_of(seeded(seed, lambda: SlateActor(self, spec)), seed)
+        return self.policy_of(seeded(seed, lambda: SlateActor(self, spec)))
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recsys_cli.algos.policy_gradient.distribution import SlateDistribution
 from recsys_cli.algos.policy_gradient.network import SlateActor, SlateCritic
-from recsys_cli.policies.plackett_luce import PlackettLucePolicy
+from recsys_cli.policies.network import PlackettLucePolicy
 
 
 class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
@@ -30,10 +30,12 @@ class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         self.net = SlateActor(settings, spec)
         self.critic = SlateCritic(settings, spec, self.net.state_features)
         self.draws = torch.Generator()  # of the losses' estimates and minibatches; learners seed it at every update
-        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(slate_size=spec.slate_size, generator=self.draws)
+        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(
+            slate_size=spec.slate_size, generator=self.draws, masked=spec.varying
+        )
 
     def policy(self) -> PlackettLucePolicy:
-        """Return the policy that acts with this module's network; whoever explores with it gives it a stream."""
+        """Return the policy that acts with this module's network."""
         return self.model_config["settings"].policy_of(self.net)
 
     @override(InferenceOnlyAPI)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from recsys_cli.algos.replay_config import ReplayConfig
 from recsys_cli.envs.spec import ProblemSpec
@@ -57,11 +57,15 @@ class QLearningConfig(ReplayConfig):
     def learner_class(self) -> type:
         """Return the RLlib learner."""
 
-    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> NetworkPolicy:
-        """Build the greedy policy, untrained."""
-        from recsys_cli.policies.network import NetworkPolicy, seeded
+    @abstractmethod
+    def policy_of(self, network: Any) -> NetworkPolicy:
+        """Return the policy that acts with `network`."""
 
-        return NetworkPolicy(seeded(seed, lambda: self.network_class()(self, spec)))
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> NetworkPolicy:
+        """Build the policy, untrained."""
+        from recsys_cli.policies.network import seeded
+
+        return self.policy_of(seeded(seed, lambda: self.network_class()(self, spec)))
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build RLlib's algorithm."""

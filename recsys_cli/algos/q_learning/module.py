@@ -29,8 +29,9 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
         self.net = settings.network_class()(settings, self.model_config["spec"])
 
     def policy(self) -> NetworkPolicy:
-        """Return the greedy policy that acts with this module's network."""
-        return NetworkPolicy(self.net)
+        """Return the policy that acts with this module's network."""
+        policy: NetworkPolicy = self.model_config["settings"].policy_of(self.net)
+        return policy
 
     def make_target(self) -> None:
         """Copy the online values; nothing else is bootstrapped."""

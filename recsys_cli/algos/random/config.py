@@ -22,7 +22,7 @@ class RandomConfig(AlgoConfig):
         """Build the policy."""
         from recsys_cli.policies import UniformPolicy
 
-        return UniformPolicy(spec.slate_size, seed)
+        return UniformPolicy(spec.slate_size)
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build a training that learns nothing."""

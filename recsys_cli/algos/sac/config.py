@@ -6,17 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from recsys_cli.algos.dqn.config import EnumeratedReplayConfig
 from recsys_cli.algos.enumerated import slates_of
-from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
     from recsys_cli.algos.sac.algorithm import SlateSACConfig
     from recsys_cli.config.schema import TrainConfig
-    from recsys_cli.policies.slate_softmax import SlateSoftmaxPolicy
+    from recsys_cli.policies.enumerated import SlateSoftmaxPolicy
 
 
 @dataclass
@@ -64,15 +61,8 @@ class SACConfig(EnumeratedReplayConfig):
         )
         return config
 
-    def policy_of(self, network: FullSlateQNetwork, seed: int = 0) -> SlateSoftmaxPolicy:
-        """Return the policy that acts with `network`, whose exploration draws from a stream of that seed."""
-        from recsys_cli.policies.slate_softmax import SlateSoftmaxPolicy
+    def policy_of(self, network: FullSlateQNetwork) -> SlateSoftmaxPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.enumerated import SlateSoftmaxPolicy
 
-        return SlateSoftmaxPolicy(network, np.random.Generator(np.random.SFC64(seed)))
-
-    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> SlateSoftmaxPolicy:
-        """Build the policy, untrained."""
-        from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
-        from recsys_cli.policies.network import seeded
-
-        return self.policy_of(seeded(seed, lambda: FullSlateQNetwork(self, spec)), seed)
+        return SlateSoftmaxPolicy(network)

@@ -25,7 +25,7 @@ from torch import Tensor
 from recsys_cli.algos.dqn.module import following_of
 from recsys_cli.algos.enumerated import slates_of
 from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork, SlateValues
-from recsys_cli.policies.slate_softmax import SlateSoftmaxPolicy
+from recsys_cli.policies.enumerated import SlateSoftmaxPolicy
 from recsys_cli.slates.optimal import NEVER, only
 
 
@@ -54,7 +54,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
         self.action_space = gymnasium.spaces.Discrete(slates_of(spec))  # tells RLlib which loss to take
 
     def policy(self) -> SlateSoftmaxPolicy:
-        """Return the policy that acts with this module's network; whoever explores with it gives it a stream."""
+        """Return the policy that acts with this module's network."""
         policy: SlateSoftmaxPolicy = self.model_config["settings"].policy_of(self.net)
         return policy
 

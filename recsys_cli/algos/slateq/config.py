@@ -11,6 +11,7 @@ from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.network import SlateQNetwork
+    from recsys_cli.policies.network import ScoringPolicy
 
 
 @dataclass
@@ -47,6 +48,12 @@ class SlateQConfig(QLearningConfig):
         from recsys_cli.algos.slateq.network import SlateQNetwork
 
         return SlateQNetwork
+
+    def policy_of(self, network: SlateQNetwork) -> ScoringPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.network import ScoringPolicy
+
+        return ScoringPolicy(network)
 
     def module_class(self) -> type:
         """Return the RLlib module."""

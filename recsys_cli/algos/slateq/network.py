@@ -10,7 +10,7 @@ from torch import Tensor
 from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.choice import choice_model
 from recsys_cli.networks.features import Observed
-from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
+from recsys_cli.slates.optimisers import OPTIMISERS, Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.config import SlateQConfig
@@ -39,5 +39,13 @@ class SlateQNetwork(QNetwork):
 
     def slates(self, observed: Observed) -> Tensor:
         """Return whole slates `[B, k]`: the best one, filled up by value where the user looks at less than k."""
+        return whole_slates(*self._parts(observed), self.slate_size, self.attended, self.serving, observed.mask)
+
+    def scores(self, observed: Observed) -> Tensor:
+        """Return scores `[B, C]`, of which the greatest, falling, are the best slate; in the unit of rewards."""
+        v, q, v_null, q_null = (part.double() for part in self._parts(observed))
+        return slate_scores((v, q, v_null, q_null), self.slates(observed), self.attended, observed.mask)
+
+    def _parts(self, observed: Observed) -> Parts:
         (v, v_null), (q, q_null) = self.choice(observed), self.item_values(observed)
-        return whole_slates(v, q, v_null, q_null, self.slate_size, self.attended, self.serving, observed.mask)
+        return v, q, v_null, q_null

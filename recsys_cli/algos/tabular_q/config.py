@@ -71,7 +71,7 @@ class TabularQConfig(AlgoConfig):
         bins = Discretisation(spec, self.memory, self.user_bins, self.doc_bins, self.bounds)
         table = QTable(bins.shape, self.lr, averaging=self.lr_schedule == "visits")
         least_visited = self.exploration == "min_count"
-        return TabularQPolicy(spec, bins, table, discount_on(self.discount, spec), least_visited, seed)
+        return TabularQPolicy(spec, bins, table, discount_on(self.discount, spec), least_visited)
 
     def module_class(self) -> type:
         """Return the RLlib module, the one of policies that learn by themselves."""

@@ -41,4 +41,5 @@ def make_oracle(spec: ProblemSpec, seed: int) -> SlatePolicy:
     """
     check_oracle(spec)
     policy: SlatePolicy = importlib.import_module(f"{__name__}.{spec.name}").make_oracle(seed)
+    policy.slate_size = spec.slate_size
     return policy

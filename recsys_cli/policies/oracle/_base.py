@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_cli.policies.base import SlatePolicy
+from recsys_cli.policies.base import GreedyPolicy
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import SlateVectorEnv
 
 
-class OraclePolicy(SlatePolicy):
+class OraclePolicy(GreedyPolicy):
     """A policy that acts on the watched env's current hidden state."""
 
     def __init__(self, seed: int = 0) -> None:
@@ -24,6 +24,7 @@ class OraclePolicy(SlatePolicy):
     def watch(self, env: SlateVectorEnv) -> None:
         """Look inside `env` from now on; observations must be its latest."""
         if self._watched is None or env.config != self._watched.config:
+            self.slate_size = env.config.slate_size
             self.solve(env.config)
         self._watched = env
 

@@ -20,16 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recsys_cli.envs.base import NATIVE
 from recsys_cli.envs.choice_models import single_item_score
 from recsys_cli.envs.interest_evolution import InterestEvolutionConfig, budget_after_watching
 from recsys_cli.networks.choice import KnownChoice
 from recsys_cli.networks.features import Observed
-from recsys_cli.policies.base import Observation
+from recsys_cli.policies.base import Observation, mask_of
 from recsys_cli.policies.oracle._base import OraclePolicy
 from recsys_cli.policies.oracle._session_value import SessionValue, fit, quality_powers, summaries
 from recsys_cli.slates.optimal import optimal_slates
+from recsys_cli.slates.optimisers import slate_scores
 
 Floats = NDArray[np.floating[Any]]
 
@@ -78,8 +80,18 @@ class InterestEvolutionOracle(OraclePolicy):
                 _found[key] = best_value(native, self.seed)
         self.value = _found[key] if self.given is None else self.given
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`. Documents may be dense or topic numbers."""
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`. Documents may be dense or topic numbers."""
+        return optimal_slates(*self._of(observation), self.slate_size, mask_of(observation))[0].numpy()
+
+    def scores(self, observation: Observation) -> NDArray[np.float64]:
+        """See `slate_scores`."""
+        parts, mask = self._of(observation), mask_of(observation)
+        best, _ = optimal_slates(*parts, self.slate_size, mask)
+        return slate_scores(parts, best, self.slate_size, mask).numpy()
+
+    def _of(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return choice scores and worths of the candidates [N, C] and of no click [N]."""
         user, doc = np.asarray(observation["user"], np.float64), np.asarray(observation["doc"])
         topic = self.env.spec.documents.topics_of(doc)
         hidden = self.hidden(len(doc))
@@ -87,8 +99,7 @@ class InterestEvolutionOracle(OraclePolicy):
         budget = np.maximum(hidden["budget"], 0.0)
         q, q_null = self._values(user, topic, budget, hidden["quality"])
         v, v_null = self.choice(Observed(torch.from_numpy(user), torch.from_numpy(topic)))
-        slates, _ = optimal_slates(v, torch.from_numpy(q), v_null, torch.from_numpy(q_null), self.env.slate_size)
-        return slates.numpy(), np.zeros(len(slates))
+        return v, torch.from_numpy(q), v_null, torch.from_numpy(q_null)
 
     def _values(self, user: Floats, topic: NDArray[np.int64], budget: Floats, quality: Floats) -> tuple[Floats, Floats]:
         """Return the worth of clicking each candidate [N, C] and of clicking none [N]."""
@@ -141,7 +152,7 @@ def simulate(env: InterestEvolutionConfig, value: Price | SessionValue, users: i
     for _ in range(SEARCH_LOCK_STEPS):
         level = summaries(observation["user"].astype(np.float64), powers).astype(np.float32)
         budget = vec.hidden_state()["budget"]
-        observation, reward, terminated, _, _ = vec.step(policy.act(observation)[0])
+        observation, reward, terminated, _, _ = vec.step(policy.slates(observation))
         steps.append((level, budget, reward * going, going))
         going = going & ~terminated
         if not going.any():

@@ -40,8 +40,16 @@ class LongTermSatisfactionOracle(OraclePolicy):
         self.grid = exposure_grid(env)
         self.future = future_values(env, self.grid)
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`."""
+        scores, mask = self.scores(observation), observation.get("mask")
+        if mask is None:
+            return np.argsort(-scores, axis=1, kind="stable")[:, : self.slate_size]
+        best = np.argsort(np.where(mask, -scores, np.inf), axis=1, kind="stable")[:, : self.slate_size]
+        return np.where(np.take_along_axis(mask, best, axis=1), best, -1)
+
+    def scores(self, observation: Observation) -> Floats:
+        """Return the value of showing each candidate first."""
         clickbait = np.asarray(observation["doc"], np.float64)[..., 0]
         hidden = self.hidden(len(clickbait))
         exposure = hidden["net_positive_exposure"][:, None]
@@ -49,9 +57,7 @@ class LongTermSatisfactionOracle(OraclePolicy):
         after = exposure_mean(exposure, clickbait, self.env.memory_discount)
         # A user whose episode just ended is asked about as well; any slate will do.
         left = np.maximum(hidden["time_budget"].astype(np.int64), 1)
-        value = reward + _interpolate_rows(self.grid, self.future[left - 1], after)
-        slates = np.argsort(-value, axis=1, kind="stable")[:, : self.env.slate_size]
-        return slates, np.zeros(len(slates))
+        return reward + _interpolate_rows(self.grid, self.future[left - 1], after)
 
 
 def expected_engagement(clickbait: Floats, satisfaction: Floats, env: LongTermSatisfactionConfig) -> Floats:
