@@ -74,9 +74,8 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
 
     done = subprocess.run([sys.executable, "-c", LOAD, mlflow_db], capture_output=True, text=True, check=True)
     slates, imported = done.stdout.splitlines()[-2:]
-    loaded = load_checkpoint(champion)
-    vec = loaded.env.make_vec(2)
-    assert json.loads(slates) == loaded.policy.distribution(vec.reset(seed=0)[0]).mode().tolist()
+    example = PolicyModel(champion).function.example(2)
+    assert json.loads(slates) == load_checkpoint(champion).policy.distribution(example).mode().tolist()
     assert "ray" not in imported
     assert "\nWARNING" not in done.stderr, done.stderr
 

@@ -93,8 +93,8 @@ class InterestEvolutionOracle(OraclePolicy):
     def _of(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return choice scores and worths of the candidates [N, C] and of no click [N]."""
         user, doc = np.asarray(observation["user"], np.float64), np.asarray(observation["doc"])
-        topic = self.env.spec.documents.topics_of(doc)
         hidden = self.hidden(len(doc))
+        topic = self.env.spec.documents.topics_of(doc)
         # A user whose session just ended is asked about as well; any slate will do.
         budget = np.maximum(hidden["budget"], 0.0)
         q, q_null = self._values(user, topic, budget, hidden["quality"])
