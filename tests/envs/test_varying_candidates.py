@@ -42,6 +42,8 @@ def test_candidates_come_and_go(problem: str, resample: bool) -> None:
         counts.append(mask.sum(axis=1))
         slates = full_slates(mask)
         assert slates in vec.action_space
+        drawn = vec.action_space.sample(mask)
+        assert drawn in vec.action_space and (vec._checked(drawn, np.empty(0, int)) == drawn).all()
         observation, *_ = vec.step(slates)
         for values in observation["response"].values():
             assert not values[slates < 0].any()
