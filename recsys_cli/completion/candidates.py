@@ -137,10 +137,10 @@ def _files(root: str, before: Sequence[str], group: str) -> list[Path]:
         name, _, value = word.lstrip("+").partition("=")
         if name == group:
             option = value
-        elif name in chosen and chosen[name].optional:  # a preset may choose for other groups
+        elif name in chosen and catalog.holds_presets(name):  # a preset may choose for other groups
             listed = catalog.defaults(catalog.option_path(name, value))
-            option = next((default.option for default in listed if default.group == group), option)
-    if not option or chosen[group].optional:
+            option = next((default.option for default in reversed(listed) if default.group == group), option)
+    if not option or catalog.holds_presets(group):
         return []
     return [catalog.option_path(group, option)]
 

@@ -29,7 +29,7 @@ def _dotted(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]
 
 @pytest.mark.parametrize("path", YAMLS, ids=IDS)
 def test_keys_and_values_are_those_a_yaml_library_reads(path: Path) -> None:
-    files = [*catalog.bases(path), path]
+    files = catalog.lineage(path)
     expected = {key: value for file in files for key, value in _dotted(yaml.safe_load(file.read_text()))}
     found = {key.name: key.value for key in catalog.keys(path)}
     assert list(found) == list(expected)
@@ -71,8 +71,8 @@ def test_choices_read_from_the_source_are_those_of_the_class(path: Path) -> None
 
 def test_defaults_of_a_root() -> None:
     defaults = {default.group: default for default in catalog.defaults(catalog.root_path("train"))}
-    assert (defaults["env"].option, defaults["env"].optional) == ("interest_evolution", False)
-    assert (defaults["experiment"].option, defaults["experiment"].optional) == (None, True)
+    assert (defaults["env"].option, catalog.holds_presets("env")) == ("interest_evolution", False)
+    assert (defaults["experiment"].option, catalog.holds_presets("experiment")) == (None, True)
 
 
 def test_comments_may_stand_behind_or_above(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def test_every_option_builds_and_turns_back_into_its_values(path: Path, monkeypa
 @pytest.mark.parametrize("path", WITH_TARGET, ids=lambda path: f"{path.parent.name}={path.stem}")
 def test_yaml_and_dataclass_have_the_same_keys_and_only_the_yaml_has_defaults(path: Path) -> None:
     schema = schema_of(catalog.target(path))
-    groups = {default.group for default in catalog.defaults(path) if not default.optional}
-    values = {}
-    for file in [*catalog.bases(path), path]:
+    groups = {default.group for default in catalog.defaults(path) if not catalog.holds_presets(default.group)}
+    values: dict[str, Any] = {}
+    for file in catalog.lineage(path):
         values |= yaml.safe_load(file.read_text())
     for aside in (ORIGIN, SPACE):  # in the yaml for its comments, read before or beside the schema
         if aside not in [field.name for field in dataclasses.fields(schema)]:
