@@ -179,16 +179,16 @@ def all_defaults() -> list[Default]:
 def keys(path: Path) -> list[Key]:
     """Return the keys of a yaml in order, nested ones dotted, without `_target_` and the defaults list.
 
-    Those of a yaml taken over come first, with the value and the comment that they have here; `name` is the file's.
+    Those taken over come last, with the value and the comment that they have here; `name` is the file's.
     """
     found: dict[str, Key] = {}
-    for file in lineage(path):
-        for key in _own_keys(file):
-            inherited = found.get(key.name, key)
-            found[key.name] = Key(key.name, key.value, key.comment or inherited.comment)
+    files = [_own_keys(file) for file in lineage(path)]
+    for key in (key for listed in files for key in listed):
+        found[key.name] = Key(key.name, key.value, key.comment or found.get(key.name, key).comment)
     if "name" in found and name_of(path):
         found["name"] = Key("name", name_of(path), found["name"].comment)
-    return list(found.values())
+    groups = list(dict.fromkeys(key.name.partition(".")[0] for listed in reversed(files) for key in listed))
+    return sorted(found.values(), key=lambda key: groups.index(key.name.partition(".")[0]))
 
 
 def name_of(path: Path) -> str:

@@ -29,7 +29,7 @@ from recsys_cli.rollouts.sampled import SampledReplay
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 ALGOS = sorted(
     path.stem
-    for path in (conf_dir() / "algo").glob("*.yaml")
+    for path in (conf_dir() / "algo").glob("[!_]*.yaml")
     if isinstance(load("algo", path.stem), EnumeratedReplayConfig)
 )
 SMALL = (

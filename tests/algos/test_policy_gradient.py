@@ -30,7 +30,7 @@ from recsys_cli.slates.plackett_luce import PlackettLuce
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 ALGOS = sorted(
     path.stem
-    for path in (conf_dir() / "algo").glob("*.yaml")
+    for path in (conf_dir() / "algo").glob("[!_]*.yaml")
     if isinstance(load("algo", path.stem), PolicyGradientConfig)
 )
 SMALL = ("report_every=300", "resources.users_per_runner=32", "algo.rollout_length=6", "algo.network.hidden=[8]")

@@ -32,13 +32,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv(folders.VARIABLE, raising=False)
     own = tmp_path / "my simulator"
     shutil.copytree(EXAMPLE, own, ignore=shutil.ignore_patterns("__pycache__"))
-    algo = (conf_dir() / "algo" / "slateq.yaml").read_text()
-    algo = algo.replace("recsys_cli.algos.slateq.config.SlateQConfig", "mine.patient.PatientConfig")
     write(
         own,
         {
             "experiment/feed.yaml": PRESET,
-            "algo/patient.yaml": algo.replace("name: slateq", "name: patient\nmood: calm   # calm | busy"),
+            "algo/patient.yaml": "# Patient\ndefaults: [slateq, _self_]\n_target_: mine.patient.PatientConfig\n"
+            "mood: calm   # calm | busy\n",
             "mine/__init__.py": "",
             "mine/patient.py": "from dataclasses import dataclass\nfrom typing import Literal\n\n"
             "from recsys_cli.algos.slateq.config import SlateQConfig\n\n\n"

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_type_hints
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from recsys_cli.config import catalog
 from recsys_cli.config.errors import ConfigError
@@ -59,9 +60,7 @@ def test_every_option_builds_and_turns_back_into_its_values(path: Path, monkeypa
 def test_yaml_and_dataclass_have_the_same_keys_and_only_the_yaml_has_defaults(path: Path) -> None:
     schema = schema_of(catalog.target(path))
     groups = {default.group for default in catalog.defaults(path) if not catalog.holds_presets(default.group)}
-    values: dict[str, Any] = {}
-    for file in catalog.lineage(path):
-        values |= yaml.safe_load(file.read_text())
+    values: dict[str, Any] = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, catalog.lineage(path))))
     for aside in (ORIGIN, SPACE):  # in the yaml for its comments, read before or beside the schema
         if aside not in [field.name for field in dataclasses.fields(schema)]:
             values.pop(aside, None)

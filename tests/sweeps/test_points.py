@@ -9,9 +9,9 @@ from recsys_cli.config.paths import conf_dir
 from recsys_cli.sweeps.checks import check_sweep
 from recsys_cli.sweeps.points import Point, Space
 
-SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
+SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("[!_]*.yaml"))
 NEEDS = {"bohb", "optuna"}  # packages of their own
-ALGORITHMS = sorted(path.stem for path in (conf_dir() / "algo").glob("*.yaml"))
+ALGORITHMS = sorted(path.stem for path in (conf_dir() / "algo").glob("[!_]*.yaml"))
 
 
 def values(words: list[str]) -> list[dict[str, str]]:
