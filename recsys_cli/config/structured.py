@@ -67,7 +67,7 @@ def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
     Raises:
         ConfigError: as `build`.
     """
-    hints = get_type_hints(schema)
+    hints = get_type_hints(schema, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(schema) if field.init}
     at = f"{prefix}." if prefix else ""
     given = {str(key): value for key, value in values.items() if key != TARGET}

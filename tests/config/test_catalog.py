@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from recsys_cli.config import catalog
-from recsys_cli.config.choices import choices
+from recsys_cli.config.annotations import choices
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import schema_of
 
