@@ -44,26 +44,6 @@ class AlgoConfig(ABC):
     uses_gpus: ClassVar[bool] = True
     """Whether it can learn on a GPU."""
 
-    def in_range(self, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key not in 0..1; null is let through, as below."""
-        for key in keys:
-            if not 0 <= (getattr(self, key) or 0) <= 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
-
-    def above_zero(self, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key not above 0."""
-        for key in keys:
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise ConfigError(f"algo.{key}={value} must be above 0")
-
-    def not_below(self, least: int, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key below `least`."""
-        for key in keys:
-            value = getattr(self, key)
-            if value is not None and value < least:
-                raise ConfigError(f"algo.{key}={value} must be at least {least}")
-
     def check(self, env: EnvConfig) -> None:  # noqa: B027 (most algorithms fit every problem)
         """Refuse a problem this algorithm cannot handle.
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from gymnasium import spaces
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.checks import require, require_choice
 from recsys_cli.envs.vector import DENSE, INDEX, SlateVectorEnv
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChoiceSpec", "EnvConfig", "SlateVectorEnv"]
 
-NATIVE, RECSIM = "native", "recsim"
+NATIVE: Final = "native"
+RECSIM: Final = "recsim"
 
 
 @dataclass(frozen=True)
@@ -58,18 +60,15 @@ class EnvConfig(ABC):
     """
 
     name: str
-    num_candidates: int
-    slate_size: int
+    num_candidates: Count
+    slate_size: Count
     resample_documents: bool
-    backend: str
+    backend: Literal["native", "recsim"]
 
     def __post_init__(self) -> None:
         """Check what all problems share."""
-        require_choice("env.backend", self.backend, (NATIVE, RECSIM))
         if self.backend == RECSIM and type(self).recsim_problem is EnvConfig.recsim_problem:
             self.recsim_problem()
-        require(self.num_candidates >= 1, f"env.num_candidates={self.num_candidates} must be at least 1")
-        require(self.slate_size >= 1, f"env.slate_size={self.slate_size} must be at least 1")
         require(
             self.slate_size <= self.num_candidates,
             f"env.slate_size={self.slate_size} must be <= env.num_candidates={self.num_candidates}",

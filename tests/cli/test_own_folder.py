@@ -161,14 +161,14 @@ CASES = [
     (YAML, replaced("embedding_feed.Emb", "mine/../embedding_feed.Emb"), ["is not followed"]),
     (YAML, replaced("embedding_feed.EmbeddingFeed", "mine.patient.Patient"), ["does not derive from", "EnvConfig"]),
     (MODULE, replaced("@dataclass", ""), ["is not a dataclass: decorate it with @dataclass in ", "embedding_feed.py"]),
-    (MODULE, replaced("(EnvConfig)", "(EnvConfig"), ["embedding_feed.py, line 26: invalid syntax"]),
+    (MODULE, replaced("(EnvConfig)", "(EnvConfig"), ["embedding_feed.py, line 27: invalid syntax"]),
     (
         MODULE,
         replaced("import numpy", "import nonsuch, numpy"),
         ["feed.py, line 12: module 'nonsuch' is not"],
     ),
     (MODULE, replaced("Floats = ", "Floats = 1 / 0, "), ["embedding_feed.py, line ", "ZeroDivisionError"]),
-    (MODULE, replaced("num_features: int", "num_features: Integer"), ["embedding_feed", "NameError", "Integer"]),
+    (MODULE, replaced("num_features: Count", "num_features: Integer"), ["embedding_feed", "NameError", "Integer"]),
     (
         MODULE,
         replaced("        super().__post_init__()", "        self.nothing"),

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml
 
 from recsys_cli.config import catalog
-from recsys_cli.config.annotations import choices
+from recsys_cli.config.annotations import choices, limits
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import schema_of
+from recsys_cli.config.types import is_union
 
 YAMLS = sorted(conf_dir().rglob("*.yaml"))
 IDS = [str(path.relative_to(conf_dir())) for path in YAMLS]
@@ -70,6 +71,27 @@ def test_choices_read_from_the_source_are_those_of_the_class(path: Path) -> None
             assert found[key] == get_args(hint)
         elif hint is bool:
             assert found[key] == ("true", "false")
+
+
+def _said(hint: Any) -> str:
+    """What help is to say of an annotation, read from the class itself."""
+    if get_origin(hint) is Annotated:
+        of, *rules = get_args(hint)
+        words = [_said(of), *(str(rule) for rule in rules if rule.shown)]
+        return " and ".join(word for word in words if word)
+    if get_origin(hint) is list:
+        words = _said(get_args(hint)[0])
+        return words and f"each {words}"
+    if is_union(hint):
+        return next((words for part in get_args(hint) if (words := _said(part))), "")
+    return ""
+
+
+@pytest.mark.parametrize("path", [path for path in YAMLS if catalog.target(path)])
+def test_ranges_read_from_the_source_are_those_of_the_class(path: Path) -> None:
+    found = limits(path)
+    for key, hint in get_type_hints(schema_of(catalog.target(path)), include_extras=True).items():
+        assert found.get(key, "") == _said(hint)
 
 
 def test_defaults_of_a_root() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from parity import assert_calibrated
 
 from recsys_cli.envs.base import ChoiceSpec
 from recsys_cli.envs.choice_models import (
-    KINDS,
+    ChoiceModel,
     check_scores,
     choice_probabilities,
     choose,
@@ -20,6 +21,8 @@ from recsys_cli.envs.choice_models import (
     valid_scores,
 )
 from recsys_cli.envs.recsim_compat import choice_model_class
+
+KINDS = get_args(ChoiceModel)
 
 
 def spec(kind: str, **fields: float) -> ChoiceSpec:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.impala.config import VTraceConfig
+from recsys_cli.config.ranges import NonNegative, Positive, PositiveFraction
 
 if TYPE_CHECKING:
     from recsys_cli.algos.appo.algorithm import SlateAPPOConfig
@@ -16,17 +17,10 @@ if TYPE_CHECKING:
 class APPOConfig(VTraceConfig):
     """Asynchronous PPO. Keys are explained, and defaults given, in `conf/algo/appo.yaml`."""
 
-    clip_param: float
-    kl_coeff: float
-    kl_target: float
-    target_tau: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.in_range("target_tau")
-        self.above_zero("clip_param", "kl_target", "target_tau")
-        self.not_below(0, "kl_coeff")
+    clip_param: Positive
+    kl_coeff: NonNegative
+    kl_target: Positive
+    target_tau: PositiveFraction
 
     def module_class(self) -> type:
         """Return the RLlib module."""

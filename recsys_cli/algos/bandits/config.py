@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -23,15 +24,11 @@ class BanditConfig(AlgoConfig):
         rollout_length: lock-steps a runner plays between two updates.
     """
 
-    rollout_length: int
+    rollout_length: Count
 
     metrics: ClassVar[tuple[str, ...]] = (*AlgoConfig.metrics, "train/regret", "train/cumulative_regret")
     several_learners: ClassVar[bool] = False  # a posterior is computed in one place, on the CPU
     uses_gpus: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        self.not_below(1, "rollout_length")
 
     @abstractmethod
     def make_policy(self, env: EnvConfig, seed: int = 0) -> BanditPolicy:

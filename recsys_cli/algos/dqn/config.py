@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.enumerated import check_slate_network, check_slates
 from recsys_cli.algos.replay_config import ReplayConfig
+from recsys_cli.config.ranges import Count, Fraction
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
 class EnumeratedReplayConfig(ReplayConfig):
     """What RLlib's algorithms that learn from replay share, each slate an action."""
 
-    max_slates: int
+    max_slates: Count
 
     def __post_init__(self) -> None:
-        """Check ranges, and that the network is one over whole slates."""
+        """Check that the network is one over whole slates."""
         super().__post_init__()
-        self.not_below(1, "max_slates")
         check_slate_network(self.name, self.network)
 
     def check(self, env: EnvConfig) -> None:
@@ -61,14 +61,9 @@ class DQNConfig(EnumeratedReplayConfig):
 
     double_q: bool
     loss: Literal["squared", "huber"]
-    epsilon_initial: float
-    epsilon_final: float
-    epsilon_fraction: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.in_range("epsilon_initial", "epsilon_final", "epsilon_fraction")
+    epsilon_initial: Fraction
+    epsilon_final: Fraction
+    epsilon_fraction: Fraction
 
     def network_class(self) -> type:
         """Return the network."""

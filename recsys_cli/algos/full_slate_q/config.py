@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.algos.enumerated import check_slate_network, check_slates
 from recsys_cli.algos.q_learning.config import QLearningConfig
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
 class FullSlateQConfig(QLearningConfig):
     """Q-learning over whole slates. Keys are explained, and defaults given, in `conf/algo/full_slate_q.yaml`."""
 
-    max_slates: int
+    max_slates: Count
 
     def __post_init__(self) -> None:
-        """Check ranges, and that the network is one over whole slates."""
+        """Check that the network is one over whole slates."""
         super().__post_init__()
-        self.not_below(1, "max_slates")
         check_slate_network(self.name, self.network)
 
     def check(self, env: EnvConfig) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
+from recsys_cli.config.ranges import Positive
 
 if TYPE_CHECKING:
     from recsys_cli.algos.impala.algorithm import SlateIMPALAConfig
@@ -16,12 +17,7 @@ if TYPE_CHECKING:
 class VTraceConfig(PolicyGradientConfig):
     """Adds what RLlib's algorithms with V-trace share."""
 
-    rho_clip: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.above_zero("rho_clip")
+    rho_clip: Positive
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Positive
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -23,12 +23,7 @@ class MyopicConfig(AlgoConfig):
         ridge: precision of the Gaussian prior of every learned weight.
     """
 
-    ridge: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if not 0 < self.ridge < float("inf"):
-            raise ConfigError(f"algo.ridge={self.ridge} must be finite and above 0")
+    ridge: Positive
 
     def make_policy(self, env: EnvConfig, seed: int = 0) -> MyopicPolicy:
         """Build the policy, untrained; it is deterministic and ignores the seed."""

@@ -11,6 +11,7 @@ import numpy as np
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.network_config import NetworkConfig
+from recsys_cli.config.ranges import Count, Fraction, NonNegative, Positive
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -26,29 +27,25 @@ if TYPE_CHECKING:
 class PolicyGradientConfig(AlgoConfig):
     """Policy gradients on slates. Keys are explained, and defaults given, in the algorithms' yaml files."""
 
-    discount: float | None
+    discount: Fraction | None
     history: Literal["none", "raw", "documents"]
     network: NetworkConfig
-    lr: float
+    lr: Positive
     lr_schedule: Literal["linear", "constant"]
-    lr_final_fraction: float
-    rollout_length: int
-    epochs: int
-    minibatch_size: int
-    entropy_coeff: float
-    entropy_final_fraction: float
-    value_loss_coeff: float
-    grad_clip: float | None
+    lr_final_fraction: Fraction
+    rollout_length: Count
+    epochs: Count
+    minibatch_size: Count
+    entropy_coeff: NonNegative
+    entropy_final_fraction: Fraction
+    value_loss_coeff: NonNegative
+    grad_clip: Positive | None
 
     changeable: ClassVar[tuple[str, ...]] = ("lr", "discount", "epochs", "minibatch_size", "entropy_coeff")
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check that the network sees what is remembered."""
         self.network.check_history(self.history)
-        self.in_range("lr_final_fraction", "entropy_final_fraction", "discount")
-        self.above_zero("lr", "grad_clip")
-        self.not_below(0, "entropy_coeff", "value_loss_coeff")
-        self.not_below(1, "rollout_length", "epochs", "minibatch_size")
 
     def check(self, env: EnvConfig) -> None:
         """Refuse a discount of 1 where episodes never terminate."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
+from recsys_cli.config.ranges import Fraction
 
 if TYPE_CHECKING:
     from recsys_cli.algos.ppo.algorithm import SlatePPOConfig
@@ -16,12 +17,7 @@ if TYPE_CHECKING:
 class RoundsConfig(PolicyGradientConfig):
     """Adds generalised advantages."""
 
-    gae_lambda: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.in_range("gae_lambda")
+    gae_lambda: Fraction
 
     def loss_settings(self) -> dict[str, Any]:
         """Return what RLlib's `training` shall know of the loss."""

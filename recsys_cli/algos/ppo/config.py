@@ -7,21 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys_cli.algos.policy_gradient.rounds import RoundsConfig
+from recsys_cli.config.ranges import NonNegative, Positive
 
 
 @dataclass
 class PPOConfig(RoundsConfig):
     """Proximal policy optimisation. Keys are explained, and defaults given, in `conf/algo/ppo.yaml`."""
 
-    clip_param: float
-    kl_coeff: float
-    kl_target: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.above_zero("clip_param", "kl_target")
-        self.not_below(0, "kl_coeff")
+    clip_param: Positive
+    kl_coeff: NonNegative
+    kl_target: Positive
 
     def learner_class(self) -> type:
         """Return the RLlib learner."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from recsys_cli.algos.replay_config import ReplayConfig
+from recsys_cli.config.ranges import Count, Fraction
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -24,21 +25,15 @@ class QLearningConfig(ReplayConfig):
     loss: Literal["squared", "huber"]
     optimizer: Literal["adam", "rmsprop"]
     replay: Literal["uniform", "prioritized"]
-    priority_alpha: float
-    priority_beta: float
+    priority_alpha: Fraction
+    priority_beta: Fraction
     target_update: Literal["polyak", "periodic"]
-    target_period: int
-    epsilon_initial: float
-    epsilon_final: float
-    epsilon_fraction: float
+    target_period: Count
+    epsilon_initial: Fraction
+    epsilon_final: Fraction
+    epsilon_fraction: Fraction
 
     changeable: ClassVar[tuple[str, ...]] = (*ReplayConfig.changeable, "double_q", "loss", "epsilon_final")
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.in_range("epsilon_initial", "epsilon_final", "epsilon_fraction", "priority_alpha", "priority_beta")
-        self.not_below(1, "target_period")
 
     @property
     def compiles(self) -> bool:

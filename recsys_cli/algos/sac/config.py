@@ -10,6 +10,7 @@ import numpy as np
 
 from recsys_cli.algos.dqn.config import EnumeratedReplayConfig
 from recsys_cli.algos.enumerated import slates_of
+from recsys_cli.config.ranges import Fraction, Positive
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
@@ -23,18 +24,12 @@ if TYPE_CHECKING:
 class SACConfig(EnumeratedReplayConfig):
     """SAC. Keys are explained, and defaults given, in `conf/algo/sac.yaml`."""
 
-    reward_unit: float
-    temperature: float
-    temperature_lr: float
-    target_entropy: float
+    reward_unit: Positive
+    temperature: Positive
+    temperature_lr: Positive
+    target_entropy: Fraction
 
     several_learners: ClassVar[bool] = False  # RLlib averages the networks' gradients, but not the temperature's
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.above_zero("reward_unit", "temperature", "temperature_lr")
-        self.in_range("target_entropy")
 
     def module_class(self) -> type:
         """Return the RLlib module."""

@@ -23,7 +23,7 @@ class SlateQConfig(QLearningConfig):
     choice_model: Literal["auto", "true", "learned", "learned_proportional"]
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check that target and network go with the rest."""
         super().__post_init__()
         self.network.check_history(self.history)
         if self.double_q and self.target == "sarsa":
