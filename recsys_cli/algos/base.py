@@ -11,7 +11,7 @@ from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
+    from recsys_cli.algos.training import Trainer, Training
     from recsys_cli.config.schema import TrainConfig
     from recsys_cli.policies import SlatePolicy
 
@@ -80,8 +80,12 @@ class AlgoConfig(ABC):
         """Build the policy, untrained; `load_tensors` gives it what was learned."""
 
     @abstractmethod
+    def algorithm(self) -> type[Trainer]:
+        """Return what trains the policy; imports RLlib unless the algorithm is a baseline."""
+
     def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build what trains the policy; needs a running Ray where the algorithm is RLlib's."""
+        """Build a training of the policy; needs a running Ray unless the algorithm is a baseline."""
+        return self.algorithm().of_run(self, run, seed)
 
     def trains_on(self, env: EnvConfig) -> bool:
         """Whether env steps teach the policy anything on this problem."""

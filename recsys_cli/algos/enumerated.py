@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from recsys_cli.algos.network_config import NetworkConfig
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recsys_cli.algos.replay_config import ReplayConfig
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.slates.enumeration import count_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
 
 
 def slates_of(env: EnvConfig) -> int:
     """Return how many slates of a problem differ to the user."""
+    from recsys_cli.slates.enumeration import count_slates  # its package imports torch
+
     return count_slates(env.num_candidates, env.attended, env.order_matters)
 
 
@@ -28,14 +36,28 @@ def check_slates(name: str, max_slates: int, env: EnvConfig) -> None:
         )
 
 
-def check_slate_network(name: str, network: NetworkConfig) -> None:
-    """Refuse networks that take no whole slate.
+@dataclass
+class EnumeratedConfig(ReplayConfig):
+    """Learning from replay what whole slates are worth, each enumerated."""
 
-    Raises:
-        ConfigError: says what is allowed.
-    """
-    if network.kind != "concat" or network.doc_hidden:
-        raise ConfigError(
-            f"algo.network.kind={network.kind} does not go with algo.name={name}, whose network takes a "
-            "whole slate; allowed: concat, with algo.network.doc_hidden=0"
-        )
+    max_slates: Count
+
+    def __post_init__(self) -> None:
+        """Check that the network takes whole slates."""
+        super().__post_init__()
+        if self.network.kind != "concat" or self.network.doc_hidden:
+            raise ConfigError(
+                f"algo.network.kind={self.network.kind} does not go with algo.name={self.name}, whose network takes a "
+                "whole slate; allowed: concat, with algo.network.doc_hidden=0"
+            )
+
+    def check(self, env: EnvConfig) -> None:
+        """Refuse problems with more slates than `max_slates`."""
+        super().check(env)
+        check_slates(self.name, self.max_slates, env)
+
+    def make_network(self, env: EnvConfig) -> FullSlateQNetwork:
+        """Build the network."""
+        from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
+
+        return FullSlateQNetwork(self, env)

@@ -3,52 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.algos.discounting import check_discount, discount_on
-from recsys_cli.algos.network_config import NetworkConfig
+from recsys_cli.algos.gradient_config import GradientConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.ranges import Count, Fraction, Positive, PositiveFraction, StepsOrZero
+from recsys_cli.config.ranges import Count, Positive, PositiveFraction, StepsOrZero
 from recsys_cli.envs.base import EnvConfig
+
+if TYPE_CHECKING:
+    from recsys_cli.policies import SlatePolicy
 
 HIDDEN_STATE_STEPS = 10
 
 
 @dataclass
-class ReplayConfig(AlgoConfig):
+class ReplayConfig(GradientConfig):
     """Learning from replay. Keys are explained, and defaults given, in the algorithms' yaml files."""
 
-    discount: Fraction | None
     n_step: Count | None
-    history: Literal["none", "raw", "documents"]
-    network: NetworkConfig
-    lr: Positive
-    lr_schedule: Literal["linear", "constant"]
-    lr_final_fraction: Fraction
     batch_size: Count
     replay_ratio: Positive
     replay_capacity: Count
     learning_starts: StepsOrZero
-    rollout_length: Count
     target_tau: PositiveFraction
 
     changeable: ClassVar[tuple[str, ...]] = ("lr", "discount", "n_step", "batch_size", "replay_ratio", "target_tau")
 
     def __post_init__(self) -> None:
         """Check that the buffer is full enough at some time."""
+        super().__post_init__()
         if self.learning_starts >= self.replay_capacity:
             raise ConfigError(
                 f"algo.learning_starts={self.learning_starts} must be below algo.replay_capacity={self.replay_capacity}"
             )
 
-    def check(self, env: EnvConfig) -> None:
-        """Refuse a discount of 1 where episodes never terminate."""
-        check_discount(self.discount, env)
+    def policy_of(self, network: Any, seed: int = 0) -> SlatePolicy:
+        """Return the greedy policy that acts with `network`; exploration is the runner's."""
+        from recsys_cli.policies.network import NetworkPolicy
 
-    def discount_on(self, env: EnvConfig) -> float:
-        """Return the discount of one step."""
-        return discount_on(self.discount, env)
+        return NetworkPolicy(network)
 
     def n_step_on(self, env: EnvConfig) -> int:
         """Return the number of steps before the bootstrap.

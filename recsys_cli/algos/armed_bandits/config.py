@@ -10,7 +10,6 @@ from recsys_cli.algos.bandits.config import BanditConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Fraction, NonNegative
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.slates.enumeration import count_slates
 
 if TYPE_CHECKING:
     from recsys_cli.policies.arm_index import ArmIndex
@@ -42,6 +41,8 @@ class ArmedBanditConfig(BanditConfig):
 
     def check(self, env: EnvConfig) -> None:
         """Refuse a problem that does not have such arms, or too many."""
+        from recsys_cli.slates.enumeration import count_slates  # its package imports torch
+
         if self.arms == "topics":
             if not env.doc_topics:
                 raise ConfigError(

@@ -11,8 +11,7 @@ from recsys_cli.config.ranges import Count
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.algos.bandits.algorithm import Bandit
     from recsys_cli.policies.bandit import BanditPolicy
 
 
@@ -34,21 +33,8 @@ class BanditConfig(AlgoConfig):
     def make_policy(self, env: EnvConfig, seed: int = 0) -> BanditPolicy:
         """Build the policy, untrained."""
 
-    def module_class(self) -> type:
-        """Return the RLlib module."""
-        from recsys_cli.algos.bandits.module import BanditModule
+    def algorithm(self) -> type[Bandit]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.bandits.algorithm import Bandit
 
-        return BanditModule
-
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.bandits.learner import BanditLearner
-
-        return BanditLearner
-
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build RLlib's algorithm."""
-        from recsys_cli.algos.bandits.algorithm import bandit_algorithm_config
-        from recsys_cli.algos.bandits.regret import RegretTraining
-
-        return RegretTraining(bandit_algorithm_config(self, run, seed))
+        return Bandit

@@ -10,8 +10,7 @@ from recsys_cli.config.ranges import Positive
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.algos.baseline_training import BaselineTraining
     from recsys_cli.policies.myopic import MyopicPolicy
 
 
@@ -31,12 +30,11 @@ class MyopicConfig(AlgoConfig):
 
         return MyopicPolicy(env, self.ridge)
 
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build a training on the clicks of uniformly random slates."""
+    def algorithm(self) -> type[BaselineTraining]:
+        """Return a training in this process."""
         from recsys_cli.algos.baseline_training import BaselineTraining
 
-        policy = self.make_policy(run.env, seed)
-        return BaselineTraining(policy, run, seed, learn=policy.learn if policy.learns else None)
+        return BaselineTraining
 
     def trains_on(self, env: EnvConfig) -> bool:
         """Whether the affinity is hidden, so that clicks teach something."""

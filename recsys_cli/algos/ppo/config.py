@@ -1,13 +1,22 @@
-"""PPO's settings."""
+"""PPO's settings, and what they share with REINFORCE's."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from recsys_cli.algos.policy_gradient.rounds import RoundsConfig
-from recsys_cli.config.ranges import NonNegative, Positive
+from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
+from recsys_cli.config.ranges import Fraction, NonNegative, Positive
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.ppo.algorithm import SlatePPO
+
+
+@dataclass
+class RoundsConfig(PolicyGradientConfig):
+    """Learning from each round of rollouts for a few epochs, with generalised advantages."""
+
+    gae_lambda: Fraction
 
 
 @dataclass
@@ -18,18 +27,8 @@ class PPOConfig(RoundsConfig):
     kl_coeff: NonNegative
     kl_target: Positive
 
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.ppo.learner import SlatePPOLearner
+    def algorithm(self) -> type[SlatePPO]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.ppo.algorithm import SlatePPO
 
-        return SlatePPOLearner
-
-    def loss_settings(self) -> dict[str, Any]:
-        """Return what RLlib's `training` shall know of the loss."""
-        return {
-            "clip_param": self.clip_param,
-            "use_kl_loss": self.kl_coeff > 0,
-            "kl_coeff": self.kl_coeff,
-            "kl_target": self.kl_target,
-            "vf_clip_param": math.inf,
-        }
+        return SlatePPO

@@ -25,8 +25,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
     @override(TorchRLModule)
     def setup(self) -> None:
         """Build the online network."""
-        settings = self.model_config["settings"]
-        self.net = settings.network_class()(settings, self.model_config["problem"])
+        self.net = self.model_config["settings"].make_network(self.model_config["problem"])
 
     def policy(self) -> NetworkPolicy:
         """Return the greedy policy that acts with this module's network."""

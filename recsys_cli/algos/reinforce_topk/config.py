@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from recsys_cli.algos.policy_gradient.rounds import RoundsConfig
+from recsys_cli.algos.ppo.config import RoundsConfig
 from recsys_cli.config.ranges import Positive
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.reinforce_topk.learner import ReinforceTopK
 
 
 @dataclass
@@ -15,8 +19,8 @@ class ReinforceTopKConfig(RoundsConfig):
     weight_cap: Positive
     top_k_correction: bool
 
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.reinforce_topk.learner import ReinforceTopKLearner
+    def algorithm(self) -> type[ReinforceTopK]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.reinforce_topk.learner import ReinforceTopK
 
-        return ReinforceTopKLearner
+        return ReinforceTopK

@@ -45,7 +45,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
     def setup(self) -> None:
         """Build the networks, which share nothing."""
         settings, problem = self.model_config["settings"], self.model_config["problem"]
-        self.net = FullSlateQNetwork(settings, problem)
+        self.net = settings.make_network(problem)
         sizes = (self.net.user_features, problem.doc_features, self.net.attended)
         self.critic = SlateValues(*sizes, settings.network.hidden, settings.network.scale)
         self.twin = SlateValues(*sizes, settings.network.hidden, settings.network.scale)

@@ -10,6 +10,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
+    from recsys_cli.algos.slateq.algorithm import SlateQ
     from recsys_cli.algos.slateq.network import SlateQNetwork
 
 
@@ -23,9 +24,8 @@ class SlateQConfig(QLearningConfig):
     choice_model: Literal["auto", "true", "learned", "learned_proportional"]
 
     def __post_init__(self) -> None:
-        """Check that target and network go with the rest."""
+        """Check that double Q-learning goes with the target."""
         super().__post_init__()
-        self.network.check_history(self.history)
         if self.double_q and self.target == "sarsa":
             raise ConfigError(
                 "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one really shown; "
@@ -42,20 +42,14 @@ class SlateQConfig(QLearningConfig):
                 "allowed: auto, learned, learned_proportional"
             )
 
-    def network_class(self) -> type[SlateQNetwork]:
-        """Return the network."""
+    def make_network(self, env: EnvConfig) -> SlateQNetwork:
+        """Build the network."""
         from recsys_cli.algos.slateq.network import SlateQNetwork
 
-        return SlateQNetwork
+        return SlateQNetwork(self, env)
 
-    def module_class(self) -> type:
-        """Return the RLlib module."""
-        from recsys_cli.algos.slateq.module import SlateQModule
+    def algorithm(self) -> type[SlateQ]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.slateq.algorithm import SlateQ
 
-        return SlateQModule
-
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.slateq.learner import SlateQLearner
-
-        return SlateQLearner
+        return SlateQ

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ray.rllib.utils.annotations import override
 
-from recsys_cli.algos.bandits.algorithm import BanditAlgorithmConfig
+from recsys_cli.algos.bandits.algorithm import Bandit
 from recsys_cli.algos.rllib_algorithm import DecayingEpsilon
+from recsys_cli.algos.rllib_training import RLlibTraining
 from recsys_cli.rollouts.followed import FollowedRunner
 
 
-class TabularQAlgorithmConfig(DecayingEpsilon, BanditAlgorithmConfig):
-    """Goes through the bandits' loop, every transition learned from once, with the states that follow."""
-
-    settings: Any  # TabularQConfig, which is no BanditConfig
+class TabularQAlgorithmConfig(DecayingEpsilon):
+    """Explores by epsilon or by counts, and keeps the states that follow."""
 
     def __init__(self, algo_class: type | None = None) -> None:
         """Set the runner."""
@@ -25,3 +22,10 @@ class TabularQAlgorithmConfig(DecayingEpsilon, BanditAlgorithmConfig):
     def epsilon_at(self, env_steps: int) -> float:
         """Return the probability of a random slate; none where the policy explores by counts."""
         return super().epsilon_at(env_steps) if self.settings.exploration == "epsilon_greedy" else 0.0
+
+
+class TabularQ(Bandit):
+    """Goes through the bandits' loop, every transition learned from once."""
+
+    config_class = TabularQAlgorithmConfig
+    training_class = RLlibTraining

@@ -13,8 +13,7 @@ from recsys_cli.config.ranges import Count, Fraction, PositiveFraction
 from recsys_cli.envs.base import EnvConfig
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.algos.tabular_q.algorithm import TabularQ
     from recsys_cli.policies.tabular_q import TabularQPolicy
 
 
@@ -70,23 +69,8 @@ class TabularQConfig(AlgoConfig):
         least_visited = self.exploration == "min_count"
         return TabularQPolicy(env, bins, table, discount_on(self.discount, env), least_visited, seed)
 
-    def module_class(self) -> type:
-        """Return the RLlib module, the one of policies that learn by themselves."""
-        from recsys_cli.algos.bandits.module import BanditModule
+    def algorithm(self) -> type[TabularQ]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.tabular_q.algorithm import TabularQ
 
-        return BanditModule
-
-    def learner_class(self) -> type:
-        """Return the RLlib learner, the one of policies that learn by themselves."""
-        from recsys_cli.algos.bandits.learner import BanditLearner
-
-        return BanditLearner
-
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build RLlib's algorithm."""
-        from recsys_cli.algos.rllib_training import RLlibTraining
-        from recsys_cli.algos.tabular_q.algorithm import TabularQAlgorithmConfig
-
-        config = TabularQAlgorithmConfig()
-        config.of_run(self, run, seed)
-        return RLlibTraining(config)
+        return TabularQ
