@@ -28,6 +28,11 @@ class Key:
     value: str
     comment: str
 
+    @property
+    def group(self) -> str:
+        """The first part of the name."""
+        return self.name.partition(".")[0]
+
 
 @dataclass(frozen=True)
 class Default:
@@ -179,7 +184,7 @@ def all_defaults() -> list[Default]:
 def keys(path: Path) -> list[Key]:
     """Return the keys of a yaml in order, nested ones dotted, without `_target_` and the defaults list.
 
-    Those taken over come last, with the value and the comment that they have here; `name` is the file's.
+    Those taken over follow, with the value and the comment that they have here, and `space`; `name` is the file's.
     """
     found: dict[str, Key] = {}
     files = [_own_keys(file) for file in lineage(path)]
@@ -187,8 +192,8 @@ def keys(path: Path) -> list[Key]:
         found[key.name] = Key(key.name, key.value, key.comment or found.get(key.name, key).comment)
     if "name" in found and name_of(path):
         found["name"] = Key("name", name_of(path), found["name"].comment)
-    groups = list(dict.fromkeys(key.name.partition(".")[0] for listed in reversed(files) for key in listed))
-    return sorted(found.values(), key=lambda key: groups.index(key.name.partition(".")[0]))
+    order = list(dict.fromkeys(key.group for listed in reversed(files) for key in listed))
+    return sorted(found.values(), key=lambda key: (key.group == "space", order.index(key.group)))
 
 
 def name_of(path: Path) -> str:

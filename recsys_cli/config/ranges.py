@@ -102,8 +102,6 @@ Rule = Range | NotEmpty
 
 Count = Annotated[int, AtLeast(1), Cap(1_000_000_000)]
 """Of what is held in memory or done in one go: at a byte each a thousand million fill a machine."""
-CountOrZero = Annotated[int, AtLeast(0), Cap(1_000_000_000)]
-"""The same, or none."""
 Steps = Annotated[int, AtLeast(1), Cap(1_000_000_000_000)]
 """Of a clock: at 100,000 a second as many take four months."""
 StepsOrZero = Annotated[int, AtLeast(0), Cap(1_000_000_000_000)]

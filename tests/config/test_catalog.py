@@ -117,7 +117,7 @@ def test_comments_may_stand_behind_or_above(tmp_path: Path) -> None:
 def test_keys_of_ones_own_come_first_and_those_taken_over_keep_their_comment(tmp_path: Path, monkeypatch) -> None:
     for name, text in {
         "part": "a: 1   # from the part\nb:     # below\n  c: 2   # deep\n  d: 3   # deeper\n",
-        "whole": "defaults: [part, _self_]\nname: whole\ne: 4\n",
+        "whole": "defaults: [part, _self_]\nname: whole\nspace:   # searched\n  a: 1, 2\ne: 4\n",
         "child": "defaults:\n  - whole   # all of it\n  - _self_\n\nb:\n  d: 5\n",
     }.items():
         (tmp_path / "env").mkdir(exist_ok=True)
@@ -130,4 +130,6 @@ def test_keys_of_ones_own_come_first_and_those_taken_over_keep_their_comment(tmp
         ("name", "child", ""),
         ("e", "4", ""),
         ("a", "1", "from the part"),
+        ("space", "", "searched"),
+        ("space.a", "1, 2", ""),
     ]
