@@ -78,7 +78,7 @@ LONG = (*budget(300_000), RANDOM)
 SHORT = (*budget(30_000), "resources.users_per_runner=256", RANDOM)
 
 # Where the user's type is hidden, what the user answered in this session tells it.
-SESSION = ("algo.history=documents",)
+SESSION = ("algo.memory=documents",)
 Q_SESSION = (*SESSION, "algo.n_step=1")
 IN_SESSION = dict.fromkeys(EXPLORATIONS, SESSION)
 # 120 slates valued at every step on evolution, 45 on exploration.
@@ -94,12 +94,12 @@ LINES = [
     Line("linucb", ("algo=linucb", *SHORT), IN_SESSION),
     Line("ppo", ("algo=ppo", *LONG), IN_SESSION),
     Line(
-        "slateq-history",
+        "slateq-memory",
         ("algo=slateq", *LONG),
         {
-            "evolution": ("algo.history=raw",),
+            "evolution": ("algo.memory=raw",),
             **dict.fromkeys(EXPLORATIONS, Q_SESSION),
-            **dict.fromkeys(SATISFACTIONS, ("algo.history=raw",)),
+            **dict.fromkeys(SATISFACTIONS, ("algo.memory=raw",)),
         },
     ),
     Line("kl_ucb-per-user", ("algo=kl_ucb", "algo.statistics=per_user", *SHORT), without=SATISFACTIONS),

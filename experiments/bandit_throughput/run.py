@@ -3,7 +3,7 @@
     uv run python -m experiments.bandit_throughput.run
 
 Each line trains through RLlib in this process on one thread and is measured in CPU seconds; every round of 1,024 users
-is learned at once. The shares say where the time went: `simulation` is the users and their history, `index` choosing
+is learned at once. The shares say where the time went: `simulation` is the users and their memory, `index` choosing
 slates, `posterior` learning, `rllib` the rest (its calls, and handing the posterior over).
 """
 
@@ -38,7 +38,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "lints, evolution 20/2": ("algo=lints", *EVOLUTION),
     "linear_greedy, evolution 20/2": ("algo=linear_greedy", *EVOLUTION),
     "linucb, exploration 10/2": ("algo=linucb", *EXPLORATION),
-    "linucb, exploration 10/2, history": ("algo=linucb", "algo.history=documents", *EXPLORATION),
+    "linucb, exploration 10/2, memory": ("algo=linucb", "algo.memory=documents", *EXPLORATION),
     "linucb, satisfaction 20/2": ("algo=linucb", "env=long_term_satisfaction", "env.num_candidates=20"),
     "kl_ucb per user, exploration 10/2": ("algo=kl_ucb", "algo.statistics=per_user", *EXPLORATION),
     "thompson per user, exploration 10/2": ("algo=thompson", "algo.statistics=per_user", *EXPLORATION),

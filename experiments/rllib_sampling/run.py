@@ -60,8 +60,8 @@ class Row:
 
 
 def run_config(*words: str) -> TrainConfig:
-    """Return a run whose policy remembers nothing, as RLlib's runner has no histories."""
-    run: TrainConfig = compose("train", ["algo=ppo", "env.slate_size=3", "algo.history=none", *words])
+    """Return a run whose policy remembers nothing, as RLlib's runner has no memories."""
+    run: TrainConfig = compose("train", ["algo=ppo", "env.slate_size=3", "algo.memory=none", *words])
     return run
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from recsys_cli.envs.recsim_compat import recsim_module
 from recsys_cli.envs.registration import env_ids
-from recsys_cli.envs.slate_space import random_slates
+from recsys_cli.slates.uniform import uniform_slates
 
 USERS = 1024
 SLATE_SIZE = 2
@@ -49,7 +49,7 @@ def native_rounds(env_id: str, num_candidates: int, doc_format: str) -> Iterator
     """Yield the speed of our vectorised env, a round at a time."""
     options: dict[str, Any] = {} if doc_format == "dense" else {"doc_format": doc_format}
     env = gymnasium.make_vec(env_id, num_envs=USERS, num_candidates=num_candidates, slate_size=SLATE_SIZE, **options)
-    drawn = random_slates(np.random.default_rng(0), NATIVE_STEPS * USERS, num_candidates, SLATE_SIZE)
+    drawn = uniform_slates(np.random.default_rng(0), NATIVE_STEPS * USERS, num_candidates, SLATE_SIZE)
     slates = drawn.reshape(NATIVE_STEPS, USERS, SLATE_SIZE)
     held: Any = env.reset(seed=0)
     while True:
@@ -64,7 +64,7 @@ def recsim_rounds(problem: str, num_candidates: int) -> Iterator[float]:
     factory: Callable[..., Any] = recsim_module(f"environments.{problem}").create_environment
     sizes = {"num_candidates": num_candidates, "slate_size": SLATE_SIZE, "resample_documents": True, "seed": 0}
     env, steps = factory(sizes), max(100, 10_000 // num_candidates)
-    slates = random_slates(np.random.default_rng(0), steps, num_candidates, SLATE_SIZE)
+    slates = uniform_slates(np.random.default_rng(0), steps, num_candidates, SLATE_SIZE)
     held = env.reset()
     while True:
         start = time.process_time()

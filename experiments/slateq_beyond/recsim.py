@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 RUNS = {
     "null zero": "nulls/ql-ot-os-zero",
     "null learned": "nulls/ql-ot-os-learned",
-    "null learned, history": "ablation/history-raw",
+    "null learned, memory": "ablation/memory-raw",
 }
 
 

@@ -1,4 +1,4 @@
-"""What SlateQ can do beyond its paper: the learned value of no click, history, scale; ablations; other users.
+"""What SlateQ can do beyond its paper: the learned value of no click, memory, scale; ablations; other users.
 
     uv run python -m experiments.slateq_beyond.run --tables main ablation nulls
 
@@ -17,7 +17,7 @@ from experiments.runs import Entry, Score, over_seeds, results
 HERE = Path(__file__).parent
 BASELINES = "evaluation.baselines=[random,myopic,oracle]"
 K3 = ("env=interest_evolution", "env.slate_size=3")
-LONG = ("experiment=slateq_beyond/history",)
+LONG = ("experiment=slateq_beyond/memory",)
 
 
 def entry(name: str, *words: str) -> Entry:
@@ -66,10 +66,10 @@ TABLES: dict[str, list[Entry]] = {
         entry("10-2", "env=interest_evolution"),
         entry("10-2-reuse-8", "env=interest_evolution", "algo.replay_ratio=8"),
         entry("10-2-reuse-8-small", "env=interest_evolution", *SMALL),
-        entry("10-3-history-3m", *K3, *LONG),
-        entry("10-2-history-3m", "env=interest_evolution", *LONG),
-        entry("50-2-history-3m", "env=interest_evolution", "env.num_candidates=50", *LONG),
-        entry("100-5-history-3m", "env=interest_evolution", "env.num_candidates=100", "env.slate_size=5", *LONG),
+        entry("10-3-memory-3m", *K3, *LONG),
+        entry("10-2-memory-3m", "env=interest_evolution", *LONG),
+        entry("50-2-memory-3m", "env=interest_evolution", "env.num_candidates=50", *LONG),
+        entry("100-5-memory-3m", "env=interest_evolution", "env.num_candidates=100", "env.slate_size=5", *LONG),
     ],
     "sensitivity": [
         entry(f"sensitivity-{s}", *SATISFACTION, f"env.sensitivity={s}")
@@ -77,13 +77,10 @@ TABLES: dict[str, list[Entry]] = {
     ],
     "exploration": [
         entry("default", "env=interest_exploration"),
-        entry("default-history", "env=interest_exploration", "algo.history=documents", "algo.n_step=1"),
+        entry("default-memory", "env=interest_exploration", "algo.memory=documents", "algo.n_step=1"),
         entry("heavy", *EXPLORATION),
-        *(
-            entry(f"heavy-history-{h}", *EXPLORATION, f"algo.history={h}", "algo.n_step=1")
-            for h in ("raw", "documents")
-        ),
-        entry("heavy-linucb-history-documents", *EXPLORATION, "algo=linucb", "algo.history=documents"),
+        *(entry(f"heavy-memory-{h}", *EXPLORATION, f"algo.memory={h}", "algo.n_step=1") for h in ("raw", "documents")),
+        entry("heavy-linucb-memory-documents", *EXPLORATION, "algo=linucb", "algo.memory=documents"),
         entry("heavy-kl-ucb-per-user", *EXPLORATION, "algo=kl_ucb", "algo.statistics=per_user"),
     ],
     "budget_10_2": [
@@ -97,11 +94,11 @@ TABLES: dict[str, list[Entry]] = {
     ],
     "large": [
         entry(
-            "1000-10-history",
+            "1000-10-memory",
             "env=interest_evolution",
             "env.num_candidates=1000",
             "env.slate_size=10",
-            "experiment=slateq_beyond/history",
+            "experiment=slateq_beyond/memory",
             "env_steps=300000",
             "algo.replay_capacity=100000",
             "evaluation.users=500",
@@ -128,9 +125,9 @@ TABLES: dict[str, list[Entry]] = {
         steps("10-3-100k", 100_000),
         entry("10-3-300k", *K3),
         entry("10-3-3m", *K3, "env_steps=3000000"),
-        entry("10-3-history-300k", *K3, "algo.history=raw"),
-        entry("10-3-history-3m", *K3, *LONG),
-        entry("10-3-history-30m", *K3, *LONG, "env_steps=30000000", "algo.replay_ratio=1", "evaluation.every=1000000"),
+        entry("10-3-memory-300k", *K3, "algo.memory=raw"),
+        entry("10-3-memory-3m", *K3, *LONG),
+        entry("10-3-memory-30m", *K3, *LONG, "env_steps=30000000", "algo.replay_ratio=1", "evaluation.every=1000000"),
     ],
     # What a hidden time budget does to values of the user as seen, and how little is lost without them.
     "blind": [
@@ -150,8 +147,8 @@ TABLES: dict[str, list[Entry]] = {
         entry("hidden-128-128", *K3, "algo.network.hidden=[128,128]"),
         entry("epsilon-to-0.05", *K3, "algo.epsilon_final=0.05"),
         entry("always-random", *K3, "algo.epsilon_final=1.0"),
-        entry("history-raw", *K3, "algo.history=raw"),
-        entry("history-documents", *K3, "algo.history=documents"),
+        entry("memory-raw", *K3, "algo.memory=raw"),
+        entry("memory-documents", *K3, "algo.memory=documents"),
         entry("choice-learned", *K3, "algo.choice_model=learned"),
     ],
     "workers": [

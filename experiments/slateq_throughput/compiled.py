@@ -13,6 +13,7 @@ import time
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
@@ -44,8 +45,8 @@ def learner_and_columns(words: tuple[str, ...], minibatches: int) -> tuple[QLear
     vec = run.env.make_vec(1)
     spaces = {DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}
     learner = config.build_learner(spaces=spaces)
-    policy, replay = UniformPolicy(run.env.slate_size, 0), ReplayBuffer(50_000, 1, seed=0)
-    replay.add(Collector(run.env, 256, seed=0).collect(20, lambda observation: policy.act(observation)[0]))
+    rule, replay = UniformPolicy(run.env.slate_size).distribution, ReplayBuffer(50_000, 1, seed=0)
+    replay.add(Collector(run.env, 256, seed=0).collect(20, rule, np.random.Generator(np.random.SFC64(0))))
     columns = replay.sample(minibatches * run.algo.batch_size)
     return learner, {name: torch.from_numpy(column) for name, column in columns.items()}
 

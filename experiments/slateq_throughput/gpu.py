@@ -128,7 +128,7 @@ def bytes_per_step(run: TrainConfig, learner: QLearner, columns: dict[str, torch
     """Return the bytes that a step must move, hidden layers included: no kernel keeps them through a product."""
     env, net, size = run.env, run.algo.network, run.algo.batch_size
     minibatch = sum(column.nbytes for column in columns.values()) / len(columns["reward"]) * size
-    documents = min(env.num_candidates, env.doc_features) if env.one_hot_docs else env.num_candidates
+    documents = min(env.num_candidates, len(env.spec.documents)) if env.spec.documents.one_hot else env.num_candidates
     target_rows = size if net.kind == "two_tower" else size * (documents + 1)
     # The target: written and read. Online: the same, read again by the backward pass, and so its gradient.
     hidden = 4 * sum(net.hidden) * (2 * target_rows + 5 * size)

@@ -109,7 +109,7 @@ def operations_per_row(run: TrainConfig) -> float:
     that back.
     """
     env, net = run.env, run.algo.network
-    users, docs = max(env.user_features, 1), env.doc_features
+    users, docs = max(len(env.spec.user), 1), len(env.spec.documents)
     if net.kind == "two_tower":  # one row a user; of a one-hot document an output is picked, not multiplied
         sizes = [users, *net.hidden, docs + 2]
         target = online = sum(2 * a * b for a, b in pairwise(sizes))
@@ -117,7 +117,7 @@ def operations_per_row(run: TrainConfig) -> float:
         sizes = [*net.hidden, 1]
         per_document = sum(2 * a * b for a, b in pairwise(sizes))
         first = 2 * users * net.hidden[0]
-        documents = min(env.num_candidates, docs) if env.one_hot_docs else env.num_candidates
+        documents = min(env.num_candidates, docs) if env.spec.documents.one_hot else env.num_candidates
         target, online = first + (documents + 1) * per_document, first + per_document
     return target + 3 * online
 

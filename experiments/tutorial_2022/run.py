@@ -24,10 +24,10 @@ from experiments.runs import Entry, Score, over_seeds, results, train
 from recsys_cli.algos.baselines import fitted_baseline
 from recsys_cli.config.compose import compose
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.policies import SlatePolicy
+from recsys_cli.policies import GreedyPolicy, SlatePolicy
 from recsys_cli.policies.base import Observation
 from recsys_cli.rollouts.episodes import play
-from recsys_cli.tracking.loading import load_policy
+from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.references import resolve
 
 HERE = Path(__file__).parent
@@ -40,20 +40,20 @@ TRAININGS = [
 SENSITIVITIES = (0.01, 0.03, 0.058, 0.07, 0.08, 0.09, 0.1, 0.15, 0.2)
 
 
-class ByClickbait(SlatePolicy):
+class ByClickbait(GreedyPolicy):
     """Shows the documents of greatest, or least, clickbait."""
 
     def __init__(self, slate_size: int, sign: int) -> None:
         """Take 1 for clickbait, -1 for kale."""
         self.slate_size, self.sign = slate_size, sign
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
+    def slates(self, observation: Observation) -> np.ndarray:
+        """See `GreedyPolicy.slates`."""
         clickbait = self.sign * np.asarray(observation["doc"])[..., 0]
-        return np.argsort(-clickbait, axis=1)[:, : self.slate_size], np.zeros(len(clickbait))
+        return np.argsort(-clickbait, axis=1)[:, : self.slate_size]
 
 
-class FirstItemOnly(SlatePolicy):
+class FirstItemOnly(GreedyPolicy):
     """Another policy's first item; behind it the item that the tutorial's wrapper put there: number 0.
 
     RLlib 2.8's wrapper counted slates, the first slot being the least significant digit, and the bandit chose among the
@@ -62,12 +62,12 @@ class FirstItemOnly(SlatePolicy):
 
     def __init__(self, policy: SlatePolicy) -> None:
         """Take the policy."""
-        self.policy = policy
+        self.policy, self.slate_size = policy, 2
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
-        first = self.policy.act(observation)[0][:, 0]
-        return np.stack([first, (first == 0).astype(first.dtype)], axis=1), np.zeros(len(first))
+    def slates(self, observation: Observation) -> np.ndarray:
+        """See `GreedyPolicy.slates`."""
+        first = self.policy.distribution(observation).mode()[:, 0]
+        return np.stack([first, (first == 0).astype(first.dtype)], axis=1)
 
 
 def mean_return(policy: SlatePolicy, env: EnvConfig) -> float:
@@ -103,7 +103,7 @@ def first_item_only(seeds: int, runs: Path) -> None:
     rows = []
     train(TRAININGS[0], range(seeds), runs)  # the table may know its scores from elsewhere, and there is the policy
     for trial in sorted((runs / "linucb_evolution").glob("seed_*")):
-        loaded = load_policy(resolve(f"{trial}/last", runs, None))
+        loaded = load_checkpoint(resolve(f"{trial}/last", runs, None))
         whole, crippled = loaded.policy, FirstItemOnly(loaded.policy)
         rows.append([trial.name, *(round(mean_return(policy, loaded.env), 1) for policy in (whole, crippled))])
     write("first_item_only", ("seed", "whole slates", "first item only"), rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.training import Trainer, Training
@@ -44,7 +44,7 @@ class AlgoConfig(ABC):
     uses_gpus: ClassVar[bool] = True
     """Whether it can learn on a GPU."""
 
-    def check(self, env: EnvConfig) -> None:  # noqa: B027 (most algorithms fit every problem)
+    def check(self, spec: ProblemSpec) -> None:  # noqa: B027 (most algorithms fit every problem)
         """Refuse a problem this algorithm cannot handle.
 
         Raises:
@@ -76,7 +76,7 @@ class AlgoConfig(ABC):
             raise ConfigError(f"{gpus}: algo={self.name} learns on the CPU; allowed: 0")
 
     @abstractmethod
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> SlatePolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> SlatePolicy:
         """Build the policy, untrained; `load_tensors` gives it what was learned."""
 
     @abstractmethod
@@ -87,6 +87,6 @@ class AlgoConfig(ABC):
         """Build a training of the policy; needs a running Ray unless the algorithm is a baseline."""
         return self.algorithm().of_run(self, run, seed)
 
-    def trains_on(self, env: EnvConfig) -> bool:
+    def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether env steps teach the policy anything on this problem."""
         return True

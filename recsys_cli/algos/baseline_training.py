@@ -37,13 +37,14 @@ class BaselineTraining(Training):
         self._learn = policy.learn if isinstance(policy, MyopicPolicy) and policy.learns else None
         self._env, self._report_every = run.env, run.report_every
         self._collector = Collector(run.env, run.resources.users_per_runner, seed=env_seed)
-        self._random = UniformPolicy(run.env.slate_size, slate_seed)
+        self._random = UniformPolicy(run.env.slate_size)
+        self._rng = np.random.Generator(np.random.SFC64(slate_seed))
         self._env_steps = 0
 
     @classmethod
     def of_run(cls, settings: AlgoConfig, run: TrainConfig, seed: int) -> BaselineTraining:
         """Build a training of a run's problem with these settings."""
-        return cls(settings.make_policy(run.env, seed), run, seed)
+        return cls(settings.make_policy(run.env.spec, seed), run, seed)
 
     @property
     def env_steps(self) -> int:
@@ -60,7 +61,7 @@ class BaselineTraining(Training):
         parts, due = [], self._env_steps + self._report_every
         while self._env_steps < due:
             length = min(-(-(due - self._env_steps) // self._collector.users), CHUNK_LOCK_STEPS)
-            chunk = self._collector.collect(length, lambda observation: self._random.act(observation)[0])
+            chunk = self._collector.collect(length, self._random.distribution, self._rng)
             self._env_steps += len(chunk)
             if self._learn is not None:
                 parts.append(chunk.transitions())
@@ -81,7 +82,7 @@ class BaselineTraining(Training):
     def _state(self) -> dict[str, Any]:
         return {
             "env_steps": self._env_steps,
-            "slates": self._random.rng.bit_generator.state,
+            "slates": self._rng.bit_generator.state,
             "users": self._collector.get_state(),
             "policy": self._policy.tensors(),
         }
@@ -95,7 +96,7 @@ class BaselineTraining(Training):
         state = load_state(folder)
         self._policy.load_tensors(state["policy"])
         self._env_steps = state["env_steps"]
-        self._random.rng.bit_generator.state = state["slates"]
+        self._rng.bit_generator.state = state["slates"]
         self._collector.set_state(state["users"])
 
     def stop(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.structured import load
 from recsys_cli.envs.base import NATIVE, EnvConfig
@@ -33,10 +35,11 @@ def fitted_baseline(name: str, env: EnvConfig, seed: int) -> SlatePolicy:
         ConfigError: the problem has no oracle.
     """
     algo: AlgoConfig = load("algo", name)
-    policy = algo.make_policy(env, seed)
+    policy = algo.make_policy(env.spec, seed)
     if isinstance(policy, MyopicPolicy) and policy.learns:
         collector = Collector(dataclasses.replace(env, backend=NATIVE), FIT_USERS, seed=seed)
-        random = UniformPolicy(env.slate_size, seed)
-        policy.learn(collector.collect(FIT_LOCK_STEPS, lambda observation: random.act(observation)[0]).transitions())
+        rng = np.random.Generator(np.random.SFC64(seed))
+        chunk = collector.collect(FIT_LOCK_STEPS, UniformPolicy(env.slate_size).distribution, rng)
+        policy.learn(chunk.transitions())
         collector.close()
     return policy

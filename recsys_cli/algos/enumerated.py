@@ -8,29 +8,36 @@ from typing import TYPE_CHECKING
 from recsys_cli.algos.replay_config import ReplayConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
+    from recsys_cli.policies.enumerated import EnumeratedPolicy
 
 
-def slates_of(env: EnvConfig) -> int:
+def slates_of(spec: ProblemSpec) -> int:
     """Return how many slates of a problem differ to the user."""
     from recsys_cli.slates.enumeration import count_slates  # its package imports torch
 
-    return count_slates(env.num_candidates, env.attended, env.order_matters)
+    return count_slates(spec.width, spec.attended, spec.order_matters)
 
 
-def check_slates(name: str, max_slates: int, env: EnvConfig) -> None:
-    """Refuse problems with more slates than `max_slates`.
+def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
+    """Refuse problems with more slates than `max_slates`, and those in which a slate may be shorter.
 
     Raises:
         ConfigError: says how many there are, and what to take instead.
     """
-    count = slates_of(env)
+    if spec.min_candidates is not None and spec.min_candidates < spec.slate_size:
+        raise ConfigError(
+            f"env.num_candidates=[{spec.min_candidates},{spec.width}] makes slates shorter than "
+            f"env.slate_size={spec.slate_size}, which algo={name} has no value for; allowed: at least "
+            f"{spec.slate_size} candidates. Take algo=slateq, or a smaller env.slate_size"
+        )
+    count = slates_of(spec)
     if count > max_slates:
         raise ConfigError(
-            f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates, "
+            f"env.num_candidates={spec.width} with env.slate_size={spec.slate_size} makes {count:,} slates, "
             f"and algo={name} values each one; algo.max_slates={max_slates} allows fewer. "
             "Take algo=slateq, or raise algo.max_slates"
         )
@@ -51,13 +58,19 @@ class EnumeratedConfig(ReplayConfig):
                 "whole slate; allowed: concat, with algo.network.doc_hidden=0"
             )
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse problems with more slates than `max_slates`."""
-        super().check(env)
-        check_slates(self.name, self.max_slates, env)
+        super().check(spec)
+        check_slates(self.name, self.max_slates, spec)
 
-    def make_network(self, env: EnvConfig) -> FullSlateQNetwork:
+    def make_network(self, spec: ProblemSpec) -> FullSlateQNetwork:
         """Build the network."""
         from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
 
-        return FullSlateQNetwork(self, env)
+        return FullSlateQNetwork(self, spec)
+
+    def policy_of(self, network: FullSlateQNetwork) -> EnumeratedPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.enumerated import EnumeratedPolicy
+
+        return EnumeratedPolicy(network)

@@ -9,6 +9,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import AtLeast, Cap, Positive, Widths
 
 if TYPE_CHECKING:
+    from recsys_cli.envs.spec import Documents
     from recsys_cli.networks.item_values import Concat, TwoTower
 
 
@@ -28,24 +29,24 @@ class NetworkConfig:
     doc_hidden: Annotated[int, AtLeast(0), Cap(1_000_000)]
     scale: Positive
 
-    def check_history(self, history: str) -> None:
+    def check_memory(self, memory: str) -> None:
         """Refuse to remember what the network is blind to.
 
         Raises:
             ConfigError: says what is allowed.
         """
-        if self.kind == "documents" and history != "none":
+        if self.kind == "documents" and memory != "none":
             raise ConfigError(
-                f"algo.history={history} adds features of the user, to whom algo.network.kind=documents is blind; "
-                "allowed: algo.history=none, or another algo.network.kind"
+                f"algo.memory={memory} adds features of the user, to whom algo.network.kind=documents is blind; "
+                "allowed: algo.memory=none, or another algo.network.kind"
             )
 
-    def build(self, user_features: int, doc_features: int, one_hot: bool, scale: float) -> TwoTower | Concat:
+    def build(self, state_features: int, documents: Documents, scale: float) -> TwoTower | Concat:
         """Build the network; `scale` is a factor of its outputs."""
         from recsys_cli.networks.item_values import Concat, DocumentValues, TwoTower
 
         if self.kind == "two_tower":
-            return TwoTower(user_features, doc_features, self.hidden, self.doc_hidden, one_hot, scale)
+            return TwoTower(state_features, documents, self.hidden, self.doc_hidden, scale)
         if self.kind == "documents":
-            return DocumentValues(doc_features, self.hidden, self.doc_hidden, one_hot, scale)
-        return Concat(user_features, doc_features, self.hidden, scale)
+            return DocumentValues(documents, self.hidden, self.doc_hidden, scale)
+        return Concat(state_features, documents, self.hidden, scale)

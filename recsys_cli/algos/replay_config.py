@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from recsys_cli.algos.gradient_config import GradientConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Positive, PositiveFraction, StepsOrZero
-from recsys_cli.envs.base import EnvConfig
-
-if TYPE_CHECKING:
-    from recsys_cli.policies import SlatePolicy
+from recsys_cli.envs.spec import ProblemSpec
 
 HIDDEN_STATE_STEPS = 10
 
@@ -37,16 +34,10 @@ class ReplayConfig(GradientConfig):
                 f"algo.learning_starts={self.learning_starts} must be below algo.replay_capacity={self.replay_capacity}"
             )
 
-    def policy_of(self, network: Any, seed: int = 0) -> SlatePolicy:
-        """Return the greedy policy that acts with `network`; exploration is the runner's."""
-        from recsys_cli.policies.network import NetworkPolicy
-
-        return NetworkPolicy(network)
-
-    def n_step_on(self, env: EnvConfig) -> int:
+    def n_step_on(self, spec: ProblemSpec) -> int:
         """Return the number of steps before the bootstrap.
 
         Where none is given: 1 for users who are observed. Of a user without features the next observation tells
         nothing, so that what an action does to the hidden state must show in the rewards themselves: 10.
         """
-        return self.n_step or (1 if env.user_features else HIDDEN_STATE_STEPS)
+        return self.n_step or (1 if len(spec.user) else HIDDEN_STATE_STEPS)

@@ -13,6 +13,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from recsys_cli.algos.rllib_training import RLlibTraining, begin_new_streams, configure
+from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 if TYPE_CHECKING:
@@ -56,17 +57,17 @@ class SlateAlgorithmConfig(AlgorithmConfig):
 
     def new_policy(self) -> SlatePolicy:
         """Return an untrained policy of these settings."""
-        policy: SlatePolicy = self.settings.make_policy(self.problem)
+        policy: SlatePolicy = self.settings.make_policy(self.problem.spec)
         return policy
 
-    def epsilon_at(self, env_steps: int) -> float:
-        """Return the probability with which runners show a random slate after that many env steps."""
-        return 0.0
+    def exploration_at(self, env_steps: int) -> Explore:
+        """Return how runners explore after that many env steps, beside what the policy does while it learns."""
+        return NOT_EXPLORING
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """Return the module's spec."""
-        own = {"settings": self.settings, "problem": self.problem, "seed": self.seed or 0}
+        own = {"settings": self.settings, "spec": self.problem.spec, "seed": self.seed or 0}
         return RLModuleSpec(module_class=self.algorithm.module_class, model_config=own)
 
     @override(AlgorithmConfig)
@@ -80,11 +81,11 @@ class DecayingEpsilon(SlateAlgorithmConfig):
     """Mixes in random slates whose probability falls along a line, by the settings' `epsilon_...`."""
 
     @override(SlateAlgorithmConfig)
-    def epsilon_at(self, env_steps: int) -> float:
+    def exploration_at(self, env_steps: int) -> Explore:
         """Return the probability of a random slate after that many env steps."""
         first, last = self.settings.epsilon_initial, self.settings.epsilon_final
         span = self.settings.epsilon_fraction * self.training_env_steps
-        return last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last
+        return Explore("epsilon", last + (first - last) * max(0.0, 1.0 - env_steps / span) if span else last)
 
 
 class GradientAlgorithmConfig(SlateAlgorithmConfig):
@@ -94,7 +95,7 @@ class GradientAlgorithmConfig(SlateAlgorithmConfig):
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
         """Set RLlib's discount and learning rate as well."""
         super().of_run(settings, run, seed)
-        self.gamma, self.lr = settings.discount_on(run.env), settings.lr
+        self.gamma, self.lr = settings.discount_on(run.env.spec), settings.lr
 
     def lr_schedule_of_run(self) -> Any:
         """Return RLlib's learning-rate schedule: a number, or points of env steps and rates."""

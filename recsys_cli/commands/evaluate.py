@@ -1,13 +1,16 @@
-"""Play a checkpoint's policy greedily on fresh users, beside random, myopic and oracle.
+"""Play a checkpoint's policy on fresh users, beside random, myopic and oracle.
 
 A checkpoint is a path, a run id, <run id>/best, <run id>/last, models:/<name>/<version> or models:/<name>@<alias>.
 Nothing else is needed: config, problem and policy come out of it. Keys of its env can be changed where the policy
-allows it.
+allows it. The policy is greedy, unless it is to explore: by random slates, by drawing from its own scores at a
+temperature, or from its posterior.
 
 Examples:
     recsys evaluate checkpoint=<run id>
     recsys evaluate checkpoint=<run id>/last env.num_candidates=50 users=5000
     recsys evaluate checkpoint=<run id> env.backend=recsim
+    recsys evaluate checkpoint=<run id> explore=epsilon:0.1
+    recsys evaluate checkpoint=<run id> explore=plackett_luce:2.0
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.compose import compose
+from recsys_cli.config.explore import Explore
 
 if TYPE_CHECKING:
     from recsys_cli.config.schema import EvaluateConfig
@@ -39,10 +43,16 @@ def run(overrides: list[str]) -> int:
     from recsys_cli.evaluation.table import scores_table
 
     evaluation = evaluate_checkpoint(
-        folder, users=config.users, seed=config.seed, baselines=config.baselines, env_changes=config.env
+        folder,
+        users=config.users,
+        seed=config.seed,
+        baselines=config.baselines,
+        env_changes=config.env,
+        explore=Explore.parse(config.explore),
     )
     console = Console(highlight=False)
-    title = f"{folder.name} ({evaluation.env_steps:,} env steps): {config.users:,} fresh users, greedy"
+    how = "greedy" if evaluation.explore == "none" else f"explore={evaluation.explore}"
+    title = f"{folder.name} ({evaluation.env_steps:,} env steps): {config.users:,} fresh users, {how}"
     console.print(scores_table(evaluation.scores, title))
     for line in keep(evaluation, config, folder):
         console.print(line, soft_wrap=True, markup=False)
@@ -52,8 +62,8 @@ def run(overrides: list[str]) -> int:
 def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[str]:
     """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to tell.
 
-    An evaluation of another checkpoint, on other users or on a changed env gets a file and metrics of its own, so that
-    it never passes for the run's result.
+    An evaluation of another checkpoint, on other users, of a policy that explores or on a changed env gets a file and
+    metrics of its own, so that it never passes for the run's result.
     """
     from recsys_cli.tracking.files import write_json
     from recsys_cli.tracking.provenance import flatten
@@ -62,6 +72,8 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
     told, results = [], evaluation.to_dict()
     run_folder = folder.parent.parent if (folder.parent.parent / "trial.json").is_file() else folder.parent
     changes = [*others_than(results, run_folder), *(f"{k}-{v}" for k, v in flatten(config.env).items())]
+    if config.explore != "none":
+        changes.append("explore-" + evaluation.explore.replace(":", "-"))
     name = "_".join(["evaluation", *changes]) + ".json"
     output = Path(config.output).expanduser() if config.output else run_folder / name
     write_json(output, results)

@@ -235,8 +235,8 @@ def _comment(full: str, root: str, chosen: Mapping[str, Option]) -> str:
 def _check_together(built: Any) -> None:
     """Check what takes more than one group: algorithm against env, resources against this machine."""
     env, algo = getattr(built, "env", None), getattr(built, "algo", None)
-    if algo is not None and hasattr(algo, "check"):
-        algo.check(env)
+    if env is not None and algo is not None and hasattr(algo, "check"):
+        algo.check(env.spec)
     if hasattr(built, "resources"):
         check_resources(built.resources, built.framework)
         if algo is not None and hasattr(algo, "check_resources"):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_type_hints
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.explore import Explore
 from recsys_cli.config.ranges import SEEDS, Count, Seed, Steps, StepsOrZero
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.config.search import SearchConfig
@@ -160,11 +161,16 @@ class EvaluateConfig(RootConfig):
     checkpoint: str
     users: Count
     seed: Seed
+    explore: str
     baselines: list[Baseline]
     output: str | None
     output_dir: str
     log: bool
     env: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Check the exploration."""
+        Explore.parse(self.explore)
 
 
 @dataclass(frozen=True)

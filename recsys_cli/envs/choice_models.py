@@ -15,7 +15,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.checks import require
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import ChoiceSpec
+    from recsys_cli.envs.spec import ChoiceSpec
 
 LOGIT, PROPORTIONAL = "multinomial_logit", "multinomial_proportional"
 EXPONENTIAL_CASCADE, PROPORTIONAL_CASCADE = "exponential_cascade", "proportional_cascade"
@@ -83,7 +83,9 @@ def check_scores(spec: ChoiceSpec, scores: Floats) -> None:
         )
 
 
-def choice_weights(spec: ChoiceSpec, scores: Floats) -> tuple[Floats, Floats | float]:
+def choice_weights(
+    spec: ChoiceSpec, scores: Floats, shown: NDArray[np.bool_] | None = None
+) -> tuple[Floats, Floats | float]:
     """Return unnormalised weights of clicking each shown item, `[..., k]`, and of no click, `[...]` or one number.
 
     For the cascades the weights are the probabilities themselves.
@@ -91,17 +93,23 @@ def choice_weights(spec: ChoiceSpec, scores: Floats) -> tuple[Floats, Floats | f
     Args:
         spec: the choice model and its parameters.
         scores: of the shown items, `[..., k]`, in slate order.
+        shown: positions that hold an item, `[..., k]`; None: all do.
     """
     if spec.kind == PROPORTIONAL:
-        return scores - spec.min_normalizer, spec.no_click_mass - spec.min_normalizer
+        return _of_shown(scores - spec.min_normalizer, shown), spec.no_click_mass - spec.min_normalizer
     if spec.kind == LOGIT:
+        scores = scores if shown is None else np.where(shown, scores, -np.inf)
         top = np.maximum(scores.max(axis=-1), spec.no_click_mass)  # keeps exp from overflowing
         return np.exp(scores - top[..., None]), np.exp(spec.no_click_mass - top)
     worth = np.exp(scores) if spec.kind == EXPONENTIAL_CASCADE else scores - spec.min_normalizer
-    click = spec.attention_prob * spec.score_scaling * worth
+    click = _of_shown(spec.attention_prob * spec.score_scaling * worth, shown)
     passed = np.cumprod(1 - click, axis=-1)
     reached = np.concatenate([np.ones_like(passed[..., :1]), passed[..., :-1]], axis=-1)
     return reached * click, passed[..., -1]
+
+
+def _of_shown(weights: Floats, shown: NDArray[np.bool_] | None) -> Floats:
+    return weights if shown is None else np.where(shown, weights, 0.0)
 
 
 def choice_probabilities(spec: ChoiceSpec, scores: Floats) -> Floats:
@@ -121,15 +129,18 @@ def single_item_score(spec: ChoiceSpec, scores: Floats) -> Floats:
     return choice_weights(spec, scores[..., None])[0][..., 0]
 
 
-def choose(spec: ChoiceSpec, scores: Floats, uniform: Floats) -> NDArray[np.intp]:
+def choose(
+    spec: ChoiceSpec, scores: Floats, uniform: Floats, shown: NDArray[np.bool_] | None = None
+) -> NDArray[np.intp]:
     """Return the clicked position `[N]`, k for none, by inverting the cumulative distribution.
 
     Args:
         spec: the choice model and its parameters.
         scores: of the shown items, `[N, k]`.
         uniform: one number in [0, 1) per user, `[N]`.
+        shown: positions that hold an item, `[N, k]`; None: all do.
     """
-    weights, none = choice_weights(spec, scores)
+    weights, none = choice_weights(spec, scores, shown)
     cumulative = np.array(weights.T, order="C")  # [k, N]: a few long rows are faster than many short ones
     for position in range(1, len(cumulative)):
         cumulative[position] += cumulative[position - 1]

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from recsys_cli.config.ranges import Between, Fraction, LogWeight, NonNegative, Positive
-from recsys_cli.envs.base import ChoiceSpec, EnvConfig
+from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.choice_models import ChoiceModel, check_score_range, check_spec
+from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
 if TYPE_CHECKING:
     from recsys_cli.envs.interest_evolution_env import InterestEvolutionVectorEnv
@@ -65,53 +65,37 @@ class InterestEvolutionConfig(EnvConfig):
     def __post_init__(self) -> None:
         """Check the choice model."""
         super().__post_init__()
-        check_spec(self.choice_spec())
-        check_score_range(self.choice_spec(), -1.0, 1.0)
+        choice = self.spec.choice
+        check_spec(choice)
+        check_score_range(choice, -1.0, 1.0)
 
-    @property
-    def user_features(self) -> int:
-        """One interest per topic."""
-        return self.num_topics
+    def describe(self) -> ProblemSpec:
+        """A user is one interest per topic, a document its topic; the score, user . document, is observed.
 
-    @property
-    def doc_features(self) -> int:
-        """The topic, one-hot."""
-        return self.num_topics
-
-    @property
-    def one_hot_docs(self) -> bool:
-        """Documents are one-hot topics."""
-        return True
-
-    def choice_spec(self) -> ChoiceSpec:
-        """Scores are user . document, both observed."""
-        return ChoiceSpec(
-            kind=self.choice_model,
-            observable=True,
-            no_click_mass=self.no_click_mass,
-            min_normalizer=self.min_normalizer,
-            attention_prob=self.attention_prob,
-            score_scaling=self.score_scaling,
-            attended=None,
-        )
-
-    def response_space(self) -> spaces.Dict:
-        """RecSim's fields; its bounds, widened where the parameters ask for it."""
-        shape = (self.slate_size,)
+        The response has RecSim's fields and bounds, widened if the parameters ask for it. RecSim declares a document's
+        one-hot values as -1 to 1.
+        """
         quality = max(100.0, max(abs(self.min_utility), abs(self.max_utility)) + 10 * self.quality_stddev)
-        return spaces.Dict(
-            {
-                "click": spaces.MultiBinary(self.slate_size),
-                "watch_time": spaces.Box(0.0, max(100.0, self.video_length), shape, np.float32),
-                "liked": spaces.MultiBinary(self.slate_size),
-                "quality": spaces.Box(-quality, quality, shape, np.float32),
-                "cluster_id": spaces.MultiDiscrete([self.num_topics] * self.slate_size),
-            }
+        return self.problem_spec(
+            user=Features.of(self.num_topics),
+            documents=Documents(Features.of(self.num_topics), topics=self.num_topics),
+            response=(
+                ResponseField("click"),
+                ResponseField("watch_time", "number", 0.0, max(100.0, self.video_length)),
+                ResponseField("liked"),
+                ResponseField("quality", "number", -quality, quality),
+                ResponseField("cluster_id", "category", high=self.num_topics),
+            ),
+            choice=ChoiceSpec(
+                kind=self.choice_model,
+                observable=True,
+                no_click_mass=self.no_click_mass,
+                min_normalizer=self.min_normalizer,
+                attention_prob=self.attention_prob,
+                score_scaling=self.score_scaling,
+            ),
+            reward="watch_time",
         )
-
-    def document_bounds(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """One-hot values; RecSim declares -1 to 1."""
-        return np.full(self.num_topics, -1.0), np.ones(self.num_topics)
 
     def native_env(self, num_envs: int, doc_format: str) -> InterestEvolutionVectorEnv:
         """Build the vectorised users."""

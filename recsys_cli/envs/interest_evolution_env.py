@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.envs import choice_models
-from recsys_cli.envs.base import index_dtype
 from recsys_cli.envs.interest_evolution import (
     InterestEvolutionConfig,
     budget_after_watching,
@@ -17,7 +16,8 @@ from recsys_cli.envs.interest_evolution import (
     quality_means,
 )
 from recsys_cli.envs.sampling import OneHot, UniformTopics
-from recsys_cli.envs.vector import DENSE, INDEX, Advance, Rows, SlateVectorEnv
+from recsys_cli.envs.spec import DENSE, INDEX
+from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
 
 
 class InterestEvolutionVectorEnv(SlateVectorEnv):
@@ -34,14 +34,14 @@ class InterestEvolutionVectorEnv(SlateVectorEnv):
     def __init__(self, config: InterestEvolutionConfig, num_envs: int, doc_format: str = DENSE) -> None:
         """Make room for the users and tables for their documents."""
         super().__init__(config, num_envs, doc_format)
-        self._spec = config.choice_spec()
+        self._choice = self.problem.choice
         self._quality_means = quality_means(config).astype(np.float32)
-        self._sampler = UniformTopics(config.num_topics, num_envs * config.num_candidates)
+        self._sampler = UniformTopics(config.num_topics, num_envs * self.problem.width)
         self._one_hot = OneHot(config.num_topics)
         self._user_offsets = self._row_starts(config.num_topics)
         self._interests = np.zeros((num_envs, config.num_topics), np.float32)
         self._budget = np.zeros(num_envs)
-        self._topics = np.zeros((num_envs, config.num_candidates), index_dtype(config.num_topics))
+        self._topics = np.zeros((num_envs, self.problem.width), self.problem.documents.number_dtype)
         self._quality: NDArray[np.float32] | None = None
 
     def _start(self, rows: Rows) -> None:
@@ -64,7 +64,8 @@ class InterestEvolutionVectorEnv(SlateVectorEnv):
         topics = self._topics.take(shown)
         quality = self._draw_quality(topics) if self._quality is None else self._quality.take(shown)
         affinity = self._interests.take(self._user_offsets + topics)
-        choice = choice_models.choose(self._spec, affinity, self.rng.random(self.num_envs, dtype=np.float32))
+        uniform = self.rng.random(self.num_envs, dtype=np.float32)
+        choice = choice_models.choose(self._choice, affinity, uniform, self._shown(slates))
 
         rows = np.flatnonzero(choice < slates.shape[1])
         clicked = rows * slates.shape[1] + choice[rows]
@@ -88,7 +89,7 @@ class InterestEvolutionVectorEnv(SlateVectorEnv):
         watch_time = np.minimum(before, config.video_length)
         utility = config.document_quality_factor * quality.astype(np.float64)
         if config.user_quality_factor != 0:
-            utility += config.user_quality_factor * choice_models.single_item_score(self._spec, affinity)
+            utility += config.user_quality_factor * choice_models.single_item_score(self._choice, affinity)
         self._budget = self._budget - config.step_penalty
         self._budget[rows] = budget_after_watching(before, watch_time, utility, config.user_update_alpha)
 

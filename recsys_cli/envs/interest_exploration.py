@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Fraction, LogWeight, NonNegative
-from recsys_cli.envs.base import ChoiceSpec, EnvConfig
+from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.checks import require, require_distribution, require_matrix, require_vector
 from recsys_cli.envs.choice_models import ChoiceModel, check_spec, valid_scores
+from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
 if TYPE_CHECKING:
     from recsys_cli.envs.interest_exploration_env import InterestExplorationVectorEnv
@@ -59,8 +59,8 @@ class InterestExplorationConfig(EnvConfig):
         """Check the shapes and the choice model."""
         super().__post_init__()
         self._check_shapes()
-        check_spec(self.choice_spec())
-        if valid_scores(self.choice_spec())[1] <= 0:
+        check_spec(self.spec.choice)
+        if valid_scores(self.spec.choice)[1] <= 0:
             raise ConfigError(
                 f"env.score_scaling={self.score_scaling} is too high for env.choice_model={self.choice_model}: "
                 "every score is above 0 and would be clicked with a probability above 1"
@@ -82,56 +82,33 @@ class InterestExplorationConfig(EnvConfig):
         """Number of topics (T)."""
         return len(self.topic_distribution)
 
-    @property
-    def user_features(self) -> int:
-        """Nothing is seen of the user."""
-        return 0
+    def describe(self) -> ProblemSpec:
+        """Nothing is seen of the user; a document is its topic, one-hot, and its quality.
 
-    @property
-    def doc_features(self) -> int:
-        """The topic, one-hot, and the quality: gymnasium's order when RecSim's document is flattened."""
-        return self.num_topics + 1
-
-    @property
-    def doc_topics(self) -> int:
-        """The topics."""
-        return self.num_topics
-
-    @property
-    def quality_feature(self) -> int:
-        """The last one."""
-        return self.num_topics
-
-    @property
-    def truncation(self) -> int | None:
-        """The horizon."""
-        return self.horizon
-
-    def choice_spec(self) -> ChoiceSpec:
-        """Scores are affinity, which is hidden, plus quality, which is observed."""
-        return ChoiceSpec(
-            kind=self.choice_model,
-            observable=False,
-            no_click_mass=self.no_click_mass,
-            min_normalizer=self.min_normalizer,
-            attention_prob=self.attention_prob,
-            score_scaling=self.score_scaling,
-            attended=None,
+        That is gymnasium's order when RecSim's document is flattened. Scores are affinity (hidden) plus quality.
+        """
+        bits = (0.0,) * self.num_topics, (1.0,) * self.num_topics
+        return self.problem_spec(
+            user=Features.of(0),
+            documents=Documents(
+                Features((*bits[0], 0.0), (*bits[1], np.inf)), topics=self.num_topics, quality=self.num_topics
+            ),
+            response=(
+                ResponseField("click"),
+                ResponseField("quality", "number", 0.0, np.inf),
+                ResponseField("cluster_id", "category", high=self.num_topics),
+            ),
+            choice=ChoiceSpec(
+                kind=self.choice_model,
+                no_click_mass=self.no_click_mass,
+                min_normalizer=self.min_normalizer,
+                attention_prob=self.attention_prob,
+                score_scaling=self.score_scaling,
+            ),
+            reward="click",
+            truncation=self.horizon,
+            horizon=self.horizon,
         )
-
-    def response_space(self) -> spaces.Dict:
-        """RecSim's fields."""
-        return spaces.Dict(
-            {
-                "click": spaces.MultiBinary(self.slate_size),
-                "quality": spaces.Box(0.0, np.inf, (self.slate_size,), np.float32),
-                "cluster_id": spaces.MultiDiscrete([self.num_topics] * self.slate_size),
-            }
-        )
-
-    def document_bounds(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """One-hot values, then a quality above 0."""
-        return np.zeros(self.doc_features), np.append(np.ones(self.num_topics), np.inf)
 
     def native_env(self, num_envs: int, doc_format: str) -> InterestExplorationVectorEnv:
         """Build the vectorised users."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from recsys_cli.envs import choice_models
 from recsys_cli.envs.interest_exploration import InterestExplorationConfig, document_scores
 from recsys_cli.envs.sampling import LogNormalDocuments, draw_topics
-from recsys_cli.envs.vector import DENSE, Advance, Rows, SlateVectorEnv
+from recsys_cli.envs.spec import DENSE
+from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
 
 
 class InterestExplorationVectorEnv(SlateVectorEnv):
@@ -22,9 +23,9 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
     def __init__(self, config: InterestExplorationConfig, num_envs: int, doc_format: str = DENSE) -> None:
         """Make room for the users and tables for their documents."""
         super().__init__(config, num_envs, doc_format)
-        self._spec = config.choice_spec()
+        self._choice = self.problem.choice
         # Affinity and quality are above 0: this choice model may be undefined for some of their sums.
-        low, high = choice_models.valid_scores(self._spec)
+        low, high = choice_models.valid_scores(self._choice)
         self._may_be_undefined = low > 0 or high < np.inf
         self._type_edges = np.cumsum(config.user_type_distribution, dtype=np.float32)
         self._affinity_mean = np.asarray(config.user_document_mean_affinity_matrix)
@@ -32,7 +33,7 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
         self._sampler = LogNormalDocuments(
             config.topic_distribution, config.topic_quality_mean, config.topic_quality_stddev
         )
-        shape = (num_envs, config.num_candidates)
+        shape = (num_envs, self.problem.width)
         self._user_offsets = self._row_starts(config.num_topics)
         self._user_type = np.zeros(num_envs, np.int64)
         self._affinity = np.zeros((num_envs, config.num_topics), np.float32)
@@ -53,8 +54,9 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
         topics, quality = self._topics.take(shown), self._quality.take(shown)
         scores = document_scores(self._affinity.take(self._user_offsets + topics), quality)
         if self._may_be_undefined:
-            choice_models.check_scores(self._spec, scores if active is None else scores[active])
-        choice = choice_models.choose(self._spec, scores, self.rng.random(self.num_envs, dtype=np.float32))
+            choice_models.check_scores(self._choice, scores if active is None else scores[active])
+        uniform = self.rng.random(self.num_envs, dtype=np.float32)
+        choice = choice_models.choose(self._choice, scores, uniform, self._shown(slates))
 
         rows = np.flatnonzero(choice < slates.shape[1])
         response = self._no_response()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from recsys_cli.config.ranges import Between, Count, NonNegative
-from recsys_cli.envs.base import ChoiceSpec, EnvConfig
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
 if TYPE_CHECKING:
     from recsys_cli.envs.long_term_satisfaction_env import LongTermSatisfactionVectorEnv
@@ -45,45 +45,16 @@ class LongTermSatisfactionConfig(EnvConfig):
     kale_stddev: NonNegative
     time_budget: Count
 
-    @property
-    def user_features(self) -> int:
-        """Nothing is seen of the user."""
-        return 0
-
-    @property
-    def doc_features(self) -> int:
-        """The clickbait score."""
-        return 1
-
-    @property
-    def max_episode_steps(self) -> int | None:
-        """Every episode has `time_budget` steps."""
-        return self.time_budget
-
-    def choice_spec(self) -> ChoiceSpec:
-        """The first document is always clicked."""
-        return ChoiceSpec(
-            kind="first_position",
-            observable=False,
-            no_click_mass=-np.inf,
-            min_normalizer=0.0,
-            attention_prob=1.0,
-            score_scaling=1.0,
-            attended=1,
+    def describe(self) -> ProblemSpec:
+        """Nothing is seen of the user; a document is its clickbait score. The first of a slate is always clicked."""
+        return self.problem_spec(
+            user=Features.of(0),
+            documents=Documents(Features.of(1, 0.0, 1.0)),
+            response=(ResponseField("click"), ResponseField("engagement", "number", 0.0, MAX_ENGAGEMENT)),
+            choice=ChoiceSpec("first_position", no_click_mass=-np.inf, attended=1),
+            reward="engagement",
+            horizon=self.time_budget,
         )
-
-    def response_space(self) -> spaces.Dict:
-        """RecSim's fields."""
-        return spaces.Dict(
-            {
-                "click": spaces.MultiBinary(self.slate_size),
-                "engagement": spaces.Box(0.0, MAX_ENGAGEMENT, (self.slate_size,), np.float32),
-            }
-        )
-
-    def document_bounds(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """A clickbait score from 0 to 1."""
-        return np.zeros(1), np.ones(1)
 
     def native_env(self, num_envs: int, doc_format: str) -> LongTermSatisfactionVectorEnv:
         """Build the vectorised users."""

@@ -14,7 +14,8 @@ from recsys_cli.envs.long_term_satisfaction import (
     log_engagement_moments,
     satisfaction_of,
 )
-from recsys_cli.envs.vector import DENSE, Advance, Rows, SlateVectorEnv
+from recsys_cli.envs.spec import DENSE
+from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
 
 
 class LongTermSatisfactionVectorEnv(SlateVectorEnv):
@@ -29,7 +30,7 @@ class LongTermSatisfactionVectorEnv(SlateVectorEnv):
         self._exposure = np.zeros(num_envs)
         self._satisfaction = np.zeros(num_envs)
         self._budget = np.zeros(num_envs, np.int64)
-        self._clickbait = np.zeros((num_envs, config.num_candidates, 1), np.float32)
+        self._clickbait = np.zeros((num_envs, self.problem.width, 1), np.float32)
 
     def _start(self, rows: Rows) -> None:
         exposure = (self.rng.random(rows.size) - 0.5) / (1 - self.config.memory_discount)

@@ -15,9 +15,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.envs.base import EnvConfig, index_dtype
+from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.recsim_compat import recsim_module
-from recsys_cli.envs.vector import DENSE, INDEX, Advance, Rows, SlateVectorEnv
+from recsys_cli.envs.spec import DENSE, INDEX
+from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
 
 Config = TypeVar("Config", bound=EnvConfig)
 
@@ -54,7 +55,7 @@ class RecsimProblem(ABC, Generic[Config]):
         inner = recsim_module("simulator.environment").Environment(
             self.user_model(user_seed),
             self.document_sampler(document_seed),
-            self.config.num_candidates,
+            self.config.spec.width,
             self.config.slate_size,
             resample_documents=self.config.resample_documents,
         )
@@ -125,7 +126,7 @@ class RecsimVectorEnv(SlateVectorEnv):
             np.float32,
         )
         if self.doc_format == INDEX:
-            return features.argmax(axis=-1).astype(index_dtype(self.config.doc_features))
+            return features.argmax(axis=-1).astype(self.problem.documents.number_dtype)
         return features
 
     def hidden_state(self) -> dict[str, NDArray[Any]]:

@@ -10,7 +10,8 @@ from gymnasium import error
 from numpy.typing import NDArray
 
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.envs.vector import DENSE, Observation
+from recsys_cli.envs.spec import DENSE
+from recsys_cli.envs.vector import Observation
 
 
 class SlateEnv(gymnasium.Env[Observation, NDArray[Any]]):

@@ -10,24 +10,9 @@ from gymnasium.spaces import MultiDiscrete
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from recsys_cli.slates.uniform import uniform_slates
+
 PAIRWISE_LIMIT = 6  # up to this slate size comparing all pairs of positions is cheaper than sorting
-
-
-def random_slates(rng: np.random.Generator, num: int, num_candidates: int, slate_size: int) -> NDArray[np.int64]:
-    """Draw `num` slates of distinct candidates, each ordered slate equally likely.
-
-    Position j draws a rank among the candidates not yet taken and steps over those that are: k^2 array operations.
-
-    Returns:
-        Candidate numbers, `[num, slate_size]`.
-    """
-    slates = np.empty((num, slate_size), np.int64)
-    for position in range(slate_size):
-        pick = rng.integers(0, num_candidates - position, num)
-        for taken in np.sort(slates[:, :position], axis=1).T:
-            pick += pick >= taken
-        slates[:, position] = pick
-    return slates
 
 
 def repeats(slates: NDArray[np.integer]) -> NDArray[np.bool_]:
@@ -43,11 +28,44 @@ def repeats(slates: NDArray[np.integer]) -> NDArray[np.bool_]:
     return found
 
 
+def refuse_repeats(slates: NDArray[np.integer]) -> None:
+    """Raise a `ValueError` for the first slate that holds a candidate twice."""
+    twice = repeats(slates)
+    if twice.any():
+        row = int(np.flatnonzero(twice)[0])
+        raise ValueError(f"slate {slates[row].tolist()} of user {row} holds a candidate twice")
+
+
+def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> None:
+    """Raise a `ValueError` unless slates hold candidates that are there, as many as there are up to k, and then -1.
+
+    Args:
+        slates: `[N, k]`.
+        mask: candidates that are there, `[N, C]`.
+    """
+    size, there = slates.shape[1], mask.sum(axis=1)
+    wrong = (slates >= 0) != (np.arange(size) < np.minimum(there, size)[:, None])
+    wrong |= (slates < -1) | (slates >= mask.shape[1])
+    wrong |= (slates >= 0) & ~np.take_along_axis(mask, np.clip(slates, 0, mask.shape[1] - 1), axis=1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong.any(axis=1))[0])
+        raise ValueError(
+            f"slate {slates[row].tolist()} of user {row} must hold {min(there[row], size)} of the "
+            f"{there[row]} candidates that are there, filled up with -1"
+        )
+    refuse_repeats(without_padding(slates))
+
+
+def without_padding(slates: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return slates with a different negative number in place of each -1, so that none repeats another."""
+    return np.where(slates < 0, -1 - np.arange(slates.shape[-1]), slates)
+
+
 class SlateSpace(MultiDiscrete):
     """Slates of `slate_size` distinct candidates out of `num_candidates`, in order.
 
     gymnasium's `MultiDiscrete([C] * k)`, but `sample` never repeats a candidate and `contains` refuses repeats.
-    With `num_envs`, a batch of them: `[num_envs, slate_size]`.
+    With `num_envs`, a batch of them: `[num_envs, slate_size]`. With `shorter`, a slate may end in -1: no document.
     """
 
     def __init__(
@@ -56,9 +74,12 @@ class SlateSpace(MultiDiscrete):
         slate_size: int,
         num_envs: int | None = None,
         seed: int | np.random.Generator | None = None,
+        *,
+        shorter: bool = False,
     ) -> None:
         """Build the space of one slate, or of `num_envs` slates."""
         self.num_candidates, self.slate_size, self.num_envs = num_candidates, slate_size, num_envs
+        self.shorter = shorter
         shape = (slate_size,) if num_envs is None else (num_envs, slate_size)
         super().__init__(np.full(shape, num_candidates), seed=seed)
 
@@ -70,12 +91,17 @@ class SlateSpace(MultiDiscrete):
         """
         if mask is not None or probability is not None:
             raise ValueError("SlateSpace.sample takes neither mask nor probability")
-        slates = random_slates(self.np_random, self.num_envs or 1, self.num_candidates, self.slate_size)
+        slates = uniform_slates(self.np_random, self.num_envs or 1, self.num_candidates, self.slate_size)
         return slates[0] if self.num_envs is None else slates
 
     def contains(self, x: Any) -> bool:
         """Tell whether `x` is a valid slate (or batch of slates)."""
-        return super().contains(x) and not repeats(np.asarray(x)).any()
+        slates = np.asarray(x)
+        if self.shorter and slates.dtype.kind in "iu":
+            ends = np.diff((slates >= 0).astype(int), axis=-1) <= 0  # nothing after the first -1
+            valid = super().contains(np.maximum(slates, 0)) and slates.min() >= -1 and ends.all()
+            return bool(valid) and not repeats(without_padding(slates)).any()
+        return super().contains(x) and not repeats(slates).any()
 
     def __repr__(self) -> str:
         """Name the space and its sizes."""
@@ -84,4 +110,5 @@ class SlateSpace(MultiDiscrete):
 
 @batch_space.register(SlateSpace)
 def _batch_slate_space(space: SlateSpace, n: int = 1) -> SlateSpace:
-    return SlateSpace(space.num_candidates, space.slate_size, n, seed=deepcopy(space.np_random))
+    rng = deepcopy(space.np_random)
+    return SlateSpace(space.num_candidates, space.slate_size, n, seed=rng, shorter=space.shorter)

@@ -13,12 +13,11 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from recsys_cli.envs.recycling import RecycledArrays
-from recsys_cli.envs.slate_space import SlateSpace, repeats
+from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates
+from recsys_cli.envs.spec import DENSE
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import EnvConfig
-
-DENSE, INDEX = "dense", "index"
 
 Response = dict[str, NDArray[Any]]
 Observation = dict[str, Any]
@@ -32,6 +31,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     Observation: `user` float32 `[N, U]`, `doc` float32 `[N, C, F]` (with `doc_format="index"` the topic's number,
     `[N, C]`), `response` arrays `[N, k]` about the previous slate, zeros at reset. Action: `[N, k]` candidate numbers,
     no candidate twice. Reward: float64 `[N]`. Arrays handed out are never written to again.
+
+    If the number of candidates varies, observations also hold `mask` bool `[N, C]`, the candidates that are there; the
+    features of others are zeros. A slate holds as many of them as there are, up to k, and is filled up with -1.
 
     Autoreset is gymnasium's NEXT_STEP: the step that ends a user's episode returns its true last observation; the next
     step ignores that user's action and returns a new user's first observation with reward 0.
@@ -55,13 +57,15 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         if num_envs < 1:
             raise ValueError(f"num_envs={num_envs} must be at least 1")
         self.config, self.num_envs, self.doc_format = config, num_envs, doc_format
-        self.single_observation_space = config.observation_space(doc_format)
-        self.single_action_space = SlateSpace(config.num_candidates, config.slate_size)
+        self.problem = spec = config.spec  # `spec` is gymnasium's own
+        self.single_observation_space = spec.observation_space(doc_format)
+        self.single_action_space = SlateSpace(spec.width, spec.slate_size, shorter=spec.varying)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._response_dtypes = {key: space.dtype for key, space in config.response_space().items()}
+        self._response_dtypes = {key: space.dtype for key, space in spec.response_space().items()}
         doc = self.single_observation_space["doc"]
         self._document_memory = RecycledArrays((num_envs, *doc.shape), doc.dtype)  # type: ignore[misc]
-        self._offsets = self._row_starts(config.num_candidates)
+        self._offsets = self._row_starts(spec.width)
+        self._mask: NDArray[np.bool_] | None = None
         self._ended = np.zeros(num_envs, np.bool_)
         self._steps = np.zeros(num_envs, np.int64)
         self._response: Response = {}
@@ -86,6 +90,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         """Let the users respond to `slates` `[N, k]` and change.
 
         Rows where `active` is False (None: all are active) hold a placeholder slate and are overwritten afterwards.
+        Positions without a document hold -1; what the response says of them is overwritten with zeros.
 
         Returns:
             Response (arrays `[N, k]`), reward `[N]`, terminated `[N]`, all freshly made.
@@ -119,8 +124,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         if fresh:
             self._reseed(seed)
         self._start(np.arange(self.num_envs))
-        if fresh or self.config.resample_documents:
-            self._draw_candidates()
+        if fresh or self.problem.resample_documents:
+            self._offer()
         self._ended, self._steps = np.zeros_like(self._ended), np.zeros_like(self._steps)
         self._response = self._no_response()
         return self.observe(), {}
@@ -144,14 +149,17 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         slates = self._checked(actions, starting)
         response, reward, terminated = self._advance(slates, ~self._ended if starting.size else None)
         self._steps += 1
+        if self._mask is not None:
+            for values in response.values():
+                values[slates < 0] = 0
         if starting.size:
             self._start(starting)
             self._steps[starting] = 0
             reward[starting], terminated[starting] = 0.0, False
             for values in response.values():
                 values[starting] = 0
-        if self.config.resample_documents:
-            self._draw_candidates()
+        if self.problem.resample_documents:
+            self._offer()
         truncated = self._truncated(terminated)
         self._ended, self._response = terminated | truncated, response
         return self.observe(), reward, terminated, truncated, {}
@@ -163,7 +171,11 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     def observe(self) -> Observation:
         """Return the current observation again, in fresh arrays (after `set_state`, say)."""
         response = {key: values.copy() for key, values in self._response.items()}
-        return {"user": self._user(), "doc": self._documents(), "response": response}
+        observation: Observation = {"user": self._user(), "doc": self._documents(), "response": response}
+        if self._mask is None:
+            return observation
+        observation["doc"][~self._mask] = 0
+        return {**observation, "mask": self._mask.copy()}
 
     # State ------------------------------------------------------------------------------------------------------
 
@@ -173,7 +185,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         None means that the back end cannot tell (`recsim`): such a run starts new episodes when resumed.
         """
         assert self._np_random is not None, "reset before get_state"
-        arrays = {name: getattr(self, name) for name in self.state_arrays}
+        arrays = {name: getattr(self, name) for name in (*self.state_arrays, "_mask")}
         return {
             "rng": self._np_random.bit_generator.state,
             "ended": self._ended.copy(),
@@ -188,7 +200,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._np_random.bit_generator.state = state["rng"]
         self._ended, self._steps = state["ended"].copy(), state["steps"].copy()
         self._response = {key: values.copy() for key, values in state["response"].items()}
-        for name in self.state_arrays:
+        for name in (*self.state_arrays, "_mask"):
             values = state["arrays"].get(name)
             setattr(self, name, None if values is None else values.copy())
 
@@ -200,10 +212,22 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         assert self._np_random is not None, "reset before drawing"
         return self._np_random
 
+    def _offer(self) -> None:
+        """Draw the candidates and, if that varies, how many there are."""
+        self._draw_candidates()
+        if self.problem.varying:
+            assert self.problem.min_candidates is not None
+            there = self.rng.integers(self.problem.min_candidates, self.problem.width + 1, self.num_envs)
+            self._mask = np.arange(self.problem.width) < there[:, None]
+
     def _reseed(self, seed: int | None) -> None:
         sequence = np.random.SeedSequence(seed)
         self._np_random = np.random.Generator(np.random.SFC64(sequence))
         self._np_random_seed = seed
+
+    def _shown(self, slates: NDArray[np.intp]) -> NDArray[np.bool_] | None:
+        """Return which positions of `slates` hold a document, `[N, k]`; None: all do."""
+        return None if self._mask is None else slates >= 0
 
     def _row_starts(self, row_length: int) -> NDArray[np.intp]:
         """Return where each user's row starts in a flattened `[N, row_length]`, once per slate position: `[N, k]`."""
@@ -214,28 +238,30 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         return {key: np.zeros(shape, dtype) for key, dtype in self._response_dtypes.items()}
 
     def _truncated(self, terminated: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        if self.config.truncation is None:
+        if self.problem.truncation is None:
             return np.zeros(self.num_envs, np.bool_)
-        return (self._steps >= self.config.truncation) & ~terminated
+        return (self._steps >= self.problem.truncation) & ~terminated
 
     def _checked(self, actions: NDArray[np.integer], ignored: Rows) -> NDArray[np.intp]:
         """Return the actions as `[N, k]` intp, rows `ignored` replaced by a placeholder; refuse what is no slate."""
-        given, shape = np.asarray(actions), (self.num_envs, self.config.slate_size)
+        given, shape = np.asarray(actions), (self.num_envs, self.problem.slate_size)
         if given.shape != shape:
             raise ValueError(f"actions have shape {given.shape} and must have [num_envs, slate_size] = {shape}")
         if given.dtype.kind not in "iu":
             raise ValueError(f"actions have dtype {given.dtype} and must be integers")
         slates = given.astype(np.intp)
+        if self._mask is not None:
+            first = np.arange(shape[1])
+            slates[ignored] = np.where(first < self._mask[ignored].sum(axis=1)[:, None], first, -1)
+            refuse_short_slates(slates, self._mask)
+            return slates
         if ignored.size:
             slates[ignored] = np.arange(shape[1])
         # Read as unsigned, a negative number is a huge one: one comparison sees both ends.
-        if slates.view(np.uintp).max() >= self.config.num_candidates:
-            row = int(np.flatnonzero((slates.view(np.uintp) >= self.config.num_candidates).any(axis=1))[0])
+        if slates.view(np.uintp).max() >= self.problem.width:
+            row = int(np.flatnonzero((slates.view(np.uintp) >= self.problem.width).any(axis=1))[0])
             raise ValueError(
-                f"slate {slates[row].tolist()} of user {row} must hold candidates 0..{self.config.num_candidates - 1}"
+                f"slate {slates[row].tolist()} of user {row} must hold candidates 0..{self.problem.width - 1}"
             )
-        twice = repeats(slates)
-        if twice.any():
-            row = int(np.flatnonzero(twice)[0])
-            raise ValueError(f"slate {slates[row].tolist()} of user {row} holds a candidate twice")
+        refuse_repeats(slates)
         return slates

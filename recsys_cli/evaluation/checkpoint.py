@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.config import structured
+from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.evaluation.compare import Score, score, score_baselines
-from recsys_cli.tracking.loading import load_policy
+from recsys_cli.policies.exploration import ExploringPolicy
+from recsys_cli.tracking.loading import load_checkpoint
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,12 @@ class Evaluation:
     users: int
     seed: int
     env_steps: int
+    explore: str
     scores: list[Score]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as written to JSON."""
-        about = {key: getattr(self, key) for key in ("checkpoint", "env_steps", "users", "seed", "env")}
+        about = {key: getattr(self, key) for key in ("checkpoint", "env_steps", "users", "seed", "explore", "env")}
         return {**about, "policies": {score.policy: score.to_dict() for score in self.scores}}
 
     def headline(self) -> dict[str, float]:
@@ -42,6 +45,7 @@ def evaluate_checkpoint(
     baselines: Sequence[str],
     env_changes: Mapping[str, Any] | None = None,
     known: Sequence[Score] | None = None,
+    explore: Explore = NOT_EXPLORING,
 ) -> Evaluation:
     """Play a checkpoint's policy and the baselines on the same fresh users.
 
@@ -51,11 +55,13 @@ def evaluate_checkpoint(
         seed: of the users.
         baselines: names out of random, myopic, oracle.
         env_changes: keys of the env to change.
+        explore: how the policy explores; the baselines do not.
         known: the baselines' scores, where they were already played on this env, users and seed.
     """
-    loaded = load_policy(folder, env_changes)
-    own = score(loaded.name, loaded.policy, loaded.env, users, seed)
+    loaded = load_checkpoint(folder, env_changes)
+    policy = loaded.policy if explore == NOT_EXPLORING else ExploringPolicy(loaded.policy, explore)
+    own = score(loaded.name, policy, loaded.env, users, seed)
     others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)
     scores = [own, *(other for other in others if other.policy != own.policy)]
     steps = int(loaded.bundle.info["env_steps"])
-    return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, scores)
+    return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, str(explore), scores)

@@ -1,6 +1,7 @@
 """Choice scores: how much each candidate, and not clicking, attracts the user.
 
-All give `(v [B, C], v_null [B])`, not negative, for a conditional choice `P(i | slate) = v_i / (v_null + sum v)`.
+All map what is `Observed` to `(v [B, C], v_null [B])`, not negative, for a conditional choice
+`P(i | slate) = v_i / (v_null + sum v)`.
 A cascade user is approximated by it, as in the SlateQ paper (section 6.3 trains so and evaluates on cascades).
 """
 
@@ -9,9 +10,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from recsys_cli.envs.base import ChoiceSpec
-from recsys_cli.networks.features import dot_documents, is_index
+from recsys_cli.envs.spec import ChoiceSpec, Documents
+from recsys_cli.networks.features import Observed, dot_documents
 from recsys_cli.networks.item_values import TwoTower
+from recsys_cli.slates.optimal import only
 
 
 class KnownChoice(nn.Module):
@@ -22,11 +24,9 @@ class KnownChoice(nn.Module):
         super().__init__()
         self.spec = spec
 
-    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return `v` [B, C] and `v_null` [B]."""
-        # What a policy remembers stands behind the user's own features.
-        features = user.shape[-1] if is_index(doc) else doc.shape[-1]
-        spec, affinity = self.spec, dot_documents(doc, user[..., :features])
+        spec, affinity = self.spec, dot_documents(observed.doc, observed.user)
         one = torch.ones_like(affinity[:, 0])
         match spec.kind:
             case "multinomial_logit":
@@ -50,9 +50,9 @@ def odds(click: Tensor) -> Tensor:
 class FirstPositionChoice(nn.Module):
     """The user takes whatever comes first: only one position counts, and it is always clicked."""
 
-    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return ones and zeros."""
-        v = torch.ones(doc.shape[:2], device=doc.device)
+        v = torch.ones(observed.doc.shape[:2], device=observed.doc.device)
         return v, torch.zeros_like(v[:, 0])
 
 
@@ -62,30 +62,29 @@ class LearnedChoice(nn.Module):
     Both can say every positive v; the proportional form is nearer to users whose v is linear in what is observed.
     """
 
-    def __init__(self, user_features: int, doc_features: int, one_hot: bool, proportional: bool = False) -> None:
+    def __init__(self, state_features: int, documents: Documents, proportional: bool = False) -> None:
         """Build a small two-tower network for the scores."""
         super().__init__()
         self.proportional = proportional
-        self.score = TwoTower(user_features, doc_features, hidden=(32,), doc_hidden=16, one_hot=one_hot, scale=1.0)
+        self.score = TwoTower(state_features, documents, hidden=(32,), doc_hidden=16, scale=1.0)
 
-    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return `v` [B, C] and `v_null` [B]; in a logit scaled so that the largest of a row is 1."""
-        score, null = self.score(user, doc)
+        score, null = self.score(observed.state, observed.doc)
         if self.proportional:
             return nn.functional.softplus(score), nn.functional.softplus(null)
         largest = torch.maximum(score.amax(-1), null)
         return (score - largest[:, None]).exp(), (null - largest).exp()
 
-    def loss(self, user: Tensor, slate_doc: Tensor, clicked: Tensor) -> Tensor:
+    def loss(self, observed: Observed, clicked: Tensor) -> Tensor:
         """Return the mean negative log-likelihood of what was clicked.
 
         Args:
-            user: `[B, U]`.
-            slate_doc: the shown documents, `[B, k, F]` or `[B, k]`.
+            observed: with the shown documents for candidates, k of them.
             clicked: position clicked, `[B]`; k for none.
         """
-        v, v_null = self(user, slate_doc)
-        return -log_likelihood(v, v_null, clicked)
+        v, v_null = self(observed)
+        return -log_likelihood(only(v, observed.mask, 0.0), v_null, clicked)
 
 
 def log_likelihood(v: Tensor, v_null: Tensor, clicked: Tensor) -> Tensor:
@@ -102,7 +101,7 @@ def log_likelihood(v: Tensor, v_null: Tensor, clicked: Tensor) -> Tensor:
     return (chosen.log() - mass.sum(-1).clamp_min(smallest).log()).mean()
 
 
-def choice_model(mode: str, spec: ChoiceSpec, user_features: int, doc_features: int, one_hot: bool) -> nn.Module:
+def choice_model(mode: str, spec: ChoiceSpec, state_features: int, documents: Documents) -> nn.Module:
     """Build the choice model of `algo.choice_model`.
 
     `true`: the known one. `learned` (logit), `learned_proportional`: from clicks. `auto`: true where it is observable.
@@ -111,4 +110,4 @@ def choice_model(mode: str, spec: ChoiceSpec, user_features: int, doc_features: 
         return FirstPositionChoice()
     if mode == "true" or (mode == "auto" and spec.observable):
         return KnownChoice(spec)
-    return LearnedChoice(user_features, doc_features, one_hot, proportional=mode == "learned_proportional")
+    return LearnedChoice(state_features, documents, proportional=mode == "learned_proportional")

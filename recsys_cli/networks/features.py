@@ -1,18 +1,61 @@
-"""Documents as the networks take them: dense features, or the number of a one-hot topic."""
+"""What the networks are given: users, what is remembered of them, and documents as features or as numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recsys_cli.envs.spec import Documents
 
-def is_index(doc: Tensor | np.ndarray) -> bool:
-    """Whether documents are topic numbers `[B, C]` that stand for one-hot rows, not features `[B, C, F]`."""
-    return doc.ndim == 2
+
+class Observed(NamedTuple):
+    """What is known of B users when slates are chosen for them.
+
+    Attributes:
+        user: observed features, `[B, U]`.
+        doc: candidates, `[B, C, F]` or topic numbers `[B, C]`.
+        memory: what the policy remembers of the session, `[B, M]`; None if nothing.
+        mask: candidates that are there, `[B, C]` bool; None if all are.
+    """
+
+    user: Tensor
+    doc: Tensor
+    memory: Tensor | None = None
+    mask: Tensor | None = None
+
+    @property
+    def state(self) -> Tensor:
+        """The user and what is remembered, `[B, U + M]`."""
+        return self.user if self.memory is None else torch.cat([self.user, self.memory], dim=-1)
+
+    def showing(self, slates: Tensor) -> Observed:
+        """Return the same with the documents of slates `[B, k]` for candidates; positions that hold -1 are masked."""
+        if self.mask is None:
+            return self._replace(doc=pick_documents(self.doc, slates))
+        return self._replace(doc=pick_documents(self.doc, slates.clamp_min(0)), mask=slates >= 0)
+
+
+def observation_tensors(observation: Mapping[str, Any], device: torch.device) -> Observed:
+    """Return an observation as tensors on `device`."""
+    names = [name for name in Observed._fields if name in observation]
+    return Observed(**{name: torch.as_tensor(np.asarray(observation[name]), device=device) for name in names})
+
+
+def seen_in(observation: Mapping[str, Any], documents: Documents) -> Observed:
+    """Return an observation as choice models take it, items by their features."""
+    seen = observation_tensors(observation, torch.device("cpu"))
+    if documents.items is None:
+        return seen
+    return seen._replace(doc=torch.from_numpy(documents.dense(np.asarray(observation["doc"]))))
+
+
+def is_index(doc: Tensor) -> bool:
+    """Whether documents are topic numbers `[..]` that stand for one-hot rows, not features `[.., F]`."""
+    return not doc.is_floating_point()
 
 
 def dot_documents(doc: Tensor, weight: Tensor) -> Tensor:
@@ -32,9 +75,3 @@ def pick_documents(doc: Tensor, slate: Tensor) -> Tensor:
     if is_index(doc):
         return doc.gather(1, slate)
     return doc.gather(1, slate[..., None].expand(-1, -1, doc.shape[-1]))
-
-
-def observation_tensors(observation: Mapping[str, Any], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return `user` and `doc` of an observation as tensors on `device`."""
-    user = torch.as_tensor(np.asarray(observation["user"]), device=device)
-    return user, torch.as_tensor(np.asarray(observation["doc"]), device=device)

@@ -1,7 +1,7 @@
 """Item-wise values: one shared network over (user, document), and one more output for the null item (no click).
 
-Every network maps `user` [B, U] and `doc` [B, C, F] (or topic numbers [B, C]) to `(q [B, C], q_null [B])`. C is free:
-the same parameters serve any number of candidates.
+Every network maps `state` [B, S], the user and what is remembered, and `doc` [B, C, F] (or topic numbers [B, C]) to
+`(q [B, C], q_null [B])`. C is free: the same parameters serve any number of candidates.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from recsys_cli.envs.spec import Documents
 from recsys_cli.networks.features import dot_documents, is_index
 
 
@@ -39,36 +40,36 @@ class TwoTower(nn.Module):
     """
 
     def __init__(
-        self, user_features: int, doc_features: int, hidden: Sequence[int], doc_hidden: int, one_hot: bool, scale: float
+        self, state_features: int, documents: Documents, hidden: Sequence[int], doc_hidden: int, scale: float
     ) -> None:
         """Build the towers.
 
         Args:
-            user_features: U; 0 is allowed.
-            doc_features: F.
+            state_features: S; 0 is allowed.
+            documents: what they look like.
             hidden: widths of the user tower.
             doc_hidden: width of the document tower; 0, or one-hot documents: none.
-            one_hot: whether documents are one-hot topics.
             scale: factor of all outputs; about the size of the values in units of the user tower's outputs.
         """
         super().__init__()
         self.scale = scale
-        self.doc_tower = None if one_hot or not doc_hidden else mlp([doc_features, doc_hidden, doc_hidden])
-        width = doc_features + (doc_hidden if self.doc_tower is not None else 0)
-        self.user_tower = mlp([max(user_features, 1), *hidden, width + 2])
+        width = len(documents)
+        self.doc_tower = None if documents.one_hot or not doc_hidden else mlp([width, doc_hidden, doc_hidden])
+        width += doc_hidden if self.doc_tower is not None else 0
+        self.user_tower = mlp([max(state_features, 1), *hidden, width + 2])
 
-    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, state: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B]."""
-        state, null, weight = self._user(user)
-        return state[:, None] + dot_documents(self._phi(doc), weight), state + null
+        value, null, weight = self._user(state)
+        return value[:, None] + dot_documents(self._phi(doc), weight), value + null
 
-    def one(self, user: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
+    def one(self, state: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
         """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null where `nothing` [B]."""
-        state, null, weight = self._user(user)
-        return state + null.where(nothing, dot_documents(self._phi(doc[:, None]), weight)[:, 0])
+        value, null, weight = self._user(state)
+        return value + null.where(nothing, dot_documents(self._phi(doc[:, None]), weight)[:, 0])
 
-    def _user(self, user: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        out = self.user_tower(with_constant(user)) * self.scale
+    def _user(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        out = self.user_tower(with_constant(state)) * self.scale
         return out[:, 0], out[:, 1], out[:, 2:]
 
     def _phi(self, doc: Tensor) -> Tensor:
@@ -81,12 +82,12 @@ class DocumentValues(TwoTower):
     Where a part of the user's state is hidden, a value of the user as seen is biased by whatever goes along with it.
     """
 
-    def __init__(self, doc_features: int, hidden: Sequence[int], doc_hidden: int, one_hot: bool, scale: float) -> None:
+    def __init__(self, documents: Documents, hidden: Sequence[int], doc_hidden: int, scale: float) -> None:
         """Build the towers; arguments as for `TwoTower`."""
-        super().__init__(0, doc_features, hidden, doc_hidden, one_hot, scale)
+        super().__init__(0, documents, hidden, doc_hidden, scale)
 
-    def _user(self, user: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return super()._user(user[..., :0])
+    def _user(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return super()._user(state[..., :0])
 
 
 class Concat(nn.Module):
@@ -96,18 +97,18 @@ class Concat(nn.Module):
     item is one more document, whose first-layer vector is learned.
     """
 
-    def __init__(self, user_features: int, doc_features: int, hidden: Sequence[int], scale: float) -> None:
+    def __init__(self, state_features: int, documents: Documents, hidden: Sequence[int], scale: float) -> None:
         """Build the layers; arguments as for `TwoTower`."""
         super().__init__()
         self.scale = scale
-        self.first_user = nn.Linear(max(user_features, 1), hidden[0])
-        self.first_doc = nn.Linear(doc_features, hidden[0], bias=False)
+        self.first_user = nn.Linear(max(state_features, 1), hidden[0])
+        self.first_doc = nn.Linear(len(documents), hidden[0], bias=False)
         self.first_null = nn.Parameter(torch.zeros(hidden[0]))
         self.rest = nn.Sequential(nn.ReLU(inplace=True), *mlp([*hidden, 1]))
 
-    def forward(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, state: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B]."""
-        mine = self.first_user(with_constant(user))[:, None]
+        mine = self.first_user(with_constant(state))[:, None]
         if not is_index(doc):
             items = torch.cat([self.first_doc(doc), self.first_null.expand(len(doc), 1, -1)], dim=1)
             q = self._rest(items.add_(mine))  # in place: B * C wide rows are bound by memory, not by arithmetic
@@ -120,14 +121,14 @@ class Concat(nn.Module):
             return q.gather(1, doc.long()), q[:, -1]
         return q[:, :-1], q[:, -1]
 
-    def one(self, user: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
+    def one(self, state: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
         """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null where `nothing` [B]."""
-        if doc.ndim == 1:
+        if is_index(doc):
             table = self._table()
             items = nn.functional.embedding(doc.long().masked_fill(nothing, len(table) - 1), table)
         else:
             items = self.first_null.where(nothing[:, None], self.first_doc(doc))
-        return self._rest(items + self.first_user(with_constant(user)))
+        return self._rest(items + self.first_user(with_constant(state)))
 
     def _table(self) -> Tensor:
         """Return every topic's row of the first layer, and the null's `[T + 1, H]`.

@@ -1,6 +1,6 @@
 """What acts: observation to slates. Evaluation, recording and serving know only `SlatePolicy`."""
 
-from recsys_cli.policies.base import Observation, SlatePolicy
+from recsys_cli.policies.base import GreedyPolicy, Observation, SlatePolicy
 from recsys_cli.policies.uniform import UniformPolicy
 
-__all__ = ["Observation", "SlatePolicy", "UniformPolicy"]
+__all__ = ["GreedyPolicy", "Observation", "SlatePolicy", "UniformPolicy"]

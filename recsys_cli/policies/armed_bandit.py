@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.policies.arm_index import ArmIndex, Mean
-from recsys_cli.policies.arms import ArmCounts, ArmHistory, Arms, Floats, Outcome
-from recsys_cli.policies.bandit import BanditPolicy
+from recsys_cli.policies.arm_index import ArmIndex, Mean, Thompson
+from recsys_cli.policies.arms import ArmCounts, ArmMemory, Arms, Floats, Outcome, TopicArms
+from recsys_cli.policies.bandit import NOT_DRAWN_FROM, BanditPolicy
 from recsys_cli.policies.base import Observation
-from recsys_cli.policies.exploration import epsilon_greedy
-from recsys_cli.policies.history import History
+from recsys_cli.policies.memory import Memory
+from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
+
+TIE = 1e-9  # between the scores of two documents of one topic
 
 
 class ArmedBanditPolicy(BanditPolicy):
@@ -28,7 +30,7 @@ class ArmedBanditPolicy(BanditPolicy):
 
     def __init__(
         self,
-        env: EnvConfig,
+        spec: ProblemSpec,
         arms: Arms,
         index: ArmIndex,
         *,
@@ -36,56 +38,89 @@ class ArmedBanditPolicy(BanditPolicy):
         per_user: bool,
         prior_count: float,
         epsilon: float = 0.0,
-        seed: int = 0,
     ) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem.
+            spec: the problem.
             arms: what it chooses among.
             index: what it ranks them by.
             outcome: what it counts.
             per_user: whether each session has its own statistics.
             prior_count: pulls that the population's mean of each arm counts for in a session.
             epsilon: probability of a random slate when exploring.
-            seed: of what it draws.
         """
-        super().__init__(env, "none", seed)
+        super().__init__(spec, "none")
         self.arms, self.index, self.outcome, self.epsilon = arms, index, outcome, epsilon
-        self.per_user, self.prior_count = per_user, prior_count
+        self.per_user = self.served_by_draws = per_user
+        self.prior_count = prior_count
         self.counts = ArmCounts(arms.number)
 
-    def new_history(self, users: int) -> History:
+    def new_memory(self, users: int) -> Memory:
         """Remember a session's own pulls and outcomes, where they matter."""
-        return ArmHistory(self.arms, self.outcome, users) if self.per_user else History()
+        return ArmMemory(self.arms, self.outcome, self.problem.reward, users) if self.per_user else Memory()
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
-        doc, user = np.asarray(observation["doc"]), np.asarray(observation["user"])
-        exploring = explore or self.per_user
-        index: ArmIndex = self.index if exploring else Mean(unknown=-np.inf)
-        # Where nothing is drawn, pooled statistics rank the arms alike for all users: once is enough.
-        pulls, sums = self._statistics(user, len(doc) if self.per_user or index.draws else 1)
+    def distribution(self, observation: Observation) -> SlateDistribution:
+        """Return the slates of greatest mean or, with a user's own statistics, what it does while it learns."""
+        return self.behaviour(observation) if self.per_user else self._by(Mean(unknown=-np.inf), observation)
+
+    def behaviour(self, observation: Observation) -> SlateDistribution:
+        """Return the slates of greatest index, with random ones among them."""
+        law = self._by(self.index, observation)
+        return epsilon_mixture(self.epsilon, law) if self.epsilon else law
+
+    def posterior(self, observation: Observation) -> SlateDistribution:
+        """Return the slates of greatest posterior draw."""
+        return self._by(self.index if self.index.draws else Thompson("gaussian"), observation)
+
+    def scores(self, observation: Observation) -> Floats:
+        """Return mean outcomes of the candidates' topics, those of a topic apart by the order in which it shows them.
+
+        Raises:
+            ConfigError: arms are whole slates.
+        """
+        if not isinstance(self.arms, TopicArms):
+            return super().scores(observation)
+        doc = np.asarray(observation["doc"])
+        means = self._ranked(Mean(unknown=0.0), observation, NOT_DRAWN_FROM)
+        means = np.broadcast_to(means, (len(doc), self.arms.number))
+        order = self.arms.ranking(means, doc, observation.get("mask"))
+        topics = np.take_along_axis(self.problem.documents.topics_of(doc), order, axis=1)
+        # Ties would fall in any order: differences below rounding of any statistics tell them apart.
+        falling = np.take_along_axis(means, topics, axis=1) - TIE * np.arange(doc.shape[1])
+        scores = np.empty(order.shape)
+        np.put_along_axis(scores, order, falling, axis=1)
+        return scores
+
+    def _by(self, index: ArmIndex, observation: Observation) -> SlateDistribution:
+        def choose(observation: Observation, rng: np.random.Generator) -> NDArray[np.int64]:
+            doc = np.asarray(observation["doc"])
+            ranked = self._ranked(index, observation, rng)
+            return self.arms.slates(np.broadcast_to(ranked, (len(doc), self.arms.number)), doc, observation.get("mask"))
+
+        return self.chosen(index.draws, choose, observation)
+
+    def _ranked(self, index: ArmIndex, observation: Observation, rng: np.random.Generator) -> Floats:
+        """Return the arms' index, `[n, K]`, or `[1, K]` if all users have the same."""
+        # If nothing is drawn, pooled statistics rank the arms alike for all users: once is enough.
+        users = len(observation["doc"]) if self.per_user or index.draws else 1
+        pulls, sums = self._statistics(observation.get("memory"), users)
         unit = self.counts.total[2] or 1.0
-        ranked = index(pulls, sums / unit, self.counts.noise / unit, self.rng)
-        slates = self.arms.slates(np.broadcast_to(ranked, (len(doc), self.arms.number)), doc)
-        if exploring and self.epsilon:
-            return epsilon_greedy(self.rng, slates, doc.shape[1], self.epsilon)
-        return slates, np.full(len(slates), np.nan if index.draws else 0.0)
+        return index(pulls, sums / unit, self.counts.noise / unit, rng)
 
-    def _statistics(self, user: NDArray[Any], users: int) -> tuple[Floats, Floats]:
-        """Return pulls and summed outcomes, `[n, K]` each."""
+    def _statistics(self, own: NDArray[Any] | None, users: int) -> tuple[Floats, Floats]:
+        """Return pulls and summed outcomes, `[n, K]` each; `own` is what is remembered of the sessions."""
         if not self.per_user:
             shape = (users, self.arms.number)
             return np.broadcast_to(self.counts.pulls, shape), np.broadcast_to(self.counts.sums, shape)
-        pulls, sums = self._own(user)
+        assert own is not None, "the session's own pulls are what `new_memory` remembers"
+        pulls, sums = self._split(own)
         known = self.prior_count * (self.counts.first[0] > 0)
         return pulls + known, sums + known * self.counts.first[1] / np.maximum(self.counts.first[0], 1)
 
-    def _own(self, user: NDArray[Any]) -> tuple[Floats, Floats]:
-        number = self.arms.number
-        own = user[:, -2 * number :].astype(np.float64)
-        return own[:, :number], own[:, number:]
+    def _split(self, own: NDArray[Any]) -> tuple[Floats, Floats]:
+        counts = np.asarray(own, np.float64)
+        return counts[:, : self.arms.number], counts[:, self.arms.number :]
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
         """Count all users' pulls; see `BanditPolicy.learn`."""
@@ -98,10 +133,11 @@ class ArmedBanditPolicy(BanditPolicy):
         outcome = self.arms.outcomes(by_position)
         first = np.zeros(arm.shape, bool)
         if self.per_user:
-            first = np.take_along_axis(self._own(transitions["user"])[0], arm, axis=1) == 0
-        expected = means_of(self.counts)[arm]
-        self.counts.learn(arm.ravel(), outcome.ravel(), first.ravel())
-        return float(np.square(outcome - expected).mean())
+            first = np.take_along_axis(self._split(transitions["memory"])[0], arm, axis=1) == 0
+        error = outcome - means_of(self.counts)[arm]
+        there = self.arms.there(slate)
+        self.counts.learn(arm[there], outcome[there], first[there])
+        return float(np.square(error[there]).mean())
 
     def parts(self) -> dict[str, ArmCounts]:
         """Return what is learned: the population's counts."""

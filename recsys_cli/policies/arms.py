@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.policies.history import History
-from recsys_cli.slates.enumeration import all_slates
+from recsys_cli.policies.memory import Memory
+from recsys_cli.slates.enumeration import all_slates, filled_up
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 Floats = NDArray[np.float64]
 Outcome = Literal["clicks", "rewards"]
@@ -37,13 +37,20 @@ class Arms(ABC):
             slate_doc: the documents shown, `[n, k, F]` or `[n, k]`.
         """
 
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return which of the arms of `pulled` were pulled, `[n, m]`: not those of positions that hold no document."""
+        return np.ones((len(slate), 1), bool)
+
     @abstractmethod
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """Return what each pull brought, `[n, m]`, of what came of each position of the slates, `[n, k]`."""
 
     @abstractmethod
-    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
-        """Return the slates `[n, k]` for indices `[n, K]` and candidates `[n, C, F]` or `[n, C]`."""
+    def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
+        """Return the slates `[n, k]` for indices `[n, K]` and candidates `[n, C, F]` or `[n, C]`.
+
+        A mask `[n, C]` says which candidates are there; a slate with fewer than k is padded with -1.
+        """
 
 
 class TopicArms(Arms):
@@ -52,37 +59,45 @@ class TopicArms(Arms):
     RecSim's cluster bandit (Ie et al. 2019, arXiv 1909.04847, section 4.3). Every document shown is a pull.
     """
 
-    def __init__(self, env: EnvConfig) -> None:
+    def __init__(self, spec: ProblemSpec) -> None:
         """Take the problem's topics."""
-        self.number, self.quality = env.doc_topics, env.quality_feature
-        self.slate_size, self.attended = env.slate_size, env.attended
-
-    def _topics(self, doc: NDArray[Any]) -> NDArray[np.int64]:
-        return (doc if doc.ndim == 2 else doc[..., : self.number].argmax(-1)).astype(np.int64)
+        self.documents, self.number = spec.documents, spec.documents.topics
+        self.slate_size, self.attended = spec.slate_size, spec.attended
 
     def pulled(self, slate: NDArray[Any], slate_doc: NDArray[Any]) -> NDArray[np.int64]:
         """See `Arms.pulled`."""
-        return self._topics(slate_doc[:, : self.attended])
+        return self.documents.topics_of(slate_doc[:, : self.attended])
+
+    def there(self, slate: NDArray[Any]) -> NDArray[np.bool_]:
+        """See `Arms.there`."""
+        return np.asarray(slate[:, : self.attended] >= 0)
 
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
         """See `Arms.outcomes`."""
         return by_position[:, : self.attended]
 
-    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
-        """See `Arms.slates`; topics of the same index stay apart."""
-        topics = self._topics(doc)
+    def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
+        """See `Arms.slates`."""
+        best = self.ranking(index, doc, mask)[:, : self.slate_size]
+        return best if mask is None else np.where(np.take_along_axis(mask, best, axis=1), best, -1)
+
+    def ranking(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[np.int64]:
+        """Return all candidates, best first, `[n, C]`; topics of the same index stay apart."""
+        topics = self.documents.topics_of(doc)
         keys = [topics, -np.take_along_axis(index, topics, axis=1)]  # the last key sorts first
-        if self.quality is not None:
-            keys.insert(0, -doc[..., self.quality])
-        return np.lexsort(keys, axis=-1)[:, : self.slate_size]
+        if self.documents.quality is not None:
+            keys.insert(0, -self.documents.dense(doc)[..., self.documents.quality])
+        if mask is not None:
+            keys.append(~mask)
+        return np.lexsort(keys, axis=-1)
 
 
 class SlateArms(Arms):
     """Whole slates of a candidate set that is kept, order aside; those positions count that the user looks at."""
 
-    def __init__(self, env: EnvConfig) -> None:
+    def __init__(self, spec: ProblemSpec) -> None:
         """Enumerate the slates."""
-        self.candidates, self.slate_size, self.attended = env.num_candidates, env.slate_size, env.attended
+        self.candidates, self.slate_size, self.attended = spec.width, spec.slate_size, spec.attended
         self.every = all_slates(self.candidates, self.attended, False).numpy()
         self.digits = self.candidates ** np.arange(self.attended)[::-1]
         self.codes = self.every @ self.digits  # rising
@@ -98,13 +113,11 @@ class SlateArms(Arms):
         total: NDArray[Any] = by_position[:, : self.attended].sum(1, keepdims=True)
         return total
 
-    def slates(self, index: Floats, doc: NDArray[Any]) -> NDArray[np.int64]:
+    def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """See `Arms.slates`; positions that nobody looks at get any other candidates."""
-        best = self.every[index.argmax(1)]
-        taken = np.zeros((len(best), self.candidates), bool)
-        np.put_along_axis(taken, best, True, axis=1)
-        rest = np.argsort(taken, axis=1, kind="stable")[:, : self.slate_size - self.attended]
-        return np.concatenate([best, rest], axis=1)
+        if mask is not None:
+            index = np.where(mask[:, self.every].all(-1), index, -np.inf)
+        return filled_up(self.every[index.argmax(1)], self.candidates, self.slate_size, mask)
 
 
 class ArmCounts:
@@ -151,48 +164,43 @@ class ArmCounts:
             setattr(self, name, np.array(value, np.float64))
 
 
-class ArmHistory(History):
+class ArmMemory(Memory):
     """Pulls and summed outcomes of every arm in the session at hand: RecSim's sufficient statistics."""
 
-    def __init__(self, arms: Arms, outcome: Outcome, users: int) -> None:
-        """Begin with users of whom nothing is known."""
-        self.arms, self.outcome = arms, outcome
+    def __init__(self, arms: Arms, outcome: Outcome, reward: str | None, users: int) -> None:
+        """Begin with users of whom nothing is known; `reward` is that of the problem's spec."""
+        self.arms, self.outcome, self.reward = arms, outcome, reward
         self.counts: NDArray[np.float32] = np.zeros((users, 2, arms.number), np.float32)
 
     def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        """Append pulls, then sums: 2 K features."""
-        known = self.counts.reshape(len(self.counts), -1)
-        return {**observation, "user": np.concatenate([observation["user"], known], axis=-1)}
+        """Add pulls, then sums: 2 K features."""
+        return {**observation, "memory": self.counts.reshape(len(self.counts), -1).copy()}
 
     def step(
         self, before: Mapping[str, Any], slates: np.ndarray, after: Mapping[str, Any], restarted: np.ndarray
     ) -> None:
-        """See `History.step`."""
+        """See `Memory.step`."""
         row = np.arange(len(slates))[:, None]
         arm = self.arms.pulled(slates, np.asarray(before["doc"])[row, slates])
         pulls, sums = self.counts[:, 0], self.counts[:, 1]
-        np.add.at(pulls, (row, arm), 1)
-        np.add.at(sums, (row, arm), self.arms.outcomes(responded(after["response"], self.outcome)))
+        np.add.at(pulls, (row, arm), self.arms.there(slates))
+        np.add.at(sums, (row, arm), self.arms.outcomes(responded(after["response"], self.outcome, self.reward)))
         self.counts[restarted] = 0
 
     def restart(self) -> None:
-        """See `History.restart`."""
+        """See `Memory.restart`."""
         self.counts[:] = 0
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """See `History.get_state`."""
+        """See `Memory.get_state`."""
         return {"counts": self.counts.copy()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See `History.set_state`."""
+        """See `Memory.set_state`."""
         self.counts[:] = state["counts"]
 
 
-def responded(response: Mapping[str, NDArray[Any]], outcome: Outcome) -> NDArray[Any]:
-    """Return what came of each position, `[N, k]`: the click, or what the response tells of its reward."""
+def responded(response: Mapping[str, NDArray[Any]], outcome: Outcome, reward: str | None) -> NDArray[Any]:
+    """Return what came of each position, `[N, k]`: the click, or the response field that is its reward."""
     click = response["click"]
-    if outcome == "rewards":
-        for name in ("watch_time", "engagement"):
-            if name in response:
-                return click * response[name]
-    return click
+    return click if outcome == "clicks" or reward is None else click * response[reward]

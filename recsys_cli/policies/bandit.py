@@ -1,4 +1,4 @@
-"""What bandit policies share: they learn in closed form, explore by themselves, and come back from their tensors."""
+"""What bandit policies share: they learn in closed form, and come back from their tensors."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_cli.policies.history import History, HistoryKind, new_history
+from recsys_cli.policies.base import Draw, Observation, certain, drawn
+from recsys_cli.policies.memory import Memory, MemoryKind, new_memory
 from recsys_cli.policies.parts import PolicyOfParts
+from recsys_cli.slates.distributions import SlateDistribution
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
+
+
+NOT_DRAWN_FROM = np.random.Generator(np.random.SFC64(0))  # what indices get that draw nothing
 
 
 class BanditPolicy(PolicyOfParts):
-    """Learns from transitions, each of them once; `act` explores where it is asked to, and is greedy otherwise."""
+    """Learns from transitions, each of them once; how it explores is its `behaviour`."""
 
-    def __init__(self, env: EnvConfig, history: HistoryKind, seed: int) -> None:
+    def __init__(self, spec: ProblemSpec, memory: MemoryKind) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem; the number of candidates is free.
-            history: what it remembers of a session.
-            seed: of the stream it explores with, until `draw_from` gives it another.
+            spec: the problem; the number of candidates is free.
+            memory: what it remembers of a session.
         """
-        self.problem, self.history = env, history
-        self.slate_size, self.attended = env.slate_size, env.attended
-        self.rng = np.random.Generator(np.random.SFC64(seed))
+        self.problem, self.memory = spec, memory
+        self.slate_size, self.attended = spec.slate_size, spec.attended
 
     @abstractmethod
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
@@ -41,9 +44,11 @@ class BanditPolicy(PolicyOfParts):
             The mean squared error of what was believed of them before.
         """
 
-    def draw_from(self, rng: np.random.Generator) -> None:
-        """See `SlatePolicy.draw_from`."""
-        self.rng = rng
+    def chosen(self, draws: bool, choose: Draw, observation: Observation) -> SlateDistribution:
+        """Return the slates that `choose` finds: certain, or known by draws if it draws."""
+        if draws:
+            return drawn(choose, self.slate_size, observation)
+        return certain(choose(observation, NOT_DRAWN_FROM), observation)
 
     def get_state(self) -> dict[str, Any]:
         """Return what going on with learning takes beside the tensors."""
@@ -52,6 +57,6 @@ class BanditPolicy(PolicyOfParts):
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take back what `get_state` returned."""
 
-    def new_history(self, users: int) -> History:
-        """Return the history of the constructor."""
-        return new_history(self.history, self.problem, users)
+    def new_memory(self, users: int) -> Memory:
+        """Return the memory of the constructor."""
+        return new_memory(self.memory, self.problem, users)

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recsys_cli.envs.spec import Documents
 from recsys_cli.policies.posterior import Floats, inverse_factor
 
 # Products of user and document features are left out where they would be more than this.
@@ -40,11 +41,9 @@ class ItemFeatures:
     one of (1, document).
     """
 
-    def __init__(
-        self, user_features: int, doc_features: int, one_hot: bool, kind: FeatureKind | Literal["auto"] = "auto"
-    ) -> None:
-        """Take the sizes U and F, whether documents may come as topic numbers, and which features to make."""
-        self.doc_features, self.one_hot = doc_features, one_hot
+    def __init__(self, user_features: int, documents: Documents, kind: FeatureKind | Literal["auto"] = "auto") -> None:
+        """Take the number U of the user's features, what documents look like, and which features to make."""
+        self.documents, doc_features = documents, len(documents)
         self.kind = feature_kind(kind, user_features, doc_features)
         products = (user_features + 1) * (doc_features + 1)
         sizes = {"doc": doc_features + 1, "user_doc": user_features + doc_features + 1, "interactions": products}
@@ -55,9 +54,9 @@ class ItemFeatures:
 
         Args:
             user: `[n, U]`.
-            doc: `[n, m, F]`, or topic numbers `[n, m]`.
+            doc: `[n, m, F]`, or numbers `[n, m]`.
         """
-        dense = np.eye(self.doc_features)[doc] if doc.ndim == 2 else doc
+        dense = self.documents.dense(doc)
         ones = np.ones((*dense.shape[:2], 1))
         item = np.concatenate([ones, dense], axis=-1)
         if self.kind == "doc":
@@ -103,25 +102,26 @@ class ConditionalLogit:
         prior = self.ridge * np.eye(self.weights.size)
         self.precision = prior + kept * (self.precision - prior)
 
-    def learn(self, features: Floats, clicked: NDArray[Any]) -> None:
+    def learn(self, features: Floats, clicked: NDArray[Any], there: NDArray[np.bool_] | None = None) -> None:
         """Add a batch.
 
         Args:
             features: of the shown documents, `[n, k, P]`.
             clicked: position clicked, `[n]`; k for none.
+            there: positions that hold a document, `[n, k]`; None: all do.
         """
         prior, start = self.precision, self.weights
         shown = np.arange(features.shape[1])
         observed = features.reshape(-1, start.size).T @ (clicked[:, None] == shown).reshape(-1)
         weights = start.copy()
-        loss, gradient, curvature = _logit_loss(weights, start, prior, features, observed)
+        loss, gradient, curvature = _logit_loss(weights, start, prior, features, observed, there)
         for _ in range(MAX_NEWTON_STEPS):
             step = np.linalg.solve(curvature, gradient)
             size, decrease = 1.0, float(gradient @ step)
             if decrease < 1e-9 * max(abs(loss), 1.0):
                 break
             while True:  # the loss is convex: a step of half the length is enough in the end
-                trial = _logit_loss(weights - size * step, start, prior, features, observed)
+                trial = _logit_loss(weights - size * step, start, prior, features, observed, there)
                 if trial[0] <= loss - 0.1 * size * decrease or size < 1e-6:
                     break
                 size /= 2
@@ -150,11 +150,18 @@ def masses(score: Floats) -> tuple[Tensor, Tensor]:
 
 
 def _logit_loss(
-    weights: Floats, prior_mean: Floats, prior: Floats, features: Floats, observed: Floats
+    weights: Floats,
+    prior_mean: Floats,
+    prior: Floats,
+    features: Floats,
+    observed: Floats,
+    there: NDArray[np.bool_] | None,
 ) -> tuple[float, Floats, Floats]:
     """Return the negative log-posterior at `weights`, its gradient and its Hessian."""
     n, k, size = features.shape
     score = features @ weights
+    if there is not None:
+        score = np.where(there, score, -np.inf)
     top = np.maximum(score.max(-1), 0.0)
     mass = np.exp(score - top[:, None])
     total = mass.sum(-1) + np.exp(-top)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.policies.history import HistoryKind, history_features
+from recsys_cli.policies.memory import MemoryKind, memory_features
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 Ints = NDArray[np.int64]
 
@@ -28,33 +28,33 @@ class Discretisation:
     """
 
     def __init__(
-        self, env: EnvConfig, history: HistoryKind, user_bins: int, doc_bins: int, bounds: tuple[float, float]
+        self, spec: ProblemSpec, memory: MemoryKind, user_bins: int, doc_bins: int, bounds: tuple[float, float]
     ) -> None:
         """Take the problem and the bins of a feature."""
-        self.history, self.ordered, self.attended = history, env.order_matters, env.attended
-        self.user_bins, self.doc_bins, self.topics = user_bins, doc_bins, env.doc_topics
-        low, high = finite(env.user_bounds(), bounds)
-        more = history_features(history, env)
+        self.memory, self.ordered, self.attended = memory, spec.order_matters, spec.attended
+        self.user_bins, self.doc_bins, self.documents = user_bins, doc_bins, spec.documents
+        self.topics = spec.documents.topics
+        low, high = finite(spec.user.bounds, bounds)
+        more = memory_features(memory, spec)
         self.user_bounds = np.append(low, np.zeros(more)), np.append(high, np.ones(more))
-        low, high = finite(env.document_bounds(), bounds)
+        low, high = finite(spec.documents.features.bounds, bounds)
         self.doc_bounds = low[self.topics :], high[self.topics :]
         # Python's integers: a table that is too large must be told as large as it is.
-        self.kinds = max(self.topics, 1) * doc_bins ** (env.doc_features - self.topics)
-        self.shape = (user_bins ** (env.user_features + more), self.kinds**self.attended)
+        self.kinds = max(self.topics, 1) * doc_bins ** (len(spec.documents) - self.topics)
+        self.shape = (user_bins ** (len(spec.user) + more), self.kinds**self.attended)
 
     def users(self, user: NDArray[Any]) -> Ints:
         """Return the kinds `[n]` of users `[n, U]`."""
         return in_bins(user, self.user_bounds, self.user_bins)
 
-    def documents(self, doc: NDArray[Any]) -> Ints:
-        """Return the kinds `[n, m]` of documents `[n, m, F]`, or of topics `[n, m]`."""
-        if doc.ndim == 2:
-            return doc.astype(np.int64)
-        rest = in_bins(doc[..., self.topics :], self.doc_bounds, self.doc_bins)
+    def kinds_of(self, doc: NDArray[Any]) -> Ints:
+        """Return the kinds `[n, m]` of documents `[n, m, F]`, or of numbers `[n, m]`."""
+        if self.documents.one_hot:
+            return self.documents.topics_of(doc)
+        rest = in_bins(self.documents.dense(doc)[..., self.topics :], self.doc_bounds, self.doc_bins)
         if not self.topics:
             return rest
-        topic: Ints = doc[..., : self.topics].argmax(-1)
-        return topic * (self.kinds // self.topics) + rest
+        return self.documents.topics_of(doc) * (self.kinds // self.topics) + rest
 
     def slates(self, kinds: Ints) -> Ints:
         """Return the kinds `[..]` of slates of documents of these kinds `[.., attended]`."""

@@ -1,109 +1,66 @@
-"""How bandits explore: an index computed from what is believed of each item's value, or a random slate now and then."""
+"""Exploring: what a policy answers, made random in one of a few ways."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from recsys_cli.slates.uniform import log_propensity_of_uniform, uniform_slates
+from recsys_cli.config.explore import Explore
+from recsys_cli.policies.base import Observation, SlatePolicy
+from recsys_cli.policies.memory import Memory
+from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
 
-Floats = NDArray[np.float64]
-Lazy = Callable[[], Floats]
+if TYPE_CHECKING:
+    from recsys_cli.envs.base import SlateVectorEnv
+    from recsys_cli.policies.base import Floats
 
-
-class Index(Protocol):
-    """Turns Gaussian beliefs over values into the numbers that items are ranked by."""
-
-    @property
-    def draws(self) -> bool:
-        """Whether the index is random."""
-
-    def joint(self, x: Floats, weights: Floats, factor: Lazy, rng: np.random.Generator) -> Floats:
-        """Return the index `[n, m]` of items whose values `x . w` share the weights `w ~ N(weights, factor factor')`.
-
-        Args:
-            x: features, `[n, m, P]`.
-            weights: `[P]`.
-            factor: gives `[P, P]`.
-            rng: where draws come from; a draw is of a user's own, n times.
-        """
-
-    def separate(self, mean: Floats, deviation: Lazy, rng: np.random.Generator) -> Floats:
-        """Return the index of items with independent values; mean, deviation and result have one shape."""
+Rule = Callable[[Observation], SlateDistribution]
 
 
-@dataclass(frozen=True)
-class Greedy:
-    """The posterior mean."""
-
-    draws = False
-
-    def joint(self, x: Floats, weights: Floats, factor: Lazy, rng: np.random.Generator) -> Floats:
-        """See `Index.joint`."""
-        return x @ weights
-
-    def separate(self, mean: Floats, deviation: Lazy, rng: np.random.Generator) -> Floats:
-        """See `Index.separate`."""
-        return mean
+def explored(explore: Explore, policy: SlatePolicy, rule: Rule) -> Rule:
+    """Return how `policy` explores, `rule` being what it does otherwise."""
+    match explore.kind:
+        case "epsilon":
+            return lambda observation: epsilon_mixture(explore.amount, rule(observation))
+        case "plackett_luce":
+            return lambda observation: policy.softened(observation, explore.amount)
+        case "thompson":
+            return policy.posterior
+    return rule
 
 
-@dataclass(frozen=True)
-class UpperBound:
-    """Mean plus `width` standard deviations (LinUCB: Li et al. 2010, arXiv 1003.0146, algorithm 1)."""
+class ExploringPolicy(SlatePolicy):
+    """Another policy that explores in all it answers."""
 
-    width: float
-    draws = False
+    served_by_draws = True
 
-    def joint(self, x: Floats, weights: Floats, factor: Lazy, rng: np.random.Generator) -> Floats:
-        """See `Index.joint`."""
-        along = x @ factor()
-        return x @ weights + self.width * np.sqrt(np.einsum("nmp,nmp->nm", along, along))
+    def __init__(self, policy: SlatePolicy, explore: Explore) -> None:
+        """Take the policy, and how it is to explore."""
+        self.policy, self.slate_size = policy, policy.slate_size
+        self._rule = explored(explore, policy, policy.served)
 
-    def separate(self, mean: Floats, deviation: Lazy, rng: np.random.Generator) -> Floats:
-        """See `Index.separate`."""
-        return mean + self.width * deviation()
+    def distribution(self, observation: Observation) -> SlateDistribution:
+        """See `SlatePolicy.distribution`."""
+        return self._rule(observation)
 
+    def scores(self, observation: Observation) -> Floats:
+        """Return the policy's own."""
+        return self.policy.scores(observation)
 
-@dataclass(frozen=True)
-class PosteriorSample:
-    """A draw from the posterior, its deviations times `scale` (Agrawal & Goyal 2013, arXiv 1209.3352, algorithm 1)."""
+    def new_memory(self, users: int) -> Memory:
+        """Return what the policy remembers."""
+        return self.policy.new_memory(users)
 
-    scale: float
-    draws = True
+    def watch(self, env: SlateVectorEnv) -> None:
+        """See `SlatePolicy.watch`."""
+        self.policy.watch(env)
 
-    def joint(self, x: Floats, weights: Floats, factor: Lazy, rng: np.random.Generator) -> Floats:
-        """See `Index.joint`."""
-        drawn = weights + self.scale * (rng.standard_normal((len(x), len(weights))) @ factor().T)
-        return np.einsum("nmp,np->nm", x, drawn, optimize=True)
+    def tensors(self) -> dict[str, np.ndarray]:
+        """Return what the policy learned."""
+        return self.policy.tensors()
 
-    def separate(self, mean: Floats, deviation: Lazy, rng: np.random.Generator) -> Floats:
-        """See `Index.separate`."""
-        return mean + self.scale * deviation() * rng.standard_normal(mean.shape)
-
-
-def epsilon_greedy(
-    rng: np.random.Generator, slates: NDArray[Any], num_candidates: int, epsilon: float
-) -> tuple[NDArray[Any], Floats]:
-    """Replace each slate by a uniform one with probability epsilon.
-
-    Args:
-        rng: where draws come from.
-        slates: the greedy ones, `[n, k]`.
-        num_candidates: C.
-        epsilon: the probability.
-
-    Returns:
-        The slates `[n, k]`, and the log-propensity of each, `[n]`.
-    """
-    n, k = slates.shape
-    random = np.flatnonzero(rng.random(n) < epsilon)
-    shown = slates.copy()
-    shown[random] = uniform_slates(rng, len(random), num_candidates, k)
-    of_uniform = np.exp(log_propensity_of_uniform(num_candidates, k))
-    greedy = (shown == slates).all(-1)
-    with np.errstate(divide="ignore"):
-        return shown, np.log(epsilon * of_uniform + (1 - epsilon) * greedy)
+    def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
+        """See `SlatePolicy.load_tensors`."""
+        self.policy.load_tensors(tensors)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from recsys_cli.policies.base import Observation
-from recsys_cli.policies.myopic import MyopicPolicy
+from recsys_cli.policies.base import Floats, Observation, mask_of
+from recsys_cli.policies.myopic import MyopicPolicy, log_weights
+from recsys_cli.slates.optimal import only, shown
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class GreedyPCTRPolicy(MyopicPolicy):
@@ -19,12 +20,16 @@ class GreedyPCTRPolicy(MyopicPolicy):
     What a click brings is not asked. The choice model is the myopic policy's: known, or a conditional logit of clicks.
     """
 
-    def __init__(self, env: EnvConfig, ridge: float) -> None:
+    def __init__(self, spec: ProblemSpec, ridge: float) -> None:
         """Make an untrained policy; arguments as for `MyopicPolicy`."""
-        super().__init__(env, ridge)
+        super().__init__(spec, ridge)
         self.reward = None
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
-        v, _, _ = self._scores(np.asarray(observation["user"]), np.asarray(observation["doc"]))
-        return v.topk(self.slate_size, dim=-1).indices.numpy(), np.zeros(len(v))
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`."""
+        (v, *_), mask = self._values(observation), mask_of(observation)
+        return shown(only(v, mask).topk(self.slate_size, dim=-1).indices, mask).numpy()
+
+    def scores(self, observation: Observation) -> Floats:
+        """Return the logarithms of choice scores."""
+        return log_weights(self._values(observation)[0])

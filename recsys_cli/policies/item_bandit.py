@@ -11,17 +11,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_cli.networks.choice import KnownChoice
-from recsys_cli.policies.bandit import BanditPolicy
-from recsys_cli.policies.base import Observation
+from recsys_cli.networks.features import seen_in
+from recsys_cli.policies.bandit import NOT_DRAWN_FROM, BanditPolicy
+from recsys_cli.policies.base import Floats, Observation, mask_of, state_of
 from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures, masses
-from recsys_cli.policies.exploration import Greedy, Index, epsilon_greedy
-from recsys_cli.policies.history import history_features
+from recsys_cli.policies.item_index import Greedy, Index, PosteriorSample
 from recsys_cli.policies.item_values import BanditDesign, ItemValues
+from recsys_cli.policies.memory import memory_features
 from recsys_cli.policies.parts import Part
-from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
+from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
+from recsys_cli.slates.optimisers import OPTIMISERS, Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class ItemBanditPolicy(BanditPolicy):
@@ -34,69 +36,95 @@ class ItemBanditPolicy(BanditPolicy):
 
     def __init__(
         self,
-        env: EnvConfig,
+        spec: ProblemSpec,
         design: BanditDesign,
         items: ItemValues,
         index: Index,
         epsilon: float = 0.0,
-        seed: int = 0,
     ) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem; the number of candidates is free.
+            spec: the problem; the number of candidates is free.
             design: what it learns from, and how it builds slates.
             items: the belief about what items bring.
             index: how it explores.
             epsilon: probability of a random slate when exploring.
-            seed: of what it draws.
         """
-        super().__init__(env, design.history, seed)
+        super().__init__(spec, design.memory)
         self.design, self.explore_by, self.epsilon = design, index, epsilon
         self.items = items
         self.optimise = OPTIMISERS[design.slate]
-        spec, chosen = env.choice_spec(), design.observe == "clicked"
-        self.known = KnownChoice(spec) if chosen and spec.observable else None
-        self.choice_features = ItemFeatures(
-            env.user_features + history_features(design.history, env), env.doc_features, env.one_hot_docs
-        )
-        learned = chosen and not spec.observable and spec.kind != "first_position"
+        choice, chosen = spec.choice, design.observe == "clicked"
+        self.known = KnownChoice(choice) if chosen and choice.observable else None
+        self.choice_features = ItemFeatures(len(spec.user) + memory_features(design.memory, spec), spec.documents)
+        learned = chosen and not choice.observable and choice.kind != "first_position"
         self.logit = ConditionalLogit(self.choice_features.size, design.ridge) if learned else None
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
-        user, doc = np.asarray(observation["user"]), np.asarray(observation["doc"])
-        index: Index = self.explore_by if explore else Greedy()
-        q = torch.from_numpy(self.items.index(user, doc, index, self.rng))
-        v, v_null = self._choice_scores(user, doc, q, index)
-        slates = whole_slates(
-            v, q, v_null, torch.zeros_like(v_null), self.slate_size, self.attended, self.optimise
-        ).numpy()
-        if explore and self.epsilon:
-            return epsilon_greedy(self.rng, slates, doc.shape[1], self.epsilon)
-        return slates, np.full(len(slates), np.nan if index.draws else 0.0)
+    def distribution(self, observation: Observation) -> SlateDistribution:
+        """Return the slates of greatest expected value."""
+        return self._by(Greedy(), observation)
 
-    def _choice_scores(self, user: NDArray[Any], doc: NDArray[Any], q: Tensor, index: Index) -> tuple[Tensor, Tensor]:
+    def behaviour(self, observation: Observation) -> SlateDistribution:
+        """Return the slates of greatest index, with random ones among them."""
+        law = self._by(self.explore_by, observation)
+        return epsilon_mixture(self.epsilon, law) if self.epsilon else law
+
+    def posterior(self, observation: Observation) -> SlateDistribution:
+        """Return the slates of greatest value by a draw of the belief."""
+        return self._by(self.explore_by if self.explore_by.draws else PosteriorSample(1.0), observation)
+
+    def scores(self, observation: Observation) -> Floats:
+        """Return what `slate_scores` makes of the expected values."""
+        parts, mask = self._valued(Greedy(), observation, NOT_DRAWN_FROM), mask_of(observation)
+        return slate_scores(parts, self._slates(parts, mask), self.attended, mask).numpy()
+
+    def _by(self, index: Index, observation: Observation) -> SlateDistribution:
+        def choose(observation: Observation, rng: np.random.Generator) -> NDArray[np.int64]:
+            return self._slates(self._valued(index, observation, rng), mask_of(observation)).numpy()
+
+        return self.chosen(index.draws, choose, observation)
+
+    def _slates(self, parts: Parts, mask: Tensor | None) -> Tensor:
+        return whole_slates(*parts, self.slate_size, self.attended, self.optimise, mask)
+
+    def _valued(self, index: Index, observation: Observation, rng: np.random.Generator) -> Parts:
+        """Return choice scores and values of the candidates, `[n, C]` each, and of not clicking, `[n]` each."""
+        user, doc = state_of(observation), np.asarray(observation["doc"])
+        q = torch.from_numpy(self.items.index(user, doc, index, rng))
+        v, v_null = self._choice_scores(observation, user, doc, q, index, rng)
+        return v, q, v_null, torch.zeros_like(v_null)
+
+    def _choice_scores(
+        self,
+        observation: Observation,
+        user: NDArray[Any],
+        doc: NDArray[Any],
+        q: Tensor,
+        index: Index,
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor]:
         if self.known is not None:
-            v, v_null = self.known(torch.from_numpy(user), torch.from_numpy(doc))
+            v, v_null = self.known(seen_in(observation, self.problem.documents))
             return v.double(), v_null.double()
         if self.logit is not None:
             logit, x = self.logit, self.choice_features(user, doc)
-            return masses(index.joint(x, logit.weights, lambda: logit.factor, self.rng))
+            return masses(index.joint(x, logit.weights, lambda: logit.factor, rng))
         return torch.ones_like(q), torch.zeros_like(q[:, 0])
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
         """See `BanditPolicy.learn`."""
-        user, shown = transitions["user"], transitions["slate_doc"][:, : self.attended]
+        user, shown = state_of(transitions), transitions["slate_doc"][:, : self.attended]
         clicked, n = transitions["clicked"].astype(np.int64), len(transitions["clicked"])
+        there = None if "shown" not in transitions else transitions["shown"][:, : self.attended]
         if self.logit is not None and n:
             self.logit.forget(self.design.forgetting**n)
-            self.logit.learn(self.choice_features(user, shown), clicked)
+            self.logit.learn(self.choice_features(user, shown), clicked, there)
         if self.design.observe == "clicked":
             row = np.flatnonzero(clicked < shown.shape[1])
             position = clicked[row]
         else:
-            row, position = (at.ravel() for at in np.indices(shown.shape[:2]))
+            row, position = np.nonzero(np.ones(shown.shape[:2], bool) if there is None else there)
         reward = np.where(clicked[row] == position, transitions["reward"][row], 0.0)
         return self.items.learn(user[row], shown[row, position][:, None], reward, n - 1 - row, n)
 

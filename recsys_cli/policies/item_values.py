@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.click_models import FeatureKind, ItemFeatures, feature_kind
-from recsys_cli.policies.exploration import Index
-from recsys_cli.policies.history import HistoryKind, history_features
+from recsys_cli.policies.item_index import Index
+from recsys_cli.policies.memory import MemoryKind, memory_features
 from recsys_cli.policies.posterior import Floats, LinearRegressions
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 Parameters = Literal["shared", "disjoint"]
 Kind = FeatureKind | Literal["auto"]
@@ -32,14 +32,14 @@ class BanditDesign:
         slate: name of the slate optimiser.
         ridge: precision of the prior of every weight, in observations.
         forgetting: weight that an observation keeps at every env step.
-        history: what is remembered of a session.
+        memory: what is remembered of a session.
     """
 
     observe: Observe
     slate: str
     ridge: float
     forgetting: float
-    history: HistoryKind
+    memory: MemoryKind
 
 
 class ItemValues(ABC):
@@ -89,22 +89,22 @@ class LinearItems(ItemValues):
     all that there is, so `user_doc` and `interactions` are the same.
     """
 
-    def __init__(self, env: EnvConfig, design: BanditDesign, parameters: Parameters, kind: Kind) -> None:
+    def __init__(self, spec: ProblemSpec, design: BanditDesign, parameters: Parameters, kind: Kind) -> None:
         """Begin at the prior.
 
         Args:
-            env: the problem; the number of candidates is free.
-            design: gives prior, forgetting and history.
+            spec: the problem; the number of candidates is free.
+            design: gives prior, forgetting and memory.
             parameters: `shared` (one model) or `disjoint` (one a topic).
             kind: which features a model sees.
         """
-        self.disjoint = parameters == "disjoint"
-        users = env.user_features + history_features(design.history, env)
+        self.disjoint, self.documents = parameters == "disjoint", spec.documents
+        users = len(spec.user) + memory_features(design.memory, spec)
         if self.disjoint:
             self.with_user = feature_kind(kind, users, 0) != "doc"
-            models, size = env.doc_features, 1 + users * self.with_user
+            models, size = len(spec.documents), 1 + users * self.with_user
         else:
-            self.features = ItemFeatures(users, env.doc_features, env.one_hot_docs, kind)
+            self.features = ItemFeatures(users, spec.documents, kind)
             models, size = 1, self.features.size
         self.regressions = LinearRegressions(models, size, design.ridge, design.forgetting)
 
@@ -116,7 +116,7 @@ class LinearItems(ItemValues):
             return index.joint(x, belief.weights[0], lambda: belief.noise * belief.factor[0], rng)
         x = self._about(user)
         every = index.separate(x @ belief.weights.T, lambda: belief.deviations(x), rng)
-        return np.take_along_axis(every, topics(doc), axis=1)
+        return np.take_along_axis(every, self.documents.topics_of(doc), axis=1)
 
     def learn(
         self, user: NDArray[Any], doc: NDArray[Any], y: NDArray[Any], age: NDArray[np.int64], passed: int
@@ -124,7 +124,7 @@ class LinearItems(ItemValues):
         """See `ItemValues.learn`."""
         belief = self.regressions
         if self.disjoint:
-            x, model = self._about(user), topics(doc)[:, 0]
+            x, model = self._about(user), self.documents.topics_of(doc)[:, 0]
             expected = np.einsum("rp,rp->r", x, belief.weights[model])
         else:
             x, model = self.features(user, doc)[:, 0], None
@@ -143,8 +143,3 @@ class LinearItems(ItemValues):
     def _about(self, user: NDArray[Any]) -> Floats:
         ones = np.ones((len(user), 1))
         return np.concatenate([ones, user], axis=1) if self.with_user else ones
-
-
-def topics(doc: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the topics `[n, m]` of documents that are one-hot, `[n, m, F]`, or numbers already."""
-    return (doc if doc.ndim == 2 else doc.argmax(-1)).astype(np.int64)

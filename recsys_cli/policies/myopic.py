@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_cli.networks.choice import KnownChoice
-from recsys_cli.policies.base import Observation
+from recsys_cli.networks.features import seen_in
+from recsys_cli.policies.base import Floats, GreedyPolicy, Observation, mask_of
 from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures
 from recsys_cli.policies.parts import Part, PolicyOfParts
 from recsys_cli.policies.posterior import LinearRegressions
-from recsys_cli.slates.optimisers import whole_slates
+from recsys_cli.slates.optimisers import Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
-class MyopicPolicy(PolicyOfParts):
+class MyopicPolicy(PolicyOfParts, GreedyPolicy):
     """Maximises P(click) x E[reward of the click], looking no further than the slate at hand.
 
     Where the affinity is observable the choice model is known and the reward of a click is taken to be the same for
@@ -28,21 +30,21 @@ class MyopicPolicy(PolicyOfParts):
     conditional logit (unless the user always takes the first document) and a linear mean reward of a click.
     """
 
-    def __init__(self, env: EnvConfig, ridge: float) -> None:
+    def __init__(self, spec: ProblemSpec, ridge: float) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem; the number of candidates is free.
+            spec: the problem; the number of candidates is free.
             ridge: precision of the Gaussian prior of every learned weight.
         """
-        spec = env.choice_spec()
-        self.slate_size = env.slate_size
-        self.attended = env.attended
-        self.features = ItemFeatures(env.user_features, env.doc_features, env.one_hot_docs)
-        self.known = KnownChoice(spec) if spec.observable else None
-        first = spec.kind == "first_position"
-        self.logit = None if first or spec.observable else ConditionalLogit(self.features.size, ridge)
-        self.reward = None if spec.observable else LinearRegressions(1, self.features.size, ridge)
+        choice = spec.choice
+        self.slate_size = spec.slate_size
+        self.attended, self.documents = spec.attended, spec.documents
+        self.features = ItemFeatures(len(spec.user), spec.documents)
+        self.known = KnownChoice(choice) if choice.observable else None
+        first = choice.kind == "first_position"
+        self.logit = None if first or choice.observable else ConditionalLogit(self.features.size, ridge)
+        self.reward = None if choice.observable else LinearRegressions(1, self.features.size, ridge)
 
     @property
     def learns(self) -> bool:
@@ -56,24 +58,35 @@ class MyopicPolicy(PolicyOfParts):
         shown = self.features(transitions["user"], transitions["slate_doc"])
         clicked = transitions["clicked"].astype(np.int64)
         if self.logit is not None:
-            self.logit.learn(shown, clicked)
+            self.logit.learn(shown, clicked, transitions.get("shown"))
         if self.reward is not None:
             rows = np.flatnonzero(clicked < shown.shape[1])
             self.reward.learn(shown[rows, clicked[rows]], transitions["reward"][rows])
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Show the best slate; see `SlatePolicy.act`."""
-        user, doc = np.asarray(observation["user"]), np.asarray(observation["doc"])
-        v, q, v_null = self._scores(user, doc)
-        slates = whole_slates(v, q, v_null, torch.zeros_like(v_null), self.slate_size, self.attended)
-        return slates.numpy(), np.zeros(len(slates))
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`."""
+        return self._best(self._values(observation), mask_of(observation)).numpy()
 
-    def _scores(self, user: np.ndarray, doc: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Return choice scores [n, C], rewards of a click [n, C], and the score of not clicking [n]."""
+    def scores(self, observation: Observation) -> Floats:
+        """Return the logarithms of choice scores where clicks are worth the same; else see `slate_scores`."""
+        parts, mask = self._values(observation), mask_of(observation)
         if self.known is not None:
-            v, v_null = self.known(torch.from_numpy(user), torch.from_numpy(doc))
+            return log_weights(parts[0])
+        return slate_scores(parts, self._best(parts, mask), self.attended, mask).double().numpy()
+
+    def _best(self, parts: Parts, mask: Tensor | None) -> Tensor:
+        return whole_slates(*parts, self.slate_size, self.attended, mask=mask)
+
+    def _values(self, observation: Observation) -> Parts:
+        """Return choice scores [n, C], rewards of a click [n, C], and score and reward of not clicking [n] each."""
+        v, q, v_null = self._models(observation)
+        return v, q, v_null, torch.zeros_like(v_null)
+
+    def _models(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+        if self.known is not None:
+            v, v_null = self.known(seen_in(observation, self.documents))
             return v, torch.ones_like(v), v_null
-        features = self.features(user, doc)
+        features = self.features(np.asarray(observation["user"]), np.asarray(observation["doc"]))
         q = torch.from_numpy(np.ones(features.shape[:2]) if self.reward is None else self.reward.predict(features))
         if self.logit is not None:
             v, v_null = self.logit.choice_scores(features)
@@ -85,3 +98,8 @@ class MyopicPolicy(PolicyOfParts):
         """Return what is learned: the choice and the reward of a click."""
         models = {"choice": self.logit, "reward": self.reward}
         return {name: model for name, model in models.items() if model is not None}
+
+
+def log_weights(v: Tensor) -> Floats:
+    """Return the logarithms of choice scores, finite: those of a logit but for a constant."""
+    return v.double().clamp_min(torch.finfo(torch.float64).tiny).log().numpy()

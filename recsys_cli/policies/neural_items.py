@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from recsys_cli.networks.item_values import mlp
 from recsys_cli.networks.parameters import load_parameters, parameters_of
 from recsys_cli.policies.click_models import ItemFeatures
-from recsys_cli.policies.exploration import Index
-from recsys_cli.policies.history import history_features
+from recsys_cli.policies.item_index import Index
 from recsys_cli.policies.item_values import BanditDesign, ItemValues
+from recsys_cli.policies.memory import memory_features
 from recsys_cli.policies.network import seeded
 from recsys_cli.policies.posterior import Floats, LinearRegressions
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Representation:
         lr: Adam's learning rate.
         batch_size: observations a gradient step.
         replay_ratio: times each observation is learned from, on average.
-        memory: observations remembered.
+        replay_capacity: observations remembered.
         renew_every: env steps between two renewals of what the regression stands on.
     """
 
@@ -47,7 +47,7 @@ class Representation:
     lr: float
     batch_size: int
     replay_ratio: float
-    memory: int
+    replay_capacity: int
     renew_every: int
 
 
@@ -73,25 +73,25 @@ class RepresentationNetwork(nn.Module):
 class NeuralItems(ItemValues):
     """The network, the copy that is stood on, the regression, and the memory."""
 
-    def __init__(self, env: EnvConfig, design: BanditDesign, representation: Representation, seed: int) -> None:
+    def __init__(self, spec: ProblemSpec, design: BanditDesign, representation: Representation, seed: int) -> None:
         """Begin with a random representation.
 
         Args:
-            env: the problem; the number of candidates is free.
-            design: gives prior, forgetting and history.
+            spec: the problem; the number of candidates is free.
+            design: gives prior, forgetting and memory.
             representation: how it is learned.
             seed: of initial weights and minibatches.
         """
-        users = env.user_features + history_features(design.history, env)
-        self.features = ItemFeatures(users, env.doc_features, env.one_hot_docs, "user_doc")
+        users = len(spec.user) + memory_features(design.memory, spec)
+        self.features = ItemFeatures(users, spec.documents, "user_doc")
         self.how, size = representation, self.features.size
         self.network = seeded(seed, lambda: RepresentationNetwork(size, representation.hidden))
         self.stood_on = copy.deepcopy(self.network)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=representation.lr)
         self.regression = LinearRegressions(1, representation.hidden[-1] + 1, design.ridge, design.forgetting)
         self.rng = np.random.Generator(np.random.SFC64(seed))
-        self.x: NDArray[np.float32] = np.zeros((representation.memory, size), np.float32)
-        self.y: NDArray[np.float32] = np.zeros(representation.memory, np.float32)
+        self.x: NDArray[np.float32] = np.zeros((representation.replay_capacity, size), np.float32)
+        self.y: NDArray[np.float32] = np.zeros(representation.replay_capacity, np.float32)
         self.seen = self.since_renewal = 0
         self.rows_due = 0.0
 

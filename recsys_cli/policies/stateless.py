@@ -1,13 +1,13 @@
 """A policy as a function of arrays: what a model server can call.
 
-Inputs are the observation's arrays. A policy that remembers a session also takes `history`, an array that the caller
+Inputs are the observation's arrays. A policy that remembers a session also takes `memory`, an array that the caller
 hands back as the answer before gave it and begins as zeros: whoever serves the policy keeps nothing between two calls,
-so any number of servers may answer one session. In `history` stand, for each user,
+so any number of servers may answer one session. In `memory` stand, for each user,
 
     served [1]   whether a slate was shown before; 0 begins a session
     slate [k]    that slate
     shown [k F]  its documents
-    ...          what `History.get_state` returns
+    ...          what `Memory.get_state` returns
 
 and the response to that slate, which comes with the next observation, is added to it before the policy acts.
 """
@@ -23,16 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.policies.history import History
+from recsys_cli.policies.memory import Memory
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import Features, ProblemSpec
     from recsys_cli.policies.base import SlatePolicy
 
 Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
-MOST_CANDIDATES = 1_000_000  # in one slate's request, so that a `history` made up cannot ask for any amount of memory
+MOST_CANDIDATES = 1_000_000  # in one slate's request, so that a `memory` made up cannot ask for any amount of memory
 
 
 @dataclass(frozen=True)
@@ -45,52 +45,58 @@ class ArraySpec:
 
 
 class StatelessPolicy:
-    """Answers arrays with arrays, greedily.
+    """Answers arrays with arrays, as evaluation plays the policy.
 
     Attributes:
-        history_size: length H of a user's `history`; 0 where the policy remembers nothing and takes none.
+        memory_size: length H of a user's `memory`; 0 where the policy remembers nothing and takes none.
     """
 
-    def __init__(self, env: EnvConfig, policy_for: Callable[[int], SlatePolicy]) -> None:
+    def __init__(self, spec: ProblemSpec, policy_for: Callable[[int], SlatePolicy]) -> None:
         """Take the problem, and a function from a number of candidates C to the policy for it."""
-        self.env, self._policy_for = env, policy_for
-        remembered = policy_for(env.num_candidates).new_history(1).get_state()
+        self.spec, self._policy_for = spec, policy_for
+        self._rng = np.random.Generator(np.random.SFC64(0))
+        remembered = policy_for(spec.width).new_memory(1).get_state()
         self._shapes = {name: value.shape[1:] for name, value in remembered.items()}
-        self._shown = (env.slate_size, env.doc_features)
+        self._shown = (spec.slate_size, len(spec.documents))
         size = sum(math.prod(shape) for shape in self._shapes.values())
-        self.history_size = 1 + env.slate_size + math.prod(self._shown) + size if self._shapes else 0
+        self.memory_size = 1 + spec.slate_size + math.prod(self._shown) + size if self._shapes else 0
 
     @property
     def inputs(self) -> list[ArraySpec]:
-        """`user` [N, U], `doc` [N, C, F]; where there is a history also the response's arrays [N, k] and `history`."""
-        f32, env = np.dtype(np.float32), self.env
+        """`user`, `doc`, `mask` if the number of candidates varies; the response and `memory` if it remembers."""
+        f32, spec = np.dtype(np.float32), self.spec
         specs = [
-            ArraySpec("user", f32, (-1, env.user_features)),
-            ArraySpec("doc", f32, (-1, -1, env.doc_features)),
+            ArraySpec("user", f32, (-1, len(spec.user))),
+            ArraySpec("doc", f32, (-1, -1, len(spec.documents))),
         ]
-        if self.history_size:
-            response = env.response_space().items()
-            specs += [ArraySpec(name, np.dtype(space.dtype), (-1, env.slate_size)) for name, space in response]
-            specs.append(ArraySpec("history", f32, (-1, self.history_size)))
+        if spec.varying:
+            specs.append(ArraySpec("mask", np.dtype(np.bool_), (-1, -1)))
+        if self.memory_size:
+            response = spec.response_space().items()
+            specs += [ArraySpec(name, np.dtype(space.dtype), (-1, spec.slate_size)) for name, space in response]
+            specs.append(ArraySpec("memory", f32, (-1, self.memory_size)))
         return specs
 
     @property
     def outputs(self) -> list[ArraySpec]:
-        """`slate` [N, k], candidate numbers; where there is a history also `history`."""
-        slate = ArraySpec("slate", np.dtype(np.int64), (-1, self.env.slate_size))
-        history = ArraySpec("history", np.dtype(np.float32), (-1, self.history_size))
-        return [slate, history] if self.history_size else [slate]
+        """`slate` [N, k], candidate numbers, -1 for no document; where there is a memory also `memory`."""
+        slate = ArraySpec("slate", np.dtype(np.int64), (-1, self.spec.slate_size))
+        memory = ArraySpec("memory", np.dtype(np.float32), (-1, self.memory_size))
+        return [slate, memory] if self.memory_size else [slate]
 
     def example(self, users: int) -> Arrays:
-        """Return inputs of users whose sessions begin, drawn by the problem itself."""
-        vec = self.env.make_vec(users)
-        try:
-            observation, _ = vec.reset(seed=0)
-        finally:
-            vec.close()
-        history = np.zeros((users, self.history_size), np.float32)
-        given = {"user": observation["user"], "doc": observation["doc"], **observation["response"], "history": history}
-        return {spec.name: given[spec.name] for spec in self.inputs}
+        """Return inputs of users whose sessions begin, drawn uniformly inside the spec's bounds."""
+        rng, spec = np.random.default_rng(0), self.spec
+        doc = _drawn(rng, spec.documents.features, users, spec.width)
+        if spec.documents.topics:
+            topic = rng.integers(0, spec.documents.topics, (users, spec.width))
+            doc[..., : spec.documents.topics] = np.eye(spec.documents.topics)[topic]
+        drawn = {"user": _drawn(rng, spec.user, users), "doc": doc, "mask": np.ones((users, spec.width), bool)}
+        # A session begins with zeros for the response and for the memory.
+        return {
+            each.name: drawn[each.name] if each.name in drawn else np.zeros((users, *each.shape[1:]), each.dtype)
+            for each in self.inputs
+        }
 
     def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Choose slates.
@@ -102,12 +108,13 @@ class StatelessPolicy:
         self._check(inputs)
         doc = inputs["doc"]
         policy = self._policy_for(doc.shape[1])
-        history = policy.new_history(len(doc))
-        if self.history_size:
-            self._recall(history, inputs)
-        slates, _ = policy.act(history.extend({"user": inputs["user"], "doc": doc}))
+        memory = policy.new_memory(len(doc))
+        if self.memory_size:
+            self._recall(memory, inputs)
+        seen = {name: np.asarray(inputs[name]) for name in ("user", "doc", "mask") if name in inputs}
+        slates = policy.served(memory.extend(seen)).sample(self._rng)
         answer = {"slate": slates.astype(np.int64)}
-        return answer | ({"history": self._packed(history, answer["slate"], doc)} if self.history_size else {})
+        return answer | ({"memory": self._packed(memory, answer["slate"], doc)} if self.memory_size else {})
 
     def _check(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         for spec in self.inputs:
@@ -119,29 +126,35 @@ class StatelessPolicy:
                 told = str([n if n >= 0 else "C" for n in wanted]).replace("'", "")
                 raise ConfigError(f"input {spec.name!r} has shape {list(shape)} and must have {told}")
 
-    def _recall(self, history: History, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Set a history to what `history` says, then add the response to the slate shown before."""
-        packed, k = np.asarray(inputs["history"], np.float32), self.env.slate_size
-        served, slates = packed[:, 0] > 0, np.nan_to_num(packed[:, 1 : k + 1], nan=-1).astype(np.int64)
-        if ((slates < 0) | (slates >= MOST_CANDIDATES)).any() or not np.isfinite(packed).all():
-            raise ConfigError("input 'history' is neither zeros nor an array that this policy answered")
+    def _recall(self, memory: Memory, inputs: Mapping[str, NDArray[Any]]) -> None:
+        """Set a memory to what `memory` says, then add the response to the slate shown before."""
+        packed, k = np.asarray(inputs["memory"], np.float32), self.spec.slate_size
+        served, slates = packed[:, 0] > 0, np.nan_to_num(packed[:, 1 : k + 1], nan=-2).astype(np.int64)
+        if ((slates < -1) | (slates >= MOST_CANDIDATES)).any() or not np.isfinite(packed).all():
+            raise ConfigError("input 'memory' is neither zeros nor an array that this policy answered")
         at = 1 + k + math.prod(self._shown)
         shown, state = packed[:, 1 + k : at].reshape(-1, *self._shown), {}
         for name, shape in self._shapes.items():
             size = math.prod(shape)
             state[name], at = packed[:, at : at + size].reshape(-1, *shape), at + size
-        history.set_state(state)
+        memory.set_state(state)
         if not served.any():
             return
-        # Only the documents shown are known of the candidates then; a history asks for no other.
-        doc = np.zeros((len(packed), int(slates.max()) + 1, self.env.doc_features), np.float32)
+        # Only the documents shown are known of the candidates then; a memory asks for no other.
+        doc = np.zeros((len(packed), int(slates.max()) + 2, self._shown[1]), np.float32)  # -1 is the last of these
         doc[np.arange(len(packed))[:, None], slates] = shown
-        response = {name: np.asarray(inputs[name]) for name in self.env.response_space()}
-        history.step({"doc": doc}, slates, {"response": response}, ~served)
+        response = {name: np.asarray(inputs[name]) for name in self.spec.response_space()}
+        memory.step({"doc": doc}, slates, {"response": response}, ~served)
 
-    def _packed(self, history: History, slates: NDArray[np.int64], doc: NDArray[Any]) -> Floats:
-        state, users = history.get_state(), len(slates)
+    def _packed(self, memory: Memory, slates: NDArray[np.int64], doc: NDArray[Any]) -> Floats:
+        state, users = memory.get_state(), len(slates)
         shown = doc[np.arange(users)[:, None], slates]
         parts = [np.ones((users, 1)), slates, shown.reshape(users, -1)]
         parts += [state[name].reshape(users, -1) for name in self._shapes]
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+def _drawn(rng: np.random.Generator, features: Features, *shape: int) -> Floats:
+    """Draw features `[*shape, F]` inside their bounds; an infinite one counts as 1."""
+    low, high = (np.clip(np.nan_to_num(bound, posinf=1.0, neginf=-1.0), -1e6, 1e6) for bound in features.bounds)
+    return rng.uniform(low, np.maximum(low, high), (*shape, len(features))).astype(np.float32)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.bandit import BanditPolicy
-from recsys_cli.policies.base import Observation
+from recsys_cli.policies.base import Observation, certain, state_of
 from recsys_cli.policies.discretisation import Discretisation, Ints
-from recsys_cli.slates.enumeration import all_slates
+from recsys_cli.slates.distributions import EnumeratedSoftmax, SlateDistribution
+from recsys_cli.slates.enumeration import all_slates, filled_up
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class QTable:
@@ -58,36 +59,47 @@ class TabularQPolicy(BanditPolicy):
     """Shows the slate of greatest value among all that the candidates make."""
 
     def __init__(
-        self, env: EnvConfig, bins: Discretisation, table: QTable, discount: float, least_visited: bool, seed: int
+        self, spec: ProblemSpec, bins: Discretisation, table: QTable, discount: float, least_visited: bool
     ) -> None:
         """Make an untrained policy.
 
         Args:
-            env: the problem.
+            spec: the problem.
             bins: what the table tells apart.
             table: what is learned.
             discount: of one step.
             least_visited: explore by the slate whose entry was visited least (RecSim's `min_count`).
-            seed: of the stream it draws from; it draws nothing.
         """
-        super().__init__(env, bins.history, seed)
+        super().__init__(spec, bins.memory)
         self.bins, self.table, self.discount, self.least_visited = bins, table, discount, least_visited
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
+    def distribution(self, observation: Observation) -> SlateDistribution:
+        """Return the slates of greatest value, for certain."""
+        return self._greatest(observation, self.table.values)
+
+    def behaviour(self, observation: Observation) -> SlateDistribution:
+        """Return the same, or the slates visited least."""
+        return self._greatest(observation, -self.table.visits if self.least_visited else self.table.values)
+
+    def softened(self, observation: Observation, temperature: float) -> SlateDistribution:
+        """Return a softmax over the values of all slates."""
         doc = np.asarray(observation["doc"])
-        every, user, slate = self._choices(np.asarray(observation["user"]), doc)
-        score = -self.table.visits if explore and self.least_visited else self.table.values
-        best = every[score[user[:, None], slate].argmax(1)]
-        taken = np.zeros(doc.shape[:2], bool)
-        np.put_along_axis(taken, best, True, axis=1)
-        rest = np.argsort(taken, axis=1, kind="stable")[:, : self.slate_size - self.attended]
-        return np.concatenate([best, rest], axis=1), np.zeros(len(best))
+        every, user, slate = self._choices(state_of(observation), doc)
+        values = self.table.values[user[:, None], slate] / temperature
+        return EnumeratedSoftmax(values, every, doc.shape[1], self.slate_size, observation.get("mask"))
+
+    def _greatest(self, observation: Observation, table: NDArray[Any]) -> SlateDistribution:
+        doc, mask = np.asarray(observation["doc"]), observation.get("mask")
+        every, user, slate = self._choices(state_of(observation), doc)
+        values = table[user[:, None], slate]
+        if mask is not None:
+            values = np.where(mask[:, every].all(-1), values, -np.inf)
+        return certain(filled_up(every[values.argmax(1)], doc.shape[1], self.slate_size, mask), observation)
 
     def _choices(self, user: NDArray[Any], doc: NDArray[Any]) -> tuple[Ints, Ints, Ints]:
         """Return every slate `[M, attended]`, the users' kinds `[n]`, and their slates' kinds `[n, M]`."""
         every = all_slates(doc.shape[1], self.attended, self.bins.ordered).numpy()
-        return every, self.bins.users(user), self.bins.slates(self.bins.documents(doc)[:, every])
+        return every, self.bins.users(user), self.bins.slates(self.bins.kinds_of(doc)[:, every])
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
         """Update the table; targets are by the table as it was before. See `BanditPolicy.learn`.
@@ -97,10 +109,13 @@ class TabularQPolicy(BanditPolicy):
         """
         if not len(transitions["reward"]):
             return 0.0
-        user = self.bins.users(transitions["user"])
-        slate = self.bins.slates(self.bins.documents(transitions["slate_doc"][:, : self.attended]))
-        _, after, slates = self._choices(transitions["next_user"], transitions["next_doc"])
-        following = self.table.values[after[:, None], slates].max(1) * ~transitions["terminated"].astype(bool)
+        user = self.bins.users(state_of(transitions))
+        slate = self.bins.slates(self.bins.kinds_of(transitions["slate_doc"][:, : self.attended]))
+        every, after, slates = self._choices(state_of(transitions, "next_"), transitions["next_doc"])
+        values = self.table.values[after[:, None], slates]
+        if "next_mask" in transitions:
+            values = np.where(transitions["next_mask"].astype(bool)[:, every].all(-1), values, -np.inf)
+        following = values.max(1) * ~transitions["terminated"].astype(bool)
         target = transitions["reward"].astype(np.float64) + self.discount * following
         error = target - self.table.values[user, slate]
         self.table.learn(user, slate, target)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from recsys_cli.policies.base import Observation, SlatePolicy
-from recsys_cli.slates.uniform import log_propensity_of_uniform, uniform_slates
+from recsys_cli.slates.distributions import SlateDistribution, Uniform
 
 
 class UniformPolicy(SlatePolicy):
-    """Shows a slate drawn uniformly, whether or not it explores."""
+    """Shows a slate drawn uniformly."""
 
-    def __init__(self, slate_size: int, seed: int) -> None:
-        """Make a policy with its own random stream."""
+    served_by_draws = True
+
+    def __init__(self, slate_size: int) -> None:
+        """Take the number of documents of a slate."""
         self.slate_size = slate_size
-        self.rng = np.random.Generator(np.random.SFC64(seed))
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Draw slates; see `SlatePolicy.act`."""
-        n, num_candidates = observation["doc"].shape[:2]
-        slates = uniform_slates(self.rng, n, num_candidates, self.slate_size)
-        return slates, np.full(n, log_propensity_of_uniform(num_candidates, self.slate_size))
+    def distribution(self, observation: Observation) -> SlateDistribution:
+        """See `SlatePolicy.distribution`."""
+        users, candidates = observation["doc"].shape[:2]
+        return Uniform(users, candidates, self.slate_size, observation.get("mask"))

@@ -9,20 +9,25 @@ from typing import Any
 import numpy as np
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Chunk:
     """T consecutive lock-steps of N users, time-major: row t+1 holds the observation after row t.
 
     Attributes:
         user: user observations before the step, `[T, N, U]` float32.
-        doc: candidates, `[T, N, C, F]` float32 or `[T, N, C]` topic numbers.
-        slate: shown candidates, `[T, N, k]`.
+        doc: candidates, `[T, N, C, F]` float32 or `[T, N, C]` numbers.
+        slate: shown candidates, `[T, N, k]`; -1 for no document.
         clicked: position clicked, `[T, N]`; k for none.
         reward: `[T, N]` float32.
         terminated: whether the episode ended in this step, `[T, N]`. A truncated episode goes on being bootstrapped.
+        truncated: whether it was cut after this step, `[T, N]`.
         valid: False where the step only began a new episode (gymnasium's next-step autoreset), `[T, N]`.
         stream: number of the runner it comes from.
         start: the runner's lock-step count at row 0; a gap tells that rows are missing.
+        memory: what the policy remembered before the step, `[T, N, M]` float32; None if nothing.
+        mask: candidates that were there, `[T, N, C]`; None if all were.
+        log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32; nan if the policy is
+            known by draws only, of which a good estimate takes a thousand. None where nobody reads them.
     """
 
     user: np.ndarray
@@ -31,24 +36,33 @@ class Chunk:
     clicked: np.ndarray
     reward: np.ndarray
     terminated: np.ndarray
+    truncated: np.ndarray
     valid: np.ndarray
     stream: int
     start: int
+    memory: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    log_propensity: np.ndarray | None = None
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the arrays by name."""
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each in fields(self):
+            value = getattr(self, each.name)
             if isinstance(value, np.ndarray):
-                yield field.name, value
+                yield each.name, value
 
     def transitions(self) -> dict[str, np.ndarray]:
         """Return the valid transitions, flat.
 
-        `user` [n, U], `slate` [n, k] and its documents `slate_doc` [n, k, ...], `clicked` and `reward` [n].
+        `user` [n, U], `slate` [n, k] and its documents `slate_doc` [n, k, ...], `clicked` and `reward` [n]; `memory`
+        [n, M] and `mask` [n, C] if there are any.
         """
         step, user = np.nonzero(self.valid)
+        more = {name: array[step, user] for name, array in self.arrays() if name in ("memory", "mask")}
+        if self.mask is not None:
+            more["shown"] = self.slate[step, user] >= 0
         return {
+            **more,
             "user": self.user[step, user],
             "slate": self.slate[step, user],
             "slate_doc": self.doc[step[:, None], user[:, None], self.slate[step, user]],

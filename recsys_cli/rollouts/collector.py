@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.policies.history import History
+from recsys_cli.policies.exploration import Rule
+from recsys_cli.policies.memory import Memory
 from recsys_cli.rollouts.chunk import Chunk, clicked_position, position_dtype
 from recsys_cli.rollouts.episodes import Episodes, EpisodeSums, concatenate
 
-Act = Callable[[dict[str, Any]], np.ndarray]
-"""Observation of N users -> their slates `[N, k]`."""
+OBSERVED = ("user", "doc", "memory", "mask")  # what a chunk keeps of observations
 
 
 def first_cuts(users: int, episode_steps: int | None) -> np.ndarray:
@@ -43,40 +42,54 @@ class Collector:
             stream: number that the chunks carry (see `Chunk`).
         """
         self.problem, self.users, self.stream = problem, users, stream
-        self.env = problem.make_vec(users, doc_format="index" if problem.one_hot_docs else "dense")
+        self.env = problem.make_vec(users, doc_format=problem.spec.documents.compact)
         self.env_seed = seed
-        self.history = History()
+        self.memory = Memory()
         self.steps_done = 0  # lock-steps
         self.observation: dict[str, Any] | None = None
         self.finished: list[Episodes] = []
 
-    def remember(self, history: History) -> None:
-        """Extend observations by a history from now on; a session in progress is known from here."""
-        self.history = history
+    def remember(self, memory: Memory) -> None:
+        """Extend observations by a memory from now on; a session in progress is known from here."""
+        self.memory = memory
 
     def reset(self) -> dict[str, Any]:
         """Begin new episodes; the chunk that follows does not continue the last one."""
         self.env_seed += 1
         observation, _ = self.env.reset(seed=self.env_seed)
-        self.history.restart()
+        self.memory.restart()
         self.sums, self.starting = EpisodeSums(self.users), np.zeros(self.users, bool)
         self.steps_done += 1
-        self.cut_at = self.steps_done + first_cuts(self.users, self.problem.max_episode_steps)
+        self.cut_at = self.steps_done + first_cuts(self.users, self.problem.spec.horizon)
         self.observation = observation
         return observation
 
-    def collect(self, length: int, act: Act) -> Chunk:
-        """Play `length` lock-steps with the slates of `act`."""
+    def collect(self, length: int, rule: Rule, rng: np.random.Generator, *, propensities: bool = False) -> Chunk:
+        """Play `length` lock-steps.
+
+        Args:
+            length: how many.
+            rule: gives the distribution over slates for an observation.
+            rng: where they are drawn from.
+            propensities: whether to keep the log-probabilities of what was drawn.
+        """
         observation = self.reset() if self.observation is None else self.observation
-        chunk = self._empty_chunk(length, self.history.extend(observation))
+        chunk = self._empty_chunk(length, self.memory.extend(observation), propensities)
+        kept = [(array, name) for name, array in chunk.arrays() if name in OBSERVED]
         for t in range(length):
-            known = self.history.extend(observation)
-            slates = act(known)
-            chunk.user[t], chunk.doc[t], chunk.slate[t] = known["user"], known["doc"], slates
+            known = self.memory.extend(observation)
+            law = rule(known)
+            slates = law.sample(rng)
+            if chunk.log_propensity is not None:
+                chunk.log_propensity[t] = law.log_prob(slates) if law.exact else np.nan
+            for array, name in kept:
+                array[t] = known[name]
+            chunk.slate[t] = slates
             observation, reward, terminated, truncated, _ = self.env.step(slates)
-            self.history.step(known, slates, observation, self.starting)
+            self.memory.step(known, slates, observation, self.starting)
             response = observation["response"]
-            chunk.reward[t], chunk.terminated[t], chunk.valid[t] = reward, terminated, ~self.starting
+            chunk.reward[t], chunk.valid[t] = reward, ~self.starting
+            chunk.terminated[t], chunk.truncated[t] = terminated, truncated
             chunk.clicked[t] = clicked_position(response["click"])
             self.sums.add(response, reward, chunk.valid[t])
             self.starting = terminated | truncated
@@ -88,8 +101,8 @@ class Collector:
         return chunk
 
     def newest(self) -> dict[str, Any]:
-        """Return the observation after the last step, extended by the history."""
-        return self.history.extend(self.reset() if self.observation is None else self.observation)
+        """Return the observation after the last step, extended by the memory."""
+        return self.memory.extend(self.reset() if self.observation is None else self.observation)
 
     def _cut(self) -> None:
         """Truncate the first episodes that are due; they are not among the finished ones."""
@@ -99,18 +112,20 @@ class Collector:
             self.sums.take(due)
             self.starting[due] = True
 
-    def _empty_chunk(self, length: int, observation: dict[str, Any]) -> Chunk:
+    def _empty_chunk(self, length: int, observation: dict[str, Any], propensities: bool) -> Chunk:
         shape = (length, self.users)
-        user, doc = observation["user"], observation["doc"]
-        k, c = self.problem.slate_size, self.problem.num_candidates
+        spec = self.problem.spec
+        k, dtype = spec.slate_size, np.int16 if spec.varying else np.uint8 if spec.width <= 256 else np.int32
+        observed = {name: observation[name] for name in OBSERVED if name in observation}
         return Chunk(
-            user=np.empty((*shape, *user.shape[1:]), user.dtype),
-            doc=np.empty((*shape, *doc.shape[1:]), doc.dtype),
-            slate=np.empty((*shape, k), np.uint8 if c <= 256 else np.int32),
+            **{name: np.empty((*shape, *value.shape[1:]), value.dtype) for name, value in observed.items()},
+            slate=np.empty((*shape, k), dtype),
             clicked=np.empty(shape, position_dtype(k)),
             reward=np.empty(shape, np.float32),
             terminated=np.empty(shape, bool),
+            truncated=np.empty(shape, bool),
             valid=np.empty(shape, bool),
+            log_propensity=np.empty(shape, np.float32) if propensities else None,
             stream=self.stream,
             start=self.steps_done,
         )
@@ -127,7 +142,7 @@ class Collector:
         if env is not None:
             sums = {name: total.copy() for name, total in self.sums.sums.items()}
             state |= {"env": env, "observation": self.observation, "starting": self.starting, "sums": sums}
-            state |= {"seen": sorted(self.sums.seen), "history": self.history.get_state(), "cut_at": self.cut_at}
+            state |= {"seen": sorted(self.sums.seen), "memory": self.memory.get_state(), "cut_at": self.cut_at}
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -140,7 +155,7 @@ class Collector:
         self.env.set_state(state["env"])
         self.observation, self.starting = state["observation"], state["starting"]
         self.cut_at = state["cut_at"]
-        self.history.set_state(state["history"])
+        self.memory.set_state(state["memory"])
         self.sums = EpisodeSums(self.users)
         self.sums.sums, self.sums.seen = state["sums"], set(state["seen"])
 

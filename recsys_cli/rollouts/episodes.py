@@ -86,28 +86,29 @@ def concatenate(parts: list[Episodes]) -> Episodes:
     return Episodes(**joined)
 
 
-def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, *, explore: bool = False) -> Episodes:
-    """Play one episode with each of `users` fresh users.
+def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int) -> Episodes:
+    """Play one episode with each of `users` fresh users, as the policy is served.
 
     Every user counts exactly once: taking the first episodes to finish would favour short ones.
     """
     parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
+    rng = np.random.Generator(np.random.SFC64(seed))
     for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):
-        parts.append(_play_round(policy, env, int(size), seed + i, explore))
+        parts.append(_play_round(policy, env, int(size), seed + i, rng))
     return concatenate(parts)
 
 
-def _play_round(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, explore: bool) -> Episodes:
-    vec = env.make_vec(users, doc_format="index" if env.one_hot_docs else "dense")
+def _play_round(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, rng: np.random.Generator) -> Episodes:
+    vec = env.make_vec(users, doc_format=env.spec.documents.compact)
     try:
         policy.watch(vec)
         observation, _ = vec.reset(seed=seed)
-        sums, playing, history = EpisodeSums(users), np.ones(users, bool), policy.new_history(users)
+        sums, playing, memory = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users)
         while playing.any():
-            slates, _ = policy.act(history.extend(observation), explore=explore)
+            slates = policy.served(memory.extend(observation)).sample(rng)
             before = observation
             observation, reward, terminated, truncated, _ = vec.step(slates)
-            history.step(before, slates, observation, ~playing)
+            memory.step(before, slates, observation, ~playing)
             sums.add(observation["response"], reward, playing)
             playing &= ~(terminated | truncated)
         return sums.take(np.arange(users))

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from recsys_cli.rollouts.chunk import Chunk
-from recsys_cli.rollouts.collector import Collector
+from recsys_cli.rollouts.collector import OBSERVED, Collector
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FollowedChunk(Chunk):
     """A `Chunk` whose last step has a next observation too.
 
@@ -21,27 +21,31 @@ class FollowedChunk(Chunk):
     Attributes:
         last_user: user observations after the last step, `[N, U]`.
         last_doc: candidates after the last step, `[N, C, F]` or `[N, C]`.
+        last_memory: what is remembered after the last step, `[N, M]`; None if nothing.
+        last_mask: candidates that are there after the last step, `[N, C]`; None if all are.
     """
 
     last_user: np.ndarray
     last_doc: np.ndarray
+    last_memory: np.ndarray | None = None
+    last_mask: np.ndarray | None = None
 
     def transitions(self) -> dict[str, np.ndarray]:
-        """Return the valid transitions, flat, with `terminated` [n], `next_user` [n, U] and `next_doc` [n, C, ..]."""
+        """Return the valid transitions, flat, with `terminated` [n] and the next state: `next_user` [n, U], ...."""
         step, user = np.nonzero(self.valid)
-        users, docs = (
-            np.concatenate([of[1:], last[None]])
-            for of, last in ((self.user, self.last_user), (self.doc, self.last_doc))
-        )
-        following = {"next_user": users[step, user], "next_doc": docs[step, user]}
+        arrays = dict(self.arrays())
+        following = {
+            f"next_{name}": np.concatenate([arrays[name][1:], arrays[f"last_{name}"][None]])[step, user]
+            for name in OBSERVED
+            if name in arrays
+        }
         return {**super().transitions(), **following, "terminated": self.terminated[step, user]}
 
 
 def with_what_follows(chunk: Chunk, collector: Collector) -> dict[str, Any]:
     """Return the fields of a `FollowedChunk`: those of the chunk that was just collected, and what came after it."""
     last = collector.newest()
-    here = {"stream": chunk.stream, "start": chunk.start}
-    return {**dict(chunk.arrays()), **here, "last_user": last["user"], "last_doc": last["doc"].copy()}
+    return {**vars(chunk), **{f"last_{name}": last[name].copy() for name in OBSERVED if name in last}}
 
 
 class FollowedRunner(VectorEnvRunner):

@@ -1,30 +1,20 @@
-"""The env runner of policy gradients: slates drawn by the policy, their log-propensities kept."""
+"""The env runner of policy gradients, which keeps the slates' log-propensities."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from ray.rllib.env.env_runner import EnvRunner
-from ray.rllib.utils.annotations import override
 
-from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.chunk import Chunk
 from recsys_cli.rollouts.followed import FollowedChunk, with_what_follows
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Rollout(FollowedChunk):
-    """A chunk with what a policy gradient needs beside; RLlib carries it where it carries episodes.
-
-    Attributes:
-        log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32.
-    """
-
-    log_propensity: np.ndarray
+    """A chunk that RLlib carries where it carries episodes."""
 
     def __len__(self) -> int:
         """Return the number of rows, valid or not: RLlib shares rollouts out among learners by their length."""
@@ -40,35 +30,17 @@ class Rollout(FollowedChunk):
         return [self._of_users(slice(*pair)) for pair in pairwise(cuts)]
 
     def _of_users(self, users: slice) -> Rollout:
-        last = {"last_user", "last_doc"}
-        own = {name: value[users] if name in last else value[:, users] for name, value in self.arrays()}
+        own = {name: value[users] if name.startswith("last_") else value[:, users] for name, value in self.arrays()}
         return Rollout(**own, stream=self.stream, start=self.start)
 
 
 class OnPolicyRunner(VectorEnvRunner):
-    """Plays `users_per_runner` users with slates that the module's policy draws."""
+    """Cuts its chunks by users, one rollout a learner."""
 
-    @override(EnvRunner)
-    def make_module(self) -> None:
-        """Make the module for acting; its policy draws from the runner's stream, which checkpoints hold."""
-        super().make_module()
-        self.policy.rng = self.rng
+    keeps_propensities = True
 
     def _collect(self, length: int, explore: bool, random_actions: bool) -> list[Chunk]:
-        """Play `length` lock-steps; one rollout a learner."""
-        uniform = UniformPolicy(self.config.problem.slate_size, 0) if random_actions else None
-        if uniform is not None:
-            uniform.rng = self.rng
-        log_propensities = []
-
-        def act(observation: dict[str, Any]) -> np.ndarray:
-            slates, log_propensity = (uniform or self.policy).act(observation, explore=explore)
-            log_propensities.append(log_propensity)
-            return slates
-
-        chunk = self.collector.collect(length, act)
-        rollout = Rollout(
-            **with_what_follows(chunk, self.collector),
-            log_propensity=np.stack(log_propensities).astype(np.float32),
-        )
+        """Play `length` lock-steps."""
+        (chunk,) = super()._collect(length, explore, random_actions)
+        rollout = Rollout(**with_what_follows(chunk, self.collector))
         return list(rollout.split(max(self.config.num_learners, 1)))

@@ -84,7 +84,13 @@ class Ring:
         candidates = doc.shape[1]
         documents = doc.reshape(len(doc) * candidates, *doc.shape[2:])
         shown = documents.take(at[:, None] * candidates + slate, axis=0, mode="clip")
+        more: dict[str, np.ndarray] = {}
+        if "memory" in self.arrays:
+            more |= {"memory": self._take("memory", at), "next_memory": self._take("memory", after)}
+        if "mask" in self.arrays:
+            more |= {"mask": self._take("mask", at), "next_mask": self._take("mask", after), "shown": slate >= 0}
         return {
+            **more,
             "user": self._take("user", at),
             "slate_doc": shown,
             "clicked": self._take("clicked", at).astype(np.int64),
@@ -186,6 +192,8 @@ class ReplayBuffer:
             `user` [n, U], `slate_doc` [n, k, F] or [n, k], `clicked` [n] (position; k for none), `reward` [n] (of
             n_step steps, discounted), `bootstrap` [n] (the discount of what follows them, 0 after a terminal step),
             and what follows: `next_user` [n, U], `next_doc` [n, C, F] or [n, C], `next_slate` [n, k] (shown there).
+            With a memory `memory` and `next_memory` [n, M]; with a varying number of candidates `mask` and `next_mask`
+            [n, C], and `shown` [n, k], the positions that hold a document.
         """
         rings = list(self.rings.values())
         if len(rings) == 1:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,10 +24,12 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
+from recsys_cli.policies.base import deferred
+from recsys_cli.policies.exploration import Rule, explored
+from recsys_cli.policies.uniform import UniformPolicy
 from recsys_cli.rollouts.chunk import Chunk
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.episodes import play
-from recsys_cli.slates.uniform import uniform_slates
 
 CLICKS_PER_STEP = "clicks_per_step"
 RETURNS_LIFETIME = "returns_lifetime"  # summed over all finished episodes
@@ -35,10 +38,13 @@ RETURNS_LIFETIME = "returns_lifetime"  # summed over all finished episodes
 class VectorEnvRunner(EnvRunner, Checkpointable):
     """Plays `users_per_runner` users with the module's policy, and cuts their steps into chunks.
 
-    The policy explores as it likes; beside that a random slate is shown with probability `epsilon_at(env_steps)`. The
-    config carries that, `problem` (EnvConfig) and, as RLlib's own keys, `num_envs_per_env_runner` (users) and
+    The policy behaves as it does while it learns, and explores by the config's `exploration_at(env_steps)` beside that.
+    The config also carries `problem` (EnvConfig) and, as RLlib's own keys, `num_envs_per_env_runner` (users) and
     `rollout_fragment_length` (lock-steps a chunk).
     """
+
+    keeps_propensities: ClassVar[bool] = False
+    """Whether its chunks hold the slates' log-probabilities."""
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
         """Build env and module; `recreated_worker` tells that an earlier runner of this index failed."""
@@ -69,8 +75,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         spec = self.config.get_rl_module_spec(env=None, spaces=self.get_spaces(), inference_only=True)
         self.module = spec.build()
         self.policy = self.module.policy()
-        self.policy.draw_from(self.rng)
-        self.collector.remember(self.policy.new_history(self.collector.users))
+        self.collector.remember(self.policy.new_memory(self.collector.users))
 
     @override(EnvRunner)
     def get_spaces(self) -> dict[str, Any]:
@@ -103,7 +108,8 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         Args:
             num_timesteps: env steps to collect at least; the config's chunk if None.
             num_episodes: play so many fresh users to the end instead; nothing but metrics comes of it.
-            explore: whether to explore, or act greedily; the config's `explore` if None.
+            explore: whether to explore, or show what the policy is served with; the config's `explore` if None.
+                Whole episodes are always played so.
             random_actions: show uniform slates only.
             force_reset: begin new episodes first.
             **kwargs: what RLlib may add; not used.
@@ -113,7 +119,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         """
         explore = self.config.explore if explore is None else explore
         if num_episodes is not None:
-            return [self._play(num_episodes, explore)]
+            return [self._play(num_episodes)]
         users = self.config.num_envs_per_env_runner
         length = self.config.rollout_fragment_length
         if num_timesteps is not None:
@@ -125,33 +131,28 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         return chunks
 
     def _collect(self, length: int, explore: bool, random_actions: bool) -> list[Chunk]:
-        """Play `length` lock-steps, epsilon-greedily."""
-        epsilon = 1.0 if random_actions else self._epsilon(explore)
-        return [self.collector.collect(length, lambda observation: self._act(observation, epsilon, explore))]
+        """Play `length` lock-steps."""
+        rule = self._rule(explore, random_actions)
+        return [self.collector.collect(length, rule, self.rng, propensities=self.keeps_propensities)]
 
-    def _play(self, num_episodes: int, explore: bool) -> PlayedEpisodes:
+    def _rule(self, explore: bool, random_actions: bool) -> Rule:
+        policy = self.policy
+        if random_actions:
+            return UniformPolicy(policy.slate_size).distribution
+        if not explore:
+            return policy.served
+        # The lifetime count is global after a sync, so that all runners follow one schedule.
+        exploration = self.config.exploration_at(self.num_env_steps_sampled_lifetime)
+        # Users that get a random slate do not go through the policy.
+        return explored(exploration, policy, partial(deferred, policy.behaviour, policy.slate_size))
+
+    def _play(self, num_episodes: int) -> PlayedEpisodes:
         self._play_seed += 1
-        episodes = play(self.policy, self.config.problem, num_episodes, self._play_seed, explore=explore)
+        episodes = play(self.policy, self.config.problem, num_episodes, self._play_seed)
         self.collector.finished.append(episodes)
         steps = int(episodes.lengths.sum())
         self._log_steps(steps)
         return PlayedEpisodes(steps)
-
-    def _epsilon(self, explore: bool) -> float:
-        # The lifetime count is global after a sync, so that all runners follow one schedule.
-        return self.config.epsilon_at(self.num_env_steps_sampled_lifetime) if explore else 0.0
-
-    def _act(self, observation: dict[str, Any], epsilon: float, explore: bool) -> np.ndarray:
-        """Choose slates; users that get a random one do not go through the policy."""
-        problem, users = self.config.problem, len(observation["doc"])
-        greedy = np.flatnonzero(self.rng.random(users) >= epsilon)
-        if len(greedy) == users:
-            return self.policy.act(observation, explore=explore)[0]
-        slates = uniform_slates(self.rng, users, problem.num_candidates, problem.slate_size)
-        if len(greedy):
-            part = {"user": observation["user"][greedy], "doc": observation["doc"][greedy]}
-            slates[greedy] = self.policy.act(part, explore=explore)[0]
-        return slates
 
     def _log_steps(self, steps: int) -> None:
         self.num_env_steps_sampled_lifetime += steps * max(self.config.num_env_runners, 1)

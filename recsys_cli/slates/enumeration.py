@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import combinations, permutations
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 CPU = torch.device("cpu")
@@ -27,3 +30,21 @@ def all_slates(num_candidates: int, slate_size: int, ordered: bool, device: torc
 def _all_slates(num_candidates: int, slate_size: int, ordered: bool, device: torch.device) -> Tensor:
     make = permutations if ordered else combinations
     return torch.tensor(list(make(range(num_candidates), slate_size)), device=device).reshape(-1, slate_size)
+
+
+def filled_up(
+    leading: NDArray[Any], num_candidates: int, slate_size: int, mask: NDArray[Any] | None = None
+) -> NDArray[np.int64]:
+    """Return whole slates `[n, k]`: leading documents `[n, a]`, then the candidates left in rising order.
+
+    Where a mask `[n, C]` leaves fewer than k candidates, and in leading documents, -1 stands for none.
+    """
+    taken = np.zeros((len(leading), num_candidates), bool) if mask is None else ~mask
+    row, place = np.nonzero(leading >= 0)
+    taken[row, leading[row, place]] = True
+    order = np.argsort(taken, axis=1, kind="stable")[:, : slate_size - leading.shape[1]]
+    if mask is not None:
+        order = np.where(np.take_along_axis(taken, order, axis=1), -1, order)
+        missing = slate_size - leading.shape[1] - order.shape[1]
+        order = np.pad(order, ((0, 0), (0, missing)), constant_values=-1)
+    return np.concatenate([leading, order], axis=1)

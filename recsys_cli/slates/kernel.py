@@ -14,10 +14,18 @@ TILE = 512  # numbers of a program's tile for each of its warps
 
 
 def solve(
-    v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, rounds: int, tolerance: float
+    v: Tensor,
+    q: Tensor,
+    v_null: Tensor,
+    q_null: Tensor,
+    k: int,
+    rounds: int,
+    tolerance: float,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return slates `[B, k]` and values `[B]`; arguments as for `optimal_slates`, of at most so many rounds."""
     v, q = (part if part.stride(-1) == 1 else part.contiguous() for part in (v, q))
+    there = v if mask is None else mask.contiguous()  # not read if nothing is masked
     rows, candidates = v.shape
     slate = torch.empty((rows, k), dtype=torch.int64, device=v.device)
     value = torch.empty(rows, dtype=v.dtype, device=v.device)
@@ -26,7 +34,8 @@ def solve(
     numbers = (rows, candidates, v.stride(0), q.stride(0), v_null.stride(0), q_null.stride(0), rounds, tolerance)
     if rows:
         _solve[(triton.cdiv(rows, tile_rows),)](
-            *(v, q, v_null, q_null, slate, value, *numbers),
+            *(v, q, v_null, q_null, there, slate, value, *numbers),
+            MASKED=mask is not None,
             ROWS=tile_rows,
             COLUMNS=columns,
             K=k,
@@ -42,6 +51,7 @@ def _solve(  # type: ignore[no-untyped-def]  # Triton's language
     q_at,
     v_null_at,
     q_null_at,
+    there_at,
     slate_at,
     value_at,
     rows,
@@ -52,6 +62,7 @@ def _solve(  # type: ignore[no-untyped-def]  # Triton's language
     q_null_stride,
     rounds,
     tolerance,
+    MASKED: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     K: tl.constexpr,
@@ -61,24 +72,27 @@ def _solve(  # type: ignore[no-untyped-def]  # Triton's language
     column, slot = tl.arange(0, COLUMNS), tl.arange(0, SLOTS)
     here = row < rows
     inside = here[:, None] & (column < candidates)[None, :]
+    real = column[None, :] < candidates
+    if MASKED:
+        real &= tl.load(there_at + row[:, None] * candidates + column[None, :], mask=inside, other=0) != 0
+        inside &= real
     v = tl.load(v_at + row[:, None] * v_stride + column[None, :], mask=inside, other=0.0)
     q = tl.load(q_at + row[:, None] * q_stride + column[None, :], mask=inside, other=0.0)
     v_null = tl.load(v_null_at + row * v_null_stride, mask=here, other=1.0)
     q_null = tl.load(q_null_at + row * q_null_stride, mask=here, other=0.0)
     worth = v * q
     guess = _value(tl.sum(v, 1), tl.sum(worth, 1), v_null, q_null)
-    real = column[None, :] < candidates
-    slate, mass, total = _largest(v * (q - guess[:, None]), real, v, worth, column, slot, K)
+    slate, mass, total = _largest(v * (q - guess[:, None]), real, v, worth, column, slot, K, MASKED)
     value = _value(mass, total, v_null, q_null)
     turn, going = 0, 1
     while (turn < rounds) & (going > 0):
-        reply, mass, total = _largest(v * (q - value[:, None]), real, v, worth, column, slot, K)
+        reply, mass, total = _largest(v * (q - value[:, None]), real, v, worth, column, slot, K, MASKED)
         better = _value(mass, total, v_null, q_null)
         slate = tl.where((better >= value)[:, None], reply, slate)
         going = tl.max((better - value > tolerance * tl.abs(value)).to(tl.int32), 0)
         value = tl.maximum(value, better)
         turn += 1
-    inert, mass, total = _largest(-v, real, v, worth, column, slot, K)
+    inert, mass, total = _largest(-v, real, v, worth, column, slot, K, MASKED)
     nothing = (v_null + mass == 0) & (q_null > value)
     slate = tl.where(nothing[:, None], inert, slate)
     value = tl.where(nothing, q_null, value)
@@ -94,7 +108,7 @@ def _value(mass, total, v_null, q_null):  # type: ignore[no-untyped-def]  # as a
 
 
 @triton.jit
-def _largest(score, real, v, worth, column, slot, K: tl.constexpr):  # type: ignore[no-untyped-def]  # as above
+def _largest(score, real, v, worth, column, slot, K: tl.constexpr, MASKED: tl.constexpr):  # type: ignore[no-untyped-def]  # as above
     """Return the K columns of greatest score, falling, and the sums of their `v` and `worth`."""
     # Ties go to the left, so that columns beyond the candidates are never taken, not even among numbers gone wrong.
     score = tl.where(real & (score == score), score, -float("inf"))
@@ -103,6 +117,10 @@ def _largest(score, real, v, worth, column, slot, K: tl.constexpr):  # type: ign
     for j in range(K):
         best = tl.argmax(score, 1)
         hit = column[None, :] == best[:, None]
+        if MASKED:  # fewer than K may be there
+            there = tl.max(score, 1) > -float("inf")
+            hit &= there[:, None]
+            best = tl.where(there, best, -1)
         mass += tl.sum(tl.where(hit, v, 0.0), 1)
         total += tl.sum(tl.where(hit, worth, 0.0), 1)
         chosen = tl.where(slot[None, :] == j, best[:, None], chosen)

@@ -12,6 +12,7 @@ method ends at the optimum after a handful of rounds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 # Dinkelbach's method converges superlinearly: 10 rounds were the most seen at C = 1,000.
 MAX_ROUNDS = 40
 TOLERANCE = 1e-6  # a smaller rise is rounding, or a tie
+NEVER = -1e9  # log-weight of what cannot be drawn: its probability is 0, and so is that times this
 
 
 def slate_values(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor) -> Tensor:
@@ -38,7 +40,9 @@ def slate_values(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor) -> Tensor
     return torch.where(mass > 0, value, q_null)
 
 
-def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def optimal_slates(
+    v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the best slate of k different candidates and its value.
 
     Args:
@@ -47,22 +51,25 @@ def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int)
         v_null: score of not clicking, `[B]`, not negative.
         q_null: value of not clicking, `[B]`.
         k: slate size, at most C.
+        mask: candidates that are there, `[B, C]`; None: all are.
 
     Returns:
-        Indices `[B, k]` in falling order of `v * (q - value)`, and the slates' values `[B]`.
+        Indices `[B, k]` in falling order of `v * (q - value)`, and the slates' values `[B]`. If fewer than k candidates
+        are there, all of them and then -1.
     """
+    v = only(v, mask, 0.0)  # what is not there is never clicked
     if k == v.shape[-1]:
         value = slate_values(v, q, v_null, q_null)
-        return (v * (q - value[:, None])).argsort(-1, descending=True), value
+        return shown(only(v * (q - value[:, None]), mask).argsort(-1, descending=True), mask), value
     if torch.compiler.is_compiling() and v.is_cuda:
-        return _in_one_kernel(v, q, v_null, q_null, k)
+        return _in_one_kernel(v, q, v_null, q_null, k, mask)
     if torch.compiler.is_compiling():  # a loop in a graph takes no two tensors of one memory
         q, q_null, v, v_null = q.clone(), q_null.clone(), v.clone(), v_null.clone()
     # Any first guess will do; the value of showing all candidates is close.
-    slate, value = _best_reply(v, q, v_null, q_null, k, slate_values(v, q, v_null, q_null))
+    slate, value = _best_reply(v, q, v_null, q_null, k, slate_values(v, q, v_null, q_null), mask)
 
     def improve(slate: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        reply, better = _best_reply(v, q, v_null, q_null, k, value)
+        reply, better = _best_reply(v, q, v_null, q_null, k, value, mask)
         # At the optimum a slate that nobody can react to ties with the best one, but may be worth less.
         slate = torch.where((better >= value)[:, None], reply, slate)
         settled = (better - value <= TOLERANCE * value.abs()).all()
@@ -70,23 +77,40 @@ def optimal_slates(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int)
 
     slate, value = _until_settled(improve, slate, value)
     if not torch.compiler.is_compiling() and bool((v_null > 0).all()):
-        return slate, value
+        return shown(slate, mask), value
     # Rounds rank by what a click gains, and a slate that nobody can react to gains nothing: it is looked at apart.
-    inert = v.topk(k, dim=-1, largest=False).indices
+    inert = only(v, mask, math.inf).topk(k, dim=-1, largest=False).indices
     better = (v_null + v.gather(-1, inert).sum(-1) == 0) & (q_null > value)
-    return torch.where(better[:, None], inert, slate), torch.where(better, q_null, value)
+    return shown(torch.where(better[:, None], inert, slate), mask), torch.where(better, q_null, value)
+
+
+def only(values: Tensor, mask: Tensor | None, otherwise: float = -math.inf) -> Tensor:
+    """Return the values `[B, C]` of candidates that are there, and another for those that are not."""
+    return values if mask is None else values.masked_fill(~mask, otherwise)
+
+
+def shown(slates: Tensor, mask: Tensor | None) -> Tensor:
+    """Return slates `[B, k]` with -1 in place of candidates that are not there; these come last."""
+    return slates if mask is None else slates.masked_fill(~mask.gather(-1, slates), -1)
+
+
+def of_shown(values: Tensor, slates: Tensor) -> Tensor:
+    """Return the values `[B, k]` of the candidates in slates, of `[B, C]`; 0 at positions that hold -1."""
+    return values.gather(-1, slates.clamp_min(0)).masked_fill(slates < 0, 0.0)
 
 
 @torch.library.custom_op("recsys_cli::optimal_slates", mutates_args=(), device_types="cuda")
-def _in_one_kernel(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _in_one_kernel(
+    v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Do the same on the GPU without the CPU's waiting for it, so that a CUDA graph can hold it."""
     from recsys_cli.slates.kernel import solve  # Triton is where PyTorch has a GPU, and where a compiler is needed
 
-    return solve(v, q, v_null, q_null, k, MAX_ROUNDS, TOLERANCE)
+    return solve(v, q, v_null, q_null, k, MAX_ROUNDS, TOLERANCE, mask)
 
 
 @_in_one_kernel.register_fake
-def _(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     return torch.empty((len(v), k), dtype=torch.int64, device=v.device), torch.empty_like(v[:, 0])
 
 
@@ -115,7 +139,9 @@ def _until_settled(
     return slate, value
 
 
-def _best_reply(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, guess: Tensor) -> tuple[Tensor, Tensor]:
+def _best_reply(
+    v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, guess: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Return the slate of the k largest `v * (q - guess)` and its value."""
-    slate = (v * (q - guess[:, None])).topk(k, dim=-1).indices
+    slate = only(v * (q - guess[:, None]), mask).topk(k, dim=-1).indices
     return slate, slate_values(v.gather(-1, slate), q.gather(-1, slate), v_null, q_null)

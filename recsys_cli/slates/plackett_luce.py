@@ -19,20 +19,28 @@ EXACT_PREFIXES = 32  # beginnings of a slate up to which expectations are enumer
 class PlackettLuce:
     """A batch of distributions over ordered slates without replacement."""
 
-    def __init__(self, scores: Tensor, slate_size: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        scores: Tensor,
+        slate_size: int,
+        generator: torch.Generator | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
         """Take the scores.
 
         Args:
             scores: log-weights of the candidates, `[B, C]`, finite.
             slate_size: k, from 1 to C.
             generator: random stream on the CPU, of draws and of estimates; torch's own if None.
+            mask: candidates that are there, `[B, C]` bool; all if None. A slate with fewer than k is padded with -1.
 
         Raises:
             ValueError: a slate of that size cannot be drawn.
         """
         if not 1 <= slate_size <= scores.shape[-1]:
             raise ValueError(f"slate_size={slate_size} must lie in 1..{scores.shape[-1]}")
-        self.scores, self.slate_size, self.generator = scores, slate_size, generator
+        self.scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+        self.slate_size, self.generator, self.mask = slate_size, generator, mask
 
     def sample(self, noise: Tensor | None = None) -> Tensor:
         """Draw slates `[B, k]` (Gumbel top-k: Yellott 1977, Kool et al. 2019).
@@ -44,16 +52,28 @@ class PlackettLuce:
             noise = torch.empty(self.scores.shape, dtype=self.scores.dtype).exponential_(generator=self.generator)
             noise = noise.to(self.scores.device)
         smallest = torch.finfo(self.scores.dtype).tiny
-        return (self.scores.detach() - noise.clamp_min(smallest).log()).topk(self.slate_size, dim=-1).indices
+        return self._first(self.scores.detach() - noise.clamp_min(smallest).log())
 
     def mode(self) -> Tensor:
         """Return the most probable slates `[B, k]`: the highest scores, falling."""
-        return self.scores.topk(self.slate_size, dim=-1).indices
+        return self._first(self.scores)
+
+    def _first(self, rank: Tensor) -> Tensor:
+        best, slates = rank.topk(self.slate_size, dim=-1)
+        return slates if self.mask is None else slates.masked_fill(best == -torch.inf, -1)
 
     def log_prob(self, slates: Tensor) -> Tensor:
         """Return the exact log-probabilities `[B]` of the slates `[B, k]` (int64)."""
-        conditional, _ = self._conditionals(slates[:, None, :-1])
-        return conditional[:, 0].gather(-1, slates[..., None]).sum((-1, -2))
+        return self.position_log_prob(slates).sum(-1)
+
+    def position_log_prob(self, slates: Tensor) -> Tensor:
+        """Return the log-probabilities of each document given those before it, `[B, k]`."""
+        conditional, taken = (of[:, 0] for of in self._conditionals(slates[:, None, :-1]))
+        if self.mask is None:
+            return conditional.gather(-1, slates[..., None])[..., 0]
+        chosen = conditional.gather(-1, slates.clamp_min(0)[..., None])[..., 0]
+        ended = taken.all(-1)
+        return chosen.masked_fill(ended, 0).masked_fill((slates < 0) != ended, -torch.inf)
 
     def entropy(self) -> Tensor:
         """Return the entropies `[B]`.
@@ -79,7 +99,8 @@ class PlackettLuce:
         return self._mean_over(prefixes, conditional, each, torch.zeros_like(each[0, 0]))
 
     def _enumerates(self) -> bool:
-        return count_slates(self.scores.shape[-1], self.slate_size - 1, ordered=True) <= EXACT_PREFIXES
+        full = self.mask is None or bool((self.mask.sum(-1) >= self.slate_size - 1).all())
+        return full and count_slates(self.scores.shape[-1], self.slate_size - 1, ordered=True) <= EXACT_PREFIXES
 
     def _prefixes(self) -> Tensor:
         """Return all beginnings of k - 1 documents `[1, M, k - 1]`, or one drawn for each row `[B, 1, k - 1]`."""
@@ -97,14 +118,19 @@ class PlackettLuce:
         """
         shape = (*prefixes.shape[:2], self.slate_size, self.scores.shape[-1])
         shown = torch.zeros(shape, dtype=torch.bool, device=prefixes.device)
-        shown[..., 1:, :].scatter_(-1, prefixes[..., None], True)
-        taken = shown.cumsum(-2) > 0
+        if self.mask is None:
+            shown[..., 1:, :].scatter_(-1, prefixes[..., None], True)
+            taken = shown.cumsum(-2) > 0
+            return self.scores[:, None, None].masked_fill(taken, -torch.inf).log_softmax(-1), taken
+        # Padding comes when all candidates are taken: taking the first one again changes nothing.
+        shown[..., 1:, :].scatter_(-1, prefixes.clamp_min(0)[..., None], True)
+        taken = (shown.cumsum(-2) > 0) | ~self.mask[:, None, None]
         left = self.scores[:, None, None].masked_fill(taken, -torch.inf)
-        return left.log_softmax(-1), taken
+        return left.masked_fill(taken.all(-1, keepdim=True), 0.0).log_softmax(-1), taken
 
     def _mean_over(self, prefixes: Tensor, conditional: Tensor, each: Tensor, baseline: Tensor) -> Tensor:
         """Return the expectation `[B]` of the sum over places of `each` [B, M, k], a function of what is before it."""
-        index = prefixes[..., None].expand(*conditional.shape[:2], -1, 1)
+        index = prefixes.clamp_min(0)[..., None].expand(*conditional.shape[:2], -1, 1)
         steps = conditional[..., :-1, :].gather(-1, index)[..., 0]
         log_p = torch.cat([torch.zeros_like(each[..., :1]), steps.cumsum(-1)], dim=-1)  # of what is before each place
         if self._enumerates():

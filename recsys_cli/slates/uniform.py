@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
-def uniform_slates(rng: np.random.Generator, n: int, num_candidates: int, slate_size: int) -> np.ndarray:
+def uniform_slates(
+    rng: np.random.Generator, n: int, num_candidates: int, slate_size: int, mask: NDArray[Any] | None = None
+) -> NDArray[np.int64]:
     """Draw n slates, each uniform over the ordered slates without repetition.
 
     The j-th pick is a random number below `C - j`, moved past the earlier picks (in rising order): k random numbers a
     slate instead of C.
 
+    Args:
+        rng: where draws come from.
+        n: how many.
+        num_candidates: C.
+        slate_size: k; at most C without a mask.
+        mask: candidates that are there, `[n, C]` bool; None if all are. A slate with fewer than k is padded with -1.
+
     Returns:
         Indices `[n, k]`, int64.
     """
     slates = np.empty((n, slate_size), np.int64)
-    taken = np.empty((n, 0), np.int64)
+    there: Any = num_candidates if mask is None else mask.sum(1)
     for j in range(slate_size):
-        pick = rng.integers(0, num_candidates - j, n)
-        for i in range(j):
-            pick += pick >= taken[:, i]
+        pick = rng.integers(0, there - j if mask is None else np.maximum(there - j, 1), n)
+        for taken in np.sort(slates[:, :j], axis=1).T:
+            pick += pick >= taken
         slates[:, j] = pick
-        taken = np.sort(slates[:, : j + 1], axis=1)
-    return slates
-
-
-def log_propensity_of_uniform(num_candidates: int, slate_size: int) -> float:
-    """Return the log-probability of any one ordered slate: `-log(C! / (C-k)!)`."""
-    return math.lgamma(num_candidates - slate_size + 1) - math.lgamma(num_candidates + 1)
+    if mask is None:
+        return slates
+    order = np.argsort(~mask, axis=1, kind="stable")
+    numbers = np.take_along_axis(order, np.minimum(slates, num_candidates - 1), axis=1)
+    return np.where(np.arange(slate_size) < there[:, None], numbers, -1)

@@ -1,7 +1,7 @@
 """The checkpoint bundle: all that evaluating or serving a policy needs, without pickle.
 
-    recsys.yaml          format, resolved config, problem's spaces, policy kind, info (env steps, seed, versions, ...)
-    policy.safetensors   the policy's tensors (an empty set for policies that have none)
+    recsys.yaml          format, resolved config, problem's spec, policy kind, info (env steps, seed, versions, ...)
+    policy.safetensors   the policy's tensors (an empty set for policies that have none), and the problem's items
     training_state/      RLlib's own state, only for resuming; never read here
 
 `recsys.yaml` is written last and carries the SHA-256 of the tensors, so that a folder with a readable `recsys.yaml`
@@ -21,15 +21,17 @@ import numpy as np
 import yaml
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.tracking.files import write_text
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "recsys.yaml"
 TENSORS = "policy.safetensors"
 TRAINING_STATE = "training_state"
+ITEMS = "problem.items"  # among the tensors: features of the items that document numbers stand for
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Bundle:
     Attributes:
         path: its folder.
         config: the resolved config of the training.
-        spaces: the problem's spaces, as plain values.
+        spec: the problem as the policy knows it.
         policy: class or kind of the policy and what rebuilds it.
         info: env steps, seed, versions, command and so on.
         tensors: the policy's tensors by name, with the dtypes and shapes they had.
@@ -47,7 +49,7 @@ class Bundle:
 
     path: Path
     config: dict[str, Any]
-    spaces: dict[str, Any]
+    spec: ProblemSpec
     policy: dict[str, Any]
     info: dict[str, Any]
     tensors: dict[str, np.ndarray]
@@ -63,7 +65,7 @@ def write_bundle(
     folder: Path,
     *,
     config: Mapping[str, Any],
-    spaces: Mapping[str, Any],
+    spec: ProblemSpec,
     policy_state: Mapping[str, np.ndarray | torch.Tensor],
     policy: Mapping[str, Any],
     info: Mapping[str, Any],
@@ -78,9 +80,11 @@ def write_bundle(
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"config": config, "spaces": spaces, "policy": policy, "info": info}
+    parts = {"config": config, "spec": spec.to_dict(), "policy": policy, "info": info}
     manifest = {"format": FORMAT, **{name: plain(part, name) for name, part in parts.items()}}
     tensors = {name: _array(name, value) for name, value in policy_state.items()}
+    if spec.documents.items is not None:
+        tensors[ITEMS] = spec.documents.items
     save_file(tensors, folder / TENSORS)
     manifest["policy_sha256"] = _digest(folder / TENSORS)
     write_text(folder / MANIFEST, yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
@@ -110,8 +114,9 @@ def read_bundle(folder: Path) -> Bundle:
         tensors = load_file(tensors_path)
     except (SafetensorError, TypeError, OSError) as error:
         raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS}: {error}") from None
-    parts = {name: manifest[name] for name in ("config", "spaces", "policy", "info")}
-    return Bundle(path=folder, tensors=tensors, **parts)
+    spec = ProblemSpec.from_dict(manifest["spec"], items=tensors.pop(ITEMS, None))
+    parts = {name: manifest[name] for name in ("config", "policy", "info")}
+    return Bundle(path=folder, spec=spec, tensors=tensors, **parts)
 
 
 def plain(value: Any, name: str = "value") -> Any:
@@ -147,7 +152,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ConfigError(
             f"checkpoint {folder} has format {version}, this recsys-cli reads up to {FORMAT}: upgrade recsys-cli"
         )
-    for key in ("config", "spaces", "policy", "info"):
+    if version < FORMAT:
+        raise ConfigError(f"checkpoint {folder} has format {version}, this recsys-cli reads {FORMAT}: train it anew")
+    for key in ("config", "spec", "policy", "info"):
         if not isinstance(manifest.get(key), dict):
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no {key!r}")
     if not isinstance(manifest.get("policy_sha256"), str):

@@ -1,9 +1,10 @@
-"""The policy that a checkpoint bundle holds: all it takes is the bundle."""
+"""The policy that a checkpoint bundle holds: all it takes is the bundle, and the problem's simulator only to play."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +12,83 @@ from recsys_cli.config import own_classes, structured
 from recsys_cli.config.compose import apply_env_overrides
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.tracking.bundle import Bundle, read_bundle
 
 
 @dataclass(frozen=True)
-class LoadedPolicy:
-    """A policy out of a bundle, with the problem it is to act on."""
+class Checkpoint:
+    """A bundle with its algorithm, and with the problem that its policy is to act on.
 
-    name: str
-    policy: SlatePolicy
-    env: EnvConfig
+    Attributes:
+        bundle: as read.
+        algo: the algorithm's settings.
+        env_changes: keys of the env that shall differ from the training's, nested.
+    """
+
     bundle: Bundle
+    algo: Any
+    env_changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The algorithm's name."""
+        return self.algo.name
+
+    @cached_property
+    def env(self) -> EnvConfig:
+        """The problem with its simulator.
+
+        Raises:
+            ConfigError: the simulator's module is not here, or it does not allow a change.
+        """
+        with own_classes.remembering(self.bundle.info.get("config_path")):
+            values = apply_env_overrides(self.bundle.config["env"], self.env_changes)
+            env: EnvConfig = structured.build(values, "env")
+        return env
+
+    @property
+    def spec(self) -> ProblemSpec:
+        """The problem as the policy knows it; the simulator is asked only if its keys were changed."""
+        return self.env.spec if self.env_changes else self.bundle.spec
+
+    @cached_property
+    def policy(self) -> SlatePolicy:
+        """The policy.
+
+        Raises:
+            ConfigError: a change that the env or the policy does not allow.
+        """
+        return self.policy_for(self.spec)
+
+    def policy_for(self, spec: ProblemSpec) -> SlatePolicy:
+        """Return the policy, to act on another problem.
+
+        Raises:
+            ConfigError: what was learned does not fit it.
+        """
+        self.algo.check(spec)
+        policy = self.algo.make_policy(spec, seed=0)
+        try:
+            policy.load_tensors(self.bundle.tensors)
+        except ConfigError as error:
+            asked = f"env changes {dict(self.env_changes)}: " if self.env_changes else ""
+            raise ConfigError(f"{asked}{error}") from None
+        return policy
 
 
-def load_policy(folder: Path, env_changes: Mapping[str, Any] | None = None) -> LoadedPolicy:
-    """Rebuild a bundle's policy.
+def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) -> Checkpoint:
+    """Read a bundle and its algorithm.
 
     Args:
         folder: the bundle.
         env_changes: keys of the env to change, nested.
 
     Raises:
-        ConfigError: no sound bundle, a change that the env or the policy does not allow.
+        ConfigError: no sound bundle, or an algorithm that is not here.
     """
     bundle = read_bundle(folder)
     with own_classes.remembering(bundle.info.get("config_path")):
-        env = structured.build(apply_env_overrides(bundle.config["env"], env_changes or {}), "env")
         algo = structured.build(bundle.config["algo"], "algo")
-    algo.check(env)
-    policy = algo.make_policy(env, seed=0)
-    try:
-        policy.load_tensors(bundle.tensors)
-    except ConfigError as error:
-        asked = f"env changes {dict(env_changes)}: " if env_changes else ""
-        raise ConfigError(f"{asked}{error}") from None
-    return LoadedPolicy(algo.name, policy, env, bundle)
+    return Checkpoint(bundle, algo, env_changes or {})

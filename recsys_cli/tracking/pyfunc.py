@@ -5,8 +5,8 @@
 
 The model's folder is the bundle with MLflow's files beside its own: `MLmodel` names this module, whose `_load_pyfunc`
 rebuilds the policy out of `recsys.yaml` and `policy.safetensors`. Nothing is pickled. Policies that remember a session
-(`algo.history`, `algo.statistics=per_user`) also take the response to the last slate and `history`, and answer a dict
-of `slate` and `history`; see `policies.stateless`. The number of candidates is free where the policy allows it.
+(`algo.memory`, `algo.statistics=per_user`) also take the response to the last slate and `memory`, and answer a dict
+of `slate` and `memory`; see `policies.stateless`. The number of candidates is free where the policy allows it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.stateless import ArraySpec, StatelessPolicy
-from recsys_cli.tracking.loading import LoadedPolicy, load_policy
+from recsys_cli.tracking.loading import load_checkpoint
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -40,18 +40,17 @@ class PolicyModel:
         Raises:
             ConfigError: no sound bundle.
         """
-        self.loaded: LoadedPolicy = load_policy(folder)
-        trained_on = self.loaded.env.num_candidates
+        self.checkpoint = load_checkpoint(folder)
+        spec = self.checkpoint.spec
 
         @lru_cache(POLICIES_KEPT)
         def policy_for(candidates: int) -> SlatePolicy:
-            changes = {"num_candidates": candidates}
-            return self.loaded.policy if candidates == trained_on else load_policy(folder, changes).policy
+            return self.checkpoint.policy_for(spec.with_candidates(candidates))
 
-        self.function = StatelessPolicy(self.loaded.env, policy_for)
+        self.function = StatelessPolicy(spec, policy_for)
 
     def predict(self, model_input: Mapping[str, np.ndarray], params: Mapping[str, Any] | None = None) -> Any:
-        """Return greedy slates `[N, k]` of candidate numbers; with a history a dict of `slate` and `history`.
+        """Return greedy slates `[N, k]` of candidate numbers; with a memory a dict of `slate` and `memory`.
 
         Args:
             model_input: the arrays that the model's signature names.
@@ -66,7 +65,7 @@ class PolicyModel:
             answer = self.function(model_input)
         except ConfigError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        return answer if self.function.history_size else answer["slate"]
+        return answer if self.function.memory_size else answer["slate"]
 
 
 def _load_pyfunc(path: str) -> PolicyModel:
@@ -90,12 +89,12 @@ def write_model(bundle_dir: Path, folder: Path, run_id: str) -> None:
     try:
         model.function(example)
     except RuntimeError as error:  # an oracle
-        raise ConfigError(f"algo={model.loaded.name} cannot be served as a model: {one_line(error)}") from None
+        raise ConfigError(f"algo={model.checkpoint.name} cannot be served as a model: {one_line(error)}") from None
     import mlflow.pyfunc
     from mlflow.models import Model
 
-    info, env = model.loaded.bundle.info, model.loaded.env
-    about: dict[str, Any] = {"algo": model.loaded.name, "env": env.name, "num_candidates": env.num_candidates}
+    info, spec = model.checkpoint.bundle.info, model.checkpoint.spec
+    about: dict[str, Any] = {"algo": model.checkpoint.name, "env": spec.name, "num_candidates": spec.num_candidates}
     about |= {key: info[key] for key in ("env_steps", "seed") if key in info}
     mlflow.pyfunc.save_model(
         str(folder),
@@ -116,7 +115,7 @@ def signature(function: StatelessPolicy) -> ModelSignature:
     def schema(specs: list[ArraySpec], named: bool = True) -> Schema:
         return Schema([TensorSpec(spec.dtype, spec.shape, spec.name if named else None) for spec in specs])
 
-    return ModelSignature(schema(function.inputs), schema(function.outputs, named=function.history_size > 0))
+    return ModelSignature(schema(function.inputs), schema(function.outputs, named=function.memory_size > 0))
 
 
 def requirements(trained_with: Mapping[str, str]) -> list[str]:

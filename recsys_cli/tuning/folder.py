@@ -116,7 +116,7 @@ class Checkpoints:
             write_bundle(
                 temporary,
                 config=config.to_dict(),
-                spaces=space_summary(config),
+                spec=config.env.spec,
                 policy_state=training.policy().tensors(),
                 policy={"algo": config.algo.name},
                 info={
@@ -164,15 +164,3 @@ class Checkpoints:
 def config_path() -> list[str]:
     """Return the user's own folders, out of which the run's classes may come."""
     return folders.origins()
-
-
-def space_summary(config: TrainConfig) -> dict[str, Any]:
-    """Return what a policy's observations and slates look like, as plain values."""
-    env = config.env
-    return {
-        "user_features": env.user_features,
-        "doc_features": env.doc_features,
-        "one_hot_docs": env.one_hot_docs,
-        "num_candidates": env.num_candidates,
-        "slate_size": env.slate_size,
-    }

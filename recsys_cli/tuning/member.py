@@ -91,7 +91,7 @@ class Member:
         return self._is_end(self.env_steps)
 
     def _is_end(self, env_steps: int) -> bool:
-        return not self.run.algo.trains_on(self.run.env) or env_steps >= self.run.env_steps
+        return not self.run.algo.trains_on(self.run.env.spec) or env_steps >= self.run.env_steps
 
     def report(self) -> Report:
         """Return the next report: one of an earlier session, or what training brings."""

@@ -124,7 +124,7 @@ def is_unfinished(config: TrainConfig, folder: Path, say: Callable[[str], None])
     if last is None:
         return True
     done, steps = last["env_steps"], f"{last['env_steps']:,} of {config.env_steps:,} env steps"
-    unfinished = done < config.env_steps and config.algo.trains_on(config.env)
+    unfinished = done < config.env_steps and config.algo.trains_on(config.env.spec)
     say(f"{folder.name}: {'goes on from' if unfinished else 'nothing left to train:'} {steps}")
     return unfinished
 

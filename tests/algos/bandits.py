@@ -15,7 +15,7 @@ BANDITS = [name for name in NAMES if isinstance(load("algo", name), BanditConfig
 def fits(name: str, problem: str) -> bool:
     """Whether a bandit, as it is by default, takes the problem."""
     try:
-        load("algo", name).check(load("env", problem))
+        load("algo", name).check(load("env", problem).spec)
     except ConfigError:
         return False
     return True

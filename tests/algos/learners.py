@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
@@ -19,7 +20,7 @@ KINDS = {
     "default": (),
     "paper": ("algo.network.kind=concat", "algo.null_value=zero", "algo.optimizer=rmsprop", "env.slate_size=3"),
     "double": ("env=long_term_satisfaction", "algo.double_q=true", "algo.loss=huber", "algo.network.doc_hidden=4"),
-    "learned": ("algo.choice_model=learned", "algo.target=greedy", "algo.history=raw"),
+    "learned": ("algo.choice_model=learned", "algo.target=greedy", "algo.memory=raw"),
     "sarsa": ("env=interest_exploration", "algo.target=sarsa", "algo.target_update=periodic", "algo.target_period=2"),
     "blind": ("algo.network.kind=documents",),
     "many": ("env.num_candidates=30", "algo.network.kind=concat", "algo.target=top_k"),
@@ -37,11 +38,11 @@ def learner_of(*words: str) -> QLearner:
 
 def transitions(learner: QLearner, rows: int) -> dict[str, Tensor]:
     config = learner.config
-    policy = UniformPolicy(config.problem.slate_size, 0)
+    policy = UniformPolicy(config.problem.slate_size)
     collector = Collector(config.problem, 16, seed=0)
-    collector.remember(config.new_policy().new_history(16))
+    collector.remember(config.new_policy().new_memory(16))
     replay = ReplayBuffer(2000, 1, seed=0, discount=0.9)
-    replay.add(collector.collect(20, lambda observation: policy.act(observation)[0]))
+    replay.add(collector.collect(20, policy.distribution, np.random.default_rng(0)))
     return {name: torch.as_tensor(column) for name, column in replay.sample(rows).items()}
 
 

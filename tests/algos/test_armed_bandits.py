@@ -29,7 +29,7 @@ def transitions(topics, clicked, user=None):
 
 @pytest.mark.parametrize(("outcome", "worth"), [("clicks", 1), ("rewards", 4)])
 def test_every_document_shown_is_a_pull_of_its_topic(outcome, worth):
-    policy = load("algo", "ucb1", outcome=outcome).make_policy(load("env", "interest_evolution"))
+    policy = load("algo", "ucb1", outcome=outcome).make_policy(load("env", "interest_evolution").spec)
     policy.learn(transitions([[3, 5], [3, 3], [5, 9]], [0, 1, 2]))
     assert policy.counts.pulls[[3, 5, 9, 0]].tolist() == [3, 2, 1, 0]
     assert policy.counts.sums[[3, 5, 9]].tolist() == [2 * worth, 0, 0]
@@ -39,7 +39,7 @@ def test_every_document_shown_is_a_pull_of_its_topic(outcome, worth):
 def test_the_prior_counts_every_user_once():
     """A fan pulls an arm nine times with success, another user once without: the mean of users is 1/2, not 9/10."""
     env = load("env", "interest_evolution")
-    policy = load("algo", "kl_ucb", statistics="per_user", prior_count=2.0).make_policy(env)
+    policy = load("algo", "kl_ucb", statistics="per_user", prior_count=2.0).make_policy(env.spec)
     user = np.zeros((10, 20 + 40), np.float32)
     user[1:9, 20 + 3] = np.arange(1, 9)  # what the fan's session has been, at its second to ninth step
     policy.learn(transitions([[3, 5]] * 10, [0] * 9 + [2], user))
@@ -52,15 +52,15 @@ def test_the_prior_counts_every_user_once():
 @pytest.mark.parametrize("name", ARMED)
 def test_own_statistics_find_out_what_a_user_likes(name):
     env = load("env", "interest_exploration", no_click_mass=4.0, horizon=60, **LIKES)
-    oracle = play(load("algo", "oracle").make_policy(env), env, 600, seed=5).returns.mean()
+    oracle = play(load("algo", "oracle").make_policy(env.spec), env, 600, seed=5).returns.mean()
     more = {"alpha": 0.25} if name == "ucb1" else {}
     scores = {}
     for statistics in ("pooled", "per_user"):
-        policy = load("algo", name, statistics=statistics, **more).make_policy(env, seed=1)
-        collector = Collector(env, 128, seed=0)
-        collector.remember(policy.new_history(128))
+        policy = load("algo", name, statistics=statistics, **more).make_policy(env.spec, seed=1)
+        collector, rng = Collector(env, 128, seed=0), np.random.default_rng(1)
+        collector.remember(policy.new_memory(128))
         for _ in range(20):
-            policy.learn(collector.collect(1, lambda known, p=policy: p.act(known, explore=True)[0]).transitions())
+            policy.learn(collector.collect(1, policy.behaviour, rng).transitions())
         scores[statistics] = play(policy, env, 600, seed=5).returns.mean()
     assert scores["pooled"] < 0.75 * oracle
     assert scores["per_user"] > 0.85 * oracle
@@ -76,9 +76,9 @@ def test_slates_of_kept_candidates_are_found_out_too():
         resample_documents=False,
         **LIKES,
     )
-    policy = load("algo", "thompson", arms="slates", statistics="per_user").make_policy(env, seed=1)
-    random = play(load("algo", "random").make_policy(env), env, 300, seed=5).returns.mean()
-    oracle = play(load("algo", "oracle").make_policy(env), env, 300, seed=5).returns.mean()
+    policy = load("algo", "thompson", arms="slates", statistics="per_user").make_policy(env.spec, seed=1)
+    random = play(load("algo", "random").make_policy(env.spec), env, 300, seed=5).returns.mean()
+    oracle = play(load("algo", "oracle").make_policy(env.spec), env, 300, seed=5).returns.mean()
     assert play(policy, env, 300, seed=5).returns.mean() > random + 0.4 * (oracle - random)
 
 

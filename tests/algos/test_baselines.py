@@ -8,7 +8,7 @@ import pytest
 from recsys_cli.algos.baselines import fitted_baseline, has_oracle
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.policies import SlatePolicy
+from recsys_cli.policies import GreedyPolicy, SlatePolicy
 from recsys_cli.rollouts.episodes import play
 
 USERS = 800
@@ -16,15 +16,14 @@ NAMES = ("random", "myopic", "oracle")
 PROBLEMS = ("interest_evolution", "interest_exploration", "long_term_satisfaction")
 
 
-class ByClickbait(SlatePolicy):
+class ByClickbait(GreedyPolicy):
     """Always the most (+1) or the least (-1) clickbait first."""
 
     def __init__(self, sign):
         self.sign = sign
 
-    def act(self, observation, *, explore=False):
-        slates = np.argsort(-self.sign * observation["doc"][..., 0], axis=1)[:, :2]
-        return slates, np.zeros(len(slates))
+    def slates(self, observation):
+        return np.argsort(-self.sign * observation["doc"][..., 0], axis=1)[:, :2]
 
 
 def returns(name, env):
@@ -105,7 +104,7 @@ def test_a_problem_without_an_oracle():
 
 
 def test_what_trains_and_what_does_not():
-    trains = {name: [load("algo", name).trains_on(load("env", problem)) for problem in PROBLEMS] for name in NAMES}
+    trains = {name: [load("algo", name).trains_on(load("env", problem).spec) for problem in PROBLEMS] for name in NAMES}
     assert trains == {"random": [False] * 3, "myopic": [False, True, True], "oracle": [False] * 3}
 
 
@@ -121,7 +120,7 @@ def test_myopic_ranks_by_the_true_logit():
     policy = fitted_baseline("myopic", env, 0)
     doc = env.make_vec(200).reset(seed=1)[0]["doc"]
     score = np.exp([0.1, 1.3])[doc[..., :2].argmax(-1)] + doc[..., 2]
-    slates, _ = policy.act({"user": np.zeros((200, 0), np.float32), "doc": doc})
+    slates = policy.distribution({"user": np.zeros((200, 0), np.float32), "doc": doc}).mode()
     best = -np.sort(-score, axis=1)[:, :2]
     np.testing.assert_allclose(np.take_along_axis(score, slates, 1).sum(1), best.sum(1), atol=0.1)
     # 1, topic 0, topic 1, quality; the null's score is 5.
@@ -133,13 +132,13 @@ def test_myopic_ranks_by_the_true_logit():
 
 def test_myopic_comes_back_from_its_tensors():
     env = load("env", "interest_exploration")
-    fitted, fresh = fitted_baseline("myopic", env, 0), load("algo", "myopic").make_policy(env)
+    fitted, fresh = fitted_baseline("myopic", env, 0), load("algo", "myopic").make_policy(env.spec)
     fresh.load_tensors(fitted.tensors())
     observation = env.make_vec(50).reset(seed=1)[0]
-    np.testing.assert_array_equal(fitted.act(observation)[0], fresh.act(observation)[0])
+    np.testing.assert_array_equal(fitted.distribution(observation).mode(), fresh.distribution(observation).mode())
     with pytest.raises(ConfigError, match="do not fit"):
-        load("algo", "myopic").make_policy(load("env", "long_term_satisfaction")).load_tensors(fitted.tensors())
-    assert load("algo", "myopic").make_policy(load("env", "interest_evolution")).tensors() == {}
+        load("algo", "myopic").make_policy(load("env", "long_term_satisfaction").spec).load_tensors(fitted.tensors())
+    assert load("algo", "myopic").make_policy(load("env", "interest_evolution").spec).tensors() == {}
 
 
 @pytest.mark.parametrize("ridge", [0.0, -1.0, float("inf"), float("nan")])
@@ -153,7 +152,7 @@ def test_where_every_click_brings_the_same_greedy_pctr_is_myopic(problem):
     env = load("env", problem)
     vec = env.make_vec(200)
     observation, _ = vec.reset(seed=3)
-    clicks, rewards = (fitted_baseline(name, env, 0).act(observation)[0] for name in ("greedy_pctr", "myopic"))
+    clicks, rewards = (fitted_baseline(name, env, 0).slates(observation) for name in ("greedy_pctr", "myopic"))
     agree = np.sort(clicks, axis=1) == np.sort(rewards, axis=1)
     assert agree.mean() > 0.97  # the myopic policy also learns the reward of a click, which takes an error
 
@@ -161,7 +160,7 @@ def test_where_every_click_brings_the_same_greedy_pctr_is_myopic(problem):
 def test_greedy_pctr_ranks_by_the_chance_of_a_click():
     env = load("env", "interest_evolution", slate_size=4)
     observation, _ = env.make_vec(50).reset(seed=3)
-    slates, _ = fitted_baseline("greedy_pctr", env, 0).act(observation)
+    slates = fitted_baseline("greedy_pctr", env, 0).distribution(observation).mode()
     affinity = np.einsum("nf,ncf->nc", observation["user"], observation["doc"])
     shown = np.take_along_axis(affinity, slates, axis=1)
     np.testing.assert_allclose(shown, -np.sort(-affinity, axis=1)[:, :4])

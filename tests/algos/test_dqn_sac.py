@@ -21,6 +21,7 @@ from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
+from recsys_cli.networks.features import Observed
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import CandidateRing, ReplayBuffer
@@ -57,9 +58,9 @@ class Learning:
         for _, target in self.module.get_target_network_pairs():
             for parameter in target.parameters():
                 parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator)
-        collector, random = Collector(run.env, 8, seed=0), UniformPolicy(run.env.slate_size, 0)
+        collector, random = Collector(run.env, 8, seed=0), UniformPolicy(run.env.slate_size)
         buffer = ReplayBuffer(1000, 1, seed=0, discount=self.config.gamma, n_step=3, ring=CandidateRing)
-        buffer.add(collector.collect(30, lambda observation: random.act(observation)[0]))
+        buffer.add(collector.collect(30, random.distribution, np.random.default_rng(0)))
         (self.sample,) = SampledReplay(buffer, 1).sample(num_items=9)
         data = TrainingData(episodes=[self.sample])
         self.batch = self.learner._make_batch_if_necessary(data)[DEFAULT_MODULE_ID]
@@ -154,22 +155,23 @@ def test_sac_s_gradients_are_those_of_all_slates_valued(monkeypatch: pytest.Monk
 
 def test_the_sac_policy_draws_by_its_softmax() -> None:
     env = load("env", "interest_evolution", num_candidates=5)
-    policy = load("algo", "sac").make_policy(env, seed=3)
+    policy = load("algo", "sac").make_policy(env.spec, seed=3)
     observation = {
         name: np.repeat(array[:1], 20_000, 0)
         for name, array in env.make_vec(1).reset(seed=0)[0].items()
         if name != "response"
     }
-    slates, log_p = policy.act(observation, explore=True)
+    law = policy.distribution(observation)
+    slates = law.sample(np.random.default_rng(0))
     net: Any = policy.network
     with torch.no_grad():
-        weights = net.every_value(*(torch.as_tensor(observation[name][:1]) for name in ("user", "doc")))
+        weights = net.every_value(Observed(*(torch.as_tensor(observation[name][:1]) for name in ("user", "doc"))))
     expected = weights.softmax(-1)[0].numpy()
     every = [list(slate) for slate in combinations(range(5), 2)]
     drawn = np.array([every.index(slate) for slate in slates.tolist()])
     np.testing.assert_allclose(np.bincount(drawn, minlength=10) / 20_000, expected, atol=0.015)
-    np.testing.assert_allclose(np.exp(log_p), expected[drawn], rtol=1e-4)
-    assert (policy.act(observation)[0] == every[expected.argmax()]).all()
+    np.testing.assert_allclose(np.exp(law.log_prob(slates)), expected[drawn], rtol=1e-4)
+    assert (policy.served(observation).mode() == every[expected.argmax()]).all()
 
 
 @pytest.mark.parametrize("algo", ALGOS)
@@ -217,7 +219,7 @@ def everything(training: RLlibTraining) -> dict[str, Any]:
 def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, algo: str, problem: str
 ) -> None:
-    words = (f"algo={algo}", f"env={problem}", "env_steps=3000", "algo.history=raw")
+    words = (f"algo={algo}", f"env={problem}", "env_steps=3000", "algo.memory=raw")
     one = make_training(*words)
     fresh = one.policy().tensors()
     for _ in range(2):

@@ -52,9 +52,9 @@ def test_a_slates_value_is_an_mlp_of_its_documents_in_order(form: str) -> None:
 def test_the_policy_shows_the_slate_of_greatest_value(cascade: bool) -> None:
     model = {"choice_model": "exponential_cascade"} if cascade else {}
     env = load("env", "interest_evolution", num_candidates=6, slate_size=3, **model)
-    policy = load("algo", "full_slate_q").make_policy(env)
+    policy = load("algo", "full_slate_q").make_policy(env.spec)
     observation, _ = env.make_vec(7).reset(seed=0)
-    shown = policy.act(observation)[0]
+    shown = policy.distribution(observation).mode()
     net: Any = policy.network
     every = torch.tensor(list((permutations if cascade else combinations)(range(6), 3)))
     with torch.no_grad():
@@ -64,8 +64,8 @@ def test_the_policy_shows_the_slate_of_greatest_value(cascade: bool) -> None:
 
 def test_positions_that_nobody_looks_at_hold_other_candidates() -> None:
     env = load("env", "long_term_satisfaction", num_candidates=6, slate_size=4)
-    policy = load("algo", "full_slate_q").make_policy(env)
-    slates = policy.act(env.make_vec(5).reset(seed=0)[0])[0]
+    policy = load("algo", "full_slate_q").make_policy(env.spec)
+    slates = policy.distribution(env.make_vec(5).reset(seed=0)[0]).mode()
     assert all(len(set(slate)) == 4 for slate in slates.tolist())
 
 
@@ -80,9 +80,9 @@ def test_loss_is_the_definition(problem: str, double_q: str) -> None:
     module = learner.module[DEFAULT_MODULE_ID].unwrapped()
     for parameter in module.target_values.parameters():
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
-    collector, random = Collector(run.env, 8, seed=0), UniformPolicy(run.env.slate_size, 0)
+    collector, random = Collector(run.env, 8, seed=0), UniformPolicy(run.env.slate_size)
     replay = ReplayBuffer(1000, 1, seed=0, discount=0.9)
-    replay.add(collector.collect(20, lambda observation: random.act(observation)[0]))
+    replay.add(collector.collect(20, random.distribution, np.random.default_rng(0)))
     batch = {name: torch.as_tensor(column) for name, column in replay.sample(9).items()}
     told = learner.compute_loss_for_module(
         module_id=DEFAULT_MODULE_ID, config=config, batch=batch, fwd_out=module._forward_train(batch)
@@ -123,7 +123,7 @@ def test_it_trains_and_goes_on_from_what_it_saved(problem: str, tmp_path: Any, a
         for training in (one, two):
             assert "learner/loss" in training.step()
         assert_same(one.policy().tensors(), two.policy().tensors())
-        fresh = run.algo.make_policy(run.env, 0).tensors()
+        fresh = run.algo.make_policy(run.env.spec, 0).tensors()
         assert any((value != fresh[name]).any() for name, value in one.policy().tensors().items())
     finally:
         one.stop()

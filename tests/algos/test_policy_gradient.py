@@ -24,6 +24,7 @@ from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
+from recsys_cli.networks.features import Observed
 from recsys_cli.rollouts.on_policy import OnPolicyRunner, Rollout
 from recsys_cli.slates.plackett_luce import PlackettLuce
 
@@ -47,11 +48,12 @@ def make_runner(*words: str, **changes: Any) -> OnPolicyRunner:
 
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_propensities_are_those_of_the_policy_that_drew(problem: str) -> None:
-    runner = make_runner(f"env={problem}", "algo.history=documents")
+    runner = make_runner(f"env={problem}", "algo.memory=documents")
     (rollout,) = runner.sample()
-    user, doc = (torch.as_tensor(array).flatten(0, 1) for array in (rollout.user, rollout.doc))
+    arrays = (rollout.user, rollout.doc, rollout.memory)
+    observed = Observed(*(torch.as_tensor(array).flatten(0, 1) for array in arrays))
     with torch.no_grad():
-        slates = PlackettLuce(runner.module.net.scores(user, doc), runner.config.problem.slate_size)
+        slates = PlackettLuce(runner.module.net.scores(observed), runner.config.problem.slate_size)
         expected = slates.log_prob(torch.as_tensor(rollout.slate).long().flatten(0, 1))
     np.testing.assert_allclose(rollout.log_propensity.ravel(), expected, atol=1e-5)
     assert not (rollout.slate.reshape(-1, rollout.slate.shape[-1]) == slates.mode().numpy()).all()
@@ -63,8 +65,8 @@ def test_propensities_are_those_of_the_policy_that_drew(problem: str) -> None:
 def test_acting_without_exploring_shows_the_mode() -> None:
     runner = make_runner()
     (rollout,) = runner.sample(explore=False)
-    user, doc = torch.as_tensor(rollout.user[2]), torch.as_tensor(rollout.doc[2])
-    np.testing.assert_array_equal(rollout.slate[2], runner.module.net.slates(user, doc))
+    observed = Observed(*(torch.as_tensor(array[2]) for array in (rollout.user, rollout.doc, rollout.memory)))
+    np.testing.assert_array_equal(rollout.slate[2], runner.module.net.slates(observed))
     assert (rollout.log_propensity == 0).all()
     (random,) = runner.sample(random_actions=True)
     np.testing.assert_allclose(random.log_propensity, -math.log(90), rtol=1e-5)
@@ -126,10 +128,13 @@ def test_a_batch_holds_the_valid_transitions() -> None:
     np.testing.assert_array_equal(batch[Columns.ACTIONS], rollout.slate[rollout.valid])
     assert batch["advantages"].mean().item() == pytest.approx(0, abs=1e-5)
     module = learner.module[DEFAULT_MODULE_ID].unwrapped()
-    user = np.concatenate([rollout.user, rollout.last_user[None]])
-    doc = np.concatenate([rollout.doc, rollout.last_doc[None]])
+    every = [
+        np.concatenate([getattr(rollout, name), getattr(rollout, f"last_{name}")[None]])
+        for name in ("user", "doc", "memory")
+    ]
     with torch.no_grad():
-        values = np.stack([module.critic(*map(torch.as_tensor, row)).numpy() for row in zip(user, doc, strict=True)])
+        rows = [Observed(*map(torch.as_tensor, row)) for row in zip(*every, strict=True)]
+        values = np.stack([module.critic(row).numpy() for row in rows])
     told = advantages_by_hand(values, rollout.reward, rollout.terminated, rollout.valid, 1.0, 0.8)
     np.testing.assert_allclose(batch["value_targets"], (told + values[:-1])[rollout.valid], rtol=1e-4, atol=1e-3)
 
@@ -150,7 +155,7 @@ def test_v_trace_on_policy_gives_whole_returns_also_where_episodes_are_cut(chang
     batch = TrajectoryConnector()(rl_module=Modules(module), batch={}, episodes=[rollout])[DEFAULT_MODULE_ID]
     rows = {name: column.unflatten(0, (32, 21)).transpose(0, 1) for name, column in batch.items()}
     with torch.no_grad():
-        values = module.critic(batch["user"], batch["doc"]).unflatten(0, (32, 21)).T
+        values = module.critic(module.net.observed_in(batch)).unflatten(0, (32, 21)).T
         slates = module.get_train_action_dist_cls().from_logits(module._forward(batch)[Columns.ACTION_DIST_INPUTS])
         target = slates.logp(batch[Columns.ACTIONS]).unflatten(0, (32, 21)).T
     mask = rows[Columns.LOSS_MASK]

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from recsys_cli.envs.spec import Documents, Features
 from recsys_cli.networks.choice import LearnedChoice
+from recsys_cli.networks.features import Observed
 
 ROWS, SHOWN, USER, DOC = 8192, 3, 2, 4
 
@@ -26,7 +28,7 @@ def clicks() -> dict[str, Tensor]:
 
 def predicted(model: LearnedChoice, clicks: dict[str, Tensor]) -> Tensor:
     with torch.no_grad():
-        v, v_null = model(clicks["user"], clicks["slate_doc"])
+        v, v_null = model(Observed(clicks["user"], clicks["slate_doc"]))
     scores = torch.cat([v, v_null[:, None]], dim=-1)
     return scores / scores.sum(-1, keepdim=True)
 
@@ -34,18 +36,21 @@ def predicted(model: LearnedChoice, clicks: dict[str, Tensor]) -> Tensor:
 @pytest.mark.parametrize("proportional", [False, True])
 def test_likelihood_and_frequencies_become_the_true_ones(clicks: dict[str, Tensor], proportional: bool) -> None:
     torch.manual_seed(0)
-    model = LearnedChoice(USER, DOC, one_hot=False, proportional=proportional)
-    data = [clicks[name] for name in ("user", "slate_doc", "clicked")]
-    first = model.loss(*data).item()
+    model = LearnedChoice(USER, Documents(Features.of(DOC)), proportional=proportional)
+
+    def loss(rows: slice = slice(None)) -> Tensor:
+        shown = Observed(clicks["user"][rows], clicks["slate_doc"][rows])
+        return model.loss(shown, clicks["clicked"][rows])
+
+    first = loss().item()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     for step in range(400):
-        part = slice(512 * step % ROWS, 512 * step % ROWS + 512)
         optimizer.zero_grad()
-        model.loss(*(column[part] for column in data)).backward()
+        loss(slice(512 * step % ROWS, 512 * step % ROWS + 512)).backward()
         optimizer.step()
     truth = clicks["probability"]
     best_possible = -truth.gather(-1, clicks["clicked"][:, None]).log().mean().item()
-    assert best_possible - 0.05 < model.loss(*data).item() < best_possible + 0.03 < first
+    assert best_possible - 0.05 < loss().item() < best_possible + 0.03 < first
     assert (predicted(model, clicks) - truth).abs().mean() < 0.03
     frequencies = np.bincount(clicks["clicked"], minlength=SHOWN + 1) / ROWS
     np.testing.assert_allclose(predicted(model, clicks).mean(0), frequencies, atol=0.02)
@@ -54,7 +59,7 @@ def test_likelihood_and_frequencies_become_the_true_ones(clicks: dict[str, Tenso
 @pytest.mark.parametrize("proportional", [False, True])
 def test_loss_is_the_negative_log_likelihood(clicks: dict[str, Tensor], proportional: bool) -> None:
     torch.manual_seed(1)
-    model = LearnedChoice(USER, DOC, one_hot=False, proportional=proportional)
+    model = LearnedChoice(USER, Documents(Features.of(DOC)), proportional=proportional)
     chosen = predicted(model, clicks).gather(-1, clicks["clicked"][:, None])
-    loss = model.loss(clicks["user"], clicks["slate_doc"], clicks["clicked"])
+    loss = model.loss(Observed(clicks["user"], clicks["slate_doc"]), clicks["clicked"])
     assert loss.item() == pytest.approx(-chosen.log().mean().item(), rel=1e-5)

@@ -15,10 +15,11 @@ from torch import Tensor
 from recsys_cli.algos.slateq.learner import SlateQLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.structured import load
+from recsys_cli.networks.features import Observed
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import ReplayBuffer
-from recsys_cli.slates import OPTIMISERS
+from recsys_cli.slates.optimisers import OPTIMISERS
 
 ROWS, DISCOUNT, SCALE = 6, 0.9, 5.0
 
@@ -47,17 +48,17 @@ def batch_for(learner: SlateQLearner, rows: int = ROWS) -> dict[str, Tensor]:
     k = env.slate_size
 
     def docs(count: int) -> np.ndarray:
-        if env.one_hot_docs:
-            return rng.integers(0, env.doc_features, (rows, count)).astype(np.uint8)
-        return rng.random((rows, count, env.doc_features)).astype(np.float32)
+        if env.spec.documents.one_hot:
+            return rng.integers(0, len(env.spec.documents), (rows, count)).astype(np.uint8)
+        return rng.random((rows, count, len(env.spec.documents))).astype(np.float32)
 
     columns = {
-        "user": rng.uniform(-1, 1, (rows, env.user_features)).astype(np.float32),
+        "user": rng.uniform(-1, 1, (rows, len(env.spec.user))).astype(np.float32),
         "slate_doc": docs(k),
         "clicked": np.arange(rows) % (k + 1),
         "reward": rng.normal(0, 4, rows).astype(np.float32),
         "bootstrap": (DISCOUNT * (np.arange(rows) % 4 != 1)).astype(np.float32),
-        "next_user": rng.uniform(-1, 1, (rows, env.user_features)).astype(np.float32),
+        "next_user": rng.uniform(-1, 1, (rows, len(env.spec.user))).astype(np.float32),
         "next_doc": docs(env.num_candidates),
         "next_slate": rng.permuted(np.tile(np.arange(env.num_candidates), (rows, 1)), axis=1)[:, :k],
     }
@@ -96,7 +97,7 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
         module.net.values if settings.double_q else module.target_values, user, doc
     )
     with torch.no_grad():
-        v, v_null = (part.double().numpy() for part in module.net.choice(user, doc))
+        v, v_null = (part.double().numpy() for part in module.net.choice(Observed(user, doc)))
     own_q, own_null = numpy_values(module.net.values, batch["user"], batch["slate_doc"])
     errors, attended = [], module.net.attended
     for i in range(len(user)):
@@ -126,8 +127,8 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
 
 
 def likelihood_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
-    choice = module_of(learner).net.choice
-    return choice.loss(batch["user"], batch["slate_doc"], batch["clicked"]).item() if hasattr(choice, "loss") else 0.0
+    net = module_of(learner).net
+    return net.choice.loss(net.shown_in(batch), batch["clicked"]).item() if hasattr(net.choice, "loss") else 0.0
 
 
 @pytest.mark.parametrize("kind", ["two_tower", "concat"])
@@ -183,8 +184,8 @@ def test_a_terminal_step_is_not_bootstrapped(make_learner: MakeLearner) -> None:
 @pytest.mark.parametrize(("problem", "length"), [("interest_evolution", None), ("interest_exploration", 3)])
 def test_replay_bootstraps_truncated_steps_but_not_terminal_ones(problem: str, length: int | None) -> None:
     env = load("env", problem, **({"horizon": length} if length else {"time_budget": 8.0}))
-    collector, random = Collector(env, 16, seed=0), UniformPolicy(env.slate_size, 0)
-    chunk = collector.collect(40, lambda observation: random.act(observation)[0])
+    collector, random = Collector(env, 16, seed=0), UniformPolicy(env.slate_size)
+    chunk = collector.collect(40, random.distribution, np.random.default_rng(0))
     replay = ReplayBuffer(10_000, 1, seed=0, n_step=1, discount=DISCOUNT)
     replay.add(chunk)
     bootstrap = replay.sample(2000)["bootstrap"]

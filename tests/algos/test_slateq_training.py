@@ -86,7 +86,8 @@ def test_schedules_reach_their_ends(make_training: MakeTraining) -> None:
         rates.append(training.step().get("learner/lr", 1e-3))
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(1e-4, abs=5e-5)  # a report's rate is the mean of its gradient steps
-    assert [config.epsilon_at(steps) for steps in (0, 1000, 2000, 4000)] == pytest.approx([1.0, 0.6, 0.2, 0.2])
+    epsilons = [config.exploration_at(steps).amount for steps in (0, 1000, 2000, 4000)]
+    assert epsilons == pytest.approx([1.0, 0.6, 0.2, 0.2])
 
 
 @pytest.mark.parametrize(

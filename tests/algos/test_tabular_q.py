@@ -20,7 +20,7 @@ from recsys_cli.policies.tabular_q import QTable, TabularQPolicy
 
 def make_policy(problem: str = "interest_evolution", env: Any = None, **changes: Any) -> TabularQPolicy:
     env = env or ({"num_topics": 3} if problem == "interest_evolution" else {})
-    policy: TabularQPolicy = load("algo", "tabular_q", **changes).make_policy(load("env", problem, **env))
+    policy: TabularQPolicy = load("algo", "tabular_q", **changes).make_policy(load("env", problem, **env).spec)
     return policy
 
 
@@ -64,7 +64,7 @@ def test_a_target_is_the_reward_and_the_best_slate_of_what_follows() -> None:
 def test_documents_lie_in_bins_and_slates_are_the_same_in_any_order() -> None:
     bins = make_policy("interest_exploration").bins  # two topics, quality in ten bins from 0 to 10
     doc = np.array([[[1, 0, 0.5], [0, 1, 0.5], [0, 1, 3.2], [1, 0, 99.0]]], np.float32)
-    np.testing.assert_array_equal(bins.documents(doc), [[0, 10, 13, 9]])
+    np.testing.assert_array_equal(bins.kinds_of(doc), [[0, 10, 13, 9]])
     assert bins.slates(np.array([13, 9])) == bins.slates(np.array([9, 13])) == 9 * 20 + 13
     assert bins.shape == (1, 400)
     cascade = make_policy(env={"num_topics": 3, "choice_model": "exponential_cascade"}).bins
@@ -77,8 +77,8 @@ def test_what_was_visited_least_is_shown_to_find_out() -> None:
     doc = np.array([[[0.9], [0.45], [0.1]]], np.float32)
     policy.table.values[0, 9] = 1.0
     observation = {"user": np.zeros((1, 0), np.float32), "doc": doc}
-    assert policy.act(observation, explore=True)[0].tolist() == [[1, 0]]
-    assert policy.act(observation)[0].tolist() == [[0, 1]]
+    assert policy.behaviour(observation).mode().tolist() == [[1, 0]]
+    assert policy.distribution(observation).mode().tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,8 @@ CASES = [
     ("evaluate checkpoint=x users=0", ["users=0 must be at least 1"]),
     ("train env.slate_size=30", ["env.slate_size=30", "env.num_candidates=10"]),
     ("train algo=linucb framework=torch_compile", ["framework=torch_compile", "algo=linucb"]),
-    ("train algo=ppo algo.network.kind=documents", ["algo.history=raw", "algo.network.kind=documents"]),
-    ("train algo.network.kind=documents algo.history=raw", ["algo.history=raw", "algo.network.kind=documents"]),
+    ("train algo=ppo algo.network.kind=documents", ["algo.memory=raw", "algo.network.kind=documents"]),
+    ("train algo.network.kind=documents algo.memory=raw", ["algo.memory=raw", "algo.network.kind=documents"]),
     # the machine
     ("train resources.env_runners=-1", ["resources.env_runners=-1 must be at least 0"]),
     ("train resources.threads=0", ["resources.threads=0 must be at least 1"]),

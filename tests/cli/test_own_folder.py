@@ -176,8 +176,8 @@ CASES = [
     ),
     (
         MODULE,
-        replaced("def choice_spec", "def choice"),
-        ["FeedConfig lacks choice_spec", "envs.base.EnvConfig"],
+        replaced("def describe", "def described"),
+        ["FeedConfig lacks describe", "envs.base.EnvConfig"],
     ),
     ("env/interest_evolution.yaml", lambda text: "a: 1", ["interest_evolution.yaml is there already: rename yours"]),
     ("experiment/slateq_paper/_setting.yaml", lambda text: "a: 1", ["_setting.yaml is there already"]),

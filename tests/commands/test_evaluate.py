@@ -125,6 +125,17 @@ def test_the_runs_own_evaluation_is_not_overwritten(
     assert (trained.trial / f"evaluation_{name}.json").is_file()
 
 
+@pytest.mark.parametrize("explore", ["epsilon:0.5", "plackett_luce:3"])
+def test_a_policy_may_explore(trained: Trained, evaluate: Evaluate, explore: str) -> None:
+    before = read(trained.trial / "evaluation.json")
+    code, printed = evaluate("checkpoint=whole/last", *FEW, f"explore={explore}")
+    assert code == 0 and f"20 fresh users, explore={explore}" in printed
+    found = read(trained.trial / f"evaluation_explore-{explore.replace(':', '-')}.json")
+    assert (found["explore"], before["explore"]) == (explore, "none")
+    assert found["policies"]["slateq"] != before["policies"]["slateq"]
+    assert found["policies"]["random"] == before["policies"]["random"], "baselines do as always"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -135,6 +146,11 @@ def test_the_runs_own_evaluation_is_not_overwritten(
         (["checkpoint=nothing"], "'nothing'"),
         (["checkpoint=whole/step_5"], "step_5"),
         (["checkpoint=whole", "users=0"], "users=0 must be at least 1"),
+        (["checkpoint=nothing", "explore=epsilon:1.5"], "explore=epsilon:1.5: the probability of a random slate must"),
+        (["checkpoint=nothing", "explore=epsilon"], "explore=epsilon: epsilon takes a number; allowed: none, epsilon:"),
+        (["checkpoint=nothing", "explore=epsilom:0.1"], "allowed: none, epsilon:<probability>, plackett_luce:<tempera"),
+        (["checkpoint=nothing", "explore=plackett_luce:0"], "the temperature must be finite and above 0"),
+        (["checkpoint=whole", "explore=thompson"], "explore=thompson needs a posterior, and this policy has none"),
         ([], "checkpoint is required"),
     ],
 )

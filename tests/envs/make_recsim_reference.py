@@ -90,7 +90,7 @@ def play_episode(case: Case, env: Any, rng: np.random.Generator, record: list, l
             observation, reward, done, _ = env.step(slate)
         responses.append(observation["response"])
         rewards.append(reward)
-        done = done or len(rewards) == config.truncation
+        done = done or len(rewards) == config.spec.truncation
     steps = {key: np.array([[item[key] for item in step] for step in responses]) for key in responses[0][0]}
     last = problem.hidden(model._user_state, env.environment.candidate_set.get_all_documents())
     last |= {"user": np.asarray(observation["user"]), "first_exposure": first_exposure}

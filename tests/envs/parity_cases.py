@@ -12,7 +12,7 @@ import numpy as np
 from recsys_cli.config.structured import load
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.interest_evolution import quality_means
-from recsys_cli.envs.slate_space import random_slates
+from recsys_cli.slates.uniform import uniform_slates
 
 REFERENCE = Path(__file__).parent / "reference"
 HORIZON = 60  # steps of an interest exploration episode
@@ -89,7 +89,7 @@ CASES = {
 def act(policy: str, user: np.ndarray, doc: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
     """Return slates `[N, k]` for observations `user` `[N, U]` and `doc` `[N, C, F]`."""
     if policy == "random":
-        return random_slates(rng, len(doc), doc.shape[1], k)
+        return uniform_slates(rng, len(doc), doc.shape[1], k)
     score = {
         "affinity": lambda: np.einsum("nu,ncu->nc", user, doc),
         "quality": lambda: doc[..., -1],

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import assert_calibrated
 
-from recsys_cli.envs.base import ChoiceSpec
 from recsys_cli.envs.choice_models import (
     ChoiceModel,
     check_scores,
@@ -21,6 +20,7 @@ from recsys_cli.envs.choice_models import (
     valid_scores,
 )
 from recsys_cli.envs.recsim_compat import choice_model_class
+from recsys_cli.envs.spec import ChoiceSpec
 
 KINDS = get_args(ChoiceModel)
 

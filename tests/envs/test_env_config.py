@@ -99,7 +99,7 @@ def test_scores_only_a_step_can_judge_are_refused_there() -> None:
         env.reset(seed=0)
         with pytest.raises(ValueError, match=message):
             env.step([[0, 1]] * 20)
-    assert config.choice_spec().kind == "exponential_cascade"
+    assert config.spec.choice.kind == "exponential_cascade"
 
 
 @pytest.mark.parametrize(
@@ -112,12 +112,12 @@ def test_scores_only_a_step_can_judge_are_refused_there() -> None:
 )
 def test_facts_an_algorithm_reads(problem: str, facts: tuple) -> None:
     config = load("env", problem)
-    choice = config.choice_spec()
+    choice = config.spec.choice
     assert facts == (
-        config.user_features,
-        config.doc_features,
-        config.one_hot_docs,
-        config.max_episode_steps,
+        len(config.spec.user),
+        len(config.spec.documents),
+        config.spec.documents.one_hot,
+        config.spec.horizon,
         choice.observable,
         choice.attended,
     )

@@ -38,7 +38,7 @@ def test_observations_lie_in_their_space(problem: str, backend: str, sizes: tupl
     assert not any(values.any() for values in observation["response"].values())
     for observation, reward, terminated, truncated, info in trajectory(env, 12):
         assert observation in env.observation_space
-        assert env.single_observation_space["doc"].shape == (candidates, env.config.doc_features)
+        assert env.single_observation_space["doc"].shape == (candidates, len(env.config.spec.documents))
         assert (reward.dtype, terminated.dtype, truncated.dtype) == (np.float64, np.bool_, np.bool_)
         assert reward.shape == terminated.shape == truncated.shape == (6,)
         assert info == {}
@@ -81,17 +81,17 @@ def test_autoreset_is_next_step(problem: str, backend: str) -> None:
         age = np.where(ended, 0, age + 1)
         ended = terminated | truncated
         ends += ended.sum()
-        if env.config.max_episode_steps is not None:
-            assert (ended == (age == env.config.max_episode_steps)).all()
+        if env.config.spec.horizon is not None:
+            assert (ended == (age == env.config.spec.horizon)).all()
     assert ends > 30 or problem not in SHORT
-    assert truncated.any() == (env.config.truncation is not None and ended.any())
+    assert truncated.any() == (env.config.spec.truncation is not None and ended.any())
 
 
 def test_new_users_come_with_autoreset(problem: str, backend: str) -> None:
     env = users(problem, 3, backend=backend)
     env.reset(seed=1)
     key = {"interest_exploration": "affinity", "long_term_satisfaction": "satisfaction"}.get(problem)
-    if key is None and not env.config.user_features:
+    if key is None and not len(env.config.spec.user):
         pytest.skip("how to tell this problem's users apart is not known here")
     before = env.hidden_state()[key] if key else env.observe()["user"]
     trajectory(env, 40)
@@ -123,7 +123,7 @@ def test_responses_are_about_the_documents_shown(backend: str) -> None:
 
 
 def test_index_format_says_the_same(problem: str, backend: str) -> None:
-    if not load("env", problem).one_hot_docs:
+    if not load("env", problem).spec.documents.one_hot:
         with pytest.raises(ValueError, match="doc_format=index is not allowed"):
             users(problem, doc_format="index")
         return
@@ -176,7 +176,7 @@ def test_any_sizes_and_parameters(data: st.DataObject) -> None:
     if case.problem == "interest_evolution":
         sizes["num_topics"] = data.draw(st.sampled_from([2, 3, 7, 20, 33, 300]))
     config = load("env", case.problem, **{**case.overrides, **sizes})
-    doc_format = data.draw(st.sampled_from(["dense", "index"] if config.one_hot_docs else ["dense"]))
+    doc_format = data.draw(st.sampled_from(["dense", "index"] if config.spec.documents.one_hot else ["dense"]))
     num_envs = data.draw(st.integers(1, 9))
     env = config.make_vec(num_envs, doc_format=doc_format)
     env.action_space.seed(0)

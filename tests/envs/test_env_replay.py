@@ -44,7 +44,7 @@ def check_choices(spec, scores: np.ndarray, clicks: np.ndarray) -> None:
 def test_evolution_formulas(name: str) -> None:
     config, row = recorded(name)
     clicked = row["click"].any(axis=1)
-    check_choices(config.choice_spec(), row["affinity_before"], row["click"])
+    check_choices(config.spec.choice, row["affinity_before"], row["click"])
     assert row["budget_change"][~clicked] == pytest.approx(-config.step_penalty, abs=1e-6)
     assert (row["reward"][~clicked] == 0).all()
 
@@ -53,7 +53,7 @@ def test_evolution_formulas(name: str) -> None:
     watch_time = np.minimum(budget, config.video_length)
     assert row["reward"][clicked] == pytest.approx(watch_time, rel=1e-6)
     utility = config.document_quality_factor * row["quality_before"][at]
-    utility += config.user_quality_factor * single_item_score(config.choice_spec(), interest)
+    utility += config.user_quality_factor * single_item_score(config.spec.choice, interest)
     change = budget_after_watching(budget, watch_time, utility, config.user_update_alpha) - budget
     assert row["budget_change"][clicked] == pytest.approx(change, abs=3e-6)
 
@@ -78,7 +78,7 @@ def test_evolution_env(name: str) -> None:
     observation, reward, terminated, _, _ = env.step(np.tile(np.arange(k), (n, 1)))
 
     click = observation["response"]["click"]
-    check_choices(config.choice_spec(), row["affinity_before"], click)
+    check_choices(config.spec.choice, row["affinity_before"], click)
     same = (click == row["click"]).all(axis=1)
     assert same.mean() > 0.2
     assert reward[same] == pytest.approx(row["reward"][same], rel=1e-6)
@@ -112,7 +112,7 @@ def test_evolution_qualities_spread_about_their_topics_mean() -> None:
 @pytest.mark.parametrize("name", ["exploration_random", "exploration_parameters"])
 def test_exploration(name: str) -> None:
     config, row = recorded(name)
-    check_choices(config.choice_spec(), document_scores(row["affinity_before"], row["quality_before"]), row["click"])
+    check_choices(config.spec.choice, document_scores(row["affinity_before"], row["quality_before"]), row["click"])
     assert (row["reward"] == row["click"].sum(axis=1)).all()
 
     n, k = row["click"].shape
@@ -124,7 +124,7 @@ def test_exploration(name: str) -> None:
     put(env, _topics=topics, _affinity=affinity, _quality=row["quality_before"])
     observation, reward, _, _, _ = env.step(np.tile(np.arange(k), (n, 1)))
     response = observation["response"]
-    check_choices(config.choice_spec(), row["affinity_before"] + row["quality_before"], response["click"])
+    check_choices(config.spec.choice, row["affinity_before"] + row["quality_before"], response["click"])
     assert (reward == response["click"].sum(axis=1)).all()
     assert (response["cluster_id"] == topics).all()
     assert response["quality"] == pytest.approx(row["quality_before"])

@@ -10,9 +10,11 @@ import torch
 
 from recsys_cli.config.structured import load
 from recsys_cli.envs.choice_models import choice_probabilities
+from recsys_cli.envs.spec import Documents, Features
 from recsys_cli.networks.choice import FirstPositionChoice, KnownChoice, LearnedChoice, choice_model
+from recsys_cli.networks.features import Observed
 
-SPEC = load("env", "interest_evolution").choice_spec()
+SPEC = load("env", "interest_evolution").spec.choice
 
 
 def probabilities(v, v_null):
@@ -23,7 +25,7 @@ def probabilities(v, v_null):
 def scores(spec, k):
     generator = torch.Generator().manual_seed(2)
     user, topic = torch.rand(200, 20, generator=generator) * 2 - 1, torch.randint(0, 20, (200, k), generator=generator)
-    v, v_null = KnownChoice(spec)(user, topic)
+    v, v_null = KnownChoice(spec)(Observed(user, topic))
     return probabilities(v, v_null), choice_probabilities(spec, user.gather(1, topic).double().numpy())
 
 
@@ -53,28 +55,28 @@ def test_cascades_are_exact_for_one_item_and_near_for_few(kind, scaling):
 
 
 def test_first_position_is_always_clicked():
-    v, v_null = FirstPositionChoice()(torch.zeros(3, 0), torch.rand(3, 5, 1))
+    v, v_null = FirstPositionChoice()(Observed(torch.zeros(3, 0), torch.rand(3, 5, 1)))
     assert (v == 1).all() and (v_null == 0).all() and v.shape == (3, 5)
 
 
 def test_learned_choice_recovers_a_logit():
     torch.manual_seed(0)
-    net = LearnedChoice(0, 2, one_hot=False)
+    net = LearnedChoice(0, Documents(Features.of(2)))
     doc = torch.rand(3000, 3, 2)
     logits = torch.cat([2 * doc[..., 0] - 3 * doc[..., 1], torch.zeros(3000, 1)], dim=-1)
     clicked = torch.distributions.Categorical(logits=logits).sample()
-    optimizer, user = torch.optim.Adam(net.parameters(), 1e-2), torch.zeros(3000, 0)
+    optimizer, observed = torch.optim.Adam(net.parameters(), 1e-2), Observed(torch.zeros(3000, 0), doc)
     for _ in range(100):
         optimizer.zero_grad()
-        net.loss(user, doc, clicked).backward()
+        net.loss(observed, clicked).backward()
         optimizer.step()
     with torch.no_grad():
-        np.testing.assert_allclose(probabilities(*net(user, doc)), logits.softmax(-1).numpy(), atol=0.12)
+        np.testing.assert_allclose(probabilities(*net(observed)), logits.softmax(-1).numpy(), atol=0.12)
 
 
 def test_modes():
-    sizes = (20, 20, True)
-    hidden, first = (load("env", name).choice_spec() for name in ("interest_exploration", "long_term_satisfaction"))
+    sizes = (20, load("env", "interest_evolution").spec.documents)
+    hidden, first = (load("env", name).spec.choice for name in ("interest_exploration", "long_term_satisfaction"))
     assert isinstance(choice_model("auto", SPEC, *sizes), KnownChoice)
     assert isinstance(choice_model("learned", SPEC, *sizes), LearnedChoice)
     assert isinstance(choice_model("auto", hidden, *sizes), LearnedChoice)

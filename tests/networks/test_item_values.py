@@ -6,17 +6,19 @@ import pytest
 import torch
 from torch import nn
 
+from recsys_cli.envs.spec import Documents, Features
 from recsys_cli.networks.item_values import Concat, DocumentValues, TwoTower
 
 
 def networks(users, docs, one_hot):
     torch.manual_seed(1)
-    concat = Concat(users, docs, [32, 16], scale=30.0)
+    documents = Documents(Features.of(docs), topics=docs if one_hot else 0)
+    concat = Concat(users, documents, [32, 16], scale=30.0)
     nn.init.normal_(concat.first_null)
     return {
-        "two_tower": TwoTower(users, docs, [16, 16], 8, one_hot, scale=30.0),
+        "two_tower": TwoTower(users, documents, [16, 16], 8, scale=30.0),
         "concat": concat,
-        "documents": DocumentValues(docs, [16, 16], 8, one_hot, scale=30.0),
+        "documents": DocumentValues(documents, [16, 16], 8, scale=30.0),
     }
 
 

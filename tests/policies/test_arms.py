@@ -62,7 +62,7 @@ def test_thompson_draws_have_the_posteriors_moments():
 
 
 def test_topics_fill_the_slate_by_index_then_quality():
-    arms = TopicArms(load("env", "interest_exploration", num_candidates=4, slate_size=3))
+    arms = TopicArms(load("env", "interest_exploration", num_candidates=4, slate_size=3).spec)
     doc = np.array([[[1, 0, 5.0], [0, 1, 1.0], [0, 1, 2.0], [1, 0, 7.0]]], np.float32)
     assert arms.slates(np.array([[0.1, 0.9]]), doc).tolist() == [[2, 1, 3]]
     assert arms.slates(np.array([[np.inf, np.inf]]), doc).tolist() == [[3, 0, 2]]
@@ -70,7 +70,7 @@ def test_topics_fill_the_slate_by_index_then_quality():
 
 
 def test_a_slate_is_its_arm_whatever_the_order():
-    arms = SlateArms(load("env", "interest_evolution", num_candidates=6, slate_size=3, resample_documents=False))
+    arms = SlateArms(load("env", "interest_evolution", num_candidates=6, slate_size=3, resample_documents=False).spec)
     assert arms.number == 20
     for number, slate in enumerate(combinations(range(6), 3)):
         shown = RNG.permutation(slate)[None]
@@ -80,7 +80,9 @@ def test_a_slate_is_its_arm_whatever_the_order():
 
 
 def test_positions_that_nobody_looks_at_are_no_part_of_an_arm():
-    arms = SlateArms(load("env", "long_term_satisfaction", num_candidates=5, slate_size=2, resample_documents=False))
+    arms = SlateArms(
+        load("env", "long_term_satisfaction", num_candidates=5, slate_size=2, resample_documents=False).spec
+    )
     assert arms.number == 5
     assert arms.pulled(np.array([[3, 1]]), np.zeros((1, 2, 1))).tolist() == [[3]]
     assert arms.slates(np.eye(5)[[3]], np.zeros((1, 5, 1))).tolist() == [[3, 0]]
@@ -100,14 +102,14 @@ def test_what_is_remembered_is_what_was_shown_and_clicked(problem, arms):
     """Counts of two users in a session, by recounting the chunk; a session's first observation knows nothing."""
     short = {"horizon": 7} if problem == "interest_exploration" else {"time_budget": 12.0}
     env = load("env", problem, resample_documents=arms == "topics", num_candidates=5, **short)
-    policy = load("algo", "thompson", arms=arms, statistics="per_user").make_policy(env, seed=1)
-    collector = Collector(env, 8, seed=0)
-    collector.remember(policy.new_history(8))
-    chunk = collector.collect(40, lambda known: policy.act(known, explore=True)[0])
+    policy = load("algo", "thompson", arms=arms, statistics="per_user").make_policy(env.spec, seed=1)
+    collector, rng = Collector(env, 8, seed=0), np.random.default_rng(0)
+    collector.remember(policy.new_memory(8))
+    chunk = collector.collect(40, policy.behaviour, rng)
     number = policy.arms.number
     own = np.zeros((8, 2, number))
     for t in range(40):
-        np.testing.assert_array_equal(chunk.user[t][:, -2 * number :], own.reshape(8, -1))
+        np.testing.assert_array_equal(chunk.memory[t], own.reshape(8, -1))
         for user in range(8):
             if not chunk.valid[t, user]:
                 own[user] = 0

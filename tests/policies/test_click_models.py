@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
+from recsys_cli.envs.spec import Documents, Features
 from recsys_cli.policies.click_models import MAX_FEATURES, ConditionalLogit, ItemFeatures
 
 
@@ -76,8 +77,12 @@ def test_forgetting_keeps_the_prior():
     np.testing.assert_allclose(model.factor @ model.factor.T, np.linalg.inv(model.precision))
 
 
+def documents(size, topics=0):
+    return Documents(Features.of(size), topics=topics)
+
+
 def test_features_of_numbers_and_of_one_hot_documents():
-    features = ItemFeatures(2, 5, one_hot=True)
+    features = ItemFeatures(2, documents(5, topics=5))
     user, topic = np.array([[0.5, -1.0], [2.0, 3.0]]), np.array([[0, 4, 2], [1, 1, 3]], np.uint8)
     by_number = features(user, topic)
     assert by_number.shape == (2, 3, features.size) == (2, 3, 18)
@@ -86,15 +91,15 @@ def test_features_of_numbers_and_of_one_hot_documents():
 
 
 def test_products_are_left_out_where_they_are_many():
-    assert ItemFeatures(0, 3, False).size == 4
-    assert ItemFeatures(MAX_FEATURES, 3, False)(np.ones((2, MAX_FEATURES)), np.ones((2, 6, 3))).shape == (2, 6, 4)
+    assert ItemFeatures(0, documents(3)).size == 4
+    assert ItemFeatures(MAX_FEATURES, documents(3))(np.ones((2, MAX_FEATURES)), np.ones((2, 6, 3))).shape == (2, 6, 4)
 
 
 def test_features_of_each_kind():
     user, doc = np.array([[2.0, 3.0]]), np.array([[[5.0], [7.0]]])
-    of = {kind: ItemFeatures(2, 1, False, kind) for kind in ("doc", "user_doc", "interactions", "auto")}
+    of = {kind: ItemFeatures(2, documents(1), kind) for kind in ("doc", "user_doc", "interactions", "auto")}
     assert of["doc"](user, doc)[0].tolist() == [[1, 5], [1, 7]]
     assert of["user_doc"](user, doc)[0].tolist() == [[1, 5, 2, 3], [1, 7, 2, 3]]
     assert of["interactions"](user, doc)[0].tolist() == [[1, 5, 2, 10, 3, 15], [1, 7, 2, 14, 3, 21]]
-    assert of["auto"].kind == "interactions" and ItemFeatures(0, 1, False).kind == "doc"
+    assert of["auto"].kind == "interactions" and ItemFeatures(0, documents(1)).kind == "doc"
     assert all(make.size == make(user, doc).shape[-1] for make in of.values())

@@ -9,14 +9,14 @@ import pytest
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.policies.exploration import Greedy
+from recsys_cli.policies.item_index import Greedy
 from recsys_cli.policies.item_values import BanditDesign
 from recsys_cli.policies.neural_items import NeuralItems, Representation
 from recsys_cli.policies.posterior import LinearRegressions
 
-ENV = load("env", "long_term_satisfaction")
+SPEC = load("env", "long_term_satisfaction").spec
 DESIGN = BanditDesign("shown", "top_k", 1.0, 1.0, "none")
-HOW = Representation([16, 8], lr=1e-2, batch_size=64, replay_ratio=4.0, memory=600, renew_every=500)
+HOW = Representation([16, 8], lr=1e-2, batch_size=64, replay_ratio=4.0, replay_capacity=600, renew_every=500)
 
 
 def batch(n, seed):
@@ -28,7 +28,7 @@ def batch(n, seed):
 
 
 def test_it_learns_what_a_line_cannot_say():
-    items = NeuralItems(ENV, DESIGN, HOW, seed=0)
+    items = NeuralItems(SPEC, DESIGN, HOW, seed=0)
     for seed in range(40):
         items.learn(*batch(200, seed))
     doc = np.array([[[0.0], [0.5], [1.0]]], np.float32)
@@ -37,7 +37,7 @@ def test_it_learns_what_a_line_cannot_say():
 
 
 def test_between_renewals_the_regression_is_exact_and_stands_still():
-    items = NeuralItems(ENV, DESIGN, dataclasses.replace(HOW, renew_every=10**9), seed=0)
+    items = NeuralItems(SPEC, DESIGN, dataclasses.replace(HOW, renew_every=10**9), seed=0)
     start = {name: value.copy() for name, value in items.tensors().items() if name.startswith("network.")}
     expected = LinearRegressions(1, 9, 1.0)
     for seed in range(5):
@@ -50,7 +50,7 @@ def test_between_renewals_the_regression_is_exact_and_stands_still():
 
 
 def test_a_renewal_regresses_the_memory_on_the_network_as_it_is():
-    items = NeuralItems(ENV, DESIGN, HOW, seed=0)
+    items = NeuralItems(SPEC, DESIGN, HOW, seed=0)
     for seed in range(10):  # 1,000 observations, of which 600 are remembered; the last one renews
         items.learn(*batch(100, seed))
     recent = [batch(100, seed) for seed in range(4, 10)]
@@ -63,7 +63,7 @@ def test_a_renewal_regresses_the_memory_on_the_network_as_it_is():
 
 
 def test_state_and_tensors_bring_everything_back(assert_same):
-    one, other = NeuralItems(ENV, DESIGN, HOW, seed=0), NeuralItems(ENV, DESIGN, HOW, seed=1)
+    one, other = NeuralItems(SPEC, DESIGN, HOW, seed=0), NeuralItems(SPEC, DESIGN, HOW, seed=1)
     for seed in range(7):
         one.learn(*batch(100, seed))
     other.load_tensors(one.tensors())
@@ -77,7 +77,14 @@ def test_state_and_tensors_bring_everything_back(assert_same):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("hidden", []), ("lr", 0.0), ("batch_size", 0), ("memory", 0), ("renew_every", 0), ("replay_ratio", -1.0)],
+    [
+        ("hidden", []),
+        ("lr", 0.0),
+        ("batch_size", 0),
+        ("replay_capacity", 0),
+        ("renew_every", 0),
+        ("replay_ratio", -1.0),
+    ],
 )
 def test_refuses_in_one_line(key, value):
     with pytest.raises(ConfigError, match=rf"algo\.{key}="):

@@ -29,34 +29,33 @@ def test_every_problem_of_recsim_has_one():
 def test_a_problem_without_one_is_refused():
     env = load("env", "interest_exploration", name="mine")
     with pytest.raises(ConfigError, match="algo=oracle is not available for env=mine; it is for interest_evolution"):
-        make_oracle(env, 0)
+        make_oracle(env.spec, 0)
 
 
 def test_an_oracle_must_watch_the_env_it_acts_on():
     env = load("env", "interest_exploration")
-    policy, vec = make_oracle(env, 0), env.make_vec(3)
+    policy, vec = make_oracle(env.spec, 0), env.make_vec(3)
     observation, _ = vec.reset(seed=0)
     with pytest.raises(RuntimeError, match="watch"):
-        policy.act(observation)
+        policy.distribution(observation)
     policy.watch(env.make_vec(4))
     with pytest.raises(RuntimeError, match="watch"):
-        policy.act(observation)
+        policy.distribution(observation)
 
 
 @pytest.mark.parametrize("kind", ["multinomial_logit", "multinomial_proportional", "exponential_cascade"])
 def test_exploration_shows_the_likeliest_slate(kind):
     env = load("env", "interest_exploration", num_candidates=5, choice_model=kind)
-    policy, vec = make_oracle(env, 0), env.make_vec(30)
+    policy, vec = make_oracle(env.spec, 0), env.make_vec(30)
     policy.watch(vec)
     observation, _ = vec.reset(seed=1)
-    slates, log_propensity = policy.act(observation)
-    assert not log_propensity.any()
+    slates = policy.distribution(observation).mode()
     topic, quality = observation["doc"][..., :2].argmax(-1), observation["doc"][..., 2]
     score = np.take_along_axis(vec.hidden_state()["affinity"], topic, 1) + quality
 
     def click_probability(slate):
         shown = np.take_along_axis(score, slate, 1).astype(np.float64)
-        return 1 - choice_probabilities(env.choice_spec(), shown)[:, -1]
+        return 1 - choice_probabilities(env.spec.choice, shown)[:, -1]
 
     best = np.max([click_probability(np.tile(s, (30, 1))) for s in permutations(range(5), 2)], axis=0)
     np.testing.assert_allclose(click_probability(slates), best, rtol=1e-6)
@@ -65,13 +64,13 @@ def test_exploration_shows_the_likeliest_slate(kind):
 def test_satisfaction_values_are_those_of_a_simulated_greedy_walk():
     """The programme's value at the start is what its own policy earns."""
     env = load("env", "long_term_satisfaction", sensitivity=0.2, num_candidates=3, time_budget=6)
-    policy, vec = make_oracle(env, 0), env.make_vec(20_000)
+    policy, vec = make_oracle(env.spec, 0), env.make_vec(20_000)
     policy.watch(vec)
     observation, _ = vec.reset(seed=2)
     start = vec.hidden_state()["net_positive_exposure"]
     earned = np.zeros(20_000)
     for _ in range(6):
-        hidden, slates = vec.hidden_state(), policy.act(observation)[0]
+        hidden, slates = vec.hidden_state(), policy.distribution(observation).mode()
         clickbait = np.take_along_axis(observation["doc"][..., 0], slates[:, :1], 1)[:, 0].astype(np.float64)
         earned += expected_engagement(clickbait, hidden["satisfaction"], env)
         observation = vec.step(slates)[0]
@@ -85,10 +84,10 @@ def test_satisfaction_values_are_those_of_a_simulated_greedy_walk():
 
 def test_the_last_step_of_satisfaction_is_greedy():
     env = load("env", "long_term_satisfaction", sensitivity=0.2, time_budget=1)
-    policy, vec = make_oracle(env, 0), env.make_vec(50)
+    policy, vec = make_oracle(env.spec, 0), env.make_vec(50)
     policy.watch(vec)
     observation, _ = vec.reset(seed=0)
-    slates, _ = policy.act(observation)
+    slates = policy.distribution(observation).mode()
     engagement = expected_engagement(
         observation["doc"][..., 0].astype(np.float64), vec.hidden_state()["satisfaction"][:, None], env
     )
@@ -98,11 +97,11 @@ def test_the_last_step_of_satisfaction_is_greedy():
 
 def test_satisfaction_outside_the_grid_is_rare():
     env = load("env", "long_term_satisfaction", num_candidates=1, slate_size=1)
-    vec = env.make_vec(500)
+    vec, rng = env.make_vec(500), np.random.default_rng(0)
     observation, _ = vec.reset(seed=0)
     reach = exposure_grid(env)[-1]
     for _ in range(50):
-        observation = vec.step(UniformPolicy(1, 0).act(observation)[0])[0]
+        observation = vec.step(UniformPolicy(1).distribution(observation).sample(rng))[0]
         assert np.abs(vec.hidden_state()["net_positive_exposure"]).max() < reach
     assert sat(np.array(0.0), 0.2) == 0.5
 
@@ -111,11 +110,11 @@ def test_evolution_shows_the_worthiest_slate():
     """Against enumeration of the slates, each outcome's budget worked out by hand."""
     env = load("env", "interest_evolution", num_candidates=5)
     vec, price = env.make_vec(25, doc_format="index"), 1.4
-    policy = InterestEvolutionOracle(env, Price(price))
+    policy = InterestEvolutionOracle(value=Price(price))
     policy.watch(vec)
     observation, _ = vec.reset(seed=3)
     hidden, topic = vec.hidden_state(), observation["doc"].astype(int)
-    slates, _ = policy.act(observation)
+    slates = policy.distribution(observation).mode()
     affinity = np.take_along_axis(observation["user"], topic, 1).astype(np.float64)
     worth = 4.0 + price * (200.0 - 4.0 + 0.9 / 3.4 * 4.0 * hidden["quality"])
     nothing = price * 199.5
@@ -127,10 +126,10 @@ def test_evolution_shows_the_worthiest_slate():
     best = np.max([value(np.tile(s, (25, 1))) for s in permutations(range(5), 2)], axis=0)
     np.testing.assert_allclose(value(slates), best, rtol=1e-7)
     dense = env.make_vec(25)
-    again = InterestEvolutionOracle(env, Price(price))
+    again = InterestEvolutionOracle(value=Price(price))
     again.watch(vec)
     rows = {**observation, "doc": np.eye(20, dtype=np.float32)[topic]}
-    np.testing.assert_array_equal(again.act(rows)[0], slates)
+    np.testing.assert_array_equal(again.distribution(rows).mode(), slates)
     dense.close()
 
 

@@ -22,7 +22,7 @@ ENVS: dict[str, dict[str, Any]] = {
 
 def policy_of(env: EnvConfig, algo: str, **changes: Any) -> Any:
     """Return a policy whose parameters are drawn, so that what is remembered changes its slates."""
-    policy = structured.load("algo", algo, **changes).make_policy(env, seed=1)
+    policy = structured.load("algo", algo, **changes).make_policy(env.spec, seed=1)
     rng = np.random.default_rng(0)
     policy.load_tensors(
         {n: rng.uniform(0.1, 1, np.shape(v)).astype(np.asarray(v).dtype) for n, v in policy.tensors().items()}
@@ -34,9 +34,9 @@ def policy_of(env: EnvConfig, algo: str, **changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("algo", "changes"),
     [
-        ("slateq", {"history": "none"}),
-        ("slateq", {"history": "documents"}),
-        ("slateq", {"history": "raw"}),
+        ("slateq", {"memory": "none"}),
+        ("slateq", {"memory": "documents"}),
+        ("slateq", {"memory": "raw"}),
         ("ucb1", {"statistics": "per_user"}),
     ],
 )
@@ -44,43 +44,43 @@ def test_sessions_played_through_arrays_are_those_of_the_policy(
     env_name: str, algo: str, changes: dict[str, Any]
 ) -> None:
     env = structured.load("env", env_name, **ENVS[env_name])
-    if algo == "ucb1" and not env.doc_topics:
+    if algo == "ucb1" and not env.spec.documents.topics:
         pytest.skip("no topics to count")
     policy = policy_of(env, algo, **changes)
-    function = StatelessPolicy(env, lambda _: policy)
-    vec, history = env.make_vec(USERS), policy.new_history(USERS)
+    function = StatelessPolicy(env.spec, lambda _: policy)
+    vec, kept = env.make_vec(USERS), policy.new_memory(USERS)
     observation, _ = vec.reset(seed=3)
-    memory, ended = np.zeros((USERS, function.history_size), np.float32), np.zeros(USERS, bool)
+    memory, ended = np.zeros((USERS, function.memory_size), np.float32), np.zeros(USERS, bool)
     for _ in range(12):
-        wanted = policy.act(history.extend(observation))[0]
+        wanted = policy.distribution(kept.extend(observation)).mode()
         memory[ended] = 0  # a new session
-        given = {"user": observation["user"], "doc": observation["doc"], **observation["response"], "history": memory}
+        given = {"user": observation["user"], "doc": observation["doc"], **observation["response"], "memory": memory}
         answer = function({spec.name: given[spec.name] for spec in function.inputs})
         np.testing.assert_array_equal(answer["slate"], wanted)
         for spec in function.outputs:
             assert answer[spec.name].dtype == spec.dtype and answer[spec.name].shape == (USERS, *spec.shape[1:])
         before = observation
         observation, _, terminated, truncated, _ = vec.step(wanted)
-        history.step(before, wanted, observation, ended)
-        memory, ended = answer.get("history", memory), terminated | truncated
-    assert (function.history_size > 0) == (changes != {"history": "none"})
+        kept.step(before, wanted, observation, ended)
+        memory, ended = answer.get("memory", memory), terminated | truncated
+    assert (function.memory_size > 0) == (changes != {"memory": "none"})
 
 
 def test_inputs_that_do_not_fit_are_told_in_one_line() -> None:
     env = structured.load("env", "interest_evolution")
-    policy = policy_of(env, "slateq", history="raw")
-    function = StatelessPolicy(env, lambda _: policy)
+    policy = policy_of(env, "slateq", memory="raw")
+    function = StatelessPolicy(env.spec, lambda _: policy)
     inputs = function.example(3)
     wrong = {
         "input 'doc' has shape [3, 10, 19] and must have [3, C, 20]": {"doc": inputs["doc"][..., :-1]},
         "input 'doc' has shape [2, 10, 20] and must have [3, C, 20]": {"doc": inputs["doc"][:2]},
         "input 'click' has shape [3] and must have [3, 2]": {"click": inputs["click"][:, 0]},
-        "input 'history' is neither zeros": {"history": np.full_like(inputs["history"], np.nan)},
+        "input 'memory' is neither zeros": {"memory": np.full_like(inputs["memory"], np.nan)},
     }
     for message, changed in wrong.items():
         with pytest.raises(ConfigError) as caught:
             function({**inputs, **changed})
         assert message in str(caught.value)
-    del inputs["history"]
-    with pytest.raises(ConfigError, match="input 'history' is missing; needed: user, doc, click"):
+    del inputs["memory"]
+    with pytest.raises(ConfigError, match="input 'memory' is missing; needed: user, doc, click"):
         function(inputs)

@@ -10,10 +10,11 @@ from recsys_cli.policies import UniformPolicy
 
 
 def test_it_answers_any_observation_and_has_no_parameters():
-    policy = UniformPolicy(3, seed=1)
+    policy = UniformPolicy(3)
     for doc in (np.zeros((5, 8), np.uint8), np.zeros((5, 8, 2), np.float32)):
-        slates, log_propensity = policy.act({"user": np.zeros((5, 0)), "doc": doc})
-        assert slates.shape == (5, 3) and np.allclose(log_propensity, -np.log(8 * 7 * 6))
+        law = policy.served({"user": np.zeros((5, 0)), "doc": doc})
+        slates = law.sample(np.random.default_rng(0))
+        assert slates.shape == (5, 3) and np.allclose(law.log_prob(slates), -np.log(8 * 7 * 6))
     assert policy.tensors() == {}
     policy.load_tensors({})
     with pytest.raises(ConfigError, match="has no parameters"):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recsys_cli.config.structured import load
+from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector, first_cuts
-from recsys_cli.slates.uniform import uniform_slates
 
 FIXED = {"long_term_satisfaction": {"time_budget": 12}, "interest_exploration": {"horizon": 12}}
 USERS = 24
@@ -21,7 +21,7 @@ def collector(problem, **changes):
 
 def play(own, length):
     rng, env = np.random.default_rng(0), own.problem
-    return own.collect(length, lambda _: uniform_slates(rng, USERS, env.num_candidates, env.slate_size))
+    return own.collect(length, UniformPolicy(env.slate_size).distribution, rng)
 
 
 @pytest.mark.parametrize("backend", ["native", "recsim"])

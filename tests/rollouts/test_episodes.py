@@ -11,6 +11,7 @@ from recsys_cli.rollouts import episodes
 from recsys_cli.rollouts.chunk import clicked_position
 from recsys_cli.rollouts.collector import Collector, first_cuts
 from recsys_cli.rollouts.episodes import play
+from recsys_cli.slates.distributions import Uniform
 
 PROBLEMS = {
     "interest_evolution": {"time_budget": 30.0},
@@ -20,23 +21,21 @@ PROBLEMS = {
 
 
 class FirstItems(SlatePolicy):
-    """Shows the first k candidates and remembers what it was told."""
+    """Serves the first k candidates, or draws any; remembers which envs it watched."""
 
-    def __init__(self, k):
-        self.k, self.watched, self.explored = k, [], set()
+    def __init__(self, k, served_by_draws=False):
+        self.slate_size, self.served_by_draws, self.watched = k, served_by_draws, []
 
     def watch(self, env):
         self.watched.append(env)
 
-    def act(self, observation, *, explore=False):
-        self.explored.add(explore)
-        n = len(observation["doc"])
-        return np.tile(np.arange(self.k), (n, 1)), np.zeros(n)
+    def distribution(self, observation):
+        return Uniform(*observation["doc"].shape[:2], self.slate_size)  # its mode are the first
 
 
 def naive(env, users, seed):
     """Play every user to the first end, one Python number at a time."""
-    vec = env.make_vec(users, doc_format="index" if env.one_hot_docs else "dense")
+    vec = env.make_vec(users, doc_format="index" if env.spec.documents.one_hot else "dense")
     vec.reset(seed=seed)
     sums = [dict.fromkeys(("reward", "steps", "click", "watch_time", "quality"), 0.0) for _ in range(users)]
     over = [False] * users
@@ -71,7 +70,9 @@ def test_play_equals_a_naive_loop(name):
     for optional in ("watch_time", "quality"):
         if getattr(played, optional) is not None:
             np.testing.assert_allclose(getattr(played, optional), expected[optional], rtol=1e-5)
-    assert len(policy.watched) == 1 and policy.explored == {False}
+    assert len(policy.watched) == 1
+    drawn = play(FirstItems(env.slate_size, served_by_draws=True), env, 40, 3)
+    assert not np.array_equal(drawn.returns, played.returns)
     summary = played.summary()
     assert summary["return"] == pytest.approx(expected["reward"].mean())
     assert summary["clicks_per_step"] == pytest.approx(expected["click"].sum() / expected["steps"].sum())
@@ -81,9 +82,9 @@ def test_many_users_are_played_in_rounds_each_once(monkeypatch):
     monkeypatch.setattr(episodes, "MAX_LOCKSTEP_USERS", 16)
     env = load("env", "interest_exploration", horizon=4)
     policy = FirstItems(2)
-    played = play(policy, env, 45, 8, explore=True)
+    played = play(policy, env, 45, 8)
     assert len(played) == 45 and (played.lengths == 4).all()
-    assert [vec.num_envs for vec in policy.watched] == [15, 15, 15] and policy.explored == {True}
+    assert [vec.num_envs for vec in policy.watched] == [15, 15, 15]
     assert not np.array_equal(played.quality[:15], played.quality[15:30]), "rounds must not repeat users"
 
 
@@ -98,8 +99,8 @@ def test_collected_chunks_continue_each_other(name):
     env = load("env", name, **PROBLEMS[name])
 
     def collect(lengths):
-        collector, random = Collector(env, 20, seed=4), UniformPolicy(env.slate_size, 1)
-        chunks = [collector.collect(length, lambda observation: random.act(observation)[0]) for length in lengths]
+        collector, random, rng = Collector(env, 20, seed=4), UniformPolicy(env.slate_size), np.random.default_rng(1)
+        chunks = [collector.collect(length, random.distribution, rng, propensities=True) for length in lengths]
         return collector, chunks
 
     (one, [whole]), (two, parts) = collect([40]), collect([7, 13, 20])
@@ -111,9 +112,9 @@ def test_collected_chunks_continue_each_other(name):
     np.testing.assert_array_equal(done.returns, again.returns)
     # The step after an episode's end is no transition; every finished episode's steps and rewards are in the chunk.
     # First episodes that were cut, so that not all end together, are not among the finished ones.
-    cuts = first_cuts(20, env.max_episode_steps)
+    cuts = first_cuts(20, env.spec.horizon)
     assert len(done) == (~whole.valid).sum() + one.starting.sum() - np.count_nonzero(cuts)
-    assert whole.terminated.sum() == (len(done) if env.truncation is None else 0)
+    assert whole.terminated.sum() == (len(done) if env.spec.truncation is None else 0)
     assert done.lengths.sum() == len(whole) - one.sums.sums["steps"].sum() - cuts.sum()
     assert not whole.reward[~whole.valid].any()
 
@@ -121,15 +122,13 @@ def test_collected_chunks_continue_each_other(name):
 def test_a_collector_goes_on_from_its_state():
     env = load("env", "interest_evolution", time_budget=30.0)
 
-    def act(observation):
-        return np.tile(np.arange(2), (len(observation["doc"]), 1))
-
+    first, rng = FirstItems(2).served, np.random.default_rng(0)
     one = Collector(env, 10, seed=0)
-    one.collect(25, act)
+    one.collect(25, first, rng)
     one.take_finished()
     two = Collector(env, 10, seed=99)
     two.set_state(one.get_state())
-    left, right = one.collect(25, act), two.collect(25, act)
+    left, right = one.collect(25, first, rng), two.collect(25, first, rng)
     for name, values in left.arrays():
         np.testing.assert_array_equal(values, getattr(right, name), err_msg=name)
     assert left.start == right.start

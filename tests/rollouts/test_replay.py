@@ -30,6 +30,7 @@ def chunk(start, length, users=3, stream=0, terminates=True):
         clicked=(t % (K + 1)).astype(np.int8),
         reward=(t * 10 + np.arange(users)).astype(np.float32),
         terminated=(phase == EPISODE - 1) & terminates,
+        truncated=(phase == EPISODE - 1) & (not terminates),
         valid=phase != EPISODE,
         stream=stream,
         start=start,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from recsys_cli.slates import optimal_slates, slate_values
-from recsys_cli.slates.optimal import MAX_ROUNDS, TOLERANCE
+from recsys_cli.slates.optimal import MAX_ROUNDS, TOLERANCE, of_shown, optimal_slates, slate_values
 
 SHAPES = ((70, 10, 2), (9, 100, 5), (3, 7, 1), (5, 600, 4), (6, 4, 4))
 
@@ -31,6 +30,22 @@ def compare(device: str) -> None:
             assert all(len(set(row)) == k and set(row) <= set(range(candidates)) for row in slates.tolist())
             shown = [part.gather(-1, slates) for part in arguments[:2]]
             torch.testing.assert_close(slate_values(*shown, *arguments[2:]), best, rtol=1e-5, atol=1e-5)
+            compare_masked(arguments, k, torch.rand(v.shape, generator=generator).to(device) < 0.5)
+
+
+def compare_masked(arguments: tuple[torch.Tensor, ...], k: int, mask: torch.Tensor) -> None:
+    """Fail where candidates that are not there are shown, or others than those of greatest value."""
+    from recsys_cli.slates.kernel import solve
+
+    _, best = optimal_slates(*arguments, k, mask)
+    slates, values = solve(*arguments, k, MAX_ROUNDS, TOLERANCE, mask)
+    torch.testing.assert_close(values, best, rtol=1e-5, atol=1e-5)
+    for row, there in zip(slates.tolist(), mask.tolist(), strict=True):
+        filled = min(k, sum(there))
+        assert row[filled:] == [-1] * (k - filled)
+        assert len(set(row[:filled])) == filled and all(there[i] for i in row[:filled])
+    shown = [of_shown(part, slates) for part in arguments[:2]]
+    torch.testing.assert_close(slate_values(*shown, *arguments[2:]), best, rtol=1e-5, atol=1e-5)
 
 
 if __name__ == "__main__":

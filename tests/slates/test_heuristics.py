@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from recsys_cli.slates import OPTIMISERS, greedy_slates, optimal_slates, top_k_slates
+from recsys_cli.slates.heuristics import greedy_slates, top_k_slates
+from recsys_cli.slates.optimal import optimal_slates
+from recsys_cli.slates.optimisers import OPTIMISERS
 
 MASS = st.floats(0.01, 5)
 VALUE = st.floats(-200, 200)

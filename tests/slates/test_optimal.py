@@ -10,7 +10,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recsys_cli.slates import optimal_slates, slate_values, whole_slates
+from recsys_cli.slates.optimal import optimal_slates, slate_values
+from recsys_cli.slates.optimisers import whole_slates
 
 
 def best_by_enumeration(v, q, v_null, q_null, k):

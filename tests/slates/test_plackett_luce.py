@@ -142,3 +142,31 @@ def test_estimates_and_their_gradients_are_unbiased(monkeypatch: pytest.MonkeyPa
 def test_impossible_sizes_are_refused(k: int) -> None:
     with pytest.raises(ValueError, match=r"1\.\.4"):
         PlackettLuce(torch.zeros(2, 4), k)
+
+
+def test_candidates_that_are_not_there_change_nothing_but_the_numbers() -> None:
+    """Masked rows are the distribution over the candidates left, which stand elsewhere."""
+    scores, there = random_scores(4, 5, 6), torch.tensor([0, 2, 3, 5])
+    mask = torch.zeros(5, 6, dtype=torch.bool).index_fill(1, there, True)
+    few, masked = PlackettLuce(scores[:, there], 3), PlackettLuce(scores, 3, mask=mask)
+    slates = few.sample()
+    assert torch.equal(masked.mode(), there[few.mode()])
+    torch.testing.assert_close(masked.log_prob(there[slates]), few.log_prob(slates))
+    torch.testing.assert_close(masked.entropy(), few.entropy())
+    shifted = scores + random_scores(5, 5, 6)
+    torch.testing.assert_close(
+        masked.kl(PlackettLuce(shifted, 3, mask=mask)), few.kl(PlackettLuce(shifted[:, there], 3))
+    )
+
+
+def test_the_entropy_of_short_slates_is_estimated_with_a_finite_gradient() -> None:
+    scores = random_scores(6, 1, 4).requires_grad_()
+    mask = torch.tensor([[True, False, True, False]]).expand(4000, -1)
+    law = PlackettLuce(scores.expand(4000, -1), 4, torch.Generator().manual_seed(0), mask=mask)
+    exact = PlackettLuce(scores[:, [0, 2]], 2).entropy()
+    assert (law.sample()[:, 2:] == -1).all()
+    (gradient,) = torch.autograd.grad(law.entropy().mean(), scores, retain_graph=True)
+    (wanted,) = torch.autograd.grad(exact.sum(), scores)
+    np.testing.assert_allclose(law.entropy().mean().item(), exact.item(), atol=0.02)
+    np.testing.assert_allclose(gradient, wanted, atol=0.03)
+    assert torch.isfinite(law.log_prob(law.sample())).all()

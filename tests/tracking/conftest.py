@@ -99,9 +99,9 @@ def make_bundle() -> Callable[..., Path]:
         path = trial_dir / "checkpoints" / f"step_{env_steps:09d}"
         with atomic_dir(path) as temporary:
             env, algo = structured.load("env", "interest_evolution"), structured.load("algo", policy)
-            untrained = algo.make_policy(env).tensors()
+            untrained = algo.make_policy(env.spec).tensors()
             tensors = {name: np.full_like(tensor, env_steps) for name, tensor in untrained.items()}
-            parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spaces": {}}
+            parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spec": env.spec}
             write_bundle(temporary, policy={}, policy_state=tensors, info={"env_steps": env_steps}, **parts)
             if state:
                 write_json(temporary / "training_state" / "state.json", {"replay": 1})

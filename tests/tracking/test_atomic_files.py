@@ -19,6 +19,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
 from recsys_cli.tracking import files
+from recsys_cli.config.structured import load
 from recsys_cli.tracking.bundle import write_bundle
 
 root = Path(sys.argv[1])
@@ -27,7 +28,8 @@ def write(step):
     path = root / f"step_{step}"
     with files.atomic_dir(path) as temporary:
         state = {"w": np.full(50_000, float(os.getpid()))}
-        write_bundle(temporary, config={"pid": os.getpid()}, spaces={}, policy_state=state, policy={}, info={})
+        spec = load("env", "interest_evolution").spec
+        write_bundle(temporary, config={"pid": os.getpid()}, spec=spec, policy_state=state, policy={}, info={})
     files.write_json(root / "last.json", {"path": path.name})
     files.append_jsonl(root / "metrics.jsonl", {"step": step, "filler": "x" * 5000})
 

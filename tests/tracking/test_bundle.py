@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.structured import load
 from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, write_bundle
 
 PARTS: dict[str, Any] = {
     "config": {"env": {"slate_size": 2}, "algo": {"lr": 1e-3}},
-    "spaces": {"user": {"shape": [20]}},
+    "spec": load("env", "interest_evolution").spec,
     "policy": {"kind": "slateq"},
     "info": {"env_steps": 50_000, "seed": 0},
 }
@@ -89,7 +90,9 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no yaml": (lambda folder: (folder / MANIFEST).write_text("a: [1"), "is damaged"),
     "no text": (lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe\x00"), "is damaged"),
     "other yaml": (lambda folder: (folder / MANIFEST).write_text("- 1"), "no format number"),
-    "newer format": (lambda folder: _edit(folder, format=2), "has format 2.*upgrade recsys-cli"),
+    "newer format": (lambda folder: _edit(folder, format=3), "has format 3.*upgrade recsys-cli"),
+    "older format": (lambda folder: _edit(folder, format=1), "has format 1.*train it anew"),
+    "no spec": (lambda folder: _edit(folder, spec={"name": "x"}), "spec is damaged"),
     "no config": (lambda folder: _edit(folder, config=None), "has no 'config'"),
     "no digest": (lambda folder: _edit(folder, policy_sha256=None), "has no 'policy_sha256'"),
     "python tag": (

@@ -18,7 +18,7 @@ from recsys_cli.cli import main
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import read_json
-from recsys_cli.tracking.loading import load_policy
+from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.pyfunc import PolicyModel
 from recsys_cli.tracking.references import resolve
 from recsys_cli.tracking.registering import register_checkpoint
@@ -74,9 +74,8 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
 
     done = subprocess.run([sys.executable, "-c", LOAD, mlflow_db], capture_output=True, text=True, check=True)
     slates, imported = done.stdout.splitlines()[-2:]
-    loaded = load_policy(champion)
-    vec = loaded.env.make_vec(2)
-    assert json.loads(slates) == loaded.policy.act(vec.reset(seed=0)[0])[0].tolist()
+    example = PolicyModel(champion).function.example(2)
+    assert json.loads(slates) == load_checkpoint(champion).policy.distribution(example).mode().tolist()
     assert "ray" not in imported
     assert "\nWARNING" not in done.stderr, done.stderr
 
@@ -93,10 +92,10 @@ def test_a_model_takes_any_number_of_candidates_that_its_policy_does(
     bundle_dir = make_bundle(make_trial(), 50, policy="ucb1")
     model = PolicyModel(bundle_dir)
     for candidates in (10, 17):
-        loaded = load_policy(bundle_dir, {"num_candidates": candidates})
+        loaded = load_checkpoint(bundle_dir, {"num_candidates": candidates})
         observation = loaded.env.make_vec(3).reset(seed=0)[0]
         slates = model.predict({"user": observation["user"], "doc": observation["doc"]})
-        np.testing.assert_array_equal(slates, loaded.policy.act(observation)[0])
+        np.testing.assert_array_equal(slates, loaded.policy.distribution(observation).mode())
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class SlateAPPOModule(SlateActorCriticModule, TargetNetworkAPI):
     @override(TargetNetworkAPI)
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the copy's scores."""
-        return {TARGET_NETWORK_ACTION_DIST_INPUTS: self.target_net.scores(batch["user"], batch["doc"])}
+        return {TARGET_NETWORK_ACTION_DIST_INPUTS: self.target_net.scores(self.target_net.observed_in(batch))}
 
 
 class SlateAPPOConfig(TrajectoryConfig, APPOConfig):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from recsys_cli.algos.bandits.config import BanditConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Fraction, NonNegative
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.policies.arm_index import ArmIndex
@@ -39,26 +39,31 @@ class ArmedBanditConfig(BanditConfig):
                 "allowed with algo.arms=topics and algo.statistics=per_user; else 0"
             )
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse a problem that does not have such arms, or too many."""
         from recsys_cli.slates.enumeration import count_slates  # its package imports torch
 
         if self.arms == "topics":
-            if not env.doc_topics:
+            if not spec.documents.topics:
                 raise ConfigError(
-                    f"algo={self.name} with algo.arms=topics: documents of env={env.name} have no topic; allowed: "
+                    f"algo={self.name} with algo.arms=topics: documents of env={spec.name} have no topic; allowed: "
                     "algo.arms=slates, with algo.statistics=per_user and env.resample_documents=false"
                 )
             return
-        if env.resample_documents:
+        if spec.varying:
+            raise ConfigError(
+                "algo.arms=slates pulls the same slates again and again, but env.num_candidates="
+                f"[{spec.min_candidates},{spec.width}] varies; allowed: one number, or algo.arms=topics"
+            )
+        if spec.resample_documents:
             raise ConfigError(
                 "algo.arms=slates pulls the same slates again and again, but env.resample_documents=true draws new "
                 "candidates at every step; allowed: env.resample_documents=false, or algo.arms=topics"
             )
-        count = count_slates(env.num_candidates, env.attended, False)
+        count = count_slates(spec.width, spec.attended, False)
         if count > self.max_arms:
             raise ConfigError(
-                f"env.num_candidates={env.num_candidates} with env.slate_size={env.slate_size} makes {count:,} slates; "
+                f"env.num_candidates={spec.width} with env.slate_size={spec.slate_size} makes {count:,} slates; "
                 f"algo.max_arms={self.max_arms} allows fewer arms"
             )
 
@@ -71,20 +76,19 @@ class ArmedBanditConfig(BanditConfig):
         """Probability of a random slate when exploring."""
         return 0.0
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> ArmedBanditPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> ArmedBanditPolicy:
         """Build the policy, untrained."""
         from recsys_cli.policies.armed_bandit import ArmedBanditPolicy
         from recsys_cli.policies.arms import SlateArms, TopicArms
 
         return ArmedBanditPolicy(
-            env,
-            TopicArms(env) if self.arms == "topics" else SlateArms(env),
+            spec,
+            TopicArms(spec) if self.arms == "topics" else SlateArms(spec),
             self.index(),
             outcome=self.outcome,
             per_user=self.statistics == "per_user",
             prior_count=self.prior_count,
             epsilon=self.random_slates,
-            seed=seed,
         )
 
 

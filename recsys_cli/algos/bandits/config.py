@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.ranges import Count
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.bandits.algorithm import Bandit
@@ -30,7 +30,7 @@ class BanditConfig(AlgoConfig):
     uses_gpus: ClassVar[bool] = False
 
     @abstractmethod
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> BanditPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> BanditPolicy:
         """Build the policy, untrained."""
 
     def algorithm(self) -> type[Bandit]:

@@ -21,7 +21,7 @@ class ContextualConfig(BanditConfig):
     slate: Literal["optimal", "top_k"]
     ridge: Positive
     forgetting: PositiveFraction
-    history: Literal["none", "raw", "documents"]
+    memory: Literal["none", "raw", "documents"]
 
     def __post_init__(self) -> None:
         """Check what an item's value is the value of."""
@@ -35,4 +35,4 @@ class ContextualConfig(BanditConfig):
         """Return the settings as the policy takes them."""
         from recsys_cli.policies.item_values import BanditDesign
 
-        return BanditDesign(self.observe, self.slate, self.ridge, self.forgetting, self.history)
+        return BanditDesign(self.observe, self.slate, self.ridge, self.forgetting, self.memory)

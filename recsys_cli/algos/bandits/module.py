@@ -25,8 +25,8 @@ class BanditModule(TorchRLModule, InferenceOnlyAPI):
     @override(TorchRLModule)
     def setup(self) -> None:
         """Build the policy."""
-        settings, problem, seed = (self.model_config[key] for key in ("settings", "problem", "seed"))
-        self.bandit: BanditPolicy = settings.make_policy(problem, seed)
+        settings, spec, seed = (self.model_config[key] for key in ("settings", "spec", "seed"))
+        self.bandit: BanditPolicy = settings.make_policy(spec, seed)
 
     def policy(self) -> BanditPolicy:
         """Return the policy itself."""
@@ -49,5 +49,5 @@ class BanditModule(TorchRLModule, InferenceOnlyAPI):
 
     @override(TorchRLModule)
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Act greedily on `user` and `doc`."""
-        return {Columns.ACTIONS: self.bandit.act(batch)[0]}
+        """Act greedily."""
+        return {Columns.ACTIONS: self.bandit.distribution(batch).mode()}

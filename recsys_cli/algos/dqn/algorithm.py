@@ -29,7 +29,7 @@ class SampledConfig(GradientAlgorithmConfig):
         super().of_run(settings, run, seed)
         runners = max(run.resources.env_runners, 1)
         # RLlib samples from a buffer that may hold no transition yet with all its steps.
-        first_rows = (settings.n_step_on(run.env) + 1) * run.resources.users_per_runner * runners
+        first_rows = (settings.n_step_on(run.env.spec) + 1) * run.resources.users_per_runner * runners
         self.training(
             train_batch_size_per_learner=-(-settings.batch_size // max(run.resources.learners, 1)),
             # RLlib counts the local runner among those that sample, also where there are remote ones.
@@ -52,7 +52,7 @@ class SampledAlgorithm(ReplayingAlgorithm):
             settings.replay_capacity,
             max(config.num_env_runners, 1),
             seed=(config.seed or 0) + 7,
-            n_step=settings.n_step_on(config.problem),
+            n_step=settings.n_step_on(config.problem.spec),
             discount=config.gamma,
             ring=config.ring,
         )

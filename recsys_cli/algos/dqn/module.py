@@ -12,6 +12,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from recsys_cli.algos.full_slate_q.module import FullSlateQModule
+from recsys_cli.slates.optimal import NEVER, only
 
 
 class SlateDQNModule(FullSlateQModule, QNetAPI, TargetNetworkAPI):
@@ -25,7 +26,7 @@ class SlateDQNModule(FullSlateQModule, QNetAPI, TargetNetworkAPI):
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return the value of the slate shown, and those `[B, M]` of the slates that may follow."""
         shown: Tensor = super()._forward_train(batch)["q"]
-        following = {"user": batch["next_user"], "doc": batch["next_doc"]}
+        following = following_of(batch)
         outputs = {QF_PREDS: shown[:, None], QF_TARGET_NEXT_PREDS: self.forward_target(following)[QF_PREDS]}
         if self.model_config["settings"].double_q:
             with torch.no_grad():
@@ -35,16 +36,19 @@ class SlateDQNModule(FullSlateQModule, QNetAPI, TargetNetworkAPI):
     @override(QNetAPI)
     def compute_q_values(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the values of all slates."""
-        return {QF_PREDS: self.net.values(batch["user"], batch["doc"], self._every(batch))}
+        return {QF_PREDS: self._values(self.net.values, batch)}
 
     @override(TargetNetworkAPI)
     def forward_target(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the copy's values of all slates, without gradient."""
         with torch.no_grad():
-            return {QF_PREDS: self.target_values(batch["user"], batch["doc"], self._every(batch))}
+            return {QF_PREDS: self._values(self.target_values, batch)}
 
-    def _every(self, batch: dict[str, Any]) -> Tensor:
-        return self.net.all_slates(batch["doc"].shape[1], batch["doc"].device)
+    def _values(self, values: Any, batch: dict[str, Any]) -> Tensor:
+        observed = self.net.observed_in(batch)
+        every = self.net.all_slates(observed.doc.shape[1], observed.doc.device)
+        # Finite: RLlib's losses multiply the values of slates that are not the best by 0.
+        return only(values(observed.state, observed.doc, every), self.net.complete(observed), NEVER)
 
     @override(TargetNetworkAPI)
     def make_target_networks(self) -> None:
@@ -55,3 +59,9 @@ class SlateDQNModule(FullSlateQModule, QNetAPI, TargetNetworkAPI):
     def get_target_network_pairs(self) -> list[tuple[Any, Any]]:
         """Return the values and their copy."""
         return [(self.net.values, self.target_values)]
+
+
+def following_of(batch: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of the next state under the names that those of the state have."""
+    start = "next_"
+    return {name.removeprefix(start): column for name, column in batch.items() if name.startswith(start)}

@@ -8,6 +8,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from recsys_cli.algos.q_learning.learner import QLearner
+from recsys_cli.slates.optimal import only
 
 
 class FullSlateQLearner(QLearner):
@@ -20,9 +21,10 @@ class FullSlateQLearner(QLearner):
         By the target network; in double Q-learning the online network chooses the slate.
         """
         module = self.module[module_id].unwrapped()
-        user, doc = batch["next_user"], batch["next_doc"]
-        every = module.net.all_slates(doc.shape[1], doc.device)
-        values = module.target_values(user, doc, every)
+        after = module.net.observed_in(batch, "next_")
+        every, complete = module.net.all_slates(after.doc.shape[1], after.doc.device), module.net.complete(after)
+        values = only(module.target_values(after.state, after.doc, every), complete)
         if not self.config.settings.double_q:
             return values.amax(-1)
-        return values.gather(-1, module.net.values(user, doc, every).argmax(-1, keepdim=True))[:, 0]
+        online = only(module.net.values(after.state, after.doc, every), complete)
+        return values.gather(-1, online.argmax(-1, keepdim=True))[:, 0]

@@ -20,6 +20,6 @@ class FullSlateQModule(QModule):
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return the values of the slates shown, `q` [B]."""
-        shown = batch["slate_doc"][:, : self.net.attended]
-        itself = torch.arange(self.net.attended, device=shown.device)[None]
-        return {"q": self.net.values(batch["user"], shown, itself)[:, 0]}
+        shown = self.net.shown_in(batch)
+        itself = torch.arange(self.net.attended, device=shown.doc.device)[None]
+        return {"q": self.net.values(shown.state, shown.doc[:, : self.net.attended], itself)[:, 0]}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from recsys_cli.algos.bandits.contextual import ContextualConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Fraction, NonNegative
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.policies.exploration import Index
     from recsys_cli.policies.item_bandit import ItemBanditPolicy
+    from recsys_cli.policies.item_index import Index
 
 
 @dataclass
@@ -23,11 +23,11 @@ class LinearBanditConfig(ContextualConfig):
     parameters: Literal["auto", "shared", "disjoint"]
     features: Literal["auto", "doc", "user_doc", "interactions"]
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse one model a topic where documents are not their topic, one-hot."""
-        if self.parameters == "disjoint" and not env.one_hot_docs:
+        if self.parameters == "disjoint" and not spec.documents.one_hot:
             raise ConfigError(
-                f"algo.parameters=disjoint keeps one model a topic, and documents of env={env.name} are not their "
+                f"algo.parameters=disjoint keeps one model a topic, and documents of env={spec.name} are not their "
                 "topic, one-hot; allowed: shared, auto"
             )
 
@@ -40,15 +40,15 @@ class LinearBanditConfig(ContextualConfig):
         """Probability of a random slate when exploring."""
         return 0.0
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> ItemBanditPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""
         from recsys_cli.policies.item_bandit import ItemBanditPolicy
         from recsys_cli.policies.item_values import LinearItems
 
-        auto: Literal["shared", "disjoint"] = "disjoint" if env.one_hot_docs else "shared"
+        auto: Literal["shared", "disjoint"] = "disjoint" if spec.documents.one_hot else "shared"
         parameters, design = auto if self.parameters == "auto" else self.parameters, self.design()
-        items = LinearItems(env, design, parameters, self.features)
-        return ItemBanditPolicy(env, design, items, self.index(), self.random_slates, seed)
+        items = LinearItems(spec, design, parameters, self.features)
+        return ItemBanditPolicy(spec, design, items, self.index(), self.random_slates)
 
 
 @dataclass
@@ -59,7 +59,7 @@ class LinUCBConfig(LinearBanditConfig):
 
     def index(self) -> Index:
         """Return the upper confidence bound."""
-        from recsys_cli.policies.exploration import UpperBound
+        from recsys_cli.policies.item_index import UpperBound
 
         return UpperBound(self.alpha)
 
@@ -72,7 +72,7 @@ class LinTSConfig(LinearBanditConfig):
 
     def index(self) -> Index:
         """Return the posterior draw."""
-        from recsys_cli.policies.exploration import PosteriorSample
+        from recsys_cli.policies.item_index import PosteriorSample
 
         return PosteriorSample(self.posterior_scale)
 
@@ -85,7 +85,7 @@ class LinearGreedyConfig(LinearBanditConfig):
 
     def index(self) -> Index:
         """Return the posterior mean."""
-        from recsys_cli.policies.exploration import Greedy
+        from recsys_cli.policies.item_index import Greedy
 
         return Greedy()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.ranges import Positive
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.baseline_training import BaselineTraining
@@ -24,11 +24,11 @@ class MyopicConfig(AlgoConfig):
 
     ridge: Positive
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> MyopicPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> MyopicPolicy:
         """Build the policy, untrained; it is deterministic and ignores the seed."""
         from recsys_cli.policies.myopic import MyopicPolicy
 
-        return MyopicPolicy(env, self.ridge)
+        return MyopicPolicy(spec, self.ridge)
 
     def algorithm(self) -> type[BaselineTraining]:
         """Return a training in this process."""
@@ -36,6 +36,6 @@ class MyopicConfig(AlgoConfig):
 
         return BaselineTraining
 
-    def trains_on(self, env: EnvConfig) -> bool:
+    def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether the affinity is hidden, so that clicks teach something."""
-        return not env.choice_spec().observable
+        return not spec.choice.observable

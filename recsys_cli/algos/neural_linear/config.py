@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.algos.bandits.contextual import ContextualConfig
 from recsys_cli.config.ranges import Count, NonNegative, Positive, Widths
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.policies.item_bandit import ItemBanditPolicy
@@ -22,16 +22,16 @@ class NeuralLinearConfig(ContextualConfig):
     lr: Positive
     batch_size: Count
     replay_ratio: NonNegative
-    memory: Count
+    replay_capacity: Count
     renew_every: Count
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> ItemBanditPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""
-        from recsys_cli.policies.exploration import PosteriorSample
         from recsys_cli.policies.item_bandit import ItemBanditPolicy
+        from recsys_cli.policies.item_index import PosteriorSample
         from recsys_cli.policies.neural_items import NeuralItems, Representation
 
-        own = ("hidden", "lr", "batch_size", "replay_ratio", "memory", "renew_every")
+        own = ("hidden", "lr", "batch_size", "replay_ratio", "replay_capacity", "renew_every")
         design = self.design()
-        items = NeuralItems(env, design, Representation(**{key: getattr(self, key) for key in own}), seed)
-        return ItemBanditPolicy(env, design, items, PosteriorSample(self.posterior_scale), seed=seed)
+        items = NeuralItems(spec, design, Representation(**{key: getattr(self, key) for key in own}), seed)
+        return ItemBanditPolicy(spec, design, items, PosteriorSample(self.posterior_scale))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.baseline_training import BaselineTraining
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 class OracleConfig(AlgoConfig):
     """A policy that knows the hidden state; one module a problem, `recsys_cli/policies/oracle/<problem>.py`."""
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse a problem that has no oracle."""
         from recsys_cli.policies.oracle import check_oracle
 
-        check_oracle(env)
+        check_oracle(spec)
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> SlatePolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> SlatePolicy:
         """Build the problem's oracle."""
         from recsys_cli.policies.oracle import make_oracle
 
-        return make_oracle(env, seed)
+        return make_oracle(spec, seed)
 
     def algorithm(self) -> type[BaselineTraining]:
         """Return a training in this process."""
@@ -35,6 +35,6 @@ class OracleConfig(AlgoConfig):
 
         return BaselineTraining
 
-    def trains_on(self, env: EnvConfig) -> bool:
+    def trains_on(self, spec: ProblemSpec) -> bool:
         """There is nothing to learn."""
         return False

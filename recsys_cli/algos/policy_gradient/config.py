@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from recsys_cli.algos.gradient_config import GradientConfig
 from recsys_cli.config.ranges import Count, Fraction, NonNegative, Positive
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.policy_gradient.network import SlateActor
-    from recsys_cli.policies.plackett_luce import PlackettLucePolicy
+    from recsys_cli.policies.network import PlackettLucePolicy
 
 
 @dataclass
@@ -29,14 +27,14 @@ class PolicyGradientConfig(GradientConfig):
 
     changeable: ClassVar[tuple[str, ...]] = ("lr", "discount", "epochs", "minibatch_size", "entropy_coeff")
 
-    def policy_of(self, network: SlateActor, seed: int = 0) -> PlackettLucePolicy:
-        """Return the policy that acts with `network`, whose exploration draws from a stream of that seed."""
-        from recsys_cli.policies.plackett_luce import PlackettLucePolicy
+    def policy_of(self, network: SlateActor) -> PlackettLucePolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.network import PlackettLucePolicy
 
-        return PlackettLucePolicy(network, np.random.Generator(np.random.SFC64(seed)))
+        return PlackettLucePolicy(network)
 
-    def make_network(self, env: EnvConfig) -> SlateActor:
+    def make_network(self, spec: ProblemSpec) -> SlateActor:
         """Build the actor."""
         from recsys_cli.algos.policy_gradient.network import SlateActor
 
-        return SlateActor(self, env)
+        return SlateActor(self, spec)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from recsys_cli.algos.policy_gradient.advantages import generalised_advantages, standardised
 from recsys_cli.algos.policy_gradient.module import SlateActorCriticModule
+from recsys_cli.networks.features import Observed
 from recsys_cli.rollouts.on_policy import Rollout
 
 
@@ -49,16 +50,23 @@ def tensors(module: SlateActorCriticModule, rollout: Rollout) -> dict[str, Tenso
     return {name: torch.as_tensor(array, device=device) for name, array in arrays.items()}
 
 
-def with_last(rollout: dict[str, Tensor], name: str) -> Tensor:
-    """Return `user` or `doc` of the T steps and after the last, `[T + 1, N, ..]`."""
-    return torch.cat([rollout[name], rollout[f"last_{name}"][None]])
+def observed_with_last(rollout: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what is `Observed` before the T steps and after the last, `[T + 1, N, ..]`, by name."""
+    names = [name for name in Observed._fields if name in rollout]
+    return {name: torch.cat([rollout[name], rollout[f"last_{name}"][None]]) for name in names}
+
+
+def values_of(module: SlateActorCriticModule, observed: dict[str, Tensor]) -> Tensor:
+    """Return the critic's values `[T + 1, N]` of what `observed_with_last` returned."""
+    flat = {name: column.flatten(0, 1) for name, column in observed.items()}
+    return module.critic(module.net.observed_in(flat)).unflatten(0, observed["user"].shape[:2])
 
 
 class AdvantageConnector(RolloutConnector):
     """The valid transitions, with advantages and value targets by the critic as it is before the update.
 
-    `user` [n, U], `doc` [n, C, F] or [n, C], `actions` [n, k], `action_logp` [n] (when drawn), `action_dist_inputs`
-    [n, C] (scores before the update), `advantages` [n] (standardised), `value_targets` [n], `clicked` [n].
+    What is `Observed`, `actions` [n, k], `action_logp` [n] (when drawn), `action_dist_inputs` [n, C] (scores before the
+    update), `advantages` [n] (standardised), `value_targets` [n], `clicked` [n].
     """
 
     def __init__(self, *, discount: float, gae_lambda: float) -> None:
@@ -70,17 +78,17 @@ class AdvantageConnector(RolloutConnector):
     def columns(self, module: SlateActorCriticModule, rollout: Rollout) -> dict[str, Tensor]:
         """Return one rollout's valid rows."""
         of = tensors(module, rollout)
-        user, doc = with_last(of, "user"), with_last(of, "doc")
-        values = module.critic(user.flatten(0, 1), doc.flatten(0, 1)).unflatten(0, user.shape[:2])
+        observed = observed_with_last(of)
+        values = values_of(module, observed)
         advantages = generalised_advantages(
             values, of["reward"], of["terminated"], of["valid"], self.discount, self.gae_lambda
         )
         valid = of["valid"]
-        columns = {name: of[name][valid] for name in ("user", "doc", "clicked")}
+        columns = {name: of[name][valid] for name in (*observed, "clicked")}
         return columns | {
             Columns.ACTIONS: of["slate"][valid].long(),
             Columns.ACTION_LOGP: of["log_propensity"][valid],
-            Columns.ACTION_DIST_INPUTS: module.net.scores(columns["user"], columns["doc"]),
+            Columns.ACTION_DIST_INPUTS: module.net.scores(module.net.observed_in(columns)),
             Postprocessing.ADVANTAGES: advantages[valid],
             Postprocessing.VALUE_TARGETS: (values[:-1] + advantages)[valid],
         }
@@ -106,12 +114,10 @@ class TrajectoryConnector(RolloutConnector):
         """Return one rollout's rows."""
         of = tensors(module, rollout)
         learned = one_more(of["valid"], False)
-        user, doc = with_last(of, "user"), with_last(of, "doc")
-        values = module.critic(user.flatten(0, 1), doc.flatten(0, 1)).unflatten(0, user.shape[:2])
+        observed = observed_with_last(of)
         columns = {
-            "user": user,
-            "doc": doc,
-            Columns.VF_PREDS: values,
+            **observed,
+            Columns.VF_PREDS: values_of(module, observed),
             Columns.ACTIONS: torch.cat([of["slate"], of["slate"][-1:]]).long(),
             Columns.ACTION_LOGP: one_more(of["log_propensity"], 0.0).masked_fill(~learned, NEVER_SHOWN),
             Columns.REWARDS: one_more(of["reward"], 0.0) * learned,

@@ -10,6 +10,7 @@ from ray.rllib.core.distribution.distribution import Distribution
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
+from recsys_cli.slates.optimal import NEVER
 from recsys_cli.slates.plackett_luce import PlackettLuce
 
 
@@ -23,10 +24,19 @@ class SlateDistribution(Distribution):
     @classmethod
     @override(Distribution)
     def from_logits(
-        cls, logits: Tensor, *, slate_size: int, generator: torch.Generator | None = None, **kwargs: Any
+        cls,
+        logits: Tensor,
+        *,
+        slate_size: int,
+        generator: torch.Generator | None = None,
+        masked: bool = False,
+        **kwargs: Any,
     ) -> SlateDistribution:
-        """Make the distribution; what follows the scores is bound by `get_partial_dist_cls`."""
-        return SlateDistribution(PlackettLuce(logits, slate_size, generator))
+        """Make the distribution; what follows the scores is bound by `get_partial_dist_cls`.
+
+        `masked`: scores as low as `NEVER` are of candidates that are not there.
+        """
+        return SlateDistribution(PlackettLuce(logits, slate_size, generator, logits > NEVER / 2 if masked else None))
 
     @override(Distribution)
     def sample(self, *, sample_shape: Any = None, return_logp: bool = False, **kwargs: Any) -> Any:

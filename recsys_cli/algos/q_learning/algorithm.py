@@ -62,7 +62,7 @@ class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
             settings.replay_capacity,
             streams,
             seed=(self.config.seed or 0) + 7,
-            n_step=settings.n_step_on(self.config.problem),
+            n_step=settings.n_step_on(self.config.problem.spec),
             discount=self.config.gamma,
         )
         self.rows_due = 0.0  # rows to learn from that earlier rounds left over

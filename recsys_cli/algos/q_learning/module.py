@@ -25,11 +25,12 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
     @override(TorchRLModule)
     def setup(self) -> None:
         """Build the online network."""
-        self.net = self.model_config["settings"].make_network(self.model_config["problem"])
+        self.net = self.model_config["settings"].make_network(self.model_config["spec"])
 
     def policy(self) -> NetworkPolicy:
-        """Return the greedy policy that acts with this module's network."""
-        return NetworkPolicy(self.net)
+        """Return the policy that acts with this module's network."""
+        policy: NetworkPolicy = self.model_config["settings"].policy_of(self.net)
+        return policy
 
     def make_target(self) -> None:
         """Copy the online values; nothing else is bootstrapped."""
@@ -42,5 +43,5 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
 
     @override(TorchRLModule)
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Act greedily on `user` and `doc`."""
-        return {Columns.ACTIONS: self.net.slates(batch["user"], batch["doc"])}
+        """Act greedily."""
+        return {Columns.ACTIONS: self.net.slates(self.net.observed_in(batch))}

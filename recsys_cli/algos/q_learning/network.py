@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from recsys_cli.networks.features import Observed
 from recsys_cli.policies.network import SessionNetwork
 
 if TYPE_CHECKING:
     from recsys_cli.algos.replay_config import ReplayConfig
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
 
 class QNetwork(SessionNetwork, ABC):
@@ -23,11 +24,11 @@ class QNetwork(SessionNetwork, ABC):
 
     values: nn.Module
 
-    def __init__(self, settings: ReplayConfig, env: EnvConfig) -> None:
+    def __init__(self, settings: ReplayConfig, spec: ProblemSpec) -> None:
         """Take what every network needs of the settings and the problem."""
-        super().__init__(env, settings.history)
-        self.attended = env.attended
+        super().__init__(spec, settings.memory)
+        self.attended = spec.attended
 
     @abstractmethod
-    def slates(self, user: Tensor, doc: Tensor) -> Tensor:
+    def slates(self, observed: Observed) -> Tensor:
         """Return the best whole slates `[B, k]`."""

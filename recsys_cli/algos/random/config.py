@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.baseline_training import BaselineTraining
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 class RandomConfig(AlgoConfig):
     """Uniformly random slates."""
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> UniformPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> UniformPolicy:
         """Build the policy."""
         from recsys_cli.policies import UniformPolicy
 
-        return UniformPolicy(env.slate_size, seed)
+        return UniformPolicy(spec.slate_size)
 
     def algorithm(self) -> type[BaselineTraining]:
         """Return a training in this process."""
@@ -29,6 +29,6 @@ class RandomConfig(AlgoConfig):
 
         return BaselineTraining
 
-    def trains_on(self, env: EnvConfig) -> bool:
+    def trains_on(self, spec: ProblemSpec) -> bool:
         """There is nothing to learn."""
         return False

@@ -30,7 +30,7 @@ class ReinforceTopKLearner(SlatePPOLearner):
         """
         settings, clicked, slates = config.settings, batch["clicked"].long(), batch[Columns.ACTIONS]
         log_policy = fwd_out[Columns.ACTION_DIST_INPUTS].log_softmax(-1)
-        item = slates.gather(-1, clicked.clamp_max(slates.shape[1] - 1)[:, None])
+        item = slates.gather(-1, clicked.clamp_max(slates.shape[1] - 1)[:, None]).clamp_min(0)  # -1 has no click
         log_pi = log_policy.gather(-1, item)[:, 0]
         log_beta = batch[Columns.ACTION_DIST_INPUTS].log_softmax(-1).gather(-1, item)[:, 0]
         weight = off_policy_weight(log_pi.detach(), log_beta, settings.weight_cap)

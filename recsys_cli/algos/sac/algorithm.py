@@ -31,7 +31,7 @@ class SlateSACConfig(SampledConfig, SACConfig):
             lr=None,  # RLlib wants it so; the learner takes the schedule from these settings
             alpha_lr=settings.temperature_lr,
             initial_alpha=settings.temperature,
-            target_entropy=settings.target_entropy * math.log(slates_of(run.env)),
+            target_entropy=settings.target_entropy * math.log(slates_of(run.env.spec)),
         )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from recsys_cli.algos.enumerated import EnumeratedConfig
 from recsys_cli.config.ranges import Fraction, Positive
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
     from recsys_cli.algos.sac.algorithm import SlateSAC
-    from recsys_cli.policies.slate_softmax import SlateSoftmaxPolicy
+    from recsys_cli.policies.enumerated import SlateSoftmaxPolicy
 
 
 @dataclass
@@ -33,8 +31,8 @@ class SACConfig(EnumeratedConfig):
 
         return SlateSAC
 
-    def policy_of(self, network: FullSlateQNetwork, seed: int = 0) -> SlateSoftmaxPolicy:
-        """Return the policy that acts with `network`, whose exploration draws from a stream of that seed."""
-        from recsys_cli.policies.slate_softmax import SlateSoftmaxPolicy
+    def policy_of(self, network: FullSlateQNetwork) -> SlateSoftmaxPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.enumerated import SlateSoftmaxPolicy
 
-        return SlateSoftmaxPolicy(network, np.random.Generator(np.random.SFC64(seed)))
+        return SlateSoftmaxPolicy(network)

@@ -22,15 +22,17 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
+from recsys_cli.algos.dqn.module import following_of
 from recsys_cli.algos.enumerated import slates_of
 from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork, SlateValues
-from recsys_cli.policies.slate_softmax import SlateSoftmaxPolicy
+from recsys_cli.policies.enumerated import SlateSoftmaxPolicy
+from recsys_cli.slates.optimal import NEVER, only
 
 
 class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI):
     """Acts with `net`, log-weights of all M slates; learners also keep two critics and a slow copy of each.
 
-    `model_config` carries the `settings` (SACConfig) and the `problem` (EnvConfig). The critics count in
+    `model_config` carries the `settings` (SACConfig) and the `spec` (ProblemSpec). The critics count in
     `algo.reward_unit`.
     """
 
@@ -44,15 +46,15 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
     @override(TorchRLModule)
     def setup(self) -> None:
         """Build the networks, which share nothing."""
-        settings, problem = self.model_config["settings"], self.model_config["problem"]
-        self.net = settings.make_network(problem)
-        sizes = (self.net.user_features, problem.doc_features, self.net.attended)
+        settings, spec = self.model_config["settings"], self.model_config["spec"]
+        self.net = settings.make_network(spec)
+        sizes = (self.net.state_features, len(spec.documents), self.net.attended)
         self.critic = SlateValues(*sizes, settings.network.hidden, settings.network.scale)
         self.twin = SlateValues(*sizes, settings.network.hidden, settings.network.scale)
-        self.action_space = gymnasium.spaces.Discrete(slates_of(problem))  # tells RLlib which loss to take
+        self.action_space = gymnasium.spaces.Discrete(slates_of(spec))  # tells RLlib which loss to take
 
     def policy(self) -> SlateSoftmaxPolicy:
-        """Return the policy that acts with this module's network; whoever explores with it gives it a stream."""
+        """Return the policy that acts with this module's network."""
         policy: SlateSoftmaxPolicy = self.model_config["settings"].policy_of(self.net)
         return policy
 
@@ -64,12 +66,12 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
     @override(TorchRLModule)
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return the log-weights."""
-        return {Columns.ACTION_DIST_INPUTS: self.net.every_value(batch["user"], batch["doc"])}
+        return {Columns.ACTION_DIST_INPUTS: self.net.every_value(self.net.observed_in(batch))}
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Return what RLlib's discrete loss reads, `[B, M]` each."""
-        following = {"user": batch["next_user"], "doc": batch["next_doc"]}
+        following = following_of(batch)
         log_p = self._log_probabilities(batch)
         with torch.no_grad():
             log_p_next, target = self._log_probabilities(following), self.forward_target(following)
@@ -84,18 +86,22 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
         }
 
     def _log_probabilities(self, batch: dict[str, Any]) -> Tensor:
-        return self.net.values(batch["user"], batch["doc"], self._every(batch)).log_softmax(-1)
+        return self._every(batch, self.net.values)[0].log_softmax(-1)
 
     def _values_of_shown(self, critic: SlateValues, batch: dict[str, Any]) -> Tensor:
         """Return all values `[B, M]`, with a gradient of those shown alone: the critic's loss reads no other."""
-        shown = batch["slate_doc"][:, : self.net.attended]
-        itself = torch.arange(self.net.attended, device=shown.device)[None]
+        shown = self.net.shown_in(batch)
+        itself = torch.arange(self.net.attended, device=shown.doc.device)[None]
         with torch.no_grad():
-            values = critic(batch["user"], batch["doc"], self._every(batch))
-        return values.scatter(-1, batch[Columns.ACTIONS][:, None], critic(batch["user"], shown, itself))
+            (values,) = self._every(batch, critic)
+        own = critic(shown.state, shown.doc[:, : self.net.attended], itself)
+        return values.scatter(-1, batch[Columns.ACTIONS][:, None], own)
 
-    def _every(self, batch: dict[str, Any]) -> Tensor:
-        return self.net.all_slates(batch["doc"].shape[1], batch["doc"].device)
+    def _every(self, batch: dict[str, Any], *values: Any) -> list[Tensor]:
+        """Return what each network says of all slates, `[B, M]`."""
+        observed = self.net.observed_in(batch)
+        every, complete = self.net.all_slates(observed.doc.shape[1], observed.doc.device), self.net.complete(observed)
+        return [only(each(observed.state, observed.doc, every), complete, NEVER) for each in values]
 
     @override(QNetAPI)
     def compute_q_values(self, batch: dict[str, Any]) -> Tensor:
@@ -109,8 +115,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
         return self._lesser(batch, self.target_critic, self.target_twin)
 
     def _lesser(self, batch: dict[str, Any], *critics: SlateValues) -> Tensor:
-        one, other = (critic(batch["user"], batch["doc"], self._every(batch)) for critic in critics)
-        return torch.minimum(one, other)
+        return torch.minimum(*self._every(batch, *critics))
 
     @override(TargetNetworkAPI)
     def make_target_networks(self) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.q_learning.config import QLearningConfig
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.algorithm import SlateQ
     from recsys_cli.algos.slateq.network import SlateQNetwork
+    from recsys_cli.policies.network import ScoringPolicy
 
 
 @dataclass
@@ -32,21 +33,27 @@ class SlateQConfig(QLearningConfig):
                 "allowed: algo.double_q=false, or another algo.target"
             )
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse `choice_model=true` where the score is hidden, and endless episodes without discount."""
-        super().check(env)
-        spec = env.choice_spec()
-        if self.choice_model == "true" and not spec.observable and spec.kind != "first_position":
+        super().check(spec)
+        choice = spec.choice
+        if self.choice_model == "true" and not choice.observable and choice.kind != "first_position":
             raise ConfigError(
-                f"algo.choice_model=true needs an observable affinity, which env={env.name} hides; "
+                f"algo.choice_model=true needs an observable affinity, which env={spec.name} hides; "
                 "allowed: auto, learned, learned_proportional"
             )
 
-    def make_network(self, env: EnvConfig) -> SlateQNetwork:
+    def make_network(self, spec: ProblemSpec) -> SlateQNetwork:
         """Build the network."""
         from recsys_cli.algos.slateq.network import SlateQNetwork
 
-        return SlateQNetwork(self, env)
+        return SlateQNetwork(self, spec)
+
+    def policy_of(self, network: SlateQNetwork) -> ScoringPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.network import ScoringPolicy
+
+        return ScoringPolicy(network)
 
     def algorithm(self) -> type[SlateQ]:
         """Return RLlib's algorithm."""

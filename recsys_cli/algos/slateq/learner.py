@@ -11,8 +11,7 @@ from torch import Tensor
 
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.networks.choice import KnownChoice, LearnedChoice, log_likelihood
-from recsys_cli.networks.features import pick_documents
-from recsys_cli.slates.optimal import slate_values
+from recsys_cli.slates.optimal import of_shown, only, slate_values
 from recsys_cli.slates.optimisers import OPTIMISERS
 
 
@@ -27,7 +26,7 @@ class SlateQLearner(QLearner):
         loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
         choice = self.module[module_id].unwrapped().net.choice
         if isinstance(choice, LearnedChoice):
-            likelihood = choice.loss(batch["user"], batch["slate_doc"], batch["clicked"])
+            likelihood = choice.loss(self.module[module_id].unwrapped().net.shown_in(batch), batch["clicked"])
             fwd_out["log_likelihood"] = -likelihood
             loss = loss + likelihood
         return loss
@@ -38,11 +37,13 @@ class SlateQLearner(QLearner):
         outputs, losses, more = super()._update(batch, **kwargs)
         likelihood = outputs[DEFAULT_MODULE_ID].get("log_likelihood")
         if likelihood is not None:
-            clicks, spec = self.newest, self.config.problem.choice_spec()
-            log = {"choice_log_likelihood": likelihood}
+            spec, log = self.config.problem.spec.choice, {"choice_log_likelihood": likelihood}
             if spec.observable:
-                v, v_null = KnownChoice(spec)(clicks["user"], clicks["slate_doc"])
-                log["true_choice_log_likelihood"] = log_likelihood(v, v_null, clicks["clicked"])
+                shown = self.module[DEFAULT_MODULE_ID].unwrapped().net.shown_in(self.newest)
+                v, v_null = KnownChoice(spec)(shown)
+                log["true_choice_log_likelihood"] = log_likelihood(
+                    only(v, shown.mask, 0.0), v_null, self.newest["clicked"]
+                )
             for name, value in log.items():
                 self.metrics.log_value((DEFAULT_MODULE_ID, name), float(value), window=20)
         return outputs, losses, more
@@ -55,15 +56,16 @@ class SlateQLearner(QLearner):
         target network's values or, in double Q-learning, by the online network's.
         """
         module, settings = self.module[module_id].unwrapped(), self.config.settings
-        net, (user, doc) = module.net, (batch["next_user"], batch["next_doc"])
+        net = module.net
+        after = net.observed_in(batch, "next_")
         if settings.target == "sarsa":
-            doc = pick_documents(doc, batch["next_slate"][:, : net.attended])
-            target, (v, v_null) = module.target_item_values(user, doc), net.choice(user, doc)
-            return slate_values(v, target[0], v_null, target[1])
-        (q, q_null), (v, v_null) = module.target_item_values(user, doc), net.choice(user, doc)
+            after = after.showing(batch["next_slate"][:, : net.attended])
+            target, (v, v_null) = module.target_item_values(after), net.choice(after)
+            return slate_values(only(v, after.mask, 0.0), target[0], v_null, target[1])
+        (q, q_null), (v, v_null) = module.target_item_values(after), net.choice(after)
         optimise = OPTIMISERS[settings.target]
         if not settings.double_q:
-            return optimise(v, q, v_null, q_null, net.attended)[1]
-        online, online_null = net.item_values(user, doc)
-        slate, _ = optimise(v, online, v_null, online_null, net.attended)
-        return slate_values(v.gather(-1, slate), q.gather(-1, slate), v_null, q_null)
+            return optimise(v, q, v_null, q_null, net.attended, after.mask)[1]
+        online, online_null = net.item_values(after)
+        slate, _ = optimise(v, online, v_null, online_null, net.attended, after.mask)
+        return slate_values(of_shown(v, slate), of_shown(q, slate), v_null, q_null)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recsys_cli.algos.q_learning.module import QModule
 from recsys_cli.algos.slateq.network import SlateQNetwork
-from recsys_cli.networks.features import pick_documents
+from recsys_cli.networks.features import Observed, pick_documents
 
 
 class SlateQModule(QModule):
@@ -19,9 +19,9 @@ class SlateQModule(QModule):
 
     net: SlateQNetwork
 
-    def target_item_values(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+    def target_item_values(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return the target network's `q` [B, C] and `q_null` [B] (see `SlateQNetwork.item_values`)."""
-        q, q_null = self.target_values(user, doc)
+        q, q_null = self.target_values(observed.state, observed.doc)
         return q, q_null if self.net.learned_null else torch.zeros_like(q_null)
 
     @override(TorchRLModule)
@@ -30,7 +30,8 @@ class SlateQModule(QModule):
 
         Only the clicked document, or the null, goes through the network: B rows instead of B * C.
         """
-        clicked, shown = batch["clicked"], batch["slate_doc"]
-        nothing, position = clicked == shown.shape[1], clicked.clamp_max(shown.shape[1] - 1)
-        q = self.net.values.one(batch["user"], pick_documents(shown, position[:, None])[:, 0], nothing)
+        clicked, shown = batch["clicked"], self.net.shown_in(batch)
+        last = shown.doc.shape[1] - 1
+        nothing, position = clicked > last, clicked.clamp_max(last)
+        q = self.net.values.one(shown.state, pick_documents(shown.doc, position[:, None])[:, 0], nothing)
         return {"q": q} if self.net.learned_null else {"q": q, "learned": ~nothing}

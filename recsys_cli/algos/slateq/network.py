@@ -9,11 +9,12 @@ from torch import Tensor
 
 from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.choice import choice_model
-from recsys_cli.slates.optimisers import OPTIMISERS, whole_slates
+from recsys_cli.networks.features import Observed
+from recsys_cli.slates.optimisers import OPTIMISERS, Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.config import SlateQConfig
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
     from recsys_cli.networks.item_values import Concat, TwoTower
 
 
@@ -22,21 +23,29 @@ class SlateQNetwork(QNetwork):
 
     values: TwoTower | Concat
 
-    def __init__(self, settings: SlateQConfig, env: EnvConfig) -> None:
+    def __init__(self, settings: SlateQConfig, spec: ProblemSpec) -> None:
         """Build the networks for a problem's feature sizes; the number of candidates is free."""
-        super().__init__(settings, env)
-        net, sizes = settings.network, (self.user_features, env.doc_features)
-        self.values = net.build(*sizes, env.one_hot_docs, net.scale)
-        self.choice = choice_model(settings.choice_model, env.choice_spec(), *sizes, env.one_hot_docs)
+        super().__init__(settings, spec)
+        net, sizes = settings.network, (self.state_features, spec.documents)
+        self.values = net.build(*sizes, net.scale)
+        self.choice = choice_model(settings.choice_model, spec.choice, *sizes)
         self.learned_null = settings.null_value == "learned"
         self.serving = OPTIMISERS[settings.serving]
 
-    def item_values(self, user: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
+    def item_values(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B], which is 0 in the paper's variant (`null_value=zero`)."""
-        q, q_null = self.values(user, doc)
+        q, q_null = self.values(observed.state, observed.doc)
         return q, q_null if self.learned_null else torch.zeros_like(q_null)
 
-    def slates(self, user: Tensor, doc: Tensor) -> Tensor:
+    def slates(self, observed: Observed) -> Tensor:
         """Return whole slates `[B, k]`: the best one, filled up by value where the user looks at less than k."""
-        (v, v_null), (q, q_null) = self.choice(user, doc), self.item_values(user, doc)
-        return whole_slates(v, q, v_null, q_null, self.slate_size, self.attended, self.serving)
+        return whole_slates(*self._parts(observed), self.slate_size, self.attended, self.serving, observed.mask)
+
+    def scores(self, observed: Observed) -> Tensor:
+        """Return scores `[B, C]`, of which the greatest, falling, are the best slate; in the unit of rewards."""
+        v, q, v_null, q_null = (part.double() for part in self._parts(observed))
+        return slate_scores((v, q, v_null, q_null), self.slates(observed), self.attended, observed.mask)
+
+    def _parts(self, observed: Observed) -> Parts:
+        (v, v_null), (q, q_null) = self.choice(observed), self.item_values(observed)
+        return v, q, v_null, q_null

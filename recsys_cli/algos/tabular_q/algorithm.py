@@ -7,6 +7,7 @@ from ray.rllib.utils.annotations import override
 from recsys_cli.algos.bandits.algorithm import Bandit
 from recsys_cli.algos.rllib_algorithm import DecayingEpsilon
 from recsys_cli.algos.rllib_training import RLlibTraining
+from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.rollouts.followed import FollowedRunner
 
 
@@ -19,9 +20,9 @@ class TabularQAlgorithmConfig(DecayingEpsilon):
         self.env_runner_cls = FollowedRunner
 
     @override(DecayingEpsilon)
-    def epsilon_at(self, env_steps: int) -> float:
-        """Return the probability of a random slate; none where the policy explores by counts."""
-        return super().epsilon_at(env_steps) if self.settings.exploration == "epsilon_greedy" else 0.0
+    def exploration_at(self, env_steps: int) -> Explore:
+        """Return the probability of a random slate; none if the policy explores by counts."""
+        return super().exploration_at(env_steps) if self.settings.exploration == "epsilon_greedy" else NOT_EXPLORING
 
 
 class TabularQ(Bandit):

@@ -10,7 +10,7 @@ from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.enumerated import check_slates
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Fraction, PositiveFraction
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.tabular_q.algorithm import TabularQ
@@ -27,7 +27,7 @@ class TabularQConfig(AlgoConfig):
     doc_bins: Count
     bounds: tuple[float, float]
     discount: Fraction | None
-    history: Literal["none", "raw", "documents"]
+    memory: Literal["none", "raw", "documents"]
     lr: PositiveFraction
     lr_schedule: Literal["visits", "constant"]
     exploration: Literal["epsilon_greedy", "min_count"]
@@ -45,29 +45,29 @@ class TabularQConfig(AlgoConfig):
         if low >= high:
             raise ConfigError(f"algo.bounds=[{low:g},{high:g}] must be two numbers, the first below the second")
 
-    def check(self, env: EnvConfig) -> None:
+    def check(self, spec: ProblemSpec) -> None:
         """Refuse problems with more slates, or a larger table, than allowed."""
         from recsys_cli.policies.discretisation import Discretisation
 
-        check_discount(self.discount, env)
-        check_slates(self.name, self.max_slates, env)
-        users, kinds = Discretisation(env, self.history, self.user_bins, self.doc_bins, self.bounds).shape
+        check_discount(self.discount, spec)
+        check_slates(self.name, self.max_slates, spec)
+        users, kinds = Discretisation(spec, self.memory, self.user_bins, self.doc_bins, self.bounds).shape
         if users * kinds > self.max_entries:
             raise ConfigError(
                 f"algo={self.name} keeps a value of every kind of user with every kind of slate: {users:,} x {kinds:,} "
-                f"for env={env.name} with algo.user_bins={self.user_bins}, algo.doc_bins={self.doc_bins}; "
+                f"for env={spec.name} with algo.user_bins={self.user_bins}, algo.doc_bins={self.doc_bins}; "
                 f"limit algo.max_entries={self.max_entries:,}. Take algo=full_slate_q, or fewer bins or topics"
             )
 
-    def make_policy(self, env: EnvConfig, seed: int = 0) -> TabularQPolicy:
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> TabularQPolicy:
         """Build the policy, untrained."""
         from recsys_cli.policies.discretisation import Discretisation
         from recsys_cli.policies.tabular_q import QTable, TabularQPolicy
 
-        bins = Discretisation(env, self.history, self.user_bins, self.doc_bins, self.bounds)
+        bins = Discretisation(spec, self.memory, self.user_bins, self.doc_bins, self.bounds)
         table = QTable(bins.shape, self.lr, averaging=self.lr_schedule == "visits")
         least_visited = self.exploration == "min_count"
-        return TabularQPolicy(env, bins, table, discount_on(self.discount, env), least_visited, seed)
+        return TabularQPolicy(spec, bins, table, discount_on(self.discount, spec), least_visited)
 
     def algorithm(self) -> type[TabularQ]:
         """Return RLlib's algorithm."""

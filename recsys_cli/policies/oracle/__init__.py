@@ -1,6 +1,7 @@
 """Oracles: policies that know the hidden state. One module a problem, named as the problem, found by that name.
 
-A module offers `make_oracle(env, seed) -> SlatePolicy`; it looks inside the env that `SlatePolicy.watch` gives it.
+A module offers `make_oracle(seed) -> SlatePolicy`; it takes the problem's parameters and hidden states from the env
+that `SlatePolicy.watch` gives it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from recsys_cli.config.errors import ConfigError
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
     from recsys_cli.policies.base import SlatePolicy
 
 
@@ -21,23 +22,24 @@ def problems_with_oracle() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def check_oracle(env: EnvConfig) -> None:
+def check_oracle(spec: ProblemSpec) -> None:
     """Refuse a problem without an oracle.
 
     Raises:
         ConfigError: names the problems that have one.
     """
-    if env.name not in problems_with_oracle():
+    if spec.name not in problems_with_oracle():
         allowed = ", ".join(problems_with_oracle())
-        raise ConfigError(f"algo=oracle is not available for env={env.name}; it is for {allowed}")
+        raise ConfigError(f"algo=oracle is not available for env={spec.name}; it is for {allowed}")
 
 
-def make_oracle(env: EnvConfig, seed: int) -> SlatePolicy:
+def make_oracle(spec: ProblemSpec, seed: int) -> SlatePolicy:
     """Build the problem's oracle.
 
     Raises:
         ConfigError: the problem has none.
     """
-    check_oracle(env)
-    policy: SlatePolicy = importlib.import_module(f"{__name__}.{env.name}").make_oracle(env, seed)
+    check_oracle(spec)
+    policy: SlatePolicy = importlib.import_module(f"{__name__}.{spec.name}").make_oracle(seed)
+    policy.slate_size = spec.slate_size
     return policy

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_cli.policies.base import SlatePolicy
+from recsys_cli.policies.base import GreedyPolicy
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import SlateVectorEnv
 
 
-class OraclePolicy(SlatePolicy):
+class OraclePolicy(GreedyPolicy):
     """A policy that acts on the watched env's current hidden state."""
 
-    def __init__(self) -> None:
-        """Watch nothing yet."""
+    def __init__(self, seed: int = 0) -> None:
+        """Watch nothing yet; `seed` is of what an oracle simulates to find its values."""
+        self.seed = seed
         self._watched: SlateVectorEnv | None = None
 
     def watch(self, env: SlateVectorEnv) -> None:
         """Look inside `env` from now on; observations must be its latest."""
+        if self._watched is None or env.config != self._watched.config:
+            self.slate_size = env.config.slate_size
+            self.solve(env.config)
         self._watched = env
+
+    @abstractmethod
+    def solve(self, env: Any) -> None:
+        """Find the values of a problem, an `EnvConfig`."""
 
     def hidden(self, users: int) -> dict[str, np.ndarray]:
         """Return the hidden state, `[N, ...]` each.

@@ -20,15 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from recsys_cli.envs.base import NATIVE
 from recsys_cli.envs.choice_models import single_item_score
 from recsys_cli.envs.interest_evolution import InterestEvolutionConfig, budget_after_watching
 from recsys_cli.networks.choice import KnownChoice
-from recsys_cli.policies.base import Observation
+from recsys_cli.networks.features import Observed
+from recsys_cli.policies.base import Observation, mask_of
 from recsys_cli.policies.oracle._base import OraclePolicy
 from recsys_cli.policies.oracle._session_value import SessionValue, fit, quality_powers, summaries
 from recsys_cli.slates.optimal import optimal_slates
+from recsys_cli.slates.optimisers import slate_scores
 
 Floats = NDArray[np.floating[Any]]
 
@@ -61,24 +64,42 @@ class Price:
 class InterestEvolutionOracle(OraclePolicy):
     """Maximises watch time plus the worth of what is left of the session."""
 
-    def __init__(self, env: InterestEvolutionConfig, value: Price | SessionValue) -> None:
-        """Take what the rest of a session is worth."""
-        super().__init__()
-        self.env, self.value = env, value
-        self.spec = env.choice_spec()
-        self.choice = KnownChoice(self.spec)
+    def __init__(self, seed: int = 0, value: Price | SessionValue | None = None) -> None:
+        """Take what the rest of a session is worth; None: to be found, once a process and config."""
+        super().__init__(seed)
+        self.given = value
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`. Documents may be dense or topic numbers."""
+    def solve(self, env: InterestEvolutionConfig) -> None:
+        """Find what the rest of a session is worth."""
+        self.env = env
+        self.choice = KnownChoice(env.spec.choice)
+        if self.given is None:
+            native = dataclasses.replace(env, backend=NATIVE)
+            key = repr((native, self.seed))
+            if key not in _found:
+                _found[key] = best_value(native, self.seed)
+        self.value = _found[key] if self.given is None else self.given
+
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`. Documents may be dense or topic numbers."""
+        return optimal_slates(*self._of(observation), self.slate_size, mask_of(observation))[0].numpy()
+
+    def scores(self, observation: Observation) -> NDArray[np.float64]:
+        """See `slate_scores`."""
+        parts, mask = self._of(observation), mask_of(observation)
+        best, _ = optimal_slates(*parts, self.slate_size, mask)
+        return slate_scores(parts, best, self.slate_size, mask).numpy()
+
+    def _of(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return choice scores and worths of the candidates [N, C] and of no click [N]."""
         user, doc = np.asarray(observation["user"], np.float64), np.asarray(observation["doc"])
-        topic = (doc if doc.ndim == 2 else doc.argmax(-1)).astype(np.int64)
         hidden = self.hidden(len(doc))
+        topic = self.env.spec.documents.topics_of(doc)
         # A user whose session just ended is asked about as well; any slate will do.
         budget = np.maximum(hidden["budget"], 0.0)
         q, q_null = self._values(user, topic, budget, hidden["quality"])
-        v, v_null = self.choice(torch.from_numpy(user), torch.from_numpy(topic))
-        slates, _ = optimal_slates(v, torch.from_numpy(q), v_null, torch.from_numpy(q_null), self.env.slate_size)
-        return slates.numpy(), np.zeros(len(slates))
+        v, v_null = self.choice(Observed(torch.from_numpy(user), torch.from_numpy(topic)))
+        return v, torch.from_numpy(q), v_null, torch.from_numpy(q_null)
 
     def _values(self, user: Floats, topic: NDArray[np.int64], budget: Floats, quality: Floats) -> tuple[Floats, Floats]:
         """Return the worth of clicking each candidate [N, C] and of clicking none [N]."""
@@ -87,7 +108,7 @@ class InterestEvolutionOracle(OraclePolicy):
         utility = env.document_quality_factor * quality.astype(np.float64)
         if env.user_quality_factor != 0:
             affinity = np.take_along_axis(user, topic, 1)
-            utility = utility + env.user_quality_factor * single_item_score(self.spec, affinity)
+            utility = utility + env.user_quality_factor * single_item_score(env.spec.choice, affinity)
         left = budget_after_watching(before, watch_time, utility, env.user_update_alpha)
         q = watch_time + self.value.after_clicks(user, topic, left)
         return q, self.value.after_no_click(user, budget - env.step_penalty)
@@ -124,14 +145,14 @@ class Sessions:
 def simulate(env: InterestEvolutionConfig, value: Price | SessionValue, users: int, seed: int) -> Sessions:
     """Play one session with each of `users` users."""
     vec, powers = env.make_vec(users, doc_format="index"), quality_powers(env)
-    policy = InterestEvolutionOracle(env, value)
+    policy = InterestEvolutionOracle(value=value)
     policy.watch(vec)
     observation, _ = vec.reset(seed=seed)
     going, steps = np.ones(users, bool), []
     for _ in range(SEARCH_LOCK_STEPS):
         level = summaries(observation["user"].astype(np.float64), powers).astype(np.float32)
         budget = vec.hidden_state()["budget"]
-        observation, reward, terminated, _, _ = vec.step(policy.act(observation)[0])
+        observation, reward, terminated, _, _ = vec.step(policy.slates(observation))
         steps.append((level, budget, reward * going, going))
         going = going & ~terminated
         if not going.any():
@@ -145,7 +166,7 @@ def best_price(env: InterestEvolutionConfig, seed: int) -> float:
     Every user is played with another price; the mean return as a function of it is a cubic in its logarithm, fitted to
     all of them. The noise of the single users averages out, where a search by means of separate prices would follow it.
     """
-    users = int(np.clip(SEARCH_DOCUMENTS // env.num_candidates, *SEARCH_USERS))
+    users = int(np.clip(SEARCH_DOCUMENTS // env.spec.width, *SEARCH_USERS))
     # The price of a minute is about what a minute earns; one round from "a minute is worth a minute" is near enough.
     scale = simulate(env, Price(1.0), users // 10, seed).returns.mean() / env.time_budget
     at = np.linspace(math.log(PRICES[0]), math.log(PRICES[1]), users)
@@ -156,7 +177,7 @@ def best_price(env: InterestEvolutionConfig, seed: int) -> float:
 
 def best_value(env: InterestEvolutionConfig, seed: int) -> Price | SessionValue:
     """Return the worth of the rest of a session whose slates earned most, by policy iteration from the best price."""
-    users = int(np.clip(SEARCH_DOCUMENTS // env.num_candidates, *SEARCH_USERS))
+    users = int(np.clip(SEARCH_DOCUMENTS // env.spec.width, *SEARCH_USERS))
     value: Price | SessionValue = Price(best_price(env, seed))
     tried: list[tuple[float, Price | SessionValue]] = []
     for _ in range(ITERATIONS + 1):
@@ -166,10 +187,6 @@ def best_value(env: InterestEvolutionConfig, seed: int) -> Price | SessionValue:
     return max(tried, key=lambda pair: pair[0])[1]
 
 
-def make_oracle(env: InterestEvolutionConfig, seed: int) -> InterestEvolutionOracle:
-    """Build the oracle; the value is found once a process and config."""
-    native = dataclasses.replace(env, backend=NATIVE)
-    key = repr((native, seed))
-    if key not in _found:
-        _found[key] = best_value(native, seed)
-    return InterestEvolutionOracle(env, _found[key])
+def make_oracle(seed: int) -> InterestEvolutionOracle:
+    """Build the oracle."""
+    return InterestEvolutionOracle(seed)

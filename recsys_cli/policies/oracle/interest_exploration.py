@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
+from typing import Any
 
-from recsys_cli.envs.base import EnvConfig
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recsys_cli.envs.interest_exploration import InterestExplorationConfig
 from recsys_cli.networks.choice import KnownChoice
-from recsys_cli.policies.base import Observation
+from recsys_cli.networks.features import Observed
+from recsys_cli.policies.base import Floats, Observation, mask_of
+from recsys_cli.policies.myopic import log_weights
 from recsys_cli.policies.oracle._base import OraclePolicy
 from recsys_cli.slates.optimal import optimal_slates
 
@@ -15,23 +20,28 @@ from recsys_cli.slates.optimal import optimal_slates
 class InterestExplorationOracle(OraclePolicy):
     """Ranks by true affinity plus quality, and shows the best k."""
 
-    def __init__(self, env: EnvConfig) -> None:
+    def solve(self, env: InterestExplorationConfig) -> None:
         """Take the problem's choice model."""
-        super().__init__()
-        self.slate_size = env.slate_size
-        self.choice = KnownChoice(env.choice_spec())
+        self.choice = KnownChoice(env.spec.choice)
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`."""
+        v, v_null = self._choice(observation)
+        parts = (v, torch.ones_like(v), v_null, torch.zeros_like(v_null))
+        return optimal_slates(*parts, self.slate_size, mask_of(observation))[0].numpy()
+
+    def scores(self, observation: Observation) -> Floats:
+        """Return the logarithms of choice scores."""
+        return log_weights(self._choice(observation)[0])
+
+    def _choice(self, observation: Observation) -> tuple[Tensor, Tensor]:
         doc = torch.as_tensor(observation["doc"], dtype=torch.float64)
         affinity = torch.as_tensor(self.hidden(len(doc))["affinity"], dtype=torch.float64)
         # A document is its topic, one-hot, and its quality: with weight 1 for the quality the product is the score.
         weight = torch.cat([affinity, torch.ones_like(affinity[:, :1])], dim=-1)
-        v, v_null = self.choice(weight, doc)
-        slates, _ = optimal_slates(v, torch.ones_like(v), v_null, torch.zeros_like(v_null), self.slate_size)
-        return slates.numpy(), np.zeros(len(slates))
+        return self.choice(Observed(weight, doc))
 
 
-def make_oracle(env: EnvConfig, seed: int) -> InterestExplorationOracle:
-    """Build the oracle; the seed is not needed."""
-    return InterestExplorationOracle(env)
+def make_oracle(seed: int) -> InterestExplorationOracle:
+    """Build the oracle."""
+    return InterestExplorationOracle(seed)

@@ -34,15 +34,22 @@ NOISES = 5  # nodes of the Gauss-Hermite quadrature of the exposure's noise
 class LongTermSatisfactionOracle(OraclePolicy):
     """Shows the candidate of greatest value first; the rest of the slate has no effect."""
 
-    def __init__(self, env: LongTermSatisfactionConfig) -> None:
+    def solve(self, env: LongTermSatisfactionConfig) -> None:
         """Solve the programme."""
-        super().__init__()
         self.env = env
         self.grid = exposure_grid(env)
         self.future = future_values(env, self.grid)
 
-    def act(self, observation: Observation, *, explore: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Choose slates; see `SlatePolicy.act`."""
+    def slates(self, observation: Observation) -> NDArray[Any]:
+        """See `GreedyPolicy.slates`."""
+        scores, mask = self.scores(observation), observation.get("mask")
+        if mask is None:
+            return np.argsort(-scores, axis=1, kind="stable")[:, : self.slate_size]
+        best = np.argsort(np.where(mask, -scores, np.inf), axis=1, kind="stable")[:, : self.slate_size]
+        return np.where(np.take_along_axis(mask, best, axis=1), best, -1)
+
+    def scores(self, observation: Observation) -> Floats:
+        """Return the value of showing each candidate first."""
         clickbait = np.asarray(observation["doc"], np.float64)[..., 0]
         hidden = self.hidden(len(clickbait))
         exposure = hidden["net_positive_exposure"][:, None]
@@ -50,9 +57,7 @@ class LongTermSatisfactionOracle(OraclePolicy):
         after = exposure_mean(exposure, clickbait, self.env.memory_discount)
         # A user whose episode just ended is asked about as well; any slate will do.
         left = np.maximum(hidden["time_budget"].astype(np.int64), 1)
-        value = reward + _interpolate_rows(self.grid, self.future[left - 1], after)
-        slates = np.argsort(-value, axis=1, kind="stable")[:, : self.env.slate_size]
-        return slates, np.zeros(len(slates))
+        return reward + _interpolate_rows(self.grid, self.future[left - 1], after)
 
 
 def expected_engagement(clickbait: Floats, satisfaction: Floats, env: LongTermSatisfactionConfig) -> Floats:
@@ -71,7 +76,7 @@ def exposure_grid(env: LongTermSatisfactionConfig) -> Floats:
 def future_values(env: LongTermSatisfactionConfig, grid: Floats) -> Floats:
     """Return `E[V_t(z + noise)]` for t = 0 .. time_budget - 1 and z on the grid, `[time_budget, EXPOSURES]`."""
     clickbait = (np.arange(CLICKBAITS) + 0.5) / CLICKBAITS
-    edges = (np.arange(CLICKBAITS + 1) / CLICKBAITS) ** env.num_candidates
+    edges = (np.arange(CLICKBAITS + 1) / CLICKBAITS) ** env.spec.width
     largest = np.diff(edges)  # probability that the j-th smallest of the CLICKBAITS values is the best on offer
     reward = expected_engagement(clickbait, satisfaction_of(grid, env.sensitivity)[:, None], env)
     after = exposure_mean(grid[:, None], clickbait, env.memory_discount)
@@ -92,6 +97,6 @@ def _interpolate_rows(grid: Floats, rows: Floats, at: NDArray[Any]) -> Floats:
     return (1 - part) * rows[n, low] + part * rows[n, low + 1]
 
 
-def make_oracle(env: LongTermSatisfactionConfig, seed: int) -> LongTermSatisfactionOracle:
-    """Build the oracle; the seed is not needed."""
-    return LongTermSatisfactionOracle(env)
+def make_oracle(seed: int) -> LongTermSatisfactionOracle:
+    """Build the oracle."""
+    return LongTermSatisfactionOracle(seed)

@@ -1,11 +1,11 @@
-"""Indices and random slates: by definition, and propensities by counting."""
+"""Indices by definition."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from recsys_cli.policies.exploration import Greedy, PosteriorSample, UpperBound, epsilon_greedy
+from recsys_cli.policies.item_index import Greedy, PosteriorSample, UpperBound
 
 N = 40_000
 WEIGHTS, FACTOR = np.array([1.0, -1.0]), np.array([[0.5, 0.0], [0.2, 0.1]])
@@ -38,15 +38,3 @@ def test_draws_have_the_posteriors_moments():
     deviation = np.full((N, 2), 0.5)
     separate = PosteriorSample(2.0).separate(np.zeros((N, 2)), lambda: deviation, np.random.default_rng(1))
     np.testing.assert_allclose(np.cov(separate.T), np.eye(2), atol=0.05)
-
-
-@pytest.mark.parametrize("epsilon", [0.0, 0.3, 1.0])
-def test_propensities_are_the_frequencies(epsilon):
-    greedy = np.tile([2, 0], (N, 1))
-    shown, log_propensity = epsilon_greedy(np.random.default_rng(0), greedy, 3, epsilon)
-    assert (greedy == [2, 0]).all()
-    for slate in ([2, 0], [0, 2], [1, 0]):
-        same = (shown == slate).all(-1)
-        if same.any():
-            assert np.exp(log_propensity[same][0]) == pytest.approx(same.mean(), abs=0.01)
-    assert np.unique(np.round(log_propensity, 9)).size == (1 if epsilon in (0, 1) else 2)

@@ -1,8 +1,8 @@
 """What a policy may remember of a session: running features of the user's past responses.
 
 Only what was observed goes in: no hidden state, no parameter of the user model. A policy says what it wants to remember
-(`SlatePolicy.new_history`); whoever plays it keeps one `History` of the users played and hands the policy observations
-whose `user` has the features appended.
+(`SlatePolicy.new_memory`); whoever plays it keeps one `Memory` of the users played and hands the policy observations
+with the features under `memory`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.base import EnvConfig
+    from recsys_cli.envs.spec import ProblemSpec
 
-HistoryKind = Literal["none", "raw", "documents"]
+MemoryKind = Literal["none", "raw", "documents"]
 
 # Totals of a whole session are of this size, the features then of order 1.
 STEPS_UNIT, TIME_UNIT = 100.0, 400.0
 FADING = 0.7  # weight that the fading mean keeps at every step; any time scale of a few steps will do
 
 
-class History:
+class Memory:
     """Remembers nothing; observations pass as they are."""
 
     def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the observation with the features appended to `user`."""
+        """Return the observation, with the features `[N, M]` as `memory` if there are any."""
         return dict(observation)
 
     def step(
@@ -37,7 +37,7 @@ class History:
 
         Args:
             before: the observation acted on.
-            slates: what was shown, `[N, k]`.
+            slates: what was shown, `[N, k]`; -1 for no document.
             after: the observation that came of it; its `response` is about `slates`.
             restarted: users whose step only began a new session (next-step autoreset), bool `[N]`: they are forgotten.
         """
@@ -53,41 +53,40 @@ class History:
         """Take back what `get_state` returned."""
 
 
-class SessionHistory(History):
+class SessionMemory(Memory):
     """Remembers totals of the session: steps, clicks, summed quality of clicked documents, time watched.
 
     With `documents`, also what was shown and what was clicked: the mean features per step of each, and a fading mean of
     those clicked.
     """
 
-    def __init__(self, doc_features: int, documents: bool, users: int) -> None:
+    def __init__(self, spec: ProblemSpec, documents: bool, users: int) -> None:
         """Begin with users of whom nothing is known.
 
         Args:
-            doc_features: F.
+            spec: the problem.
             documents: whether the documents themselves are remembered.
             users: N.
         """
-        self.doc_features, self.users = doc_features, users
+        self.spec, self.users = spec, users
         self.totals: NDArray[np.float32] = np.zeros((users, 4), np.float32)
         # Shown, clicked, and clicked with a fading weight.
-        self.documents: NDArray[np.float32] | None = (
-            np.zeros((users, 3, doc_features), np.float32) if documents else None
-        )
+        shape = (users, 3, len(spec.documents))
+        self.documents: NDArray[np.float32] | None = np.zeros(shape, np.float32) if documents else None
 
     def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        """See `History.extend`."""
-        parts = [observation["user"], self.totals / _UNITS]
+        """See `Memory.extend`."""
+        parts = [self.totals / _UNITS]
         if self.documents is not None:
             per_step = self.documents.copy()
             per_step[:, :2] /= np.maximum(self.totals[:, :1, None], 1)
             parts.append(per_step.reshape(self.users, -1))
-        return {**observation, "user": np.concatenate(parts, axis=-1)}
+        return {**observation, "memory": np.concatenate(parts, axis=-1)}
 
     def step(
         self, before: Mapping[str, Any], slates: np.ndarray, after: Mapping[str, Any], restarted: np.ndarray
     ) -> None:
-        """See `History.step`."""
+        """See `Memory.step`."""
         response = after["response"]
         click = response["click"]
         self.totals[:, 0] += 1
@@ -103,27 +102,27 @@ class SessionHistory(History):
 
     def _remember_documents(self, doc: np.ndarray, slates: np.ndarray, click: np.ndarray) -> None:
         assert self.documents is not None
-        shown = doc[np.arange(self.users)[:, None], slates]
-        if doc.ndim == 2:
-            shown = np.eye(self.doc_features, dtype=np.float32)[shown]
+        shown = self.spec.documents.dense(doc[np.arange(self.users)[:, None], slates])
+        if (slates < 0).any():
+            shown = shown * (slates >= 0)[..., None]
         clicked = np.einsum("nkf,nk->nf", shown, click)
         self.documents[:, 0] += shown.sum(1)
         self.documents[:, 1] += clicked
         self.documents[:, 2] = FADING * self.documents[:, 2] + (1 - FADING) * clicked
 
     def restart(self) -> None:
-        """See `History.restart`."""
+        """See `Memory.restart`."""
         self.totals[:] = 0
         if self.documents is not None:
             self.documents[:] = 0
 
     def get_state(self) -> dict[str, np.ndarray]:
-        """See `History.get_state`."""
+        """See `Memory.get_state`."""
         state = {"totals": self.totals.copy()}
         return state if self.documents is None else {**state, "documents": self.documents.copy()}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """See `History.set_state`."""
+        """See `Memory.set_state`."""
         self.totals[:] = state["totals"]
         if self.documents is not None:
             self.documents[:] = state["documents"]
@@ -132,11 +131,11 @@ class SessionHistory(History):
 _UNITS = np.array([STEPS_UNIT, STEPS_UNIT, STEPS_UNIT, TIME_UNIT], np.float32)
 
 
-def history_features(kind: HistoryKind, env: EnvConfig) -> int:
-    """Return how many features a history appends to `user`."""
-    return {"none": 0, "raw": 4, "documents": 4 + 3 * env.doc_features}[kind]
+def memory_features(kind: MemoryKind, spec: ProblemSpec) -> int:
+    """Return how many features M a memory has."""
+    return {"none": 0, "raw": 4, "documents": 4 + 3 * len(spec.documents)}[kind]
 
 
-def new_history(kind: HistoryKind, env: EnvConfig, users: int) -> History:
-    """Return the history of users who begin their sessions."""
-    return History() if kind == "none" else SessionHistory(env.doc_features, kind == "documents", users)
+def new_memory(kind: MemoryKind, spec: ProblemSpec, users: int) -> Memory:
+    """Return the memory of users who begin their sessions."""
+    return Memory() if kind == "none" else SessionMemory(spec, kind == "documents", users)

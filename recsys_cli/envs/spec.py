@@ -1,0 +1,301 @@
+"""What is known of a problem without its simulator: all that an algorithm, a checkpoint or a log needs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from recsys_cli.config.errors import ConfigError
+
+DENSE, INDEX = "dense", "index"
+
+
+@dataclass(frozen=True)
+class ChoiceSpec:
+    """What an algorithm may assume of the user's choice; holds no hidden state.
+
+    Attributes:
+        kind: `multinomial_logit`, `multinomial_proportional`, `exponential_cascade`, `proportional_cascade`
+            (RecSim's choice models), `first_position` (the user always takes the first item) or `unknown`.
+        observable: whether an item's score is a function of the observation (user features dot document features).
+        no_click_mass: score of not clicking (a logit for `multinomial_logit`).
+        min_normalizer: subtracted from every score by the proportional models.
+        attention_prob: probability of examining the next position, for the cascades.
+        score_scaling: turns a score into a click probability, for the cascades.
+        attended: number of leading slate positions the user looks at; None: all of them.
+    """
+
+    kind: str = "unknown"
+    observable: bool = False
+    no_click_mass: float = 0.0
+    min_normalizer: float = 0.0
+    attention_prob: float = 1.0
+    score_scaling: float = 1.0
+    attended: int | None = None
+
+
+@dataclass(frozen=True)
+class Features:
+    """A vector of numbers: its lowest and highest values, one of each a feature, and their names if they have any."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    names: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of features."""
+        return len(self.low)
+
+    @classmethod
+    def of(cls, size: int, low: float = -1.0, high: float = 1.0, names: Sequence[str] = ()) -> Features:
+        """Return features that share their bounds."""
+        return cls((float(low),) * size, (float(high),) * size, tuple(names))
+
+    @property
+    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The lowest and the highest values, `[F]` each."""
+        return np.array(self.low, np.float64), np.array(self.high, np.float64)
+
+    def space(self, *shape: int) -> spaces.Box:
+        """Return the space of an array `[*shape, F]` of them."""
+        low, high = (np.broadcast_to(bound.astype(np.float32), (*shape, len(self))) for bound in self.bounds)
+        return spaces.Box(low, high, dtype=np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values; bounds that all features share stand once."""
+        shared = {"size": len(self), "low": _shared(self.low), "high": _shared(self.high)}
+        return {**shared, **({"names": list(self.names)} if self.names else {})}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Features:
+        """Take back what `to_dict` returned."""
+        low, high = (
+            tuple(bound) if isinstance(bound, list) else (float(bound),) * values["size"]
+            for bound in (values["low"], values["high"])
+        )
+        return cls(low, high, tuple(values.get("names", ())))
+
+
+def _shared(bound: tuple[float, ...]) -> float | list[float]:
+    return bound[0] if bound and len(set(bound)) == 1 else list(bound)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What a document looks like: features `[F]`, its topic's number, or its number in a table of items.
+
+    An array of documents holds float32 features `[.., F]` or, if it is of integers, numbers `[..]`: of topics if a
+    document is its topic, one-hot, else of rows of `items`.
+
+    Attributes:
+        features: of one document.
+        topics: the first so many features are the topic, one-hot; 0: it has none.
+        quality: which feature is the document's quality, if that is observed.
+        items: features of every item there is, `[M, F]` float32, if documents are drawn from a fixed set.
+    """
+
+    features: Features
+    topics: int = 0
+    quality: int | None = None
+    items: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+
+    def __len__(self) -> int:
+        """Return the number of features F."""
+        return len(self.features)
+
+    @property
+    def one_hot(self) -> bool:
+        """Whether a document is its topic, one-hot."""
+        return self.topics == len(self) > 0
+
+    @property
+    def numbers(self) -> int:
+        """How many different numbers stand for documents; 0: none does."""
+        return len(self.items) if self.items is not None else self.topics if self.one_hot else 0
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The values of `doc_format` that there are: `dense`, and `index` if numbers stand for documents."""
+        return (DENSE, INDEX) if self.numbers else (DENSE,)
+
+    @property
+    def compact(self) -> str:
+        """The `doc_format` that takes least memory."""
+        return self.formats[-1]
+
+    @property
+    def number_dtype(self) -> type[np.unsignedinteger[Any]] | type[np.signedinteger[Any]]:
+        """The dtype that holds a document's number."""
+        return np.uint8 if self.numbers <= 256 else np.int16 if self.numbers <= 2**15 else np.int32
+
+    def dense(self, doc: NDArray[Any]) -> NDArray[Any]:
+        """Return the features `[.., F]` of documents in either form."""
+        if not are_numbers(doc):
+            return doc
+        if self.items is not None:
+            return self.items[doc]
+        return np.eye(len(self), dtype=np.float32)[doc]
+
+    def topics_of(self, doc: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the topics `[..]` of documents in either form."""
+        if are_numbers(doc) and self.items is None:
+            return doc.astype(np.int64)
+        topic: NDArray[np.int64] = self.dense(doc)[..., : self.topics].argmax(-1)
+        return topic
+
+    def space(self, num_candidates: int, doc_format: str = DENSE) -> spaces.Box:
+        """Return the space of one user's candidates, `[C, F]` or, by number, `[C]`."""
+        if doc_format == INDEX:
+            return spaces.Box(0, self.numbers - 1, (num_candidates,), self.number_dtype)
+        return self.features.space(num_candidates)
+
+
+def are_numbers(doc: NDArray[Any]) -> bool:
+    """Whether documents are numbers `[..]` and not features `[.., F]`."""
+    return doc.dtype.kind in "iu"
+
+
+@dataclass(frozen=True)
+class ResponseField:
+    """One thing that is observed of the user's response to each position of a slate.
+
+    Attributes:
+        name: `click`, which every problem has, or another.
+        kind: `flag` (0 or 1), `number` from `low` to `high`, or `category` (0 to `high` - 1).
+    """
+
+    name: str
+    kind: Literal["flag", "number", "category"] = "flag"
+    low: float = 0.0
+    high: float = 1.0
+
+    def space(self, slate_size: int) -> spaces.Space[Any]:
+        """Return the space of one slate's, `[k]`."""
+        if self.kind == "flag":
+            return spaces.MultiBinary(slate_size)
+        if self.kind == "category":
+            return spaces.MultiDiscrete([int(self.high)] * slate_size)
+        return spaces.Box(self.low, self.high, (slate_size,), np.float32)
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """A problem as policies and learners know it; a simulator, a checkpoint, a log and a service each have one.
+
+    Attributes:
+        name: the problem's.
+        user: the user's observed features `[U]`.
+        documents: what a candidate looks like.
+        response: what is observed of the user's response, `click` first.
+        slate_size: documents shown at every step (k).
+        num_candidates: documents offered at every step (C), at most; None: any number.
+        min_candidates: the fewest that are offered; fewer than k give a shorter slate. None: always C.
+        resample_documents: whether candidates are drawn anew at every step, or once per user for good.
+        choice: how the user chooses.
+        reward: the response field that a click brings as its reward (`click`: 1 a click); None if it is not known.
+        truncation: steps after which an episode is cut (truncated, not terminated), if any.
+        horizon: upper bound of an episode's length in steps, if there is one.
+    """
+
+    name: str
+    user: Features
+    documents: Documents
+    response: tuple[ResponseField, ...]
+    slate_size: int
+    num_candidates: int | None
+    min_candidates: int | None = None
+    resample_documents: bool = True
+    choice: ChoiceSpec = ChoiceSpec()
+    reward: str | None = None
+    truncation: int | None = None
+    horizon: int | None = None
+
+    @property
+    def width(self) -> int:
+        """The most candidates of a step, C.
+
+        Raises:
+            ConfigError: there is no limit.
+        """
+        if self.num_candidates is None:
+            raise ConfigError(f"env={self.name} has no fixed number of candidates: give env.num_candidates=<number>")
+        return self.num_candidates
+
+    @property
+    def varying(self) -> bool:
+        """Whether the number of candidates varies, so that observations carry a `mask`."""
+        return self.min_candidates is not None and self.min_candidates != self.num_candidates
+
+    @property
+    def attended(self) -> int:
+        """Number of leading slate positions that the user looks at."""
+        return min(self.choice.attended or self.slate_size, self.slate_size)
+
+    @property
+    def order_matters(self) -> bool:
+        """Whether the positions of a slate's documents make a difference to the user."""
+        return self.attended > 1 and self.choice.kind.endswith("cascade")
+
+    def with_candidates(self, num_candidates: int) -> ProblemSpec:
+        """Return the same problem with another number of candidates.
+
+        Raises:
+            ConfigError: fewer than a slate holds, where slates are always full.
+        """
+        if num_candidates < (1 if self.varying else self.slate_size):
+            raise ConfigError(f"env.num_candidates={num_candidates} must be at least env.slate_size={self.slate_size}")
+        return dataclasses.replace(self, num_candidates=num_candidates)
+
+    def response_space(self) -> spaces.Dict:
+        """Return the space of one user's response: arrays `[k]`."""
+        return spaces.Dict({each.name: each.space(self.slate_size) for each in self.response})
+
+    def observation_space(self, doc_format: str = DENSE) -> spaces.Dict:
+        """Return one user's observation space: `user` [U], `doc` [C, F] or [C], `response` of [k] arrays."""
+        more = {"mask": spaces.MultiBinary(self.width)} if self.varying else {}
+        doc = self.documents.space(self.width, doc_format)
+        return spaces.Dict({"user": self.user.space(), "doc": doc, "response": self.response_space(), **more})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, all but the items' features."""
+        own = {name: getattr(self, name) for name in _PLAIN}
+        documents = {"features": self.documents.features.to_dict(), "topics": self.documents.topics}
+        return {
+            **own,
+            "user": self.user.to_dict(),
+            "documents": {**documents, "quality": self.documents.quality},
+            "response": [dataclasses.asdict(each) for each in self.response],
+            "choice": dataclasses.asdict(self.choice),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], items: NDArray[np.float32] | None = None) -> ProblemSpec:
+        """Take back what `to_dict` returned, and the items' features.
+
+        Raises:
+            ConfigError: something is missing or unknown.
+        """
+        try:
+            documents = dict(values["documents"])
+            features = Features.from_dict(documents.pop("features"))
+            return cls(
+                **{name: values[name] for name in _PLAIN},
+                user=Features.from_dict(values["user"]),
+                documents=Documents(features, **documents, items=items),
+                response=tuple(ResponseField(**each) for each in values["response"]),
+                choice=ChoiceSpec(**values["choice"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"the problem's spec is damaged: {type(error).__name__}: {error}") from None
+
+
+_PLAIN = (
+    *("name", "slate_size", "num_candidates", "min_candidates", "resample_documents"),
+    *("reward", "truncation", "horizon"),
+)

@@ -1,0 +1,108 @@
+"""What a distribution over slates answers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+PADDING = -1  # behind the end of a slate that is shorter than k
+
+
+class SlateDistribution(ABC):
+    """N independent distributions over ordered slates of k different candidates, one a user.
+
+    A slate is a list of candidate numbers. Where a user has fewer than k candidates, slates hold them all and are
+    padded with -1; where a `mask` [N, C] says that a candidate isn't there, no slate holds it. Slates asked about may
+    be any integers: impossible ones have probability 0.
+
+    Attributes:
+        kind: what it is called in tables.
+        num_users: N.
+        num_candidates: C.
+        slate_size: k.
+        mask: candidates that are there, `[N, C]`; None if all are.
+    """
+
+    kind: str
+
+    def __init__(self, num_users: int, num_candidates: int, slate_size: int, mask: NDArray[Any] | None = None) -> None:
+        """Take the sizes."""
+        self.num_users, self.num_candidates, self.slate_size = num_users, num_candidates, slate_size
+        if mask is None and num_candidates < slate_size:
+            mask = np.ones((num_users, num_candidates), bool)
+        self.mask: Bools | None = None if mask is None else np.asarray(mask, bool)
+
+    @property
+    def exact(self) -> bool:
+        """Whether probabilities are exact; else they are estimated from draws."""
+        return True
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> Ints:
+        """Draw a slate a user, `[N, k]`."""
+
+    @abstractmethod
+    def mode(self) -> Ints:
+        """Return the most probable slates, `[N, k]`; one of them if several are."""
+
+    @abstractmethod
+    def prefix_log_prob(self, slates: NDArray[Any]) -> Floats:
+        """Return, at j, the log-probability that a slate begins with the first j + 1 documents, `[N, k]`."""
+
+    @abstractmethod
+    def item_probs(self) -> Floats:
+        """Return the probability that a candidate is on the slate, `[N, C]`."""
+
+    @abstractmethod
+    def take(self, rows: NDArray[Any]) -> SlateDistribution:
+        """Return the distribution of some of the users, by their numbers."""
+
+    def log_prob(self, slates: NDArray[Any]) -> Floats:
+        """Return the log-probabilities `[N]` of the slates `[N, k]`; -inf if impossible."""
+        return self.prefix_log_prob(slates)[:, -1]
+
+    def position_log_prob(self, slates: NDArray[Any]) -> Floats:
+        """Return each document's log-probability given those before it, `[N, k]`; the sum is `log_prob`.
+
+        0 behind a document that is impossible: nothing is known of what would follow.
+        """
+        prefix = self.prefix_log_prob(slates)
+        before = np.concatenate([np.zeros((len(prefix), 1)), prefix[:, :-1]], axis=1)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isneginf(before), 0.0, prefix - before)
+
+    def standard_error(self, slates: NDArray[Any]) -> Floats:
+        """Return the standard errors `[N]` of the slates' probabilities (not of their logs); 0 if exact."""
+        return np.zeros(self.num_users)
+
+    def sample_rows(self, rng: np.random.Generator, rows: NDArray[Any]) -> Ints:
+        """Draw slates for some of the users, `[len(rows), k]`."""
+        return self.take(rows).sample(rng)
+
+    def mask_of(self, rows: NDArray[Any]) -> Bools | None:
+        """Return the mask of some of the users."""
+        return None if self.mask is None else self.mask[rows]
+
+    def candidates_there(self) -> Ints:
+        """Return how many candidates each user has, `[N]`."""
+        if self.mask is None:
+            return np.full(self.num_users, self.num_candidates)
+        return self.mask.sum(1)
+
+    def possible(self, slates: NDArray[Any]) -> Bools:
+        """Return, at j, whether a slate may begin with the first j + 1 documents, `[N, k]`."""
+        slates, there = np.asarray(slates), self.candidates_there()[:, None]
+        inside = (slates >= 0) & (slates < self.num_candidates)
+        at = np.where(inside, slates, 0)
+        good = inside if self.mask is None else inside & np.take_along_axis(self.mask, at, axis=1)
+        for place in range(1, slates.shape[1]):
+            good[:, place] &= (slates[:, :place] != slates[:, place, None]).all(1)
+        ended = np.arange(slates.shape[1]) >= there
+        return np.logical_and.accumulate(np.where(ended, slates == PADDING, good), axis=1)

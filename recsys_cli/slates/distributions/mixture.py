@@ -1,0 +1,107 @@
+"""Mixtures of distributions: a router over policies, of which epsilon-greedy is a case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.slates.distributions.base import Floats, Ints, SlateDistribution
+from recsys_cli.slates.distributions.simple import Uniform
+
+
+class Mixture(SlateDistribution):
+    """One of several distributions, drawn for each user by weights.
+
+    Probabilities of whole beginnings of a slate are mixed; a position's own factor follows from these and is not a
+    mixture of factors. Users are asked of a part (`sample_rows`) only if it was drawn for them.
+    """
+
+    def __init__(self, weights: Sequence[float] | NDArray[Any], parts: Sequence[SlateDistribution]) -> None:
+        """Take P parts over the same users and candidates.
+
+        Args:
+            weights: probabilities of the parts, `[P]`, or each user's own, `[N, P]`.
+            parts: what is mixed.
+
+        Raises:
+            ValueError: weights that are not probabilities, or parts of different sizes.
+        """
+        first, self.parts = parts[0], list(parts)
+        super().__init__(first.num_users, first.num_candidates, first.slate_size, first.mask)
+        self.kind = " or ".join(part.kind for part in parts)
+        self.weights = np.asarray(weights, np.float64)
+        if self.weights.shape not in {(len(parts),), (self.num_users, len(parts))}:
+            raise ValueError(f"weights of shape {self.weights.shape} for {len(parts)} parts")
+        if (self.weights < 0).any() or not np.allclose(self.weights.sum(-1), 1):
+            raise ValueError("a mixture's weights must be probabilities")
+        sizes = {(part.num_users, part.num_candidates, part.slate_size) for part in parts}
+        if len(sizes) > 1:
+            raise ValueError(f"parts of different sizes: {sorted(sizes)}")
+
+    @property
+    def exact(self) -> bool:
+        """Whether those of all parts are."""
+        return all(part.exact for _, part in self._active())
+
+    def sample(self, rng: np.random.Generator) -> Ints:
+        """Draw a part for each user, then slates, part by part."""
+        ends = self.weights.cumsum(-1)[..., :-1]
+        which = (rng.random(self.num_users)[:, None] >= ends).sum(-1)
+        slates = np.empty((self.num_users, self.slate_size), np.int64)
+        for number, part in enumerate(self.parts):
+            rows = np.flatnonzero(which == number)
+            if len(rows) == self.num_users:
+                return part.sample(rng)
+            if len(rows):
+                slates[rows] = part.sample_rows(rng, rows)
+        return slates
+
+    def mode(self) -> Ints:
+        """Return the most probable among the parts' modes.
+
+        That is the mode if all parts but one are uniform; a mixture of others may have another slate yet more probable.
+        """
+        modes = [part.mode() for _, part in self._active()]
+        best = np.argmax([self.log_prob(slates) for slates in modes], axis=0)
+        return np.stack(modes)[best, np.arange(self.num_users)]
+
+    def log_prob(self, slates: NDArray[Any]) -> Floats:
+        """See `SlateDistribution.log_prob`."""
+        return self._log_mean(lambda part: part.log_prob(slates)[:, None])[:, 0]
+
+    def prefix_log_prob(self, slates: NDArray[Any]) -> Floats:
+        """See `SlateDistribution.prefix_log_prob`."""
+        return self._log_mean(lambda part: part.prefix_log_prob(slates))
+
+    def _log_mean(self, of: Callable[[SlateDistribution], Floats]) -> Floats:
+        with np.errstate(divide="ignore"):
+            terms = [np.log(weight)[:, None] + of(part) for weight, part in self._active()]
+        return np.asarray(np.logaddexp.reduce(terms, axis=0))
+
+    def item_probs(self) -> Floats:
+        """See `SlateDistribution.item_probs`."""
+        return np.asarray(sum(weight[:, None] * part.item_probs() for weight, part in self._active()))
+
+    def standard_error(self, slates: NDArray[Any]) -> Floats:
+        """See `SlateDistribution.standard_error`; parts are estimated from draws of their own."""
+        squares = (np.square(weight * part.standard_error(slates)) for weight, part in self._active())
+        return np.sqrt(np.asarray(sum(squares)))
+
+    def take(self, rows: NDArray[Any]) -> Mixture:
+        """See `SlateDistribution.take`."""
+        weights = self.weights if self.weights.ndim == 1 else self.weights[rows]
+        return Mixture(weights, [part.take(rows) for part in self.parts])
+
+    def _active(self) -> list[tuple[Floats, SlateDistribution]]:
+        """Return the weights `[N]` and the parts, those that never come left out."""
+        every = np.broadcast_to(self.weights, (self.num_users, len(self.parts)))
+        return [(weight, part) for weight, part in zip(every.T, self.parts, strict=True) if weight.any()]
+
+
+def epsilon_mixture(epsilon: float, greedy: SlateDistribution) -> Mixture:
+    """Mix a uniform slate, with probability epsilon, into a distribution."""
+    sizes = (greedy.num_users, greedy.num_candidates, greedy.slate_size)
+    return Mixture([epsilon, 1 - epsilon], [Uniform(*sizes, greedy.mask), greedy])

@@ -1,0 +1,92 @@
+"""Distributions that take no computing: one slate for certain, and every slate alike."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.slates.distributions.base import Floats, Ints, SlateDistribution
+from recsys_cli.slates.uniform import uniform_slates
+
+
+class Certain(SlateDistribution):
+    """One slate a user."""
+
+    kind = "certain"
+
+    def __init__(self, slates: NDArray[Any], num_candidates: int, mask: NDArray[Any] | None = None) -> None:
+        """Take the slates `[N, k]`.
+
+        Raises:
+            ValueError: a slate holds a candidate that isn't there, or ends before the candidates do.
+        """
+        slates = np.asarray(slates, np.int64)
+        super().__init__(len(slates), num_candidates, slates.shape[1], mask)
+        if self.mask is not None and not self.possible(slates).all():
+            raise ValueError("a slate holds a masked candidate, or is shorter than it could be")
+        self._slates = slates
+
+    def sample(self, rng: np.random.Generator) -> Ints:
+        """Return the slates."""
+        return self._slates
+
+    def mode(self) -> Ints:
+        """Return the slates."""
+        return self._slates
+
+    def prefix_log_prob(self, slates: NDArray[Any]) -> Floats:
+        """See `SlateDistribution.prefix_log_prob`."""
+        return np.where(np.logical_and.accumulate(slates == self._slates, axis=1), 0.0, -np.inf)
+
+    def item_probs(self) -> Floats:
+        """See `SlateDistribution.item_probs`."""
+        return (self._slates[:, :, None] == np.arange(self.num_candidates)).any(1).astype(np.float64)
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """See `SlateDistribution.take`."""
+        return type(self)(self._slates[rows], self.num_candidates, self.mask_of(rows))
+
+
+class Uniform(SlateDistribution):
+    """Every ordered slate as likely as any other."""
+
+    kind = "uniform"
+
+    def sample(self, rng: np.random.Generator) -> Ints:
+        """Draw slates."""
+        return uniform_slates(rng, self.num_users, self.num_candidates, self.slate_size, self.mask)
+
+    def sample_rows(self, rng: np.random.Generator, rows: NDArray[Any]) -> Ints:
+        """Draw slates for all users, so that who is asked about does not move the random stream."""
+        return self.sample(rng)[rows]
+
+    def mode(self) -> Ints:
+        """Return the first k candidates that are there: no slate is more probable."""
+        first = np.broadcast_to(np.arange(self.slate_size), (self.num_users, self.slate_size))
+        if self.mask is None:
+            return first.copy()
+        order = np.argsort(~self.mask, axis=1, kind="stable")
+        return np.where(
+            first < self.candidates_there()[:, None],
+            np.take_along_axis(order, np.minimum(first, self.num_candidates - 1), axis=1),
+            -1,
+        )
+
+    def prefix_log_prob(self, slates: NDArray[Any]) -> Floats:
+        """See `SlateDistribution.prefix_log_prob`."""
+        left = self.candidates_there()[:, None] - np.arange(self.slate_size)
+        return np.where(self.possible(slates), -np.log(np.maximum(left, 1)).cumsum(1), -np.inf)
+
+    def item_probs(self) -> Floats:
+        """See `SlateDistribution.item_probs`."""
+        there = self.candidates_there()[:, None]
+        share = np.minimum(self.slate_size / np.maximum(there, 1), 1.0)
+        return np.broadcast_to(share, (self.num_users, self.num_candidates)) * (
+            True if self.mask is None else self.mask
+        )
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """See `SlateDistribution.take`."""
+        return type(self)(len(rows), self.num_candidates, self.slate_size, self.mask_of(rows))

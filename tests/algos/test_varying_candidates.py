@@ -1,0 +1,93 @@
+"""Every algorithm where the number of candidates varies: only what is there is shown, and learned from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.structured import load
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.policies import SlatePolicy
+from recsys_cli.policies.exploration import Explore, ExploringPolicy
+from recsys_cli.rollouts.collector import Collector
+from recsys_cli.rollouts.episodes import play
+from recsys_cli.slates.distributions import SlateDistribution
+
+NAMES = sorted(path.stem for path in (conf_dir() / "algo").glob("*.yaml") if not path.stem.startswith("_"))
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+K, MOST = 3, 7
+UNSCORED = ("random",)  # values no single items
+
+
+def varying(problem: str, fewest: int) -> EnvConfig:
+    short: dict[str, Any] = {"interest_evolution": {"time_budget": 20.0}, "interest_exploration": {"horizon": 9}}
+    return load("env", problem, num_candidates=[fewest, MOST], slate_size=K, **short.get(problem, {}))
+
+
+def policy_on(env: EnvConfig, name: str) -> SlatePolicy:
+    algo = load("algo", name)
+    try:
+        algo.check(env.spec)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    policy: SlatePolicy = algo.make_policy(env.spec, seed=0)
+    return policy
+
+
+def check(slates: np.ndarray, mask: np.ndarray) -> None:
+    """Slates hold candidates that are there, as many as are there up to k, each once, and then -1."""
+    for slate, there in zip(slates.tolist(), mask, strict=True):
+        filled = min(K, int(there.sum()))
+        assert slate[filled:] == [-1] * (K - filled)
+        assert len(set(slate[:filled])) == filled and there[slate[:filled]].all()
+
+
+@pytest.mark.parametrize("fewest", [1, K])
+@pytest.mark.parametrize("problem", PROBLEMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_only_candidates_that_are_there_are_shown(name: str, problem: str, fewest: int) -> None:
+    env = varying(problem, fewest)
+    policy, rng = policy_on(env, name), np.random.default_rng(0)
+    collector = Collector(env, 16, seed=0)
+    collector.remember(policy.new_memory(16))
+    policy.watch(collector.env)
+    learn = getattr(policy, "learn", None)
+
+    def rule(observation: dict[str, Any]) -> SlateDistribution:
+        for law in (policy.distribution(observation), policy.behaviour(observation)):
+            drawn = law.sample(rng)
+            check(drawn, observation["mask"])
+            check(law.mode() if law.exact else drawn, observation["mask"])
+            if law.exact:
+                assert np.isfinite(law.log_prob(drawn)).all()
+        return law
+
+    for _ in range(3):
+        chunk = collector.collect(12, rule, rng)
+        assert set(chunk.mask.sum(-1).ravel()) == set(range(fewest, MOST + 1))
+        columns = chunk.transitions()
+        assert (columns["shown"].sum(-1) == np.minimum(columns["mask"].sum(-1), K)).all()
+        if learn is not None and name != "tabular_q":
+            learn(columns)
+
+
+@pytest.mark.parametrize("explore", ["epsilon:0.5", "plackett_luce:1.0"])
+@pytest.mark.parametrize("name", NAMES)
+def test_softened_policies_play_shorter_slates(name: str, explore: str) -> None:
+    env = varying("interest_evolution", 1)
+    policy = ExploringPolicy(policy_on(env, name), Explore.parse(explore))
+    if name in UNSCORED and explore.startswith("plackett_luce"):
+        with pytest.raises(ConfigError, match="needs scores of items"):
+            play(policy, env, 8, seed=0)
+        return
+    assert len(play(policy, env, 8, seed=0)) == 8
+
+
+@pytest.mark.parametrize("name", ["full_slate_q", "dqn", "sac", "tabular_q"])
+def test_what_values_whole_slates_refuses_shorter_ones(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"env.num_candidates=\[2,7\] makes slates shorter than env.slate_size=3"):
+        load("algo", name).check(varying("long_term_satisfaction", 2).spec)
