@@ -61,10 +61,10 @@ def train_for(
     Returns:
         Those seconds, and the env steps trained in them.
     """
-    while training.env_steps < warm_up:
+    while training.steps < warm_up:
         training.step()
     clocks.clear()
-    start, first = clock(), training.env_steps
+    start, first = clock(), training.steps
     while clock() - start < budget:
         training.step()
-    return clock() - start, training.env_steps - first
+    return clock() - start, training.steps - first

@@ -33,7 +33,7 @@ def learning_curve(journal: Path) -> list[Point]:
         return []
     rows = [json.loads(line) for line in journal.read_text().splitlines()]
     return [
-        Point(row["env_steps"], row["metrics"]["time/train_cpu_s"], row["metrics"]["eval/return"])
+        Point(row["steps"], row["metrics"]["time/train_cpu_s"], row["metrics"]["eval/return"])
         for row in rows
         if "eval/return" in row["metrics"]
     ]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from experiments.learning_curves import learning_curve, progress
-from recsys_cli.evaluation.statistics import Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def is_finished(run: Path, seeds: Sequence[int]) -> bool:
     """Whether these seeds of a run are trained and evaluated."""
     trials = [run / f"seed_{seed}" for seed in seeds]
     return all(
-        (trial / "evaluation.json").exists() and _json(trial / "trial.json")["status"] == "finished" for trial in trials
+        (trial / "evaluation.json").exists() and _json(trial / "seed.json")["status"] == "finished" for trial in trials
     )
 
 
@@ -118,7 +117,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
     """Return a finished entry's scores, one a seed."""
     found = []
     for path in sorted((folder / entry.name).glob("seed_*/evaluation.json")):
-        evaluation, trial = _json(path), _json(path.with_name("trial.json"))
+        evaluation, trial = _json(path), _json(path.with_name("seed.json"))
         seed = int(path.parent.name.removeprefix("seed_"))
         policies = evaluation["policies"]
         agent = next(p for name, p in policies.items() if name not in ("random", "myopic", "oracle"))
@@ -136,7 +135,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
                 quality_per_click=None if quality is None else round(quality, 4),
                 clicks_per_step=round(agent["clicks_per_step"], 4),
                 episode_length=round(agent["episode_length"], 2),
-                env_steps=evaluation["env_steps"],
+                env_steps=evaluation["steps"],
                 checkpoint=f"{trial.get('mlflow_run_id') or trial['id']}/last",
                 command=entry.command(seed),
                 **progress(curve, reference["random"], agent["return"]["mean"]),
@@ -173,11 +172,6 @@ def _value(name: str, text: str) -> Any:
         return text
     number = int if name in ("seed", "env_steps", "first_evaluation", "env_steps_to_90") else float
     return number(text) if text else None
-
-
-def over_seeds(values: Sequence[float]) -> Interval:
-    """Return the mean and its 95 % interval (Student's t over seeds)."""
-    return mean_interval(values)
 
 
 def _json(path: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.tuning.session import LOGGING, start
+from recsys_cli.runs.session import LOGGING, start
 
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.runs import Entry, Score, over_seeds, results
+from experiments.runs import Entry, Score, results
 from experiments.slateq_beyond.run import EXPLORATION
+from recsys_cli.evaluation.statistics import mean_interval
 
 HERE = Path(__file__).parent
 SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20")
@@ -63,7 +64,7 @@ def budget(env_steps: int, points: int = 15, episodes: int = 200) -> tuple[str, 
     """Return the words for so many env steps with so many evaluations."""
     every = env_steps // points
     return (
-        f"env_steps={env_steps}",
+        f"steps={env_steps}",
         f"report_every={every}",
         f"evaluation.every={every}",
         f"evaluation.episodes={episodes}",
@@ -149,7 +150,7 @@ def cells(name: str, seeds: Sequence[Score], random: float, oracle: float) -> tu
 
     Where the median seed's best is within 5 % of the way from random slates there is nothing to reach 90 % of.
     """
-    score = over_seeds([row.score for row in seeds])
+    score = mean_interval([row.score for row in seeds])
     way = 100 * (score.mean - random) / (oracle - random)
     text = f"| {name} | {score} | {way:.0f} % | {seeds[0].env_steps:,} |"
     learned = [row for row in seeds if row.best is not None]

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 
@@ -66,15 +66,15 @@ class Row:
 
 def play(name: str, seed: int, env_steps: int, reference: float) -> list[Row]:
     """Train one seed and return its reports."""
-    own = (f"env_steps={env_steps}", f"report_every={env_steps // 50}", "resources.users_per_runner=64")
+    own = (f"steps={env_steps}", f"report_every={env_steps // 50}", "resources.users_per_runner=64")
     run = compose("train", [*PROBLEM, *own, *ALGORITHMS[name]])
     training, rows = run.algo.make_training(run, seed), []
     training.reference = reference
     torch.set_num_threads(1)
     try:
-        while training.env_steps < env_steps:
+        while training.steps < env_steps:
             report = training.step()
-            rows.append(Row(name, seed, training.env_steps, round(report["train/cumulative_regret"], 2)))
+            rows.append(Row(name, seed, training.steps, round(report["train/cumulative_regret"], 2)))
     finally:
         training.stop()
     return rows

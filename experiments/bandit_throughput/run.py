@@ -15,7 +15,7 @@ import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 
@@ -65,7 +65,7 @@ class Row:
 
 def measure(setting: str, words: tuple[str, ...], clocks: Clocks, cpu_s: float) -> Row:
     """Train for about `cpu_s` CPU seconds after a warm-up."""
-    run = compose("train", ["env_steps=100000000", "report_every=20000", *words])
+    run = compose("train", ["steps=100000000", "report_every=20000", *words])
     training = run.algo.make_training(run, 0)
     torch.set_num_threads(1)
     try:

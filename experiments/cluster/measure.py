@@ -27,8 +27,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.tuning import QUIET
-from recsys_cli.tuning.session import LOGGING
+from recsys_cli.runs import QUIET
+from recsys_cli.runs.session import LOGGING
 
 os.environ.update({**QUIET, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"})
 
@@ -39,13 +39,14 @@ from ray.tune import Trainable
 
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.runs import trial
+from recsys_cli.runs.callbacks import Reporting
+from recsys_cli.runs.display import Display
+from recsys_cli.runs.folder import FAILED, WAITING, Checkpoints
+from recsys_cli.runs.plan import Plan
+from recsys_cli.runs.trial import SCORE, TIME, TrialSpec
+from recsys_cli.runs.tune import run_trials
 from recsys_cli.tracking.tracker import Tracker
-from recsys_cli.tuning import run as tuning_run
-from recsys_cli.tuning import trial as tuning_trial
-from recsys_cli.tuning.callbacks import Reporting
-from recsys_cli.tuning.folder import Checkpoints
-from recsys_cli.tuning.spec import SCORE, TIME, TrialSpec
-from recsys_cli.tuning.stopping import OnRequest
 
 METRICS = {f"learner/metric_{index}": 1.0 / (index + 1) for index in range(14)}  # as many as SlateQ reports
 TICK = os.sysconf("SC_CLK_TCK")
@@ -171,15 +172,15 @@ class Tiny(Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin."""
-        self.folder, self.at, self.last = config["members"][0]["folder"], 0, config["run"]["env_steps"]
+        self.folder, self.at, self.last = config["seeds"][0]["folder"], 0, config["config"]["steps"]
 
     def step(self) -> dict[str, Any]:
         """Report."""
         self.at += 1
-        report = {"folder": self.folder, "env_steps": self.at, "metrics": METRICS, "checkpoint": None, "best": False}
+        report = {"folder": self.folder, "steps": self.at, "metrics": METRICS, "checkpoint": None, "best": False}
         report |= {"resumed_from": 0, "finished": self.at >= self.last, "repeated": False}
-        told = {"reports": [report], "repeated": False, "more_known": False, "done": report["finished"]}
-        return {**told, TIME: self.at, SCORE: 1.0}
+        result = {"reports": [report], "point": {}, "repeated": False, "more_known": False}
+        return {**result, "done": report["finished"], TIME: self.at, SCORE: 1.0}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become the next trial."""
@@ -187,43 +188,35 @@ class Tiny(Trainable):
         return True
 
 
-class Nowhere:
-    """A display that shows nothing."""
-
-    def report(self, name: str, result: dict[str, Any]) -> None:
-        """Show nothing."""
-
-    def ended(self, name: str, state: str) -> None:
-        """Show nothing."""
-
-
 def results(trials: int, reports: int) -> Results:
     """Run trials as a sweep does."""
-    tuning_trial.TrainingTrial = Tiny  # type: ignore[misc]
-    run = settings("algo=slateq", f"env_steps={reports}")
+    trial.TrainingTrial = Tiny  # type: ignore[misc]
+    run = settings("algo=slateq", f"steps={reports}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary).resolve()
         tracker = Tracker(folder, enabled=False, uri=None, experiment="x", register_model=None, say=print)
         specs = [TrialSpec(run, {0: folder / f"p{number:04d}"}) for number in range(trials)]
         with tracker:
+            plan = Plan(run)
+            reporting = Reporting(plan, tracker, Display("off", plan))
             for spec in specs:
-                tuning_run.open_member(tracker, run, 0, spec.members[0], {}, None)
-            reporting = Reporting(tracker, Nowhere())
-            stopper = OnRequest(idle=lambda: reporting.idle)
+                spec.seeds[0].mkdir()
+                tracker.open(spec.seeds[0], params=run.to_dict(), tags={})
+                reporting.begin(spec.seeds[0], WAITING, None, 0, plan.points[0])
             began = time.process_time()
-            failed = tuning_run.run_trials(specs, folder, run, reporting, stopper)
+            run_trials(specs, folder, run.resources, reporting)
             spent = time.process_time() - began
-        if failed:
-            raise RuntimeError(f"{len(failed)} trials failed: {next(iter(failed.values()))}")
+        if failed := list(reporting.states.values()).count(FAILED):
+            raise RuntimeError(f"{failed} trials failed")
         state = sum(path.stat().st_size for path in (folder / "tune").glob("*.json"))
     return Results(trials, trials * reports, round(1e3 * spent / (trials * reports), 2), round(state / 1e3, 1))
 
 
 def checkpoint(env_steps: int) -> Stored:
     """Train a little, and write a checkpoint."""
-    run = settings("algo=slateq", f"env_steps={env_steps}")
+    run = settings("algo=slateq", f"steps={env_steps}")
     training = run.algo.make_training(run, 0)
-    while training.env_steps < env_steps:
+    while training.steps < env_steps:
         training.step()
     with tempfile.TemporaryDirectory() as temporary:
         began = time.process_time()
@@ -231,7 +224,7 @@ def checkpoint(env_steps: int) -> Stored:
         spent = time.process_time() - began
         size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     training.stop()
-    return Stored(training.env_steps, round(size / 1e6, 2), round(spent, 2))
+    return Stored(training.steps, round(size / 1e6, 2), round(spent, 2))
 
 
 def main() -> None:

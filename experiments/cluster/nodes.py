@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 # Before Ray is imported; its nodes inherit it.
 os.environ.update({**QUIET, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"})

@@ -101,7 +101,7 @@ class Driver:
 
 def finished(sweep: Path) -> dict[str, int]:
     """Return the finished trials, each with the time of its last checkpoint."""
-    states = {path.parent: read_json(path)["status"] for path in sweep.glob("*/trial.json")}
+    states = {path.parent: read_json(path)["status"] for path in sweep.glob("*/seed.json")}
     ended = [folder for folder, state in states.items() if state == "finished"]
     return {folder.name: (folder / "checkpoints/last.json").stat().st_mtime_ns for folder in ended}
 
@@ -109,7 +109,7 @@ def finished(sweep: Path) -> dict[str, int]:
 def reports(folder: Path) -> list[tuple[int, dict[str, float]]]:
     """Return a trial's reports without what the clock says."""
     rows = read_jsonl(folder / "metrics.jsonl")
-    return [(row["env_steps"], {k: v for k, v in row["metrics"].items() if not k.startswith("time/")}) for row in rows]
+    return [(row["steps"], {k: v for k, v in row["metrics"].items() if not k.startswith("time/")}) for row in rows]
 
 
 def results(sweep: Path) -> list[dict[str, str]]:
@@ -181,7 +181,7 @@ class Disturbed:
         """Wait for its end, look at what it left and compare that with an undisturbed sweep, if there is one."""
         self.codes.append(self.driver.finish())
         now = finished(self.sweep)
-        folders = sorted(path.parent for path in self.sweep.glob("*/trial.json"))
+        folders = sorted(path.parent for path in self.sweep.glob("*/seed.json"))
         steps = {folder.name: [env_steps for env_steps, _ in reports(folder)] for folder in folders}
         same = undisturbed is not None and all(reports(one) == reports(undisturbed / one.name) for one in folders)
         return Outcome(
@@ -197,7 +197,7 @@ class Disturbed:
 
 def disturb(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
     """Run a sweep undisturbed, then on three nodes that fail one after the other."""
-    words = (*WORDS, f"env_steps={env_steps}")
+    words = (*WORDS, f"steps={env_steps}")
     alone = Driver(folder, *words, *grid, "name=undisturbed", "resources.concurrent_trials=1")
     if alone.finish() != 0:
         raise RuntimeError(alone.told()[-3000:])
@@ -215,7 +215,7 @@ def disturb(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
 
 def disturb_runners(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
     """Run a sweep of trials with an env runner each on three nodes; an env runner is lost, and a node."""
-    words = (*WORDS, f"env_steps={env_steps}", "resources.env_runners=1")
+    words = (*WORDS, f"steps={env_steps}", "resources.env_runners=1")
     with Nodes(workers=2) as nodes:
         sweep = Disturbed(nodes, folder, *words, *grid)
         try:

@@ -90,7 +90,7 @@ def measure(store: str, uri: str | None, trials: int, seconds: int) -> Row:
         with tracker:
             for folder in folders:
                 folder.mkdir(parents=True)
-                tracker.open_trial(folder, params={"a": 1}, tags={}, parent=run_dir if trials > 1 else None)
+                tracker.open(folder, params={"a": 1}, tags={}, parent=run_dir if trials > 1 else None)
                 tracker.log(folder, 0, METRICS)
             wait_until_uploaded(tracker, folders, 1)
             start = time.process_time()

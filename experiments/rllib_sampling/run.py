@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 

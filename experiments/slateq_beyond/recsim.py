@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 
-from experiments.runs import over_seeds
 from recsys_cli.envs.base import NATIVE, RECSIM
 from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
+from recsys_cli.evaluation.statistics import mean_interval
 from recsys_cli.tracking.references import resolve
 
 HERE = Path(__file__).parent
@@ -57,7 +57,7 @@ def main() -> None:
             [name, trial.name, *(f"{value:.3f}" for value in mean.values())]
             for trial, mean in zip(trials, means, strict=True)
         ]
-        native, recsim = (over_seeds([mean[backend] for mean in means]) for backend in (NATIVE, RECSIM))
+        native, recsim = (mean_interval([mean[backend] for mean in means]) for backend in (NATIVE, RECSIM))
         lines.append(f"| {name} | {native} | {recsim} | {len(means)} |")
         print(lines[-1], flush=True)
     with (HERE / "recsim.csv").open("w", newline="") as file:

@@ -12,7 +12,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.runs import Entry, Score, over_seeds, results
+from experiments.runs import Entry, Score, results
+from recsys_cli.evaluation.statistics import mean_interval
 
 HERE = Path(__file__).parent
 BASELINES = "evaluation.baselines=[random,myopic,oracle]"
@@ -33,7 +34,7 @@ def steps(name: str, env_steps: int, *words: str) -> Entry:
     return entry(
         name,
         *K3,
-        f"env_steps={env_steps}",
+        f"steps={env_steps}",
         f"algo.replay_ratio={reuse:g}",
         f"algo.learning_starts={start}",
         f"resources.users_per_runner={min(1024, env_steps // 50)}",
@@ -58,7 +59,7 @@ EXPLORATION = (
 SMALL = ("algo.replay_ratio=8", "algo.network.hidden=[16,16]", "algo.lr=5e-4", "algo.epsilon_final=1.0")
 # Three processes, which may share two cores: `ray start --head --num-cpus=3` first.
 THREE = ("resources.ray_address=auto", "resources.concurrent_trials=1")
-SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20", "env_steps=300000")
+SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20", "steps=300000")
 
 TABLES: dict[str, list[Entry]] = {
     "main": [
@@ -99,7 +100,7 @@ TABLES: dict[str, list[Entry]] = {
             "env.num_candidates=1000",
             "env.slate_size=10",
             "experiment=slateq_beyond/memory",
-            "env_steps=300000",
+            "steps=300000",
             "algo.replay_capacity=100000",
             "evaluation.users=500",
         ),
@@ -124,14 +125,14 @@ TABLES: dict[str, list[Entry]] = {
         steps("10-3-25k", 25_000),
         steps("10-3-100k", 100_000),
         entry("10-3-300k", *K3),
-        entry("10-3-3m", *K3, "env_steps=3000000"),
+        entry("10-3-3m", *K3, "steps=3000000"),
         entry("10-3-memory-300k", *K3, "algo.memory=raw"),
         entry("10-3-memory-3m", *K3, *LONG),
-        entry("10-3-memory-30m", *K3, *LONG, "env_steps=30000000", "algo.replay_ratio=1", "evaluation.every=1000000"),
+        entry("10-3-memory-30m", *K3, *LONG, "steps=30000000", "algo.replay_ratio=1", "evaluation.every=1000000"),
     ],
     # What a hidden time budget does to values of the user as seen, and how little is lost without them.
     "blind": [
-        entry(f"10-2-{kind}-{length}", "env=interest_evolution", f"algo.network.kind={kind}", f"env_steps={env_steps}")
+        entry(f"10-2-{kind}-{length}", "env=interest_evolution", f"algo.network.kind={kind}", f"steps={env_steps}")
         for kind in ("two_tower", "documents")
         for length, env_steps in (("300k", 300_000), ("3m", 3_000_000))
     ],
@@ -189,10 +190,10 @@ def table(entries: Sequence[Entry], rows: Sequence[Score]) -> str:
         if not own:
             continue
         parts = [part for row in own if (part := share(row)) is not None]
-        way = over_seeds(parts)
+        way = mean_interval(parts)
         first = own[0]
         lines.append(
-            f"| {each.name} | {over_seeds([row.score for row in own])} | "
+            f"| {each.name} | {mean_interval([row.score for row in own])} | "
             f"{100 * way.mean:.1f} ± {100 * way.half_width:.1f} % | {first.random:.1f} | {first.myopic:.1f} | "
             f"{first.oracle:.1f} | {len(own)} |"
         )

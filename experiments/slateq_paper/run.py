@@ -15,7 +15,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.runs import Entry, Score, over_seeds, results
+from experiments.runs import Entry, Score, results
+from recsys_cli.evaluation.statistics import mean_interval
 
 HERE = Path(__file__).parent
 
@@ -85,10 +86,10 @@ def table_text(table: str, runs: dict[tuple[str, float], Entry], rows: Sequence[
         own = [row for row in rows if row.name == run.name]
         if not own:
             continue
-        quality = over_seeds([row.quality_per_click or 0.0 for row in own])
+        quality = mean_interval([row.quality_per_click or 0.0 for row in own])
         lines.append(
             f"| {strategy.upper().replace('_', '-')} | {discount:g} | {paper[strategy][0]} | "
-            f"{over_seeds([row.score for row in own])} | {paper[strategy][1] or ''} | "
+            f"{mean_interval([row.score for row in own])} | {paper[strategy][1] or ''} | "
             f"{quality.mean:.3f}{f' ± {quality.half_width:.3f}' if len(own) > 1 else ''} | {len(own)} |"
         )
     return "\n".join(lines) + "\n"

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 
@@ -124,7 +124,7 @@ def operations_per_row(run: TrainConfig) -> float:
 
 def measure(setting: str, words: tuple[str, ...], clocks: Clocks, rate: float, cpu_s: float) -> Row:
     """Train for about `cpu_s` CPU seconds after a warm-up."""
-    own = ("env=interest_evolution", "env_steps=10000000", "report_every=2000", "algo.learning_starts=2000")
+    own = ("env=interest_evolution", "steps=10000000", "report_every=2000", "algo.learning_starts=2000")
     run = compose("train", [*own, *words])
     torch.set_num_threads(1)
     clocks.clear(first=True)

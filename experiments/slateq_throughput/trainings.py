@@ -17,7 +17,7 @@ import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from recsys_cli.tuning import QUIET
+from recsys_cli.runs import QUIET
 
 os.environ.update(QUIET, OMP_NUM_THREADS="1")
 
@@ -59,7 +59,7 @@ class Row:
 
 def measure(setting: str, resources: str, clocks: Clocks, budget: float) -> Row:
     """Train for about `budget` seconds after a warm-up."""
-    own = ("env_steps=10000000", "report_every=2000", "algo.learning_starts=2000")
+    own = ("steps=10000000", "report_every=2000", "algo.learning_starts=2000")
     run = compose("train", [*own, *SETTINGS[setting], *RESOURCES[resources]])
     clocks.clear(first=True)
     training = run.algo.make_training(run, 0)

@@ -23,14 +23,14 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RECSYS = (sys.executable, "-m", "recsys_cli.cli", "sweep")
 SPACE = ("env=interest_evolution", "algo=slateq", "algo.lr=tag(log,interval(1e-5,1e-2))", "algo.discount=0.9,0.99,1.0")
-TINY = ("debug=smoke", "env_steps=9000", "algo.learning_starts=500", "algo.batch_size=64", "tracking=off")
+TINY = ("debug=smoke", "steps=9000", "algo.learning_starts=500", "algo.batch_size=64", "tracking=off")
 KILLED = {
     "grid": (*TINY, "algo.lr=1e-2,1e-3,1e-4", "algo.discount=0.9,1.0"),
     "hyperband": (
         *TINY,
         "search=hyperband",
         "search.trials=8",
-        "search.min_env_steps=1000",
+        "search.min_steps=1000",
         "algo.lr=tag(log,interval(1e-4,1e-2))",
         "algo.discount=0.9,1.0",
     ),
@@ -71,7 +71,7 @@ def savings(runs: Path) -> None:
         score = fresh["policies"]["slateq"]["return"]
         half = (score["high"] - score["low"]) / 2
         values = " ".join(f"{key}={value}" for key, value in best["values"].items())
-        steps = sum(int(row["env_steps"]) for row in points)
+        steps = sum(int(row["steps"]) for row in points)
         rows.append(
             f"| {name} | {len(points)} | {steps:,} | {best['score']:.1f} ({best['point']}: {values}) | "
             f"{score['mean']:.1f} ± {half:.1f} |"

@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from experiments.runs import Entry, Score, over_seeds, results, train
+from experiments.runs import Entry, Score, results, train
 from recsys_cli.algos.baselines import fitted_baseline
 from recsys_cli.config.compose import compose
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.evaluation.statistics import mean_interval
 from recsys_cli.policies import GreedyPolicy, SlatePolicy
 from recsys_cli.policies.base import Observation
 from recsys_cli.rollouts.episodes import play
@@ -95,7 +96,7 @@ def trainings(seeds: int, runs: Path) -> None:
 def line(name: str, rows: Sequence[Score]) -> list[Any]:
     """Return a preset's line."""
     first = rows[0]
-    return [name, over_seeds([row.score for row in rows]), first.random, first.myopic, first.oracle, len(rows)]
+    return [name, mean_interval([row.score for row in rows]), first.random, first.myopic, first.oracle, len(rows)]
 
 
 def first_item_only(seeds: int, runs: Path) -> None:
@@ -119,7 +120,7 @@ def sensitivity(seeds: int, runs: Path) -> None:
         env = dataclasses.replace(base, sensitivity=value)
         fixed = (ByClickbait(env.slate_size, sign) for sign in (1, -1))
         policies = (*fixed, fitted_baseline("random", env, SEED), fitted_baseline("oracle", env, SEED))
-        own = over_seeds([score.score for score in scores if score.name == entry.name])
+        own = mean_interval([score.score for score in scores if score.name == entry.name])
         rows.append([value, *(round(mean_return(policy, env), 1) for policy in policies), own])
     write("sensitivity", ("sensitivity", "always clickbait", "always kale", "random", "oracle", "slateq"), rows)
     figure(rows)

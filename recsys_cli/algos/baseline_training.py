@@ -47,7 +47,7 @@ class BaselineTraining(Training):
         return cls(settings.make_policy(run.env.spec, seed), run, seed)
 
     @property
-    def env_steps(self) -> int:
+    def steps(self) -> int:
         """Env steps played so far."""
         return self._env_steps
 

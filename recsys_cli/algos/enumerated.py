@@ -23,23 +23,31 @@ def slates_of(spec: ProblemSpec) -> int:
 
 
 def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
-    """Refuse problems with more slates than `max_slates`, and those in which a slate may be shorter.
+    """Refuse problems with more slates than `max_slates`.
 
     Raises:
-        ConfigError: says how many there are, and what to take instead.
+        ConfigError: says how many there are, and what to take instead; or that there may be too few candidates.
     """
-    if spec.min_candidates is not None and spec.min_candidates < spec.slate_size:
-        raise ConfigError(
-            f"env.num_candidates=[{spec.min_candidates},{spec.width}] makes slates shorter than "
-            f"env.slate_size={spec.slate_size}, which algo={name} has no value for; allowed: at least "
-            f"{spec.slate_size} candidates. Take algo=slateq, or a smaller env.slate_size"
-        )
+    check_fewest(f"algo={name}", spec)
     count = slates_of(spec)
     if count > max_slates:
         raise ConfigError(
             f"env.num_candidates={spec.width} with env.slate_size={spec.slate_size} makes {count:,} slates, "
             f"and algo={name} values each one; algo.max_slates={max_slates} allows fewer. "
             "Take algo=slateq, or raise algo.max_slates"
+        )
+
+
+def check_fewest(what: str, spec: ProblemSpec) -> None:
+    """Refuse problems that may offer too few candidates for any of the slates enumerated.
+
+    Raises:
+        ConfigError: says how many it takes.
+    """
+    if spec.min_candidates is not None and spec.min_candidates < spec.attended:
+        raise ConfigError(
+            f"env.num_candidates=[{spec.min_candidates},{spec.width}] may offer fewer candidates than the "
+            f"{spec.attended} of a slate, and {what} enumerates whole slates; allowed: at least {spec.attended}"
         )
 
 

@@ -52,7 +52,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
 
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
         """Take settings, problem and resources."""
-        self.settings, self.problem, self.training_env_steps = settings, run.env, run.env_steps
+        self.settings, self.problem, self.training_env_steps = settings, run.env, run.steps
         configure(self, run, seed, rollout_length=settings.rollout_length)
 
     def new_policy(self) -> SlatePolicy:

@@ -77,7 +77,7 @@ class RLlibTraining(Training):
         self.algorithm = config.build_algo()
 
     @property
-    def env_steps(self) -> int:
+    def steps(self) -> int:
         """Env steps sampled so far by all runners."""
         return self.algorithm.env_steps
 
@@ -117,7 +117,7 @@ class RLlibTraining(Training):
         users of the local runner only; those of remote runners begin anew.
         """
         self.algorithm.restore_from_path(str(folder.resolve()))
-        begin_new_streams(self.algorithm.env_runner_group, (self.algorithm.config.seed or 0, self.env_steps))
+        begin_new_streams(self.algorithm.env_runner_group, (self.algorithm.config.seed or 0, self.steps))
         self.algorithm.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.algorithm.learner_group,
             policies=[DEFAULT_MODULE_ID],

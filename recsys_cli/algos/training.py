@@ -27,8 +27,8 @@ class Training(ABC):
 
     @property
     @abstractmethod
-    def env_steps(self) -> int:
-        """Env steps trained on so far."""
+    def steps(self) -> int:
+        """Steps trained on so far: env steps, or logged rows."""
 
     @abstractmethod
     def step(self) -> dict[str, float]:

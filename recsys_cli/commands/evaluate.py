@@ -40,7 +40,7 @@ def run(overrides: list[str]) -> int:
     from rich.console import Console
 
     from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
-    from recsys_cli.evaluation.table import scores_table
+    from recsys_cli.reporting.table import scores_table
 
     evaluation = evaluate_checkpoint(
         folder,
@@ -52,7 +52,7 @@ def run(overrides: list[str]) -> int:
     )
     console = Console(highlight=False)
     how = "greedy" if evaluation.explore == "none" else f"explore={evaluation.explore}"
-    title = f"{folder.name} ({evaluation.env_steps:,} env steps): {config.users:,} fresh users, {how}"
+    title = f"{folder.name} ({evaluation.steps:,} steps): {config.users:,} fresh users, {how}"
     console.print(scores_table(evaluation.scores, title))
     for line in keep(evaluation, config, folder):
         console.print(line, soft_wrap=True, markup=False)
@@ -60,24 +60,25 @@ def run(overrides: list[str]) -> int:
 
 
 def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[str]:
-    """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to tell.
+    """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to say of both.
 
     An evaluation of another checkpoint, on other users, of a policy that explores or on a changed env gets a file and
     metrics of its own, so that it never passes for the run's result.
     """
-    from recsys_cli.tracking.files import write_json
+    from recsys_cli.tracking.local_runs import is_seed
+    from recsys_cli.tracking.planning import write_results
     from recsys_cli.tracking.provenance import flatten
     from recsys_cli.tracking.syncing import record_evaluation
 
-    told, results = [], evaluation.to_dict()
-    run_folder = folder.parent.parent if (folder.parent.parent / "trial.json").is_file() else folder.parent
+    results, returns = evaluation.to_dict(), evaluation.returns()
+    run_folder = folder.parent.parent if is_seed(folder.parent.parent) else folder.parent
     changes = [*others_than(results, run_folder), *(f"{k}-{v}" for k, v in flatten(config.env).items())]
     if config.explore != "none":
         changes.append("explore-" + evaluation.explore.replace(":", "-"))
     name = "_".join(["evaluation", *changes]) + ".json"
     output = Path(config.output).expanduser() if config.output else run_folder / name
-    write_json(output, results)
-    told.append(f"written to {output}")
+    write_results(output, results, returns)
+    lines = [f"written to {output}"]
     if config.log:
         problem = record_evaluation(
             folder,
@@ -86,17 +87,18 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
             output_dir=Path(config.output_dir),
             headline=evaluation.headline(),
             file_name=name,
+            arrays=returns,
         )
-        told.append(problem or f"logged to the run as {name}")
-    return told
+        lines.append(problem or f"logged to the run as {name}")
+    return lines
 
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
-    """Return how an evaluation's env steps, users and seed differ from those of the run's own."""
+    """Return how an evaluation's steps, users and seed differ from those of the run's own."""
     from recsys_cli.tracking.files import read_json
     from recsys_cli.tracking.folder import EVALUATION
 
     if not (run_folder / EVALUATION).is_file():
         return []
     own = read_json(run_folder / EVALUATION)
-    return [f"{key}-{results[key]}" for key in ("env_steps", "users", "seed") if results[key] != own.get(key)]
+    return [f"{key}-{results[key]}" for key in ("steps", "users", "seed") if results[key] != own.get(key)]

@@ -1,4 +1,4 @@
-"""Search for the settings that train best: many trials, compared, the best one evaluated.
+"""Search for the settings that train best: many points, compared, the best one evaluated.
 
 Keys and groups take several values in Hydra's grammar: lists and choice(...), range(...), glob(*), interval(a,b) and
 tag(log,interval(a,b)); quote them from the shell. Without any, the algorithm's own space is searched.
@@ -12,14 +12,14 @@ Examples:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from recsys_cli.config import folders
 from recsys_cli.config.schema import SweepConfig
-from recsys_cli.sweeps.checks import check_sweep
-from recsys_cli.sweeps.points import Space
-from recsys_cli.tuning.cluster import check_cluster
-from recsys_cli.tuning.resume import is_resume
-
-INTERRUPTED = 130
+from recsys_cli.runs.cluster import check_cluster
+from recsys_cli.runs.resume import is_resume, resumed
+from recsys_cli.search.checks import check_sweep
+from recsys_cli.search.points import Space
 
 
 def composed(overrides: list[str]) -> SweepConfig:
@@ -30,35 +30,31 @@ def composed(overrides: list[str]) -> SweepConfig:
 
 
 def run(overrides: list[str]) -> int:
-    """Compose every point, check it, train, and tell what was found.
+    """Compose every point, check it, train, and say what was found.
 
     Raises:
         ConfigError: anything wrong with the request; nothing was started.
     """
     command = ["recsys", "sweep", *overrides, *folders.option_words()]
     if is_resume(overrides):
-        from recsys_cli.sweeps.folder import resumed_sweep
-
-        config, sweep_dir, words = resumed_sweep(overrides)
-        # Without it, points are planned, whatever their words would mean today.
-        space, points = Space(words) if config.search.changes or config.search.adaptive else None, []
-    else:
-        # Checked before the heavy imports below: a typing error is told at once.
-        space = Space(overrides)
-        config, points, sweep_dir = space.base, check_sweep(space), None
+        config, sweep_dir = resumed(overrides, "sweep")
+        check_cluster(config.resources)
+        return _execute(config, None, sweep_dir, command)
+    # Checked before the heavy imports below: a typing error is answered at once.
+    space = Space(overrides)
+    config, points = space.base, check_sweep(space)
     if not config.dry_run:
         check_cluster(config.resources)
-    from recsys_cli.sweeps.folder import create_sweep
-    from recsys_cli.sweeps.report import announce, conclude, continue_command
-    from recsys_cli.sweeps.run import Sweep
+    from recsys_cli.reporting.report import announce_search
+    from recsys_cli.search.plan import create_sweep
 
-    if sweep_dir is None and space is not None:
-        sweep_dir = None if config.dry_run else create_sweep(config, overrides, command, points)
-        announce(config, space, points, sweep_dir)
-    if sweep_dir is None:
-        return 0
-    try:
-        return conclude(config, Sweep(config, space, sweep_dir, command).run())
-    except KeyboardInterrupt:
-        print(f"stopped\n{continue_command(config, sweep_dir)}")
-        return INTERRUPTED
+    run_dir = None if config.dry_run else create_sweep(config, overrides, command, points)
+    announce_search(config, space, points, run_dir)
+    return 0 if run_dir is None else _execute(config, space, run_dir, command)
+
+
+def _execute(config: SweepConfig, space: Space | None, run_dir: Path, command: list[str]) -> int:
+    from recsys_cli.reporting.report import execute
+    from recsys_cli.search.plan import SearchPlan
+
+    return execute(config, SearchPlan(config, space, run_dir), run_dir, command)

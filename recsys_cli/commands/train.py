@@ -12,11 +12,9 @@ from __future__ import annotations
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
 from recsys_cli.config.schema import TrainConfig
-from recsys_cli.sweeps.origin import expand
-from recsys_cli.tuning.cluster import check_cluster
-from recsys_cli.tuning.resume import is_resume, resumed_config
-
-INTERRUPTED = 130
+from recsys_cli.runs.cluster import check_cluster
+from recsys_cli.runs.resume import is_resume, resumed
+from recsys_cli.search.origin import expand
 
 
 def composed(overrides: list[str]) -> TrainConfig:
@@ -26,23 +24,19 @@ def composed(overrides: list[str]) -> TrainConfig:
 
 
 def run(overrides: list[str]) -> int:
-    """Compose, check, train, and tell how it went.
+    """Compose, check, train, and say how it went.
 
     Raises:
         ConfigError: anything wrong with the request; nothing was started.
     """
     command = ["recsys", "train", *overrides, *folders.option_words()]
-    # Checked before the heavy imports below: a typing error is told at once.
-    config, run_dir = resumed_config(overrides) if is_resume(overrides) else (composed(overrides), None)
+    # Checked before the heavy imports below: a typing error is answered at once.
+    config, run_dir = resumed(overrides, "train") if is_resume(overrides) else (composed(overrides), None)
     check_cluster(config.resources)
-    from recsys_cli.tuning.folder import create_run
-    from recsys_cli.tuning.report import announce, conclude, continue_command
-    from recsys_cli.tuning.run import train
+    from recsys_cli.reporting.report import execute
+    from recsys_cli.runs.folder import create_run
+    from recsys_cli.runs.plan import Plan
 
-    run_dir = run_dir or create_run(config, command)
-    try:
-        announce(config, run_dir)
-        return conclude(config, train(config, run_dir, command))
-    except KeyboardInterrupt:
-        print(f"stopped\n{continue_command(config, run_dir)}")
-        return INTERRUPTED
+    plan = Plan(config)
+    run_dir = run_dir or create_run(config, "train", command, seeds=plan.seed_names())
+    return execute(config, plan, run_dir, command)

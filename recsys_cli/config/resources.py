@@ -43,21 +43,21 @@ class ResourcesConfig:
     ship_code: bool
     num_cpus: Annotated[int, AtLeast(1), Cap(100_000)] | None
 
-    def cpus_per_trial(self, members: int = 1) -> int:
-        """Return the CPUs of one trial: its own process, and one for each process that its members' trainings start."""
-        return 1 + members * (self.env_runners + self.evaluation_runners + self.learners)
+    def cpus_per_trial(self, seeds: int = 1) -> int:
+        """Return the CPUs of one trial: its own process, and one for each process that its seeds' trainings start."""
+        return 1 + seeds * (self.env_runners + self.evaluation_runners + self.learners)
 
-    def local_cpus(self, members: int = 1) -> int:
+    def local_cpus(self, seeds: int = 1) -> int:
         """Return the CPUs of a Ray on this machine: no more than trials at the same time may take.
 
         So that is a strict limit. Tune's own would hold a scheduler's trials back until others have ended.
         """
         cpus = self.num_cpus or machine_cpus()
-        return min(cpus, (self.concurrent_trials or cpus) * self.cpus_per_trial(members))
+        return min(cpus, (self.concurrent_trials or cpus) * self.cpus_per_trial(seeds))
 
-    def gpus_per_trial(self, members: int = 1) -> float:
+    def gpus_per_trial(self, seeds: int = 1) -> float:
         """Return the GPUs of one trial; without learner processes its own process uses them."""
-        return self.gpus_per_learner * (members * self.learners or 1)
+        return self.gpus_per_learner * (seeds * self.learners or 1)
 
 
 def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> None:

@@ -100,7 +100,7 @@ class TrainConfig(RootConfig):
     tracking: TrackingConfig
     seed: Seed
     seeds: Count
-    env_steps: Steps
+    steps: Steps
     output_dir: str
     name: str | None
     resume: str | None
@@ -135,13 +135,13 @@ class SweepConfig(TrainConfig):
         super().__post_init__()
         if self.seeds != 1:
             raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds at every point")
-        self.search.check(self.env_steps)
+        self.search.check(self.steps)
 
     def training(self) -> TrainConfig:
         """Return the config of one trial; where trials are compared while they run, they report for that."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainConfig)}
-        unit = self.search.unit(self.env_steps)
-        values["env_steps"] = self.search.whole(self.env_steps)
+        unit = self.search.unit(self.steps)
+        values["steps"] = self.search.whole(self.steps)
         if unit is not None:
             values["report_every"] = unit
             values["evaluation"] = dataclasses.replace(self.evaluation, every=unit)

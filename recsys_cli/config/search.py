@@ -22,7 +22,7 @@ class SearchConfig:
         over_seeds: how a point's score comes from those of its seeds.
         interval_points: values that an interval is cut into where all combinations are tried.
         seed: of what is drawn.
-        max_env_steps: env steps of all trials together, after which the sweep stops.
+        max_steps: steps of all trials together, after which the sweep stops.
         max_seconds: the same in seconds of wall time.
         on_failure: of a trial: go on without it, try it again (twice), or stop the sweep.
     """
@@ -33,7 +33,7 @@ class SearchConfig:
     seeds_per_point: Count
     over_seeds: Literal["mean", "iqm"]
     seed: Seed
-    max_env_steps: Steps | None
+    max_steps: Steps | None
     max_seconds: Positive | None
     on_failure: Literal["continue", "retry", "stop"]
 
@@ -42,12 +42,12 @@ class SearchConfig:
     changes: ClassVar[bool] = False  # the values of a trial while it runs
     needs: ClassVar[tuple[str, ...]] = ()  # packages that are not installed with this one
 
-    def whole(self, env_steps: int) -> int:
-        """Return the env steps of a whole training, where so many are asked for."""
-        return env_steps
+    def whole(self, steps: int) -> int:
+        """Return the steps of a whole training, where so many are asked for."""
+        return steps
 
-    def check(self, env_steps: int) -> None:
-        """Refuse what is not installed, and trials of so many env steps where they are too short.
+    def check(self, steps: int) -> None:
+        """Refuse what is not installed, and trials of so many steps where they are too short.
 
         Raises:
             ConfigError: says which, and what helps.
@@ -70,8 +70,8 @@ class SearchConfig:
         """How many seeds one trial trains."""
         return self.seeds_per_point if self.joint else 1
 
-    def unit(self, env_steps: int) -> int | None:
-        """Return the env steps between two reports of a trial of so many; None leaves them as they are."""
+    def unit(self, steps: int) -> int | None:
+        """Return the steps between two reports of a trial of so many; None leaves them as they are."""
         return None
 
 
@@ -97,41 +97,41 @@ class RungSearch(RandomSearch):
     """Points drawn at random, compared at rungs that lie a factor apart.
 
     Attributes:
-        min_env_steps: env steps up to the first rung, at least.
+        min_steps: steps up to the first rung, at least.
         reduction_factor: factor between two rungs, and of a rung's trials to those that go on.
     """
 
-    min_env_steps: Steps
+    min_steps: Steps
     reduction_factor: Annotated[int, AtLeast(2), Cap(1_000_000)]
 
     compares: ClassVar[bool] = True
 
-    def rungs(self, env_steps: int) -> int:
+    def rungs(self, steps: int) -> int:
         """Return how many rungs lie below the end."""
         rungs = 0
-        while self.min_env_steps * self.reduction_factor ** (rungs + 1) <= env_steps:
+        while self.min_steps * self.reduction_factor ** (rungs + 1) <= steps:
             rungs += 1
         return rungs
 
-    def unit(self, env_steps: int) -> int:
-        """Return the env steps up to the first rung, from which factors lead right to the end."""
-        return env_steps // self.units(env_steps)
+    def unit(self, steps: int) -> int:
+        """Return the steps up to the first rung, from which factors lead right to the end."""
+        return steps // self.units(steps)
 
-    def units(self, env_steps: int) -> int:
+    def units(self, steps: int) -> int:
         """Return how many times as long a whole training is."""
-        return int(self.reduction_factor ** self.rungs(env_steps))
+        return int(self.reduction_factor ** self.rungs(steps))
 
-    def whole(self, env_steps: int) -> int:
-        """Return the env steps of a whole training: a multiple of the unit, a few fewer than asked for."""
-        return self.unit(env_steps) * self.units(env_steps)
+    def whole(self, steps: int) -> int:
+        """Return the steps of a whole training: a multiple of the unit, a few fewer than asked for."""
+        return self.unit(steps) * self.units(steps)
 
-    def check(self, env_steps: int) -> None:
+    def check(self, steps: int) -> None:
         """Refuse trials that end before the second rung."""
-        super().check(env_steps)
-        if not self.rungs(env_steps):
+        super().check(steps)
+        if not self.rungs(steps):
             raise ConfigError(
-                f"search.min_env_steps={self.min_env_steps} leaves no rung below env_steps={env_steps} at "
-                f"search.reduction_factor={self.reduction_factor}: at most {env_steps // self.reduction_factor} does"
+                f"search.min_steps={self.min_steps} leaves no rung below steps={steps} at "
+                f"search.reduction_factor={self.reduction_factor}: at most {steps // self.reduction_factor} does"
             )
 
 
@@ -158,34 +158,34 @@ class MedianStoppingSearch(RandomSearch):
     """Stops what is below the median of the others' running means (Golovin et al. 2017, Google Vizier, section 3.2.2).
 
     Attributes:
-        min_env_steps: env steps between two comparisons, and before the first.
+        min_steps: steps between two comparisons, and before the first.
         min_trials: others that a trial is compared with, at least.
     """
 
-    min_env_steps: Steps
+    min_steps: Steps
     min_trials: Count
 
     compares: ClassVar[bool] = True
 
-    def unit(self, env_steps: int) -> int:
-        """Return the env steps between two comparisons."""
-        return self.min_env_steps
+    def unit(self, steps: int) -> int:
+        """Return the steps between two comparisons."""
+        return self.min_steps
 
-    def check(self, env_steps: int) -> None:
+    def check(self, steps: int) -> None:
         """Refuse trials that end before the first comparison."""
-        super().check(env_steps)
-        if env_steps <= self.min_env_steps:
-            raise ConfigError(f"search.min_env_steps={self.min_env_steps} must be below env_steps={env_steps}")
+        super().check(steps)
+        if steps <= self.min_steps:
+            raise ConfigError(f"search.min_steps={self.min_steps} must be below steps={steps}")
 
 
 @dataclass(frozen=True)
 class PopulationSearch(RandomSearch):
     """A population whose worst copy the best and change their values (Jaderberg et al. 2017, arXiv 1711.09846).
 
-    Synchronous: all reach the same env steps before any copies, so that a sweep is a function of its seeds.
+    Synchronous: all reach the same steps before any copies, so that a sweep is a function of its seeds.
 
     Attributes:
-        perturb_every: env steps between two rounds of copying.
+        perturb_every: steps between two rounds of copying.
         quantile_fraction: the part that copies, and the part that is copied.
     """
 
@@ -196,15 +196,15 @@ class PopulationSearch(RandomSearch):
     compares: ClassVar[bool] = True
     changes: ClassVar[bool] = True
 
-    def unit(self, env_steps: int) -> int:
-        """Return the env steps between two rounds."""
+    def unit(self, steps: int) -> int:
+        """Return the steps between two rounds."""
         return self.perturb_every
 
-    def check(self, env_steps: int) -> None:
+    def check(self, steps: int) -> None:
         """Refuse trials that end before the first round."""
-        super().check(env_steps)
-        if env_steps <= self.perturb_every:
-            raise ConfigError(f"search.perturb_every={self.perturb_every} must be below env_steps={env_steps}")
+        super().check(steps)
+        if steps <= self.perturb_every:
+            raise ConfigError(f"search.perturb_every={self.perturb_every} must be below steps={steps}")
 
 
 @dataclass(frozen=True)

@@ -163,10 +163,9 @@ def are_numbers(doc: NDArray[Any]) -> bool:
 
 @dataclass(frozen=True)
 class ResponseField:
-    """One thing that is observed of the user's response to each position of a slate.
+    """What is observed of the user's response to each position of a slate: `click`, and what else there is.
 
     Attributes:
-        name: `click`, which every problem has, or another.
         kind: `flag` (0 or 1), `number` from `low` to `high`, or `category` (0 to `high` - 1).
     """
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recsys_cli.config import structured
 from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.evaluation.compare import Score, score, score_baselines
+from recsys_cli.evaluation.statistics import paired_difference
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.tracking.loading import load_checkpoint
 
@@ -22,14 +25,21 @@ class Evaluation:
     env: dict[str, Any]
     users: int
     seed: int
-    env_steps: int
+    steps: int
     explore: str
     scores: list[Score]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as written to JSON."""
-        about = {key: getattr(self, key) for key in ("checkpoint", "env_steps", "users", "seed", "explore", "env")}
-        return {**about, "policies": {score.policy: score.to_dict() for score in self.scores}}
+        """Return plain values, as written to JSON; `differences` are to the other policies, on the same users."""
+        about = {key: getattr(self, key) for key in ("checkpoint", "steps", "users", "seed", "explore", "env")}
+        own, *others = self.scores
+        differences = {other.policy: paired_difference(own.by_user, other.by_user).to_dict() for other in others}
+        policies = {score.policy: score.to_dict() for score in self.scores}
+        return {**about, "policies": policies, "differences": differences}
+
+    def returns(self) -> dict[str, np.ndarray]:
+        """Return each policy's returns, one a user; the users are the same."""
+        return {score.policy: score.by_user for score in self.scores}
 
     def headline(self) -> dict[str, float]:
         """Return the numbers that become metrics."""
@@ -63,5 +73,5 @@ def evaluate_checkpoint(
     own = score(loaded.name, policy, loaded.env, users, seed)
     others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)
     scores = [own, *(other for other in others if other.policy != own.policy)]
-    steps = int(loaded.bundle.info["env_steps"])
+    steps = int(loaded.bundle.info["steps"])
     return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, str(explore), scores)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from recsys_cli.algos.baselines import fitted_baseline, has_oracle
 from recsys_cli.envs.base import EnvConfig
@@ -21,18 +23,20 @@ class Score:
         policy: its name.
         returns: mean return with a 95 % interval over users (not over training seeds).
         means: episode length, clicks per step, and watch time and quality per click where the problem has them.
+        by_user: the return with each user [users], empty for a mean over seeds.
     """
 
     policy: str
     returns: Interval
     means: dict[str, float]
+    by_user: np.ndarray = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
 
     @classmethod
     def of(cls, policy: str, episodes: Episodes) -> Score:
         """Summarise episodes."""
         means = episodes.summary()
         del means["return"]
-        return cls(policy, mean_interval(episodes.returns), means)
+        return cls(policy, mean_interval(episodes.returns), means, episodes.returns)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""

@@ -1,4 +1,4 @@
-"""Means with intervals."""
+"""Statistics of returns and scores: means with intervals, paired differences, scores over seeds, explained variance."""
 
 from __future__ import annotations
 
@@ -55,3 +55,47 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     error = float(sample.std(ddof=1)) / np.sqrt(sample.size)
     half = float(stats.t.ppf((1 + level) / 2, sample.size - 1)) * error
     return Interval(mean, mean - half, mean + half, int(sample.size))
+
+
+def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> Interval:
+    """Return the mean of `ours` minus `theirs` [N], entry by entry, and its interval.
+
+    Of returns with the same users this is much narrower than what two separate intervals allow.
+    """
+    return mean_interval(np.asarray(ours, float) - np.asarray(theirs, float))
+
+
+def joint_score(values: Sequence[float], how: str) -> float:
+    """Return one score of several seeds.
+
+    Args:
+        values: one a seed.
+        how: `mean`, or `iqm`: the mean of the middle half, a value that it cuts through by weight (Agarwal et al.
+            2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", section 4.3).
+    """
+    ordered = np.sort(np.asarray(values, float))
+    if how == "mean" or np.isnan(ordered).any():
+        return float(ordered.mean())
+    edges = np.linspace(0, 1, len(ordered) + 1)
+    weights = np.clip(np.minimum(edges[1:], 0.75) - np.maximum(edges[:-1], 0.25), 0, None)
+    return float(ordered @ weights / weights.sum())
+
+
+def omega_squared(groups: np.ndarray, scores: np.ndarray) -> float:
+    """Return the part of the scores' variance that a grouping explains (Hays 1963), 0..1.
+
+    Unlike the raw share it does not grow with the number of groups, and is about 0 for one that decides nothing.
+
+    Args:
+        groups: number of each score's group [N].
+        scores: [N].
+    """
+    parts = [scores[groups == group] for group in np.unique(groups)]
+    total = float(((scores - scores.mean()) ** 2).sum())
+    left = len(scores) - len(parts)
+    if total <= 0 or left <= 0 or len(parts) < 2:
+        return 0.0
+    within = sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
+    noise = within / left
+    share = (total - within - (len(parts) - 1) * noise) / (total + noise)
+    return max(0.0, share) if np.isfinite(share) else 0.0

@@ -26,6 +26,7 @@ class Chunk:
         start: the runner's lock-step count at row 0; a gap tells that rows are missing.
         memory: what the policy remembered before the step, `[T, N, M]` float32; None if nothing.
         mask: candidates that were there, `[T, N, C]`; None if all were.
+        response: every field of the response to `slate`, `[T, N, k]` each; None where nobody reads them.
         log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32; nan if the policy is
             known by draws only, of which a good estimate takes a thousand. None where nobody reads them.
     """
@@ -43,6 +44,7 @@ class Chunk:
     memory: np.ndarray | None = None
     mask: np.ndarray | None = None
     log_propensity: np.ndarray | None = None
+    response: dict[str, np.ndarray] | None = None
 
     def arrays(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the arrays by name."""

@@ -64,7 +64,15 @@ class Collector:
         self.observation = observation
         return observation
 
-    def collect(self, length: int, rule: Rule, rng: np.random.Generator, *, propensities: bool = False) -> Chunk:
+    def collect(
+        self,
+        length: int,
+        rule: Rule,
+        rng: np.random.Generator,
+        *,
+        propensities: bool = False,
+        responses: bool = False,
+    ) -> Chunk:
         """Play `length` lock-steps.
 
         Args:
@@ -72,10 +80,16 @@ class Collector:
             rule: gives the distribution over slates for an observation.
             rng: where they are drawn from.
             propensities: whether to keep the log-probabilities of what was drawn.
+            responses: whether to keep the whole responses.
         """
         observation = self.reset() if self.observation is None else self.observation
         chunk = self._empty_chunk(length, self.memory.extend(observation), propensities)
         kept = [(array, name) for name, array in chunk.arrays() if name in OBSERVED]
+        if responses:
+            chunk.response = {
+                name: np.empty((length, *values.shape), values.dtype)
+                for name, values in observation["response"].items()
+            }
         for t in range(length):
             known = self.memory.extend(observation)
             law = rule(known)
@@ -91,12 +105,14 @@ class Collector:
             chunk.reward[t], chunk.valid[t] = reward, ~self.starting
             chunk.terminated[t], chunk.truncated[t] = terminated, truncated
             chunk.clicked[t] = clicked_position(response["click"])
+            for name, array in (chunk.response or {}).items():
+                array[t] = response[name]
             self.sums.add(response, reward, chunk.valid[t])
             self.starting = terminated | truncated
             if self.starting.any():
                 self.finished.append(self.sums.take(np.flatnonzero(self.starting)))
             self.steps_done += 1
-            self._cut()
+            chunk.truncated[t, self._cut()] = True
         self.observation = observation
         return chunk
 
@@ -104,21 +120,26 @@ class Collector:
         """Return the observation after the last step, extended by the memory."""
         return self.memory.extend(self.reset() if self.observation is None else self.observation)
 
-    def _cut(self) -> None:
-        """Truncate the first episodes that are due; they are not among the finished ones."""
+    def _cut(self) -> np.ndarray:
+        """Truncate the first episodes that are due and return their users; they are not among the finished ones."""
         due = np.flatnonzero((self.cut_at == self.steps_done) & ~self.starting)
         if due.size:
             self.env.truncate(due)
             self.sums.take(due)
             self.starting[due] = True
+        return due
 
     def _empty_chunk(self, length: int, observation: dict[str, Any], propensities: bool) -> Chunk:
         shape = (length, self.users)
         spec = self.problem.spec
         k, dtype = spec.slate_size, np.int16 if spec.varying else np.uint8 if spec.width <= 256 else np.int32
-        observed = {name: observation[name] for name in OBSERVED if name in observation}
+        observed: dict[str, Any] = {
+            name: np.empty((*shape, *observation[name].shape[1:]), observation[name].dtype)
+            for name in OBSERVED
+            if name in observation
+        }
         return Chunk(
-            **{name: np.empty((*shape, *value.shape[1:]), value.dtype) for name, value in observed.items()},
+            **observed,
             slate=np.empty((*shape, k), dtype),
             clicked=np.empty(shape, position_dtype(k)),
             reward=np.empty(shape, np.float32),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,9 @@ class Rollout(FollowedChunk):
         return [self._of_users(slice(*pair)) for pair in pairwise(cuts)]
 
     def _of_users(self, users: slice) -> Rollout:
-        own = {name: value[users] if name.startswith("last_") else value[:, users] for name, value in self.arrays()}
+        own: dict[str, Any] = {
+            name: value[users] if name.startswith("last_") else value[:, users] for name, value in self.arrays()
+        }
         return Rollout(**own, stream=self.stream, start=self.start)
 
 

@@ -94,7 +94,7 @@ class Background:
         return bool(self._dirty) and time.monotonic() >= self._next_try
 
     def _attempt(self, act: Callable[[], None]) -> bool:
-        """Run one upload; whatever MLflow raises is told once and tried again later."""
+        """Run one upload; whatever MLflow raises is reported once and tried again later."""
         try:
             with self._uploading:
                 act()

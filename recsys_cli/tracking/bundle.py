@@ -1,6 +1,6 @@
 """The checkpoint bundle: all that evaluating or serving a policy needs, without pickle.
 
-    recsys.yaml          format, resolved config, problem's spec, policy kind, info (env steps, seed, versions, ...)
+    recsys.yaml          format, resolved config, problem's spec, policy kind, info (steps, seed, versions, ...)
     policy.safetensors   the policy's tensors (an empty set for policies that have none), and the problem's items
     training_state/      RLlib's own state, only for resuming; never read here
 
@@ -43,7 +43,7 @@ class Bundle:
         config: the resolved config of the training.
         spec: the problem as the policy knows it.
         policy: class or kind of the policy and what rebuilds it.
-        info: env steps, seed, versions, command and so on.
+        info: steps, seed, versions, command and so on.
         tensors: the policy's tensors by name, with the dtypes and shapes they had.
     """
 

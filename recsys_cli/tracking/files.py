@@ -8,6 +8,7 @@ what a killed writer left behind is removed by the next writer in the same folde
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import os
 import platform
@@ -17,12 +18,15 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 try:
     import fcntl
@@ -37,12 +41,25 @@ _threads = threading.RLock()
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path`, wholly or not at all; missing parent folders are made."""
+    _write(path, text.encode())
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name as a NumPy `.npz` file, wholly or not at all."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # a name may be any but `file`
+    _write(path, buffer.getvalue())
+
+
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
     temporary = _temporary(path)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -1,6 +1,6 @@
 """What MLflow should hold about a folder, what it holds already, and the difference.
 
-A tracked folder is a trial's folder, or a run's folder where it stands for the parent of several trials:
+A tracked folder is a seed's folder, or a run's folder that stands for the parent of several seeds:
 
     tracking.json   the plan: address, params, tags, checkpoints, evaluation and status that MLflow should show
     metrics.jsonl   the journal: every report, MLflow or not
@@ -28,8 +28,8 @@ PLAN = "tracking.json"
 UPLOADED = "uploaded.json"
 JOURNAL = "metrics.jsonl"
 CONFIG = "config.yaml"
-TRIAL = "trial.json"
-EVALUATION = "evaluation.json"
+SEED = "seed.json"
+EVALUATION, ARRAYS = "evaluation.json", ".npz"  # the latter beside it: what each user brought
 RUNNING, SCHEDULED = "RUNNING", "SCHEDULED"
 UNFINISHED = (RUNNING, SCHEDULED)
 
@@ -42,7 +42,7 @@ class Plan:
         uri: tracking URI, credentials masked; None with tracking off.
         experiment: MLflow experiment.
         name: MLflow run name.
-        trial_id: the local id, a tag of the MLflow run, by which a run is found that was made but not recorded.
+        id: the local id, a tag of the MLflow run, by which a run is found that was made but not recorded.
         parent: the parent's folder relative to this one, or None.
         params: flat config.
         tags: MLflow tags.
@@ -51,14 +51,14 @@ class Plan:
         ended: Unix time in milliseconds, None while it is not over.
         bundles: checkpoint folder of each alias (`best`, `last`), relative to this one.
         training_state: whether `last` is uploaded with what resuming needs.
-        evaluations: time, env steps and metrics of each results file (`evaluation.json`) in the folder.
+        evaluations: time, steps and metrics of each results file (`evaluation.json`) in the folder.
         register: name to register the best bundle under, or None.
     """
 
     uri: str | None
     experiment: str
     name: str
-    trial_id: str
+    id: str
     parent: str | None
     params: dict[str, str | int | float]
     tags: dict[str, str]
@@ -80,7 +80,7 @@ class Uploaded:
         run_id: MLflow run id.
         rows: rows of the journal uploaded.
         bytes: where those rows end in the journal.
-        skip_until: env steps up to which rows were uploaded before a resumed training wrote them again.
+        skip_until: steps up to which rows were uploaded before a resumed training wrote them again.
         config: the run's config as last uploaded.
         params: params as first logged (MLflow never changes one).
         tags: tags as last set.
@@ -146,26 +146,26 @@ def run_config(folder: Path) -> str | None:
     return mask(places[0].read_text(encoding="utf-8")) if places else None
 
 
-def append_report(folder: Path, env_steps: int, seconds: float, metrics: dict[str, float]) -> None:
-    """Append one report to the journal: env steps, Unix time in seconds, metrics."""
-    append_jsonl(folder / JOURNAL, {"env_steps": env_steps, "time": seconds, "metrics": metrics})
+def append_report(folder: Path, steps: int, seconds: float, metrics: dict[str, float]) -> None:
+    """Append one report to the journal: steps, Unix time in seconds, metrics."""
+    append_jsonl(folder / JOURNAL, {"steps": steps, "time": seconds, "metrics": metrics})
 
 
-def rewind(folder: Path, env_steps: int) -> None:
-    """Drop the reports after `env_steps`: a training that resumes from there writes them again.
+def rewind(folder: Path, steps: int) -> None:
+    """Drop the reports after `steps`: a training that resumes from there writes them again.
 
     MLflow cannot forget them, so the rows that come again up to the last uploaded one count as uploaded; MLflow then
     holds each env step once.
     """
     journal = folder / JOURNAL
     rows = read_jsonl_from(journal, 0)
-    kept = [row for row, _ in rows if row["env_steps"] <= env_steps]
+    kept = [row for row, _ in rows if row["steps"] <= steps]
     if len(kept) == len(rows):
         return
     values = read_json(folder / UPLOADED)
     if values is not None:
         uploaded = Uploaded(**_known(Uploaded, values))
-        gone = [row["env_steps"] for row, _ in rows[: uploaded.rows] if row["env_steps"] > env_steps]
+        gone = [row["steps"] for row, _ in rows[: uploaded.rows] if row["steps"] > steps]
         uploaded.skip_until = max(gone, default=uploaded.skip_until)
         uploaded.rows = min(uploaded.rows, len(kept))
         uploaded.bytes = len(_lines(kept[: uploaded.rows]).encode())

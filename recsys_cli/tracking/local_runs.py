@@ -1,4 +1,4 @@
-"""Runs, trials and checkpoints on this disk, found by folder, name or id; MLflow is not asked."""
+"""Runs, seeds and checkpoints on this disk, found by folder, name or id; MLflow is not asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking.bundle import MANIFEST, is_bundle
 from recsys_cli.tracking.files import read_json
-from recsys_cli.tracking.folder import TRIAL, UPLOADED
+from recsys_cli.tracking.folder import SEED, UPLOADED
 
 RUN, SWEEP, BEST = "run.json", "sweep.json", "best.json"
 CHECKPOINTS = "checkpoints"
@@ -16,9 +16,9 @@ ALIASES = ("best", "last")
 SHORTEST_PREFIX = 6
 
 
-def trials_of(run_dir: Path) -> list[Path]:
-    """Return the trials' folders of a run, by name."""
-    return sorted(path.parent for path in run_dir.glob(f"*/{TRIAL}"))
+def seeds_of(run_dir: Path) -> list[Path]:
+    """Return the seeds' folders of a run, by name."""
+    return sorted(path.parent for path in run_dir.glob(f"*/{SEED}"))
 
 
 def runs_in(output_dir: Path) -> list[Path]:
@@ -29,19 +29,19 @@ def runs_in(output_dir: Path) -> list[Path]:
 
 def is_run(folder: Path) -> bool:
     """Tell whether a folder is a run's."""
-    return (folder / RUN).is_file() or bool(trials_of(folder))
+    return (folder / RUN).is_file() or bool(seeds_of(folder))
 
 
-def is_trial(folder: Path) -> bool:
-    """Tell whether a folder is a trial's."""
-    return (folder / TRIAL).is_file()
+def is_seed(folder: Path) -> bool:
+    """Tell whether a folder is a seed's."""
+    return (folder / SEED).is_file()
 
 
 def run_of(path: Path) -> Path | None:
     """Return the run that a path is or lies in, None outside any."""
     path = path.resolve()
     for folder in (path, *list(path.parents)[:3]):
-        if is_trial(folder):
+        if is_seed(folder):
             return folder.parent
         if is_run(folder):
             return folder
@@ -49,13 +49,13 @@ def run_of(path: Path) -> Path | None:
 
 
 def find(name: str, output_dir: Path, key: str) -> Path | None:
-    """Return the run's or trial's folder of a path, a name or an id (whole, or a prefix of 6 characters or more).
+    """Return the run's or seed's folder of a path, a name or an id (whole, or a prefix of 6 characters or more).
 
     Raises:
         ConfigError: a prefix that several have; `key` names the setting in the message.
     """
     for folder in (Path(name).expanduser(), output_dir / name):
-        if folder.is_dir() and (is_trial(folder) or is_run(folder)):
+        if folder.is_dir() and (is_seed(folder) or is_run(folder)):
             return folder.resolve()
     known = identifiers(output_dir)
     if name in known:
@@ -68,16 +68,16 @@ def find(name: str, output_dir: Path, key: str) -> Path | None:
 
 
 def identifiers(output_dir: Path) -> dict[str, Path]:
-    """Return every local name and id: run names, trials' local ids, MLflow run ids of trials and runs."""
+    """Return every local name and id: run names, seeds' local ids, MLflow run ids of seeds and runs."""
     known: dict[str, Path] = {}
     for run_dir in runs_in(output_dir):
         known[run_dir.name] = run_dir.resolve()
         parent_id = read_json(run_dir / UPLOADED, default={}).get("run_id")
         if parent_id:
             known[parent_id] = run_dir.resolve()
-        for trial_dir in trials_of(run_dir):
-            trial = read_json(trial_dir / TRIAL, default={})
-            known.update({word: trial_dir.resolve() for word in (trial.get("id"), trial.get("mlflow_run_id")) if word})
+        for seed_dir in seeds_of(run_dir):
+            seed = read_json(seed_dir / SEED, default={})
+            known.update({word: seed_dir.resolve() for word in (seed.get("id"), seed.get("mlflow_run_id")) if word})
     return known
 
 
@@ -85,37 +85,37 @@ def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | No
     """Return the bundle that a folder is or holds, None where it is of no kind that holds any.
 
     Args:
-        folder: a bundle, a `checkpoints` folder, a trial or a run with one trial.
+        folder: a bundle, a `checkpoints` folder, a seed or a run with one seed.
         alias: `best`, `last` or the name of a checkpoint's folder.
-        say: told when another checkpoint than the one asked for is used.
+        say: called when another checkpoint than the one asked for is used.
 
     Raises:
-        ConfigError: several trials, or no checkpoint.
+        ConfigError: several seeds, or no checkpoint.
     """
     if (folder / MANIFEST).is_file():
         return folder
     if folder.name == CHECKPOINTS:
         return _pick(folder, alias, say)
-    if is_trial(folder):
+    if is_seed(folder):
         return _pick(folder / CHECKPOINTS, alias, say)
-    trials = trials_of(folder)
-    if not trials and not is_run(folder):
+    seeds = seeds_of(folder)
+    if not seeds and not is_run(folder):
         return None
-    if not trials:
-        raise ConfigError(f"run {folder} has no trial yet, so no checkpoint")
-    if best := _best_of_sweep(folder, trials):
+    if not seeds:
+        raise ConfigError(f"run {folder} has no seed yet, so no checkpoint")
+    if best := _best_of_sweep(folder, seeds):
         say(f"{folder.name}: the best point's checkpoint, {best.name}")
         return _pick(best / CHECKPOINTS, alias, say)
-    if len(trials) > 1:
-        names = ", ".join(f"{folder.name}/{trial.name}" for trial in trials)
-        raise ConfigError(f"run {folder.name} has {len(trials)} trials; name one: {names}")
-    return _pick(trials[0] / CHECKPOINTS, alias, say)
+    if len(seeds) > 1:
+        names = ", ".join(f"{folder.name}/{seed.name}" for seed in seeds)
+        raise ConfigError(f"run {folder.name} has {len(seeds)} seeds; name one: {names}")
+    return _pick(seeds[0] / CHECKPOINTS, alias, say)
 
 
-def _best_of_sweep(folder: Path, trials: list[Path]) -> Path | None:
+def _best_of_sweep(folder: Path, seeds: list[Path]) -> Path | None:
     """Return the first seed of a sweep's best point; None for other runs, and for sweeps with one for each problem."""
     best = list(read_json(folder / BEST, default={}).get("best", {}).values())
-    own = [trial for trial in trials if len(best) == 1 and trial.name.startswith(f"{best[0]['point']}-")]
+    own = [seed for seed in seeds if len(best) == 1 and seed.name.startswith(f"{best[0]['point']}-")]
     return own[0] if own else None
 
 

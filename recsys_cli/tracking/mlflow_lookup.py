@@ -16,7 +16,7 @@ from recsys_cli.tracking.folder import EVALUATION
 from recsys_cli.tracking.local_runs import ALIASES
 from recsys_cli.tracking.mlflow_bundles import BUNDLE_TAG, PLACES
 from recsys_cli.tracking.mlflow_client import connect
-from recsys_cli.tracking.mlflow_tracker import TRIAL_ID_TAG
+from recsys_cli.tracking.mlflow_tracker import ID_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,7 +34,7 @@ class Lookup:
     Args:
         uri: MLflow tracking URI.
         output_dir: the folder of runs; downloads go to `.cache/mlflow` in it.
-        say: told when another checkpoint than the one asked for is used.
+        say: called when another checkpoint than the one asked for is used.
     """
 
     def __init__(self, uri: str, output_dir: Path, say: Callable[[str], None]) -> None:
@@ -44,10 +44,10 @@ class Lookup:
         self._say = say
 
     def of_run(self, name: str, alias: str) -> Path | None:
-        """Return the bundle of an MLflow run id, a local trial id or a run's name; None where MLflow has no such run.
+        """Return the bundle of an MLflow run id, a seed's local id or a run's name; None where MLflow has no such run.
 
         Raises:
-            ConfigError: several trials, or no checkpoint.
+            ConfigError: several seeds, or no checkpoint.
         """
         if not self._there():
             return None
@@ -132,7 +132,7 @@ def _find_run(client: MlflowClient, name: str) -> Run | None:
     if not re.fullmatch(r"[\w./ -]+", name):  # quotes would break out of the query
         return None
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    for query in (f"tags.`{TRIAL_ID_TAG}` = '{name}'", f"attributes.run_name = '{name}'"):
+    for query in (f"tags.`{ID_TAG}` = '{name}'", f"attributes.run_name = '{name}'"):
         found = client.search_runs(experiments, query, max_results=2)
         if len(found) > 1:
             ids = ", ".join(run.info.run_id for run in found)
@@ -143,14 +143,14 @@ def _find_run(client: MlflowClient, name: str) -> Run | None:
 
 
 def _with_bundle(client: MlflowClient, run: Run) -> Run:
-    """Return the run itself or, for the parent of one trial, that trial's run."""
+    """Return the run itself or, for the parent of one seed, that seed's run."""
     query = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     if any(_is_place(key, value) for key, value in run.data.tags.items()):
         return run
     children = client.search_runs([run.info.experiment_id], query, order_by=["attributes.run_name ASC"])
     if len(children) > 1:
         names = ", ".join(f"{child.info.run_id} ({child.info.run_name})" for child in children)
-        raise ConfigError(f"MLflow run {run.info.run_id} has {len(children)} trials; name one: {names}")
+        raise ConfigError(f"MLflow run {run.info.run_id} has {len(children)} seeds; name one: {names}")
     return children[0] if children else run
 
 

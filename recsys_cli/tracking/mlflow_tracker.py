@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from recsys_cli.tracking import mlflow_bundles
 from recsys_cli.tracking.files import read_jsonl_from, update_json
 from recsys_cli.tracking.folder import (
+    ARRAYS,
     CONFIG,
     JOURNAL,
-    TRIAL,
+    SEED,
     UNFINISHED,
     Plan,
     Uploaded,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-TRIAL_ID_TAG = "recsys.trial_id"
+ID_TAG = "recsys.id"
 METRICS_A_BATCH, PARAMS_A_BATCH = 1000, 100  # MLflow's limits
 KEY_LENGTH, PARAM_LENGTH, TAG_LENGTH = 250, 6000, 5000
 _NOT_IN_KEYS = re.compile(r"[^\w\-. /:]")
@@ -113,12 +114,12 @@ class MlflowUploader:
         experiment = self.client.get_experiment_by_name(plan.experiment)
         if experiment is None:
             return None
-        query = f"tags.`{TRIAL_ID_TAG}` = '{plan.trial_id}'"
+        query = f"tags.`{ID_TAG}` = '{plan.id}'"
         found = self.client.search_runs([experiment.experiment_id], query, max_results=1)
         return found[0].info.run_id if found else None
 
     def _create(self, folder: Path, plan: Plan) -> str:
-        tags = {TRIAL_ID_TAG: plan.trial_id, **_standard_tags(plan.tags)}
+        tags = {ID_TAG: plan.id, **_standard_tags(plan.tags)}
         parent_dir = None if plan.parent is None else (folder / plan.parent).resolve()
         parent = None if parent_dir is None else read_plan(parent_dir)
         if parent_dir is not None and parent is not None:
@@ -129,8 +130,8 @@ class MlflowUploader:
 
     def _record(self, folder: Path, done: Uploaded) -> None:
         save_uploaded(folder, done)
-        if (folder / TRIAL).exists():
-            update_json(folder / TRIAL, lambda trial: trial.update(mlflow_run_id=done.run_id))
+        if (folder / SEED).exists():
+            update_json(folder / SEED, lambda seed: seed.update(mlflow_run_id=done.run_id))
 
     def _log_config(self, folder: Path, done: Uploaded) -> None:
         """Make the run's config an artifact, anew where a resumed training changed it."""
@@ -166,7 +167,7 @@ class MlflowUploader:
         batch: list[Metric] = []
         rows, end = 0, done.bytes
         for row, row_end in read_jsonl_from(folder / JOURNAL, done.bytes):
-            metrics = [] if row["env_steps"] <= done.skip_until else _metrics(row)
+            metrics = [] if row["steps"] <= done.skip_until else _metrics(row)
             if len(batch) + len(metrics) > METRICS_A_BATCH:
                 self._flush(folder, done, batch, rows, end)
                 batch, rows = [], 0
@@ -195,20 +196,21 @@ class MlflowUploader:
 
 
 def log_results(client: MlflowClient, run_id: str, file: Path, evaluation: dict[str, Any]) -> None:
-    """Upload a results file and log its numbers; `evaluation` holds their time, env steps and metrics."""
-    if file.exists():  # else removed by hand: its numbers are in the plan
-        client.log_artifact(run_id, str(file))
+    """Upload a results file, and the arrays beside it, and log its numbers: time, steps and metrics."""
+    for path in {file, file.with_suffix(ARRAYS)}:
+        if path.exists():  # else removed by hand: its numbers are in the plan
+            client.log_artifact(run_id, str(path))
     metrics = _metrics(evaluation)
     for start in range(0, len(metrics), METRICS_A_BATCH):
         client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
 
 
 def _metrics(row: dict[str, Any]) -> list[Metric]:
-    """Turn one report into MLflow metrics at its env steps and time; non-finite values are dropped."""
+    """Turn one report into MLflow metrics at its steps and time; non-finite values are dropped."""
     from mlflow.entities import Metric
 
     finite = {_key(name): value for name, value in row["metrics"].items() if math.isfinite(value)}
-    return [Metric(name, value, int(row["time"] * 1000), row["env_steps"]) for name, value in finite.items()]
+    return [Metric(name, value, int(row["time"] * 1000), row["steps"]) for name, value in finite.items()]
 
 
 def _batches(values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ def write_model(bundle_dir: Path, folder: Path, run_id: str) -> None:
 
     info, spec = model.checkpoint.bundle.info, model.checkpoint.spec
     about: dict[str, Any] = {"algo": model.checkpoint.name, "env": spec.name, "num_candidates": spec.num_candidates}
-    about |= {key: info[key] for key in ("env_steps", "seed") if key in info}
+    about |= {key: info[key] for key in ("steps", "seed") if key in info}
     mlflow.pyfunc.save_model(
         str(folder),
         loader_module=__name__,

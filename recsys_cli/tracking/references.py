@@ -25,12 +25,12 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
     `<output_dir>/.cache`.
 
     Args:
-        reference: a path (bundle, `checkpoints`, trial, run with one trial), a run's name, `<run>/<trial>`, a local
-            trial id or MLflow run id or their first 6 characters or more, each with `/best` (the default), `/last` or
+        reference: a path (bundle, `checkpoints`, seed, run with one seed), a run's name, `<run>/<seed>`, a seed's
+            local id or MLflow run id or their first 6 characters or more, each with `/best` (the default), `/last` or
             `/<checkpoint>` after it if wanted, or `models:/<name>/<version>` or `models:/<name>@<alias>`.
         output_dir: the folder of runs.
         uri: MLflow tracking URI; None: `sqlite:///<output_dir>/mlflow.db`.
-        say: told when another checkpoint than the one asked for is used.
+        say: called when another checkpoint than the one asked for is used.
 
     Raises:
         ConfigError: not found, ambiguous, or no checkpoint there.
@@ -50,7 +50,7 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
 
 
 def resolve_run(reference: str, output_dir: Path, key: str = "resume") -> Path:
-    """Return the run's folder of a path, a run's name or id, or that of one of its trials.
+    """Return the run's folder of a path, a run's name or id, or that of one of its seeds.
 
     Raises:
         ConfigError: not found, or ambiguous; `key` names the setting in the message.
@@ -64,7 +64,7 @@ def resolve_run(reference: str, output_dir: Path, key: str = "resume") -> Path:
         if found is not None and (run_dir := run_of(found)) is not None:
             return run_dir
     raise ConfigError(
-        f"{key}={reference!r} was not found: no run's folder, no run or trial of that name or id in {output_dir}"
+        f"{key}={reference!r} was not found: no run's folder, no run or seed of that name or id in {output_dir}"
         f"{_hint(reference, output_dir)}"
     )
 
@@ -104,7 +104,7 @@ def _ask_mlflow(name: str, alias: str | None, uri: str, output_dir: Path, say: C
 
 def _refuse(reference: str, output_dir: Path, uri: str) -> Path:
     raise ConfigError(
-        f"checkpoint={reference!r} was not found: no checkpoint's, trial's or run's folder, no name or id in "
+        f"checkpoint={reference!r} was not found: no checkpoint's, seed's or run's folder, no name or id in "
         f"{output_dir}, no run in MLflow at {mask(uri)}{_hint(reference, output_dir)}"
     )
 

@@ -10,7 +10,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import reason
-from recsys_cli.tracking.local_runs import is_trial
+from recsys_cli.tracking.local_runs import is_seed
 from recsys_cli.tracking.provenance import mask
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Registered:
         before: version that the alias pointed at, where it was another.
         run_id: MLflow run that the checkpoint comes from.
         uri: MLflow tracking URI, credentials masked.
-        default_uri: whether that is where commands look unless told otherwise.
+        default_uri: whether that is where commands look by default.
     """
 
     version: str
@@ -98,19 +98,19 @@ def _register(
 
 def _origin(bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, str, str]:
     """Return the MLflow server, the run and the place among its artifacts that a bundle belongs to."""
-    trial_dir = bundle_dir.resolve().parent.parent
-    if is_trial(trial_dir):
-        return _of_trial(trial_dir, bundle_dir, uri, output_dir)
+    seed_dir = bundle_dir.resolve().parent.parent
+    if is_seed(seed_dir):
+        return _of_seed(seed_dir, bundle_dir, uri, output_dir)
     from recsys_cli.tracking.mlflow_lookup import CACHE
 
-    if trial_dir != (output_dir / CACHE).resolve():
+    if seed_dir != (output_dir / CACHE).resolve():
         raise ConfigError(f"checkpoint={bundle_dir} belongs to no run: name it by its run, as checkpoint=<run id>")
     address = resolved_uri(uri, output_dir)
     return address, bundle_dir.resolve().parent.name, f"checkpoints/{bundle_dir.name}"
 
 
-def _of_trial(trial_dir: Path, bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, str, str]:
-    run_dir, plan = trial_dir.parent, folders.read_plan(trial_dir)
+def _of_seed(seed_dir: Path, bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, str, str]:
+    run_dir, plan = seed_dir.parent, folders.read_plan(seed_dir)
     tracked = None if plan is None else plan.uri
     if tracked is None:
         raise ConfigError(f"run {run_dir.name} is in no MLflow: upload it first by recsys sync {run_dir} uri=...")
@@ -118,7 +118,7 @@ def _of_trial(trial_dir: Path, bundle_dir: Path, uri: str | None, output_dir: Pa
         raise ConfigError(f"run {run_dir.name} went to {tracked}, whose password is not kept: give tracking.uri=...")
     address = resolved_uri(uri if uri is not None else tracked, output_dir)
     check_uri(address)
-    run_id = folders.read_uploaded(trial_dir, mask(address)).run_id
+    run_id = folders.read_uploaded(seed_dir, mask(address)).run_id
     if run_id is None:
         where = mask(address)
         raise ConfigError(f"run {run_dir.name} is not in MLflow at {where}: recsys sync {run_dir} uri={where}")

@@ -1,4 +1,4 @@
-"""Tracking of one training: the journal on disk at once, MLflow behind it.
+"""Tracking of one run: the journal on disk at once, MLflow behind it.
 
 The journal and `tracking.json` are written before anything else; a background thread brings MLflow up to them. If the
 server is away, training goes on and nothing is lost: see `folder` for what lies on disk.
@@ -13,29 +13,32 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import Background
 from recsys_cli.tracking.files import locked, read_json, read_jsonl, update_json
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, TRIAL, Plan, edit_plan
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, Plan, edit_plan
 from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status
 from recsys_cli.tracking.provenance import flatten, mask
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LOCK = ".tracker.lock"
 
 
 class Tracker:
-    """What the driver of one `recsys train` tells about its trials; use it as a context manager.
+    """What the driver of a run reports about its seeds; use it as a context manager.
 
     Args:
-        run_dir: the run's folder; trials are folders inside it.
-        enabled: whether MLflow is told at all; the journal is written either way.
+        run_dir: the run's folder; seeds are folders inside it.
+        enabled: whether MLflow gets anything; the journal is written either way.
         uri: MLflow tracking URI; None: `sqlite:///<output_dir>/mlflow.db`, artifacts in `<output_dir>/mlartifacts`.
         experiment: MLflow experiment.
-        register_model: name to register the best checkpoint of the finished trials under, or None.
+        register_model: name to register the best checkpoint of the finished seeds under, or None.
         upload_training_state: whether the last checkpoint goes to MLflow with what resuming needs (replay included).
         say: gets one-line notices, only ever called from the caller's own thread.
 
@@ -60,7 +63,7 @@ class Tracker:
         self._register_model = register_model if enabled else None
         self._training_state = upload_training_state
         self._say = say
-        self._trials: list[Path] = []
+        self._seeds: list[Path] = []
         self._parents: list[Path] = []
         self._reported: dict[Path, int] = {}
         self._closed = False
@@ -73,114 +76,116 @@ class Tracker:
             raise ConfigError(f"run {self._run_dir.name} is in use by another process (training or syncing)")
         self._background = Background(self.uri, self._run_dir) if self.uri is not None else None
 
-    def open_trial(
+    def open(
         self,
-        trial_dir: Path,
+        folder: Path,
         *,
         params: Mapping[str, Any],
         tags: Mapping[str, Any],
         parent: Path | None = None,
         resumed_from: int | None = None,
     ) -> None:
-        """Begin a trial, or go on with it: a folder tracked before keeps its MLflow run.
+        """Begin tracking a seed's folder (or a run's), or go on with it: one tracked before keeps its MLflow run.
 
         Args:
-            trial_dir: the trial's folder.
+            folder: the seed's.
             params: config, nested or flat.
             tags: command, git commit, versions, seed and so on; nested keys are dotted.
-            parent: the run's folder when it has several trials; their MLflow runs are nested under one of its own.
-                Open it first, by `open_trial(run_dir, ...)`, to give it params.
-            resumed_from: env steps of the checkpoint that a resumed training starts from; later reports are dropped
+            parent: the run's folder when it has several seeds; their MLflow runs are nested under one of its own.
+                Open it first, by `open(run_dir, ...)`, to give it params.
+            resumed_from: steps of the checkpoint that a resumed training starts from; later reports are dropped
                 from the journal since they come again.
         """
-        trial_dir = Path(trial_dir).resolve()
+        folder = Path(folder).resolve()
         if parent is not None and (parent := Path(parent).resolve()) not in self._parents:
-            if parent not in self._trials:
-                self.open_trial(parent, params={}, tags={key: tags[key] for key in tags if key != "seed"})
-            self._trials.remove(parent)
+            if parent not in self._seeds:
+                self.open(parent, params={}, tags={key: tags[key] for key in tags if key != "seed"})
+            self._seeds.remove(parent)
             self._parents.append(parent)
         if resumed_from is not None:
-            self.rewind(trial_dir, resumed_from)
-        old = folders.read_plan(trial_dir)
-        plan = self._plan(trial_dir, flatten(params), flatten(tags), parent, old)
-        folders.save_plan(trial_dir, plan)
-        if trial_dir not in self._trials:
-            self._trials.append(trial_dir)
-        self._wake(trial_dir, soon=False)
+            self.rewind(folder, resumed_from)
+        old = folders.read_plan(folder)
+        plan = self._plan(folder, flatten(params), flatten(tags), parent, old)
+        folders.save_plan(folder, plan)
+        if folder not in self._seeds:
+            self._seeds.append(folder)
+        self._wake(folder, soon=False)
 
-    def rewind(self, trial_dir: Path, env_steps: int) -> None:
-        """Drop the journal's reports after `env_steps`: call it when a trial starts again from a checkpoint there."""
-        trial_dir = Path(trial_dir).resolve()
-        if self._last_report(trial_dir) <= env_steps:
+    def rewind(self, folder: Path, steps: int) -> None:
+        """Drop the journal's reports after `steps`: call it when a seed starts again from a checkpoint there."""
+        folder = Path(folder).resolve()
+        if self._last_report(folder) <= steps:
             return  # and no waiting for an upload
-        self._reported.pop(trial_dir, None)
+        self._reported.pop(folder, None)
         if self._background is None:
-            folders.rewind(trial_dir, env_steps)
+            folders.rewind(folder, steps)
         else:
             with self._background.paused():
-                folders.rewind(trial_dir, env_steps)
+                folders.rewind(folder, steps)
 
-    def log(self, trial_dir: Path, env_steps: int, metrics: Mapping[str, float]) -> None:
-        """Report metrics at `env_steps`: in the journal when this returns, in MLflow soon after.
+    def log(self, folder: Path, steps: int, metrics: Mapping[str, float]) -> None:
+        """Report metrics at `steps`: in the journal when this returns, in MLflow soon after.
 
-        Env steps that do not grow mean that the trial began again: the later reports are dropped, as by `rewind`.
+        Steps that do not grow mean that the seed began again: the later reports are dropped, as by `rewind`.
         """
-        trial_dir = Path(trial_dir).resolve()
-        if env_steps <= self._last_report(trial_dir):
-            self.rewind(trial_dir, env_steps - 1)
-        self._reported[trial_dir] = env_steps
+        folder = Path(folder).resolve()
+        if steps <= self._last_report(folder):
+            self.rewind(folder, steps - 1)
+        self._reported[folder] = steps
         values = {name: float(value) for name, value in metrics.items()}
-        folders.append_report(trial_dir, int(env_steps), time.time(), values)
-        self._wake(trial_dir)
+        folders.append_report(folder, int(steps), time.time(), values)
+        self._wake(folder)
 
-    def upload_bundle(self, trial_dir: Path, bundle_dir: Path, alias: str) -> None:
+    def upload_bundle(self, folder: Path, bundle_dir: Path, alias: str) -> None:
         """Make a checkpoint bundle the MLflow run's `best` or `last`; an older one of that alias is replaced."""
-        trial_dir, bundle_dir = Path(trial_dir).resolve(), Path(bundle_dir).resolve()
-        path = str(bundle_dir.relative_to(trial_dir))
-        edit_plan(trial_dir, lambda plan: plan.bundles.update({alias: path}))
-        self._wake(trial_dir)
+        folder, bundle_dir = Path(folder).resolve(), Path(bundle_dir).resolve()
+        path = str(bundle_dir.relative_to(folder))
+        edit_plan(folder, lambda plan: plan.bundles.update({alias: path}))
+        self._wake(folder)
 
     def log_evaluation(
         self,
-        trial_dir: Path,
+        folder: Path,
         results: Mapping[str, Any],
         headline: Mapping[str, float] | None = None,
         file_name: str = EVALUATION,
+        arrays: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Write `evaluation.json`, and upload it with its headline numbers as metrics `evaluation/...`.
 
         Args:
-            trial_dir: the trial's folder.
+            folder: the seed's folder.
             results: what the file shall hold.
             headline: numbers that become metrics; None: every number in `results`, nested keys dotted.
             file_name: the file; another name keeps another evaluation beside the first.
+            arrays: what the results sum up, kept beside the file as `.npz`.
         """
-        trial_dir = Path(trial_dir).resolve()
-        plan_evaluation(trial_dir, results, headline, file_name)
-        self._wake(trial_dir)
+        folder = Path(folder).resolve()
+        plan_evaluation(folder, results, headline, file_name, arrays)
+        self._wake(folder)
 
-    def add_file(self, trial_dir: Path, file_name: str) -> None:
-        """Upload a file of the trial's folder, such as a table or a figure; again where it was added before."""
-        told = {"time": time.time(), "env_steps": 0, "metrics": {}}
-        edit_plan(Path(trial_dir).resolve(), lambda plan: plan.evaluations.update({file_name: told}))
-        self._wake(trial_dir)
+    def add_file(self, folder: Path, file_name: str) -> None:
+        """Upload a file of the seed's folder, such as a table or a figure; again where it was added before."""
+        file = {"time": time.time(), "steps": 0, "metrics": {}}
+        edit_plan(Path(folder).resolve(), lambda plan: plan.evaluations.update({file_name: file}))
+        self._wake(folder)
 
-    def tag(self, trial_dir: Path, tags: Mapping[str, Any]) -> None:
-        """Set tags of a trial."""
-        told = {key: str(value) for key, value in flatten(tags).items()}
-        edit_plan(Path(trial_dir).resolve(), lambda plan: plan.tags.update(told))
-        self._wake(trial_dir)
+    def tag(self, folder: Path, tags: Mapping[str, Any]) -> None:
+        """Set tags of a seed."""
+        flat = {key: str(value) for key, value in flatten(tags).items()}
+        edit_plan(Path(folder).resolve(), lambda plan: plan.tags.update(flat))
+        self._wake(folder)
 
-    def set_status(self, trial_dir: Path, status: str) -> None:
-        """Set the status of a trial: as MLflow has it, or as `trial.json` has (see `planning.plan_status`)."""
-        trial_dir = Path(trial_dir).resolve()
-        plan_status(trial_dir, status)
-        self._wake(trial_dir)
+    def set_status(self, folder: Path, status: str) -> None:
+        """Set the status of a seed: as MLflow has it, or as `seed.json` has (see `planning.plan_status`)."""
+        folder = Path(folder).resolve()
+        plan_status(folder, status)
+        self._wake(folder)
 
     def close(self, timeout: float = 60.0) -> list[str]:
         """Upload the rest, at most `timeout` seconds long, and return what is still missing, one line a folder.
 
-        Trials that were not closed count as KILLED. What is missing is also said, with the command that uploads it.
+        Seeds that were not closed count as KILLED. What is missing is also said, with the command that uploads it.
         """
         if self._closed:
             return []
@@ -190,12 +195,12 @@ class Tracker:
         for parent in self._parents:
             plan = folders.read_plan(parent)
             if plan is not None and plan.status in folders.UNFINISHED:
-                self.set_status(parent, joint_status(self._trials))
+                self.set_status(parent, joint_status(self._seeds))
         missing: list[str] = []
         if self._background is not None and self.uri is not None:
             self._background.finish(timeout)
             self._tell()
-            missing = missing_lines([*self._parents, *self._trials], mask(self.uri))
+            missing = missing_lines([*self._parents, *self._seeds], mask(self.uri))
         if missing:
             self._say(
                 f"MLflow at {mask(str(self.uri))} lacks {'; '.join(missing)}. All of it is on disk; upload it with: "
@@ -209,29 +214,29 @@ class Tracker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        """Close; the trials still open are FAILED after an error, KILLED after Ctrl-C."""
+        """Close; the seeds still open are FAILED after an error, KILLED after Ctrl-C."""
         if kind is not None and issubclass(kind, Exception) and not self._closed:
             self._close_running("FAILED")
         self.close()
 
     def _close_running(self, status: str) -> None:
-        for trial_dir in self._trials:
-            plan = folders.read_plan(trial_dir)
+        for folder in self._seeds:
+            plan = folders.read_plan(folder)
             if plan is not None and plan.status in folders.UNFINISHED:
-                self.set_status(trial_dir, status)
+                self.set_status(folder, status)
 
     def _plan(
-        self, trial_dir: Path, params: dict[str, Any], tags: dict[str, Any], parent: Path | None, old: Plan | None
+        self, folder: Path, params: dict[str, Any], tags: dict[str, Any], parent: Path | None, old: Plan | None
     ) -> Plan:
-        trial = update_json(trial_dir / TRIAL, _give_id) if trial_dir != self._run_dir else {}
-        name = trial_dir.relative_to(self._run_dir.parent).as_posix()
-        if parent is None and trial_dir.parent == self._run_dir:
-            name = self._run_dir.name  # the only trial stands for the run
+        seed = update_json(folder / SEED, _give_id) if folder != self._run_dir else {}
+        name = folder.relative_to(self._run_dir.parent).as_posix()
+        if parent is None and folder.parent == self._run_dir:
+            name = self._run_dir.name  # the only seed stands for the run
         plan = Plan(
             uri=None if self.uri is None else mask(self.uri),
             experiment=self._experiment,
             name=name,
-            trial_id=trial.get("id") or (old.trial_id if old else uuid.uuid4().hex),
+            id=seed.get("id") or (old.id if old else uuid.uuid4().hex),
             parent=None if parent is None else "..",
             params=params,
             tags={key: str(value) for key, value in tags.items()},
@@ -243,24 +248,24 @@ class Tracker:
         return plan
 
     def _plan_registration(self) -> None:
-        """Have the best bundle of the finished trials registered, once all are known."""
+        """Have the best bundle of the finished seeds registered, once all are known."""
         returns = {}
-        for trial_dir in self._trials:
-            plan = folders.read_plan(trial_dir)
-            best = read_json(trial_dir / "checkpoints" / "best.json", default={})
+        for folder in self._seeds:
+            plan = folders.read_plan(folder)
+            best = read_json(folder / "checkpoints" / "best.json", default={})
             if self._register_model and plan and plan.status == "FINISHED" and "best" in plan.bundles:
                 value = best.get("return")
-                returns[trial_dir] = float("-inf") if value is None else float(value)
+                returns[folder] = float("-inf") if value is None else float(value)
         if returns:
             best_dir = max(returns, key=returns.__getitem__)
             edit_plan(best_dir, lambda plan: setattr(plan, "register", self._register_model))
             self._wake(best_dir)
 
-    def _last_report(self, trial_dir: Path) -> int:
-        if trial_dir not in self._reported:
-            rows = read_jsonl(trial_dir / JOURNAL)
-            self._reported[trial_dir] = rows[-1]["env_steps"] if rows else -1
-        return self._reported[trial_dir]
+    def _last_report(self, folder: Path) -> int:
+        if folder not in self._reported:
+            rows = read_jsonl(folder / JOURNAL)
+            self._reported[folder] = rows[-1]["steps"] if rows else -1
+        return self._reported[folder]
 
     def _wake(self, folder: Path, *, soon: bool = True) -> None:
         if self._background is not None:
@@ -272,5 +277,5 @@ class Tracker:
             self._say(notice)
 
 
-def _give_id(trial: dict[str, Any]) -> None:
-    trial.setdefault("id", uuid.uuid4().hex)
+def _give_id(seed: dict[str, Any]) -> None:
+    seed.setdefault("id", uuid.uuid4().hex)

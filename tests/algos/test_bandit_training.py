@@ -17,7 +17,7 @@ from recsys_cli.algos.rllib_training import RLlibTraining
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
 
-SMALL = ("env_steps=4000", "report_every=500", "resources.users_per_runner=32", "evaluation.episodes=8")
+SMALL = ("steps=4000", "report_every=500", "resources.users_per_runner=32", "evaluation.episodes=8")
 SHORT = {
     "interest_evolution": ("env.time_budget=40",),
     "interest_exploration": ("env.horizon=20",),
@@ -76,7 +76,7 @@ def test_every_transition_is_learned_from_once(make_training: MakeTraining) -> N
     training = make_training("interest_exploration", "linucb", "algo.observe=shown", "algo.slate=top_k")
     for _ in range(3):
         training.step()
-    assert training.policy().tensors()["items.totals"][0] == 2 * training.env_steps
+    assert training.policy().tensors()["items.totals"][0] == 2 * training.steps
 
 
 def test_two_runners_feed_one_posterior_and_get_it(
@@ -88,7 +88,7 @@ def test_two_runners_feed_one_posterior_and_get_it(
     for _ in range(2):
         training.step()
     tensors = training.policy().tensors()
-    assert tensors["items.totals"][0] == 2 * training.env_steps
+    assert tensors["items.totals"][0] == 2 * training.steps
     group = training.algorithm.env_runner_group
     for own in group.foreach_env_runner(lambda runner: runner.policy.tensors(), local_env_runner=False):
         np.testing.assert_array_equal(own["items.gram"], tensors["items.gram"])
@@ -134,4 +134,4 @@ def test_recsim_users_start_anew_after_a_restore(make_training: MakeTraining, tm
     resumed.restore(tmp_path / "state")
     np.testing.assert_array_equal(resumed.policy().tensors()["items.gram"], training.policy().tensors()["items.gram"])
     resumed.step()
-    assert resumed.env_steps > training.env_steps
+    assert resumed.steps > training.steps

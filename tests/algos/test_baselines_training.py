@@ -29,7 +29,7 @@ def test_reports(problem, algo):
     for step in (1, 2):
         metrics = trained.step()
         assert set(metrics) == {"train/return", "train/episode_length", "train/clicks_per_step"}
-        assert step * 1500 <= trained.env_steps < step * 1500 + 32 * step
+        assert step * 1500 <= trained.steps < step * 1500 + 32 * step
     assert trained.env.name == problem
     assert trained.evaluate(20, seed=1)["return"] > 0
     trained.stop()
@@ -42,7 +42,7 @@ def test_a_restored_training_goes_on_bit_for_bit(tmp_path, assert_same, problem,
     one.save(tmp_path / "state")
     two = training(problem, algo, 5)
     two.restore(tmp_path / "state")
-    assert two.env_steps == one.env_steps
+    assert two.steps == one.steps
     assert [one.step() for _ in range(2)] == [two.step() for _ in range(2)]
     assert_same(one.policy().tensors(), two.policy().tensors())
     assert_same(one._state(), two._state())
@@ -56,7 +56,7 @@ def test_recsim_s_users_begin_anew(tmp_path):
     two = training("interest_exploration", "myopic", 1, *more)
     two.restore(tmp_path)
     two.step()
-    assert two.env_steps >= 80
+    assert two.steps >= 80
 
 
 def test_another_policy_s_state_is_refused(tmp_path):

@@ -219,7 +219,7 @@ def everything(training: RLlibTraining) -> dict[str, Any]:
 def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, algo: str, problem: str
 ) -> None:
-    words = (f"algo={algo}", f"env={problem}", "env_steps=3000", "algo.memory=raw")
+    words = (f"algo={algo}", f"env={problem}", "steps=3000", "algo.memory=raw")
     one = make_training(*words)
     fresh = one.policy().tensors()
     for _ in range(2):
@@ -248,9 +248,9 @@ def test_each_transition_is_learned_from_as_often_as_told(
 
     def learned_and_played() -> np.ndarray:
         learner = training.algorithm.learner_group.get_state()["learner"]
-        return np.array([64 * learner["weights_seq_no"], training.env_steps])
+        return np.array([64 * learner["weights_seq_no"], training.steps])
 
-    while training.env_steps < 800:
+    while training.steps < 800:
         training.step()
     before = learned_and_played()
     for _ in range(4):
@@ -281,7 +281,7 @@ def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo:
     """Random 154, myopic 163."""
     training = make_training(
         f"algo={algo}",
-        "env_steps=60000",
+        "steps=60000",
         "report_every=60000",
         "resources.users_per_runner=128",
         "algo.network.hidden=[32,16]",

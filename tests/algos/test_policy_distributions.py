@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -176,3 +177,31 @@ def test_the_readme_has_the_table_of_all_algorithms() -> None:
     table = [f"| {', '.join(names)} | {told}" for told, names in alike.items()]
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert all(line in readme for line in table), "\n".join(["the README wants:", *table])
+
+
+@pytest.mark.parametrize("fewest", [2, K])
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
+def test_candidates_that_are_not_there_are_never_shown(name: str, problem: str, fewest: int) -> None:
+    played = Played(name, problem)
+    if fewest < K and name in ("dqn", "full_slate_q", "sac", "tabular_q") and played.env.spec.attended == K:
+        with pytest.raises(
+            ConfigError, match=r"num_candidates=\[2,5\] may offer fewer candidates than the 3 of a slate"
+        ):
+            played.algo.check(dataclasses.replace(played.env.spec, min_candidates=fewest))
+        return
+    there = np.arange(fewest, fewest + USERS) % (C + 1 - fewest) + fewest
+    mask = played.rng.permuted(np.arange(C) < there[:, None], axis=1)
+    observation = {**played.observation, "mask": mask}
+    policy = played.policy
+    laws = [policy.distribution(observation), policy.behaviour(observation), policy.served(observation)]
+    if name != "random":
+        laws.append(policy.softened(observation, 5.0))
+        np.testing.assert_allclose(
+            np.exp(laws[-1].log_prob(laws[0].mode())), np.exp(laws[-1].log_prob(laws[-1].mode()))
+        )
+    for law in laws:
+        for slates in (law.mode(), *(law.sample(played.rng) for _ in range(5))):
+            assert np.isfinite(law.log_prob(slates)).all() or not law.exact
+            for shown, own in zip(slates, mask, strict=True):
+                assert own[shown[shown >= 0]].all() and (shown >= 0).sum() == min(own.sum(), K)
+        assert (law.item_probs()[~mask] == 0).all()

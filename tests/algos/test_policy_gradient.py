@@ -218,7 +218,7 @@ def make_training() -> Iterator[MakeTraining]:
 def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, algo: str, problem: str
 ) -> None:
-    words = (f"algo={algo}", f"env={problem}", "env_steps=3000")
+    words = (f"algo={algo}", f"env={problem}", "steps=3000")
     one = make_training(*words)
     fresh = one.policy().tensors()
     one.step()
@@ -241,7 +241,7 @@ def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo:
     """Random 154, myopic 166; 60,000 steps go well beyond."""
     training = make_training(
         f"algo={algo}",
-        "env_steps=60000",
+        "steps=60000",
         "report_every=60000",
         "resources.users_per_runner=128",
         "algo.rollout_length=16",

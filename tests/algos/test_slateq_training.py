@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 SMALL = (
-    "env_steps=4000",
+    "steps=4000",
     "report_every=500",
     "resources.users_per_runner=32",
     "evaluation.episodes=8",
@@ -70,7 +70,7 @@ def test_trains_on_every_problem(make_training: MakeTraining, problem: str, opti
     training = make_training(f"env={problem}", *short, *options)
     before = {name: value.copy() for name, value in training.policy().tensors().items()}
     reports = [training.step() for _ in range(5)]
-    assert training.env_steps >= 5 * 500
+    assert training.steps >= 5 * 500
     assert {"learner/loss", "learner/lr"} <= set(reports[-1])
     assert any("train/return" in report for report in reports)
     assert all(math.isfinite(value) for report in reports for value in report.values())
@@ -82,7 +82,7 @@ def test_trains_on_every_problem(make_training: MakeTraining, problem: str, opti
 def test_schedules_reach_their_ends(make_training: MakeTraining) -> None:
     training = make_training("algo.lr=1e-3", "algo.lr_final_fraction=0.1", "algo.epsilon_final=0.2")
     config, rates = training.algorithm.config, []
-    while training.env_steps < 4000:
+    while training.steps < 4000:
         rates.append(training.step().get("learner/lr", 1e-3))
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(1e-4, abs=5e-5)  # a report's rate is the mean of its gradient steps
@@ -107,7 +107,7 @@ def test_restored_training_is_the_uninterrupted_one(
     for _ in range(3):
         uninterrupted.step()
     uninterrupted.save(tmp_path / "state")
-    assert_same(whole_state(uninterrupted)["env_steps"], uninterrupted.env_steps)
+    assert_same(whole_state(uninterrupted)["steps"], uninterrupted.steps)
 
     resumed = make_training(*overrides)
     resumed.restore(tmp_path / "state")
@@ -182,12 +182,12 @@ def test_remote_runners_get_the_restored_weights(
     for _ in range(3):
         first.step()
     first.save(tmp_path / "state")
-    steps, weights = first.env_steps, first.policy().tensors()
+    steps, weights = first.steps, first.policy().tensors()
     first.stop()
 
     resumed = make_training(*two_runners)
     resumed.restore(tmp_path / "state")
-    assert resumed.env_steps == steps
+    assert resumed.steps == steps
     for tensors in runners_do(resumed, lambda runner: runner.policy.tensors()):
         for name, value in weights.items():
             np.testing.assert_array_equal(tensors[name], value)
@@ -196,7 +196,7 @@ def test_remote_runners_get_the_restored_weights(
     assert_apart([*beginnings, *seeds(resumed)])
     for _ in range(3):
         resumed.step()
-    assert resumed.env_steps >= steps + 3 * 500
+    assert resumed.steps >= steps + 3 * 500
 
 
 def test_a_killed_runner_is_replaced_and_does_not_replay(
@@ -211,8 +211,8 @@ def test_a_killed_runner_is_replaced_and_does_not_replay(
     for tensors in runners_do(training, lambda runner: runner.policy.tensors()):
         for name, value in training.policy().tensors().items():
             np.testing.assert_array_equal(tensors[name], value)
-    steps = training.env_steps
-    while training.env_steps < steps + 500:
+    steps = training.steps
+    while training.steps < steps + 500:
         report = training.step()
     assert math.isfinite(report["learner/loss"])
 
@@ -233,12 +233,12 @@ def test_recsim_users_start_anew_after_a_restore(make_training: MakeTraining, tm
     training.save(tmp_path / "state")
     resumed = make_training(*overrides)
     resumed.restore(tmp_path / "state")
-    assert resumed.env_steps == training.env_steps
+    assert resumed.steps == training.steps
     for name, value in training.policy().tensors().items():
         np.testing.assert_array_equal(resumed.policy().tensors()[name], value)
     report = resumed.step()
     assert math.isfinite(report["learner/loss"])
-    assert resumed.env_steps > training.env_steps
+    assert resumed.steps > training.steps
 
 
 @pytest.mark.slow
@@ -260,7 +260,7 @@ def test_learns_what_the_value_of_no_click_allows(
 ) -> None:
     """Myopic reaches 166 and random 154; with the paper's null, worth nothing, no training passes 176."""
     training = make_training(
-        "env_steps=40000",
+        "steps=40000",
         "report_every=40000",
         "resources.users_per_runner=256",
         "algo.learning_starts=2000",

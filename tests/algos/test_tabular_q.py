@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused(words: list[str], told: str) -> None:
 @pytest.mark.usefixtures("local_ray")
 def test_it_learns_and_a_restored_training_is_the_uninterrupted_one(tmp_path: Path, assert_same: Any) -> None:
     """Random 23.1, myopic 38.7."""
-    words = ("algo=tabular_q", "env=interest_exploration", "env_steps=60000", "report_every=20000")
+    words = ("algo=tabular_q", "env=interest_exploration", "steps=60000", "report_every=20000")
     with trainings(*words, "resources.users_per_runner=128") as make:
         one, two = make(), make(seed=1)
         one.step()
@@ -112,5 +112,5 @@ def test_it_learns_and_a_restored_training_is_the_uninterrupted_one(tmp_path: Pa
         for _ in range(2):
             assert one.step() == two.step()
         assert_same(whole_state(one), whole_state(two))
-        assert one.policy().tensors()["table.visits"].sum() == one.env_steps
+        assert one.policy().tensors()["table.visits"].sum() == one.steps
         assert one.evaluate(300, seed=1)["return"] > 33

@@ -38,5 +38,5 @@ def whole_state(training: RLlibTraining) -> dict[str, Any]:
     return {
         "learner": learner_state(training),
         "runner": {name: value for name, value in runner.items() if name != "weights_seq_no"},
-        "env_steps": training.env_steps,
+        "steps": training.steps,
     }

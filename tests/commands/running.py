@@ -16,10 +16,10 @@ from typing import Any
 
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
 RECSYS = (sys.executable, "-m", "recsys_cli.cli")
-# Long enough to be hit in the middle, with a checkpoint every 1,000 env steps.
+# Long enough to be hit in the middle, with a checkpoint every 1,000 steps.
 LONG = (
     *SMOKE,
-    "env_steps=10000",
+    "steps=10000",
     "report_every=250",
     "evaluation.every=2000",
     "checkpoint.every=1000",
@@ -86,24 +86,24 @@ class Trained:
     run_dir: Path
 
     @property
-    def trial(self) -> Path:
-        """The only trial's folder."""
+    def seed(self) -> Path:
+        """The only seed's folder."""
         return self.run_dir / "seed_0"
 
     @property
     def run_id(self) -> str:
         """The MLflow run id."""
-        return str(read(self.trial / "trial.json")["mlflow_run_id"])
+        return str(read(self.seed / "seed.json")["mlflow_run_id"])
 
 
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def policy_bytes(trial: Path, alias: str = "last") -> bytes:
-    """Return the file of a trial's policy."""
-    pointer = read(trial / "checkpoints" / f"{alias}.json")
-    return (trial / "checkpoints" / pointer["path"] / "policy.safetensors").read_bytes()
+def policy_bytes(seed: Path, alias: str = "last") -> bytes:
+    """Return the file of a seed's policy."""
+    pointer = read(seed / "checkpoints" / f"{alias}.json")
+    return (seed / "checkpoints" / pointer["path"] / "policy.safetensors").read_bytes()
 
 
 def ray_processes_of(pid: int) -> list[str]:

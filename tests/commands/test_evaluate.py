@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from running import Trained, read
 
@@ -47,31 +48,31 @@ def results(evaluate: Evaluate, tmp_path: Path) -> Callable[..., dict[str, Any]]
 
 
 def test_the_next_command_works_as_printed_and_says_what_training_said(trained: Trained) -> None:
-    final = read(trained.trial / "evaluation.json")
+    final = read(trained.seed / "evaluation.json")
     words = shlex.split(" ".join(trained.outcome.words_after("next:")))
     outcome = trained.recsys(*words[1:], "users=20", "baselines=[random]")
     assert outcome.code == 0, outcome
     assert "Traceback" not in outcome.err
-    again = read(trained.trial / "evaluation.json")
+    again = read(trained.seed / "evaluation.json")
     assert again["policies"] == final["policies"]
-    assert (again["env_steps"], again["seed"], again["users"]) == (final["env_steps"], final["seed"], 20)
+    assert (again["steps"], again["seed"], again["users"]) == (final["steps"], final["seed"], 20)
     rows = [line for line in trained.outcome.out.splitlines() if line.startswith(("slateq ", "random "))]
     assert all(row.rstrip() in outcome.out for row in rows)
     assert "logged to the run as evaluation.json" in outcome.out
 
 
 @pytest.mark.parametrize("alias", ["", "/best", "/last"])
-@pytest.mark.parametrize("kind", ["name", "mlflow id", "local id", "path", "trial's path"])
+@pytest.mark.parametrize("kind", ["name", "mlflow id", "local id", "path", "seed's path"])
 def test_every_reference_finds_the_checkpoint(
     trained: Trained, results: Callable[..., dict[str, Any]], kind: str, alias: str
 ) -> None:
-    about = read(trained.trial / "trial.json")
+    about = read(trained.seed / "seed.json")
     names = {"name": "whole", "mlflow id": about["mlflow_run_id"], "local id": about["id"]}
-    names |= {"path": "my runs/whole", "trial's path": "my runs/whole/seed_0"}
+    names |= {"path": "my runs/whole", "seed's path": "my runs/whole/seed_0"}
     found = results(f"checkpoint={names[kind]}{alias}", *FEW)
-    pointer = read(trained.trial / "checkpoints" / f"{alias.strip('/') or 'best'}.json")
-    assert found["checkpoint"] == str(trained.trial / "checkpoints" / pointer["path"])
-    assert found["env_steps"] == pointer["env_steps"]
+    pointer = read(trained.seed / "checkpoints" / f"{alias.strip('/') or 'best'}.json")
+    assert found["checkpoint"] == str(trained.seed / "checkpoints" / pointer["path"])
+    assert found["steps"] == pointer["steps"]
 
 
 def test_json_says_everything(results: Callable[..., dict[str, Any]]) -> None:
@@ -86,6 +87,22 @@ def test_json_says_everything(results: Callable[..., dict[str, Any]]) -> None:
     assert other["policies"]["slateq"] != found["policies"]["slateq"]
 
 
+def test_the_returns_of_every_user_are_kept(
+    trained: Trained, results: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    found = results("checkpoint=whole/last", *FEW)
+    for folder, summary in ((trained.seed, read(trained.seed / "evaluation.json")), (tmp_path, found)):
+        returns = dict(np.load(next(folder.glob("*.npz"))))
+        assert list(returns) == list(summary["policies"]) == ["slateq", "random"]
+        for policy, by_user in returns.items():
+            assert by_user.shape == (20,)
+            assert summary["policies"][policy]["return"]["mean"] == pytest.approx(by_user.mean())
+        difference = (returns["slateq"] - returns["random"]).mean()
+        assert summary["differences"]["random"]["mean"] == pytest.approx(difference)
+    artifacts = connect(f"sqlite:///{trained.run_dir.parent / 'mlflow.db'}").list_artifacts(trained.run_id)
+    assert "evaluation.npz" in {item.path for item in artifacts}
+
+
 @pytest.mark.parametrize(
     "changes",
     [{"num_candidates": 50}, {"slate_size": 3}, {"backend": "recsim"}, {"num_candidates": 5, "slate_size": 5}],
@@ -97,11 +114,11 @@ def test_the_env_may_change(
     found = results("checkpoint=whole/last", *FEW, *words)
     assert {key: found["env"][key] for key in changes} == changes
     assert found["policies"]["slateq"]["return"]["mean"] > 50
-    before = (trained.trial / "evaluation.json").read_bytes()
+    before = (trained.seed / "evaluation.json").read_bytes()
     name = "_".join(["evaluation", *(f"{key}-{value}" for key, value in changes.items())]) + ".json"
     assert evaluate("checkpoint=whole/last", *FEW, *words)[0] == 0
-    assert read(trained.trial / name) == found
-    assert (trained.trial / "evaluation.json").read_bytes() == before
+    assert read(trained.seed / name) == found
+    assert (trained.seed / "evaluation.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -109,20 +126,20 @@ def test_the_env_may_change(
     [
         (["checkpoint=whole/last", "users=7"], "users-7"),
         (["checkpoint=whole/last", "users=20", "seed=5"], "seed-5"),
-        (["checkpoint=whole/seed_0/checkpoints/FIRST", "users=20"], "env_steps-STEPS"),
+        (["checkpoint=whole/seed_0/checkpoints/FIRST", "users=20"], "steps-STEPS"),
     ],
 )
 def test_the_runs_own_evaluation_is_not_overwritten(
     trained: Trained, evaluate: Evaluate, words: list[str], differs: str
 ) -> None:
-    first = min((trained.trial / "checkpoints").glob("step_*"))
+    first = min((trained.seed / "checkpoints").glob("step_*"))
     words = [word.replace("whole/seed_0/checkpoints/FIRST", str(first)) for word in words]
-    before = (trained.trial / "evaluation.json").read_bytes()
+    before = (trained.seed / "evaluation.json").read_bytes()
     code, printed = evaluate(*words, "baselines=[random]", "log=false")
     assert code == 0, printed
-    assert (trained.trial / "evaluation.json").read_bytes() == before
+    assert (trained.seed / "evaluation.json").read_bytes() == before
     name = differs.replace("STEPS", str(int(first.name.removeprefix("step_"))))
-    assert (trained.trial / f"evaluation_{name}.json").is_file()
+    assert (trained.seed / f"evaluation_{name}.json").is_file()
 
 
 @pytest.mark.parametrize("explore", ["epsilon:0.5", "plackett_luce:3"])
@@ -169,9 +186,9 @@ class Trap:
 
 
 def test_a_malicious_pickle_is_never_read(trained: Trained, evaluate: Evaluate, tmp_path: Path) -> None:
-    pointer = read(trained.trial / "checkpoints" / "last.json")
+    pointer = read(trained.seed / "checkpoints" / "last.json")
     bundle = tmp_path / "bundle"
-    shutil.copytree(trained.trial / "checkpoints" / pointer["path"], bundle)
+    shutil.copytree(trained.seed / "checkpoints" / pointer["path"], bundle)
     trap = pickle.dumps(Trap())
     pickles = list(bundle.rglob("*.pkl"))
     assert pickles
@@ -190,7 +207,7 @@ def test_numbers_become_metrics_of_the_run(trained: Trained, evaluate: Evaluate)
     assert code == 0
     assert "logged to the run as evaluation_num_candidates-20.json" in printed
     run = connect(f"sqlite:///{trained.run_dir.parent / 'mlflow.db'}").get_run(trained.run_id)
-    found = read(trained.trial / "evaluation_num_candidates-20.json")
+    found = read(trained.seed / "evaluation_num_candidates-20.json")
     key = "evaluation_num_candidates-20/return"
     assert run.data.metrics[key] == found["policies"]["slateq"]["return"]["mean"]
     assert run.info.status == "FINISHED"

@@ -66,7 +66,7 @@ def run(own: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 def test_it_trains_and_stands_beside_the_baselines(own: Trained) -> None:
     assert "training patient on embedding_feed (C=10, k=3)" in own.outcome.out
     assert "Traceback" not in own.outcome.err
-    policies = read(own.trial / "evaluation.json")["policies"]
+    policies = read(own.seed / "evaluation.json")["policies"]
     assert list(policies) == ["patient", "random"]
     assert 0 < policies["patient"]["quality_per_click"] < 1
     assert own.outcome.out.rstrip().endswith("--config-dir 'my simulator'")
@@ -77,7 +77,7 @@ def test_the_run_and_its_checkpoints_keep_where_the_classes_came_from(own: Train
     about = read(own.run_dir / "run.json")
     assert about["config_path"] == [folder]
     assert about["command"] == ["recsys", "train", *TRAIN, "--config-dir", folder]
-    last = own.trial / "checkpoints" / read(own.trial / "checkpoints" / "last.json")["path"]
+    last = own.seed / "checkpoints" / read(own.seed / "checkpoints" / "last.json")["path"]
     assert read_bundle(last).info["config_path"] == [folder]
     assert read_bundle(last).config["env"]["_target_"] == "embedding_feed.EmbeddingFeedConfig"
 
@@ -98,7 +98,7 @@ def test_evaluate_where_the_folder_is(own: Trained, run, by_variable: bool, monk
     assert outcome.code == 0, outcome
     found = read(out)["policies"]
     assert list(found) == ["patient", "random", "myopic"]  # it has no oracle
-    assert found["patient"] == read(own.trial / "evaluation.json")["policies"]["patient"]
+    assert found["patient"] == read(own.seed / "evaluation.json")["policies"]["patient"]
     assert found["myopic"]["return"]["mean"] > found["random"]["return"]["mean"]
 
 
@@ -120,19 +120,19 @@ def test_where_the_folder_is_not_one_line_says_what_is_missing(own: Trained, run
 
 
 def test_a_finished_run_resumes_to_its_evaluation(own: Trained, run) -> None:
-    before = read(own.trial / "evaluation.json")["policies"]
+    before = read(own.seed / "evaluation.json")["policies"]
     outcome = run("train", "resume=own", "--config-dir", "my simulator")
     assert outcome.code == 0, outcome
     assert "nothing left to train" in outcome.out
-    assert read(own.trial / "evaluation.json")["policies"] == before
+    assert read(own.seed / "evaluation.json")["policies"] == before
 
 
 @pytest.mark.slow
 def test_resume_goes_on_with_workers_of_its_own(own: Trained) -> None:
     copy = own.recsys.folder / "runs" / "longer"
     shutil.copytree(own.run_dir, copy)
-    words = ("resume=longer", "env_steps=4000", "resources.env_runners=1", "resources.num_cpus=2")
+    words = ("resume=longer", "steps=4000", "resources.env_runners=1", "resources.num_cpus=2")
     outcome = own.recsys("train", *words, "--config-dir", "my simulator")
     assert outcome.code == 0, outcome
     assert "seed_0: goes on from" in outcome.out
-    assert read(copy / "seed_0" / "checkpoints" / "last.json")["env_steps"] >= 4000
+    assert read(copy / "seed_0" / "checkpoints" / "last.json")["steps"] >= 4000

@@ -15,8 +15,8 @@ from recsys_cli.tracking.mlflow_client import connect
 
 pytestmark = [pytest.mark.xdist_group("commands")]
 
-WORDS = ("debug=smoke", "env_steps=6000", "algo.learning_starts=500", "algo.batch_size=64", "search.seeds_per_point=1")
-HYPERBAND = ("search=hyperband", "search.trials=6", "search.min_env_steps=600", "algo.lr=tag(log,interval(1e-4,1e-2))")
+WORDS = ("debug=smoke", "steps=6000", "algo.learning_starts=500", "algo.batch_size=64", "search.seeds_per_point=1")
+HYPERBAND = ("search=hyperband", "search.trials=6", "search.min_steps=600", "algo.lr=tag(log,interval(1e-4,1e-2))")
 SEARCHES = {
     "grid": ("algo.lr=1e-2,1e-3,1e-4", "search.seeds_per_point=2"),
     "hyperband": HYPERBAND,
@@ -39,7 +39,7 @@ def test_a_sweep_tells_what_it_does_and_mlflow_remembers_it(recsys: Recsys) -> N
     assert outcome.code == 0, outcome
     assert_nothing_is_left(process.pid)
     out = outcome.out
-    assert out.startswith("search=hyperband: 6 points, 6,000 env steps each, 36,000 at most")
+    assert out.startswith("search=hyperband: 6 points, 6,000 steps each, 36,000 at most")
     assert "Traceback" not in outcome.err
     folder = recsys.folder / "runs" / "a"
     best = read(folder / "best.json")["best"]["all"]

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.xdist_group("commands")]
 
 def test_prints_table_run_id_and_next_command(trained: Trained) -> None:
     out = trained.outcome.out
-    assert "training slateq on interest_evolution (C=10, k=2): 10,000 env steps" in out
+    assert "training slateq on interest_evolution (C=10, k=2): 10,000 steps" in out
     assert "20 fresh users, greedy" in out
     assert [line.split()[0] for line in out.splitlines() if " ± " in line and line[0].isalpha()][1:] == [
         "slateq",
@@ -37,30 +37,30 @@ def test_leaves_the_documented_files(trained: Trained) -> None:
     assert yaml.safe_load((trained.run_dir / "config.yaml").read_text())["algo"]["batch_size"] == 64
     about = read(trained.run_dir / "run.json")
     assert about["command"] == ["recsys", "train", *LONG, "name=whole", "output_dir=my runs"]
-    assert about["trials"] == ["seed_0"]
-    assert read(trained.trial / "trial.json")["status"] == "finished"
+    assert about["seeds"] == ["seed_0"]
+    assert read(trained.seed / "seed.json")["status"] == "finished"
     assert (trained.run_dir / "ray_logs" / "gcs_server.out").is_file()
     assert not (trained.run_dir / "ray_logs").is_symlink()
-    checkpoints = trained.trial / "checkpoints"
+    checkpoints = trained.seed / "checkpoints"
     last, best = read(checkpoints / "last.json"), read(checkpoints / "best.json")
-    assert 10_000 <= last["env_steps"] < 10_500
+    assert 10_000 <= last["steps"] < 10_500
     steps = {path.name for path in checkpoints.glob("step_*")}
     assert {last["path"], best["path"]} <= steps and len(steps) <= 3
     assert not list(trained.run_dir.rglob(".tmp-*"))
     bundle = read_bundle(checkpoints / last["path"])
-    assert bundle.info["env_steps"] == last["env_steps"]
+    assert bundle.info["steps"] == last["steps"]
     assert bundle.training_state is not None
 
 
-def test_reports_every_few_env_steps(trained: Trained) -> None:
-    rows = read_jsonl(trained.trial / "metrics.jsonl")
-    steps = [row["env_steps"] for row in rows]
+def test_reports_every_few_steps(trained: Trained) -> None:
+    rows = read_jsonl(trained.seed / "metrics.jsonl")
+    steps = [row["steps"] for row in rows]
     assert steps == sorted(set(steps)) and len(steps) > 30
-    evaluated = [row["env_steps"] for row in rows if "eval/return" in row["metrics"]]
+    evaluated = [row["steps"] for row in rows if "eval/return" in row["metrics"]]
     assert [steps // 2000 for steps in evaluated] == [1, 2, 3, 4, 5]
-    best = read(trained.trial / "checkpoints" / "best.json")
+    best = read(trained.seed / "checkpoints" / "best.json")
     assert best["return"] == max(row["metrics"].get("eval/return", 0) for row in rows)
-    assert {"learner/loss", "learner/lr", "train/return", "time/env_steps_per_s"} <= set(rows[-1]["metrics"])
+    assert {"learner/loss", "learner/lr", "train/return", "time/steps_per_s"} <= set(rows[-1]["metrics"])
 
 
 def test_mlflow_has_the_run(trained: Trained) -> None:
@@ -71,9 +71,9 @@ def test_mlflow_has_the_run(trained: Trained) -> None:
     assert run.data.tags["command"].startswith("recsys train debug=smoke")
     assert {"git_commit", "versions.ray", "seed"} <= set(run.data.tags)
     history = client.get_metric_history(trained.run_id, "eval/return")
-    rows = [row for row in read_jsonl(trained.trial / "metrics.jsonl") if "eval/return" in row["metrics"]]
+    rows = [row for row in read_jsonl(trained.seed / "metrics.jsonl") if "eval/return" in row["metrics"]]
     assert [(point.step, point.value) for point in history] == [
-        (row["env_steps"], row["metrics"]["eval/return"]) for row in rows
+        (row["steps"], row["metrics"]["eval/return"]) for row in rows
     ]
     assert "evaluation/return" in run.data.metrics
     bundles = [item.path for item in client.list_artifacts(trained.run_id, "checkpoints")]
@@ -95,24 +95,24 @@ def kill_at(recsys: Recsys, name: str, seconds: float | None, checkpoints: int =
     return process.pid
 
 
-def assert_whole(trial: Path) -> None:
+def assert_whole(seed: Path) -> None:
     """Check that every file that stands is whole."""
-    for path in trial.glob("checkpoints/step_*"):
+    for path in seed.glob("checkpoints/step_*"):
         read_bundle(path)
-    for path in trial.rglob("*.json"):
+    for path in seed.rglob("*.json"):
         read(path)
 
 
-def assert_the_uninterrupted_one(trial: Path, trained: Trained) -> None:
-    assert policy_bytes(trial) == policy_bytes(trained.trial)
-    assert policy_bytes(trial, "best") == policy_bytes(trained.trial, "best")
-    ours, theirs = (read_jsonl(folder / "metrics.jsonl") for folder in (trial, trained.trial))
+def assert_the_uninterrupted_one(seed: Path, trained: Trained) -> None:
+    assert policy_bytes(seed) == policy_bytes(trained.seed)
+    assert policy_bytes(seed, "best") == policy_bytes(trained.seed, "best")
+    ours, theirs = (read_jsonl(folder / "metrics.jsonl") for folder in (seed, trained.seed))
     timeless = [
         [{name: value for name, value in row["metrics"].items() if not name.startswith("time/")} for row in rows]
         for rows in (ours, theirs)
     ]
     assert timeless[0] == timeless[1]
-    assert read(trial / "evaluation.json")["policies"] == read(trained.trial / "evaluation.json")["policies"]
+    assert read(seed / "evaluation.json")["policies"] == read(trained.seed / "evaluation.json")["policies"]
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,16 @@ def test_kill_9_costs_one_checkpoint_interval_at_most(
 ) -> None:
     pid = kill_at(recsys, "killed", seconds, checkpoints)
     assert_nothing_is_left(pid)
-    trial = recsys.folder / "runs" / "killed" / "seed_0"
-    if not (trial.parent / "config.yaml").exists():
+    seed = recsys.folder / "runs" / "killed" / "seed_0"
+    if not (seed.parent / "config.yaml").exists():
         return  # killed before it began: there is nothing to resume
-    assert_whole(trial)
+    assert_whole(seed)
     resumed = recsys("train", "resume=killed")
     assert resumed.code == 0, resumed
     if checkpoints:
         assert "seed_0: goes on from" in resumed.out
-    assert_the_uninterrupted_one(trial, trained)
-    assert not list(trial.parent.rglob(".tmp-*"))
+    assert_the_uninterrupted_one(seed, trained)
+    assert not list(seed.parent.rglob(".tmp-*"))
 
 
 def test_ctrl_c_checkpoints_and_resume_goes_on_to_the_same_end(recsys: Recsys, trained: Trained) -> None:
@@ -154,15 +154,15 @@ def test_ctrl_c_checkpoints_and_resume_goes_on_to_the_same_end(recsys: Recsys, t
     assert stopped.words_after("continue:") == ["recsys", "train", "resume=stopped"]
     assert "Traceback" not in stopped.err
     assert_nothing_is_left(process.pid)
-    trial = journal.parent
-    last = read(trial / "checkpoints" / "last.json")["env_steps"]
-    assert last == read_jsonl(journal)[-1]["env_steps"]
-    assert read(trial / "trial.json")["status"] == "stopped"
+    seed = journal.parent
+    last = read(seed / "checkpoints" / "last.json")["steps"]
+    assert last == read_jsonl(journal)[-1]["steps"]
+    assert read(seed / "seed.json")["status"] == "stopped"
 
     resumed = recsys("train", "resume=stopped")
     assert resumed.code == 0, resumed
-    assert f"seed_0: goes on from {last:,} of 10,000 env steps" in resumed.out
-    assert_the_uninterrupted_one(trial, trained)
+    assert f"seed_0: goes on from {last:,} of 10,000 steps" in resumed.out
+    assert_the_uninterrupted_one(seed, trained)
 
 
 @pytest.mark.slow
@@ -185,28 +185,28 @@ def test_ctrl_c_during_start_up_ends_cleanly(recsys: Recsys, trained: Trained, s
 def test_ctrl_c_during_the_final_evaluation_says_how_to_get_it(recsys: Recsys) -> None:
     process = recsys.start("train", *SMOKE, "name=late", "evaluation.users=2000000")
     last = recsys.folder / "runs" / "late" / "seed_0" / "checkpoints" / "last.json"
-    recsys.wait_for(lambda: last.exists() and read(last)["env_steps"] >= 2000, process)
+    recsys.wait_for(lambda: last.exists() and read(last)["steps"] >= 2000, process)
     time.sleep(6.0)
     os.killpg(process.pid, signal.SIGINT)
     stopped = recsys.finish(process)
     assert stopped.code == 130, stopped
     assert stopped.words_after("continue:") == ["recsys", "train", "resume=late"]
-    assert read(last.parent.parent / "trial.json")["status"] == "stopped"
+    assert read(last.parent.parent / "seed.json")["status"] == "stopped"
     resumed = recsys("train", "resume=late", "evaluation.users=20")
     assert resumed.code == 0
     assert "nothing left to train" in resumed.out
 
 
 @pytest.mark.slow
-def test_seeds_make_a_trial_each_under_one_run(recsys: Recsys) -> None:
+def test_seeds_make_a_folder_each_under_one_run(recsys: Recsys) -> None:
     outcome = recsys("train", *SMOKE, "seeds=2", "seed=3", "name=two")
     assert outcome.code == 0, outcome
     assert "slateq, 2 seeds" in outcome.out and "over seeds" in outcome.out
     run_dir = recsys.folder / "runs" / "two"
-    assert {path.parent.name for path in run_dir.glob("*/trial.json")} == {"seed_3", "seed_4"}
+    assert {path.parent.name for path in run_dir.glob("*/seed.json")} == {"seed_3", "seed_4"}
     assert policy_bytes(run_dir / "seed_3") != policy_bytes(run_dir / "seed_4")
     client = connect(f"sqlite:///{recsys.folder / 'runs' / 'mlflow.db'}")
-    runs = [client.get_run(read(run_dir / name / "trial.json")["mlflow_run_id"]) for name in ("seed_3", "seed_4")]
+    runs = [client.get_run(read(run_dir / name / "seed.json")["mlflow_run_id"]) for name in ("seed_3", "seed_4")]
     parents = {run.data.tags["mlflow.parentRunId"] for run in runs}
     assert len(parents) == 1
     assert [client.get_run(parent).info.status for parent in parents] == ["FINISHED"]

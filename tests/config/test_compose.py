@@ -31,7 +31,7 @@ def test_defaults_of_train() -> None:
     config = compose("train", [])
     assert isinstance(config, TrainConfig)
     assert (config.env.name, config.algo.name, config.framework.name) == ("interest_evolution", "slateq", "torch")
-    assert (config.env_steps, config.seeds, config.tracking.uri) == (300_000, 1, None)
+    assert (config.steps, config.seeds, config.tracking.uri) == (300_000, 1, None)
     assert config.resources.cpus_per_trial() == 1
 
 
@@ -40,7 +40,7 @@ def test_overrides_win_over_presets_and_presets_over_defaults() -> None:
     assert preset.evaluation.users < plain.evaluation.users
     assert preset.evaluation.seed == plain.evaluation.seed
     both = compose("train", ["evaluation.users=7", "experiment=quick_look"])
-    assert (both.evaluation.users, both.env_steps) == (7, preset.env_steps)
+    assert (both.evaluation.users, both.steps) == (7, preset.steps)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -60,7 +60,7 @@ def test_the_command_a_preset_opens_with_composes(preset: str) -> None:
 def test_presets_may_be_switched_off_and_combined() -> None:
     assert compose("train", ["experiment=null", "debug=null"]) == compose("train", [])
     combined = compose("train", ["+experiment=quick_look", "+debug=smoke"])
-    assert combined.env_steps == compose("train", ["debug=smoke"]).env_steps
+    assert combined.steps == compose("train", ["debug=smoke"]).steps
 
 
 @pytest.mark.parametrize(("env", "algo"), PAIRS)
@@ -112,7 +112,7 @@ def test_a_saved_config_needs_no_yaml_file(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_values_of_one_key_may_point_to_another() -> None:
-    assert compose("train", ["report_every=${env_steps}", "env_steps=70"]).report_every == 70
+    assert compose("train", ["report_every=${steps}", "steps=70"]).report_every == 70
 
 
 def test_mlflow_server_takes_its_address_from_the_environment() -> None:

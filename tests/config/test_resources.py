@@ -46,7 +46,7 @@ def test_what_a_trial_reserves(asked: dict[str, Any], cpus: int, gpus: float) ->
 
 
 @pytest.mark.parametrize(
-    ("asked", "members", "cpus"),
+    ("asked", "seeds", "cpus"),
     [
         ({}, 1, 8),
         ({"num_cpus": 3}, 1, 3),
@@ -56,11 +56,9 @@ def test_what_a_trial_reserves(asked: dict[str, Any], cpus: int, gpus: float) ->
         ({"concurrent_trials": 20}, 1, 8),
     ],
 )
-def test_trials_at_the_same_time_bound_a_local_ray(
-    machine: Any, asked: dict[str, Any], members: int, cpus: int
-) -> None:
+def test_trials_at_the_same_time_bound_a_local_ray(machine: Any, asked: dict[str, Any], seeds: int, cpus: int) -> None:
     machine(8, 0)
-    assert _laptop(**asked).local_cpus(members) == cpus
+    assert _laptop(**asked).local_cpus(seeds) == cpus
 
 
 @pytest.mark.parametrize(

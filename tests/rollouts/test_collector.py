@@ -58,3 +58,20 @@ def test_a_restored_collector_cuts_as_if_uninterrupted(problem):
     two.set_state(one.get_state())
     for a, b in zip(play(one, 20).arrays(), play(two, 20).arrays(), strict=True):
         np.testing.assert_array_equal(a[1], b[1])
+
+
+@pytest.mark.parametrize("problem", ["interest_evolution", *FIXED])
+def test_a_logged_chunk_holds_the_whole_response_and_every_end(problem):
+    own = collector(problem, **({} if problem in FIXED else {"time_budget": 8.0}))
+    rule, env = UniformPolicy(own.problem.slate_size).distribution, own.env
+    seen, step = [], env.step
+    env.step = lambda slates: seen.append(step(slates)) or seen[-1]
+    chunk = own.collect(40, rule, np.random.default_rng(0), propensities=True, responses=True)
+    assert set(chunk.response) == {field.name for field in own.problem.spec.response}
+    for name, values in chunk.response.items():
+        np.testing.assert_array_equal(values, np.array([result[0]["response"][name] for result in seen]))
+    assert (chunk.terminated | chunk.truncated)[:-1].tolist() == (~chunk.valid)[1:].tolist(), "an end, then a new start"
+    assert not (chunk.terminated & chunk.truncated).any()
+    assert chunk.truncated.any() == (problem in FIXED)
+    assert np.isfinite(chunk.log_propensity).all()
+    assert own.collect(3, rule, np.random.default_rng(0)).response is None

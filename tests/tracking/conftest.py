@@ -1,4 +1,4 @@
-"""A migrated SQLite file made once, trials and bundles as training makes them."""
+"""A migrated SQLite file made once, seeds and bundles as training makes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from recsys_cli.tracking.tracker import Tracker
 run_dir = Path(sys.argv[1]) / "first"
 settings = {"enabled": True, "uri": None, "experiment": "first", "register_model": None}
 with Tracker(run_dir, say=print, **settings) as tracker:
-    tracker.open_trial(run_dir / "seed_0", params={"a": 1}, tags={})
+    tracker.open(run_dir / "seed_0", params={"a": 1}, tags={})
     tracker.set_status(run_dir / "seed_0", "finished")
 """
 PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "check": True}
@@ -71,14 +71,14 @@ def mlflow_db(output_dir: Path, migrated_db: Path) -> str:
 
 
 @pytest.fixture
-def make_trial(output_dir: Path) -> Callable[..., Path]:
-    """A function that makes a trial's folder as training does."""
+def make_seed(output_dir: Path) -> Callable[..., Path]:
+    """A function that makes a seed's folder as training does."""
 
     def make(name: str = RUN_NAME, seed: int = 0, status: str = "running") -> Path:
         folder = output_dir / name / f"seed_{seed}"
-        write_json(output_dir / name / "run.json", {"name": name, "trials": [folder.name]})
-        trial_id = hashlib.sha256(f"{name}{seed}".encode()).hexdigest()[:32]
-        write_json(folder / "trial.json", {"id": trial_id, "seed": seed, "status": status, "mlflow_run_id": None})
+        write_json(output_dir / name / "run.json", {"name": name, "seeds": [folder.name]})
+        seed_id = hashlib.sha256(f"{name}{seed}".encode()).hexdigest()[:32]
+        write_json(folder / "seed.json", {"id": seed_id, "seed": seed, "status": status, "mlflow_run_id": None})
         return folder
 
     return make
@@ -86,27 +86,27 @@ def make_trial(output_dir: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def make_bundle() -> Callable[..., Path]:
-    """A function that makes a trial's checkpoint and points aliases at it."""
+    """A function that makes a seed's checkpoint and points aliases at it."""
 
     def make(
-        trial_dir: Path,
-        env_steps: int,
+        seed_dir: Path,
+        steps: int,
         *aliases: str,
         value: float = 1.0,
         state: bool = False,
         policy: str = "ucb1",
     ) -> Path:
-        path = trial_dir / "checkpoints" / f"step_{env_steps:09d}"
+        path = seed_dir / "checkpoints" / f"step_{steps:09d}"
         with atomic_dir(path) as temporary:
             env, algo = structured.load("env", "interest_evolution"), structured.load("algo", policy)
             untrained = algo.make_policy(env.spec).tensors()
-            tensors = {name: np.full_like(tensor, env_steps) for name, tensor in untrained.items()}
+            tensors = {name: np.full_like(tensor, steps) for name, tensor in untrained.items()}
             parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spec": env.spec}
-            write_bundle(temporary, policy={}, policy_state=tensors, info={"env_steps": env_steps}, **parts)
+            write_bundle(temporary, policy={}, policy_state=tensors, info={"steps": steps}, **parts)
             if state:
                 write_json(temporary / "training_state" / "state.json", {"replay": 1})
         for alias in aliases:
-            pointer = {"path": path.name, "env_steps": env_steps, "return": value}
+            pointer = {"path": path.name, "steps": steps, "return": value}
             write_json(path.parent / f"{alias}.json", pointer)
         return path
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from recsys_cli.config.errors import ConfigError
@@ -121,15 +122,30 @@ def test_atomic_dir_after_an_error_leaves_all_as_it_was(tmp_path: Path) -> None:
     assert list(target.iterdir()) == [target / "b"] and list(tmp_path.iterdir()) == [target]
 
 
+def test_arrays_are_read_as_they_were_written_and_stay_when_a_write_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, returns = tmp_path / "evaluation.npz", np.array([1.5, np.pi])
+    files.write_arrays(path, {"slateq": returns})
+
+    def full(_: int) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        files.write_arrays(path, {"slateq": returns + 1})
+    assert (np.load(path)["slateq"] == returns).all() and [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_torn_last_line_is_no_row_and_is_cut_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert files.read_jsonl(path) == []
-    files.append_jsonl(path, {"env_steps": 1})
+    files.append_jsonl(path, {"steps": 1})
     with path.open("ab") as file:
-        file.write(b'{"env_steps": 2, "metr')
-    assert files.read_jsonl(path) == [{"env_steps": 1}]
-    files.append_jsonl(path, {"env_steps": 3})
-    assert files.read_jsonl(path) == [{"env_steps": 1}, {"env_steps": 3}]
+        file.write(b'{"steps": 2, "metr')
+    assert files.read_jsonl(path) == [{"steps": 1}]
+    files.append_jsonl(path, {"steps": 3})
+    assert files.read_jsonl(path) == [{"steps": 1}, {"steps": 3}]
     rows = files.read_jsonl_from(path, 0)
     assert files.read_jsonl_from(path, rows[0][1]) == rows[1:]
 
@@ -149,7 +165,7 @@ def test_a_damaged_line_within_the_journal_is_told(tmp_path: Path) -> None:
 
 
 def test_update_json_loses_no_change_among_threads(tmp_path: Path) -> None:
-    path = tmp_path / "trial.json"
+    path = tmp_path / "seed.json"
 
     def add(index: int) -> None:
         files.update_json(path, lambda value: value.update({f"k{index}": index}))

@@ -21,7 +21,7 @@ PARTS: dict[str, Any] = {
     "config": {"env": {"slate_size": 2}, "algo": {"lr": 1e-3}},
     "spec": load("env", "interest_evolution").spec,
     "policy": {"kind": "slateq"},
-    "info": {"env_steps": 50_000, "seed": 0},
+    "info": {"steps": 50_000, "seed": 0},
 }
 
 
@@ -121,13 +121,13 @@ class _Bomb:
 
 
 def test_pickles_beside_or_in_place_of_tensors_are_never_loaded(
-    tmp_path: Path, make_trial: Callable[..., Path], make_bundle: Callable[..., Path], output_dir: Path
+    tmp_path: Path, make_seed: Callable[..., Path], make_bundle: Callable[..., Path], output_dir: Path
 ) -> None:
     from recsys_cli.tracking.references import resolve
 
     exploded = tmp_path / "exploded"
     bomb = pickle.dumps(_Bomb(exploded))
-    bundle_dir = make_bundle(make_trial(), 50_000, "best", state=True)
+    bundle_dir = make_bundle(make_seed(), 50_000, "best", state=True)
     names = ("class_and_ctor_args.pkl", "module_state.pkl", "policy.pkl", "policy.pt", "training_state/state.pkl")
     for name in names:
         (bundle_dir / name).write_bytes(bomb)

@@ -125,7 +125,7 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     tmp_path: Path,
     server: Server,
     make_tracker: Callable[..., Tracker],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
     make_bundle: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -134,19 +134,19 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     uri = server.uri
-    trial_dir = make_trial()
+    seed_dir = make_seed()
     steps = iter(range(10, 100_000, 10))
 
     def uploaded(name: str) -> Any:
-        return read_json(trial_dir / "uploaded.json", {}).get(name)
+        return read_json(seed_dir / "uploaded.json", {}).get(name)
 
     tracker = make_tracker(uri=uri, register_model="slates")
     said: list[str] = tracker.said  # type: ignore[attr-defined]
 
     def report_until(condition: Callable[[], Any]) -> None:
-        until(lambda: tracker.log(trial_dir, next(steps), {"return": 1.0}) or condition())
+        until(lambda: tracker.log(seed_dir, next(steps), {"return": 1.0}) or condition())
 
-    tracker.open_trial(trial_dir, params={"a": 1}, tags={})
+    tracker.open(seed_dir, params={"a": 1}, tags={})
     report_until(lambda: said)
     assert "Connection refused" in said[0] and "is away" in said[0]
     server.start()
@@ -157,18 +157,18 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     server.kill()
     report_until(lambda: len(said) == 3)
     for _ in range(20):
-        tracker.log(trial_dir, next(steps), {"return": 1.0})
-    tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 50, "best", "last"), "best")
-    tracker.log_evaluation(trial_dir, {"return": {"mean": 7.0}})
-    tracker.set_status(trial_dir, "finished")
+        tracker.log(seed_dir, next(steps), {"return": 1.0})
+    tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 50, "best", "last"), "best")
+    tracker.log_evaluation(seed_dir, {"return": {"mean": 7.0}})
+    tracker.set_status(seed_dir, "finished")
     missing = tracker.close()
     assert len(missing) == 1 and "checkpoint best, evaluation, model version, status FINISHED" in missing[0]
     assert len(said) == 4 and "recsys sync" in said[3] and all("\n" not in line for line in said)
-    failed = sync_run(trial_dir.parent, None)
+    failed = sync_run(seed_dir.parent, None)
     assert failed.error is not None and failed.missing
 
     server.start()
-    synced = sync_run(trial_dir.parent, None)
+    synced = sync_run(seed_dir.parent, None)
     assert synced.error is None and synced.missing == [] and uploaded("run_id") == first_run
     client = connect(uri)
     run = client.get_run(first_run)
@@ -178,14 +178,14 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     assert len(client.search_runs([run.info.experiment_id])) == 1
     for reference in (first_run, f"{first_run}/best", "models:/slates/1"):
         bundle_dir = resolve(reference, tmp_path / "elsewhere", uri)
-        assert read_bundle(bundle_dir).info == {"env_steps": 50}
+        assert read_bundle(bundle_dir).info == {"steps": 50}
         assert read_json(bundle_dir.parent / "evaluation.json") == {"return": {"mean": 7.0}}
 
     tracker = make_tracker(uri=uri)  # the artifacts of a server can be replaced too
-    tracker.open_trial(trial_dir, params={"a": 1}, tags={})
-    for env_steps in (60, 70):
-        place = f"checkpoints/{make_bundle(trial_dir, env_steps, 'last').name}"
-        tracker.upload_bundle(trial_dir, trial_dir / place, "last")
+    tracker.open(seed_dir, params={"a": 1}, tags={})
+    for steps in (60, 70):
+        place = f"checkpoints/{make_bundle(seed_dir, steps, 'last').name}"
+        tracker.upload_bundle(seed_dir, seed_dir / place, "last")
         until(lambda place=place: uploaded("bundles").get("last", "").startswith(place))  # type: ignore[misc]
     tracker.close()
     places = [item.path for item in client.list_artifacts(first_run, "checkpoints")]
@@ -194,44 +194,44 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
     assert (captured.out, captured.err) == ("", "")
 
 
-def test_eight_trials_at_once_outlive_a_server_killed_in_the_middle(
+def test_eight_seeds_at_once_outlive_a_server_killed_in_the_middle(
     server: Server,
     make_tracker: Callable[..., Tracker],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from recsys_cli.tracking.mlflow_client import connect
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     uri = server.uri
-    trials = [make_trial(seed=seed) for seed in range(8)]
+    seeds = [make_seed(seed=seed) for seed in range(8)]
     tracker = make_tracker(uri=uri)
     said: list[str] = tracker.said  # type: ignore[attr-defined]
     steps = iter(range(1, 100_000))
 
     def report() -> int:
         step = next(steps)
-        for seed, folder in enumerate(trials):
+        for seed, folder in enumerate(seeds):
             tracker.log(folder, step, {"return": float(seed)})
         return step
 
     def has_rows(folder: Path) -> bool:
         return bool(read_json(folder / "uploaded.json", {}).get("rows"))
 
-    for seed, folder in enumerate(trials):
-        tracker.open_trial(folder, params={"seed": seed}, tags={}, parent=folder.parent)
+    for seed, folder in enumerate(seeds):
+        tracker.open(folder, params={"seed": seed}, tags={}, parent=folder.parent)
     server.start()
-    until(lambda: report() and all(has_rows(folder) for folder in trials))
+    until(lambda: report() and all(has_rows(folder) for folder in seeds))
     server.kill()
     until(lambda: report() and any("is away" in line for line in said))
     server.start()
     until(lambda: report() and said[-1].endswith("answers again"))
-    for folder in trials:
+    for folder in seeds:
         tracker.set_status(folder, "finished")
     assert tracker.close() == []
 
     client, last = connect(uri), next(steps)
-    for seed, folder in enumerate(trials):
+    for seed, folder in enumerate(seeds):
         run = client.get_run(read_json(folder / "uploaded.json")["run_id"])
         points = client.get_metric_history(run.info.run_id, "return")
         assert sorted(point.step for point in points) == list(range(1, last))
@@ -267,23 +267,23 @@ class Flaky:
 def test_calls_that_fail_at_any_point_lose_and_double_nothing(
     client: Any,
     make_tracker: Callable[..., Tracker],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
     make_bundle: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     after: bool,
 ) -> None:
-    trial_dir = make_trial()
+    seed_dir = make_seed()
     flaky = Flaky(monkeypatch, after=after)
     tracker = make_tracker(register_model="slates")
-    tracker.open_trial(trial_dir, params={f"p{index}": index for index in range(120)}, tags={"seed": 0})
+    tracker.open(seed_dir, params={f"p{index}": index for index in range(120)}, tags={"seed": 0})
     for step in range(10, 100, 10):
-        tracker.log(trial_dir, step, {"return": float(step)})
-    tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 50, "best"), "best")
-    tracker.log_evaluation(trial_dir, {"return": 7.0})
-    tracker.set_status(trial_dir, "finished")
+        tracker.log(seed_dir, step, {"return": float(step)})
+    tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 50, "best"), "best")
+    tracker.log_evaluation(seed_dir, {"return": 7.0})
+    tracker.set_status(seed_dir, "finished")
     tracker.close()
     for _ in range(50):
-        if not sync_run(trial_dir.parent, None).missing:
+        if not sync_run(seed_dir.parent, None).missing:
             break
     assert flaky.failures > 4
     experiment = client.get_experiment_by_name("recsys").experiment_id
@@ -298,7 +298,7 @@ def test_calls_that_fail_at_any_point_lose_and_double_nothing(
 def test_a_hanging_server_holds_nothing_up(
     mlflow_db: str,
     make_tracker: Callable[..., Tracker],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import threading
@@ -310,12 +310,12 @@ def test_a_hanging_server_holds_nothing_up(
         released.wait(30)
 
     monkeypatch.setattr(MlflowUploader, "sync", hang)
-    trial_dir, tracker = make_trial(), make_tracker()
-    tracker.open_trial(trial_dir, params={}, tags={})
-    tracker.log(trial_dir, 0, {"return": 1.0})
+    seed_dir, tracker = make_seed(), make_tracker()
+    tracker.open(seed_dir, params={}, tags={})
+    tracker.log(seed_dir, 0, {"return": 1.0})
     assert entered.wait(30)
     for step in range(1, 5):
-        tracker.log(trial_dir, step, {"return": 1.0})
+        tracker.log(seed_dir, step, {"return": 1.0})
     missing = tracker.close(timeout=0.1)
     assert not released.is_set() and "5 reports" in missing[0]
     released.set()
@@ -324,48 +324,48 @@ def test_a_hanging_server_holds_nothing_up(
 def test_pauses_grow_and_the_end_does_not_wait_for_them(
     mlflow_db: str,
     make_tracker: Callable[..., Tracker],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(background, "FIRST_PAUSE", 1000.0)
     monkeypatch.setattr(background, "LONGEST_PAUSE", 3000.0)
     attempts: list[Path] = []
-    trial_dir = make_trial()
+    seed_dir = make_seed()
 
     def fail(self: Any, folder: Path) -> None:
-        if folder == trial_dir:  # and not the thread that an earlier test left waiting for its server
+        if folder == seed_dir:  # and not the thread that an earlier test left waiting for its server
             attempts.append(folder)
         raise ConnectionError("away\nwith a second line")
 
     monkeypatch.setattr(MlflowUploader, "sync", fail)
     tracker = make_tracker()
-    tracker.open_trial(trial_dir, params={}, tags={})
-    tracker.log(trial_dir, 0, {"return": 1.0})
+    tracker.open(seed_dir, params={}, tags={})
+    tracker.log(seed_dir, 0, {"return": 1.0})
     until(lambda: attempts)
     for step in range(1, 50):
-        tracker.log(trial_dir, step, {"return": 1.0})
+        tracker.log(seed_dir, step, {"return": 1.0})
     assert len(attempts) == 1
-    tracker.set_status(trial_dir, "finished")
+    tracker.set_status(seed_dir, "finished")
     tracker.close()
     assert len(attempts) == 2
     said = tracker.said  # type: ignore[attr-defined]
     assert len(said) == 2 and "(away)" in said[0]
 
 
-def test_sync_refuses_what_it_cannot_do(output_dir: Path, make_trial: Callable[..., Path]) -> None:
-    trial_dir = make_trial()
+def test_sync_refuses_what_it_cannot_do(output_dir: Path, make_seed: Callable[..., Path]) -> None:
+    seed_dir = make_seed()
     with pytest.raises(ConfigError, match="holds nothing that was tracked"):
-        sync_run(trial_dir.parent, None)
+        sync_run(seed_dir.parent, None)
     settings: dict[str, Any] = {"experiment": "recsys", "register_model": None, "say": print}
-    with Tracker(trial_dir.parent, enabled=False, uri=None, **settings) as tracker:
-        tracker.open_trial(trial_dir, params={}, tags={})
+    with Tracker(seed_dir.parent, enabled=False, uri=None, **settings) as tracker:
+        tracker.open(seed_dir, params={}, tags={})
         with pytest.raises(ConfigError, match="in use by another process"):
-            sync_run(trial_dir.parent, "http://127.0.0.1:1")
+            sync_run(seed_dir.parent, "http://127.0.0.1:1")
     with pytest.raises(ConfigError, match="tracking=off: say where"):
-        sync_run(trial_dir.parent, None)
-    with Tracker(trial_dir.parent, enabled=True, uri="http://me:secret@127.0.0.1:1", **settings) as tracker:
-        tracker.open_trial(trial_dir, params={"tracking": {"uri": "http://me:secret@127.0.0.1:1"}}, tags={})
+        sync_run(seed_dir.parent, None)
+    with Tracker(seed_dir.parent, enabled=True, uri="http://me:secret@127.0.0.1:1", **settings) as tracker:
+        tracker.open(seed_dir, params={"tracking": {"uri": "http://me:secret@127.0.0.1:1"}}, tags={})
     with pytest.raises(ConfigError, match="password is not kept"):
-        sync_run(trial_dir.parent, None)
-    for path in trial_dir.parent.rglob("*.json"):
+        sync_run(seed_dir.parent, None)
+    for path in seed_dir.parent.rglob("*.json"):
         assert "secret" not in path.read_text()

@@ -23,28 +23,28 @@ MLFLOW_ID = "abcdef0123456789abcdef0123456789"
 
 
 @pytest.fixture
-def trial_dir(make_trial: Callable[..., Path], make_bundle: Callable[..., Path]) -> Path:
-    """A trial with a best (50) and a last (100) checkpoint, known to MLflow by `MLFLOW_ID`."""
-    folder = make_trial()
+def seed_dir(make_seed: Callable[..., Path], make_bundle: Callable[..., Path]) -> Path:
+    """A seed with a best (50) and a last (100) checkpoint, known to MLflow by `MLFLOW_ID`."""
+    folder = make_seed()
     make_bundle(folder, 50, "best")
     make_bundle(folder, 100, "last")
-    update_json(folder / "trial.json", lambda trial: trial.update(mlflow_run_id=MLFLOW_ID))
+    update_json(folder / "seed.json", lambda seed: seed.update(mlflow_run_id=MLFLOW_ID))
     return folder
 
 
-def references(trial_dir: Path) -> dict[str, str]:
-    """Return every form that names the trial, without alias."""
-    trial_id = read_json(trial_dir / "trial.json")["id"]
+def references(seed_dir: Path) -> dict[str, str]:
+    """Return every form that names the seed, without alias."""
+    seed_id = read_json(seed_dir / "seed.json")["id"]
     return {
-        "trial folder": str(trial_dir),
-        "run folder": str(trial_dir.parent),
-        "checkpoints folder": str(trial_dir / "checkpoints"),
-        "trailing slash": f"{trial_dir}/",
-        "run name": trial_dir.parent.name,
-        "run name/trial": f"{trial_dir.parent.name}/{trial_dir.name}",
-        "run name prefix": trial_dir.parent.name[:20],
-        "local id": trial_id,
-        "local id prefix": trial_id[:6],
+        "seed folder": str(seed_dir),
+        "run folder": str(seed_dir.parent),
+        "checkpoints folder": str(seed_dir / "checkpoints"),
+        "trailing slash": f"{seed_dir}/",
+        "run name": seed_dir.parent.name,
+        "run name/seed": f"{seed_dir.parent.name}/{seed_dir.name}",
+        "run name prefix": seed_dir.parent.name[:20],
+        "local id": seed_id,
+        "local id prefix": seed_id[:6],
         "MLflow id": MLFLOW_ID,
         "MLflow id prefix": MLFLOW_ID[:8],
     }
@@ -53,37 +53,37 @@ def references(trial_dir: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     "form",
     [
-        *("trial folder", "run folder", "checkpoints folder", "trailing slash", "run name", "run name/trial"),
+        *("seed folder", "run folder", "checkpoints folder", "trailing slash", "run name", "run name/seed"),
         *("run name prefix", "local id", "local id prefix", "MLflow id", "MLflow id prefix"),
     ],
 )
-def test_every_local_form(trial_dir: Path, output_dir: Path, form: str) -> None:
-    reference = references(trial_dir)[form]
+def test_every_local_form(seed_dir: Path, output_dir: Path, form: str) -> None:
+    reference = references(seed_dir)[form]
     said: list[str] = []
-    for alias, env_steps in {"": 50, "/best": 50, "/last": 100, "/step_000000100": 100}.items():
+    for alias, steps in {"": 50, "/best": 50, "/last": 100, "/step_000000100": 100}.items():
         whole = f"{reference.rstrip('/')}{alias}" if alias else reference
         found = resolve(whole, output_dir, None, said.append)
-        assert read_bundle(found).info == {"env_steps": env_steps}
-    assert resolve_run(reference, output_dir) == trial_dir.parent
+        assert read_bundle(found).info == {"steps": steps}
+    assert resolve_run(reference, output_dir) == seed_dir.parent
     assert said == [] and not (output_dir / "mlflow.db").exists()
 
 
 def test_a_bundle_itself_and_relative_paths(
-    trial_dir: Path, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed_dir: Path, output_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundle_dir = trial_dir / "checkpoints" / "step_000000100"
+    bundle_dir = seed_dir / "checkpoints" / "step_000000100"
     assert resolve(str(bundle_dir), output_dir, None) == bundle_dir
-    assert resolve_run(str(bundle_dir), output_dir) == trial_dir.parent
-    monkeypatch.chdir(trial_dir)
+    assert resolve_run(str(bundle_dir), output_dir) == seed_dir.parent
+    monkeypatch.chdir(seed_dir)
     assert resolve("checkpoints/step_000000100", output_dir, None) == bundle_dir
     assert resolve(".", output_dir, None).name == "step_000000050"
-    assert resolve_run(".", output_dir) == trial_dir.parent
+    assert resolve_run(".", output_dir) == seed_dir.parent
     copied = shutil.copytree(bundle_dir, tmp_path / "copied")
     monkeypatch.chdir(tmp_path)
     assert resolve("copied", Path("nowhere"), None) == copied
 
 
-def test_local_references_import_neither_mlflow_nor_torch(trial_dir: Path, output_dir: Path) -> None:
+def test_local_references_import_neither_mlflow_nor_torch(seed_dir: Path, output_dir: Path) -> None:
     code = "import sys, pathlib; from recsys_cli.tracking.references import resolve\n"
     code += "resolve(sys.argv[1], pathlib.Path(sys.argv[2]), None)\n"
     code += "print(sorted({'mlflow', 'torch', 'ray', 'hydra'} & set(sys.modules)))"
@@ -92,60 +92,60 @@ def test_local_references_import_neither_mlflow_nor_torch(trial_dir: Path, outpu
     assert done.stdout.strip() == "[]"
 
 
-def test_a_run_with_several_trials_asks_for_one(
-    trial_dir: Path, output_dir: Path, make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+def test_a_run_with_several_seeds_asks_for_one(
+    seed_dir: Path, output_dir: Path, make_seed: Callable[..., Path], make_bundle: Callable[..., Path]
 ) -> None:
-    other = make_trial(seed=1)
+    other = make_seed(seed=1)
     make_bundle(other, 70, "best")
-    name = trial_dir.parent.name
-    with pytest.raises(ConfigError, match=f"has 2 trials; name one: {name}/seed_0, {name}/seed_1"):
+    name = seed_dir.parent.name
+    with pytest.raises(ConfigError, match=f"has 2 seeds; name one: {name}/seed_0, {name}/seed_1"):
         resolve(name, output_dir, None)
     assert resolve(f"{name}/seed_1", output_dir, None).name == "step_000000070"
-    assert resolve_run(name, output_dir) == trial_dir.parent
+    assert resolve_run(name, output_dir) == seed_dir.parent
 
 
 def test_a_prefix_of_two_runs_is_refused_with_both_names(
-    trial_dir: Path, output_dir: Path, make_trial: Callable[..., Path]
+    seed_dir: Path, output_dir: Path, make_seed: Callable[..., Path]
 ) -> None:
-    other = make_trial(name="20261123-220000-interest_evolution-dqn-aaaa")
-    with pytest.raises(ConfigError, match=f"may be any of {trial_dir.parent.name}, {other.parent.name}"):
+    other = make_seed(name="20261123-220000-interest_evolution-dqn-aaaa")
+    with pytest.raises(ConfigError, match=f"may be any of {seed_dir.parent.name}, {other.parent.name}"):
         resolve("20261123", output_dir, None)
     with pytest.raises(ConfigError, match="resume='20261123' may be any of"):
         resolve_run("20261123", output_dir)
 
 
 def test_it_falls_back_to_a_whole_checkpoint_and_says_so(
-    trial_dir: Path, output_dir: Path, make_bundle: Callable[..., Path]
+    seed_dir: Path, output_dir: Path, make_bundle: Callable[..., Path]
 ) -> None:
     said: list[str] = []
-    checkpoints = trial_dir / "checkpoints"
+    checkpoints = seed_dir / "checkpoints"
     shutil.rmtree(checkpoints / "step_000000050")
-    assert resolve(str(trial_dir), output_dir, None, said.append).name == "step_000000100"
+    assert resolve(str(seed_dir), output_dir, None, said.append).name == "step_000000100"
     (checkpoints / "last.json").write_text("{torn")
     (checkpoints / ".tmp-host-1-01234567-step_000000300").mkdir()
-    make_bundle(trial_dir, 200)
-    assert resolve(f"{trial_dir}/last", output_dir, None, said.append).name == "step_000000200"
+    make_bundle(seed_dir, 200)
+    assert resolve(f"{seed_dir}/last", output_dir, None, said.append).name == "step_000000200"
     assert "has no 'best' checkpoint; using last, step_000000100" in said[0]
     assert "has no 'last' checkpoint; using the newest, step_000000200" in said[1]
     with pytest.raises(ConfigError, match="has no checkpoint 'step_7'; it has step_000000100, step_000000200"):
-        resolve(f"{trial_dir}/step_7", output_dir, None)
+        resolve(f"{seed_dir}/step_7", output_dir, None)
     shutil.rmtree(checkpoints)
     with pytest.raises(ConfigError, match="has no checkpoint yet"):
-        resolve(str(trial_dir), output_dir, None)
+        resolve(str(seed_dir), output_dir, None)
 
 
 @pytest.mark.parametrize("reference", ["abcdee01", "20261123-211500-interest_evolution-slatq-3f2a", "", "no/such", "'"])
-def test_not_found_says_what_was_tried_and_what_there_is(trial_dir: Path, output_dir: Path, reference: str) -> None:
+def test_not_found_says_what_was_tried_and_what_there_is(seed_dir: Path, output_dir: Path, reference: str) -> None:
     for look_up in (lambda: resolve(reference, output_dir, None), lambda: resolve_run(reference, output_dir)):
         with pytest.raises(ConfigError, match="was not found") as caught:
             look_up()
         message = str(caught.value)
-        assert "\n" not in message and f"Most recent: {trial_dir.parent.name}" in message
+        assert "\n" not in message and f"Most recent: {seed_dir.parent.name}" in message
         assert ("Did you mean" in message) == (reference[:3] == "202")
     assert not (output_dir / "mlflow.db").exists(), "asking makes no database"
 
 
-def test_a_server_that_is_away_is_told(trial_dir: Path, output_dir: Path) -> None:
+def test_a_server_that_is_away_is_told(seed_dir: Path, output_dir: Path) -> None:
     with pytest.raises(ConfigError, match=r"MLflow at http://127\.0\.0\.1:1 gave no answer: Connection refused"):
         resolve("f" * 32, output_dir, "http://127.0.0.1:1")
 
@@ -155,28 +155,28 @@ def test_what_only_mlflow_has_is_downloaded_once(
     output_dir: Path,
     tmp_path: Path,
     make_tracker: Callable[..., Tracker],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
     make_bundle: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tracker = make_tracker(register_model="slates")
-    trial_dir = make_trial()
-    trial_id = read_json(trial_dir / "trial.json")["id"]
-    tracker.open_trial(trial_dir, params={}, tags={}, parent=trial_dir.parent)
-    tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 50, "best", state=True), "best")
-    tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 100, "last", state=True), "last")
-    tracker.set_status(trial_dir, "finished")
+    seed_dir = make_seed()
+    seed_id = read_json(seed_dir / "seed.json")["id"]
+    tracker.open(seed_dir, params={}, tags={}, parent=seed_dir.parent)
+    tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 50, "best", state=True), "best")
+    tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 100, "last", state=True), "last")
+    tracker.set_status(seed_dir, "finished")
     assert tracker.close() == []
-    run_id = read_json(trial_dir / "uploaded.json")["run_id"]
-    parent_id = read_json(trial_dir.parent / "uploaded.json")["run_id"]
-    shutil.rmtree(trial_dir.parent)
+    run_id = read_json(seed_dir / "uploaded.json")["run_id"]
+    parent_id = read_json(seed_dir.parent / "uploaded.json")["run_id"]
+    shutil.rmtree(seed_dir.parent)
 
     expected = {run_id: 50, f"{run_id}/best": 50, f"{run_id}/last": 100, f"{run_id}/step_000000100": 100}
-    expected |= {trial_id: 50, f"{trial_dir.parent.name}/seed_0/last": 100, parent_id: 50}
+    expected |= {seed_id: 50, f"{seed_dir.parent.name}/seed_0/last": 100, parent_id: 50}
     expected |= {"models:/slates/1": 50, "models:/slates/latest": 50}
-    for reference, env_steps in expected.items():
+    for reference, steps in expected.items():
         found = resolve(reference, output_dir, None)
-        assert read_bundle(found).info == {"env_steps": env_steps}
+        assert read_bundle(found).info == {"steps": steps}
         assert found.is_relative_to(output_dir / ".cache") and found.parent.name == run_id
     assert len(list((output_dir / ".cache").rglob("recsys.yaml"))) == 2
     assert not list((output_dir / ".cache").rglob("training_state"))

@@ -37,12 +37,12 @@ print(sorted({"ray", "hydra"} & set(sys.modules)))
 
 
 @pytest.fixture
-def trial_dir(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+def seed_dir(
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path], make_bundle: Callable[..., Path]
 ) -> Path:
-    """A tracked trial whose checkpoints stand in MLflow: 50 is the best, 100 the last."""
-    folder, tracker = make_trial(), make_tracker()
-    tracker.open_trial(folder, params={}, tags={})
+    """A tracked seed whose checkpoints stand in MLflow: 50 is the best, 100 the last."""
+    folder, tracker = make_seed(), make_tracker()
+    tracker.open(folder, params={}, tags={})
     tracker.upload_bundle(folder, make_bundle(folder, 50, "best"), "best")
     tracker.upload_bundle(folder, make_bundle(folder, 100, "last"), "last")
     tracker.log_evaluation(folder, {"return": 1.0})
@@ -52,21 +52,21 @@ def trial_dir(
 
 
 def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
-    client: Any, trial_dir: Path, output_dir: Path, mlflow_db: str, capsys: pytest.CaptureFixture[str]
+    client: Any, seed_dir: Path, output_dir: Path, mlflow_db: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["register", "name=slateq", "alias=champion", f"output_dir={output_dir}"]
-    name = trial_dir.parent.name
+    name = seed_dir.parent.name
     assert main([*words, f"checkpoint={name}"]) == 0
-    run_id = read_json(trial_dir / "uploaded.json")["run_id"]
+    run_id = read_json(seed_dir / "uploaded.json")["run_id"]
     printed = capsys.readouterr().out
     assert f"models:/slateq/1 made: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
     assert main([*words, f"checkpoint={run_id}"]) == 0
     assert "models:/slateq/1 was there already" in capsys.readouterr().out
     assert main([*words, f"checkpoint={name}/last"]) == 0
     assert "models:/slateq@champion points at it, no longer at models:/slateq/1" in capsys.readouterr().out
-    shutil.rmtree(trial_dir.parent)
+    shutil.rmtree(seed_dir.parent)
     for reference, steps in {"@champion": 100, "/1": 50, "/latest": 100}.items():
-        assert read_bundle(resolve(f"models:/slateq{reference}", output_dir, None)).info == {"env_steps": steps}
+        assert read_bundle(resolve(f"models:/slateq{reference}", output_dir, None)).info == {"steps": steps}
     champion = resolve("models:/slateq@champion", output_dir, None)
     assert read_json(champion.parent / "evaluation.json") == {"return": 1.0}, "the run's own comes along"
     again = register_checkpoint(champion, name="slateq", alias="twin", uri=None, output_dir=output_dir)
@@ -87,9 +87,9 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
 
 
 def test_a_model_takes_any_number_of_candidates_that_its_policy_does(
-    make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+    make_seed: Callable[..., Path], make_bundle: Callable[..., Path]
 ) -> None:
-    bundle_dir = make_bundle(make_trial(), 50, policy="ucb1")
+    bundle_dir = make_bundle(make_seed(), 50, policy="ucb1")
     model = PolicyModel(bundle_dir)
     for candidates in (10, 17):
         loaded = load_checkpoint(bundle_dir, {"num_candidates": candidates})
@@ -115,9 +115,9 @@ def test_a_model_takes_any_number_of_candidates_that_its_policy_does(
     ],
 )
 def test_refusals_take_one_line(
-    trial_dir: Path, output_dir: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    seed_dir: Path, output_dir: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    words = [word.replace("RUN", trial_dir.parent.name) for word in words]
+    words = [word.replace("RUN", seed_dir.parent.name) for word in words]
     assert main(["register", f"output_dir={output_dir}", *words]) == 2
     printed = capsys.readouterr().err
     assert message in printed and len(printed.strip().splitlines()) == 1
@@ -125,20 +125,20 @@ def test_refusals_take_one_line(
 
 def test_what_cannot_be_served_or_belongs_to_no_run_is_refused(
     client: Any,
-    trial_dir: Path,
+    seed_dir: Path,
     output_dir: Path,
     tmp_path: Path,
     make_bundle: Callable[..., Path],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
 ) -> None:
     where: dict[str, Any] = {"name": "m", "alias": None, "uri": None, "output_dir": output_dir}
-    oracle = make_bundle(trial_dir, 200, policy="oracle")
+    oracle = make_bundle(seed_dir, 200, policy="oracle")
     with pytest.raises(ConfigError, match="algo=oracle cannot be served as a model: an oracle acts on"):
         register_checkpoint(oracle, **where)
     assert client.search_model_versions("name='m'") == []
-    loose = shutil.copytree(trial_dir / "checkpoints" / "step_000000050", tmp_path / "loose" / "bundle")
+    loose = shutil.copytree(seed_dir / "checkpoints" / "step_000000050", tmp_path / "loose" / "bundle")
     with pytest.raises(ConfigError, match="belongs to no run"):
         register_checkpoint(loose, **where)
-    untracked = make_bundle(make_trial(name="untracked"), 50, "best")
+    untracked = make_bundle(make_seed(name="untracked"), 50, "best")
     with pytest.raises(ConfigError, match="is in no MLflow: upload it first by recsys sync"):
         register_checkpoint(untracked, **where)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from recsys_cli.config.errors import ConfigError
@@ -34,9 +35,9 @@ MODEL_FILES = {
 TAGS = {"command": "recsys train env=interest_evolution", "git_commit": "c0ffee", "seed": 0, "versions": {"ray": "2"}}
 
 
-def history(client: Any, trial_dir: Path, name: str) -> list[tuple[int, float]]:
-    """Return the points MLflow has of a trial's metric, as (env steps, value)."""
-    points = client.get_metric_history(read_json(trial_dir / "trial.json")["mlflow_run_id"], name)
+def history(client: Any, seed_dir: Path, name: str) -> list[tuple[int, float]]:
+    """Return the points MLflow has of a seed's metric, as (steps, value)."""
+    points = client.get_metric_history(read_json(seed_dir / "seed.json")["mlflow_run_id"], name)
     return sorted((point.step, point.value) for point in points)
 
 
@@ -44,36 +45,37 @@ def run_of(client: Any, folder: Path) -> Any:
     return client.get_run(read_json(folder / "uploaded.json")["run_id"])
 
 
-def test_one_trial_from_start_to_end(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+def test_one_seed_from_start_to_end(
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path], make_bundle: Callable[..., Path]
 ) -> None:
-    trial_dir, tracker = make_trial(), make_tracker(register_model="slates")
+    seed_dir, tracker = make_seed(), make_tracker(register_model="slates")
     params = {"env": {"slate_size": 2, "long": "x" * 7000}, **{f"p{index}": index for index in range(250)}}
-    (trial_dir.parent / "config.yaml").write_text("tracking: {uri: http://me:secret@mlflow:5000}\n")
-    tracker.open_trial(trial_dir, params=params, tags=TAGS)
+    (seed_dir.parent / "config.yaml").write_text("tracking: {uri: http://me:secret@mlflow:5000}\n")
+    tracker.open(seed_dir, params=params, tags=TAGS)
     for step in (10, 20, 30):
-        tracker.log(trial_dir, step, {"return": step / 2, "loss": math.nan, "q": math.inf, "odd:name [%]": 1.0})
-    assert [row["env_steps"] for row in read_jsonl(trial_dir / "metrics.jsonl")] == [10, 20, 30]
-    tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 30, "best", "last", state=True), "best")
-    tracker.log_evaluation(trial_dir, {"return": {"mean": 170.5, "interval": [1, 2]}, "env": "a", "users": 2000})
-    tracker.set_status(trial_dir, "finished")
+        tracker.log(seed_dir, step, {"return": step / 2, "loss": math.nan, "q": math.inf, "odd:name [%]": 1.0})
+    assert [row["steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10, 20, 30]
+    tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 30, "best", "last", state=True), "best")
+    results = {"return": {"mean": 170.5, "interval": [1, 2]}, "env": "a", "users": 2000}
+    tracker.log_evaluation(seed_dir, results, arrays={"slateq": np.arange(3.0)})
+    tracker.set_status(seed_dir, "finished")
     assert tracker.close() == [] and tracker.said == []  # type: ignore[attr-defined]
 
-    run = run_of(client, trial_dir)
-    assert run.info.run_id == read_json(trial_dir / "trial.json")["mlflow_run_id"]
-    assert (run.info.status, run.info.run_name) == ("FINISHED", trial_dir.parent.name)
+    run = run_of(client, seed_dir)
+    assert run.info.run_id == read_json(seed_dir / "seed.json")["mlflow_run_id"]
+    assert (run.info.status, run.info.run_name) == ("FINISHED", seed_dir.parent.name)
     assert "mlflow.parentRunId" not in run.data.tags
     assert run.data.tags["command"] == TAGS["command"] and run.data.tags["versions.ray"] == "2"
     assert len(run.data.params) == 252 and run.data.params["env.slate_size"] == "2"
     assert run.data.params["env.long"] == "x" * 6000
-    assert history(client, trial_dir, "return") == [(10, 5.0), (20, 10.0), (30, 15.0)]
-    assert history(client, trial_dir, "loss") == history(client, trial_dir, "q") == []
-    assert len(history(client, trial_dir, "odd:name ___")) == 3
-    assert history(client, trial_dir, "evaluation/return.mean") == [(30, 170.5)]
+    assert history(client, seed_dir, "return") == [(10, 5.0), (20, 10.0), (30, 15.0)]
+    assert history(client, seed_dir, "loss") == history(client, seed_dir, "q") == []
+    assert len(history(client, seed_dir, "odd:name ___")) == 3
+    assert history(client, seed_dir, "evaluation/return.mean") == [(30, 170.5)]
     place = run.data.tags["checkpoint.best"]
     files = {item.path.removeprefix(f"{place}/") for item in client.list_artifacts(run.info.run_id, place)}
     assert files == {"recsys.yaml", "policy.safetensors", *MODEL_FILES}, "the best needs no training state"
-    assert "evaluation.json" in {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"evaluation.json", "evaluation.npz"} <= {item.path for item in client.list_artifacts(run.info.run_id)}
     import mlflow
 
     config = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.yaml")
@@ -81,23 +83,23 @@ def test_one_trial_from_start_to_end(
     assert client.get_model_version("slates", "1").source.endswith(place)
 
 
-def test_several_trials_are_nested_and_the_best_is_registered(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+def test_several_seeds_are_nested_and_the_best_is_registered(
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path], make_bundle: Callable[..., Path]
 ) -> None:
     tracker = make_tracker(register_model="slates")
-    trials = [make_trial(seed=seed) for seed in range(3)]
-    for seed, trial_dir in enumerate(trials):
-        tracker.open_trial(trial_dir, params={"seed": seed}, tags={**TAGS, "seed": seed}, parent=trial_dir.parent)
+    seeds = [make_seed(seed=seed) for seed in range(3)]
+    for seed, seed_dir in enumerate(seeds):
+        tracker.open(seed_dir, params={"seed": seed}, tags={**TAGS, "seed": seed}, parent=seed_dir.parent)
         value = [1.0, 3.0, 9.0][seed]
-        tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 10, "best", value=value), "best")
-        tracker.set_status(trial_dir, ["finished", "finished", "failed"][seed])
+        tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 10, "best", value=value), "best")
+        tracker.set_status(seed_dir, ["finished", "finished", "failed"][seed])
     assert tracker.close() == []
-    parent = run_of(client, trials[0].parent)
+    parent = run_of(client, seeds[0].parent)
     assert parent.info.status == "FAILED" and "seed" not in parent.data.tags
-    runs = [run_of(client, trial_dir) for trial_dir in trials]
+    runs = [run_of(client, seed_dir) for seed_dir in seeds]
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED", "FAILED"]
     assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {parent.info.run_id}
-    assert runs[1].info.run_name == f"{trials[1].parent.name}/seed_1"
+    assert runs[1].info.run_name == f"{seeds[1].parent.name}/seed_1"
     versions = client.search_model_versions("name='slates'")
     assert [version.run_id for version in versions] == [runs[1].info.run_id], "the failed one does not count"
     assert len(client.search_runs([parent.info.experiment_id])) == 4
@@ -105,51 +107,51 @@ def test_several_trials_are_nested_and_the_best_is_registered(
 
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError, "FAILED"), (KeyboardInterrupt, "KILLED")])
 def test_the_status_is_true_when_training_ends_by_an_error(
-    client: Any, output_dir: Path, make_trial: Callable[..., Path], error: type[BaseException], status: str
+    client: Any, output_dir: Path, make_seed: Callable[..., Path], error: type[BaseException], status: str
 ) -> None:
-    trial_dir = make_trial()
+    seed_dir = make_seed()
     settings: dict[str, Any] = {"enabled": True, "uri": None, "experiment": "recsys", "register_model": None}
 
     def train() -> None:
-        with Tracker(trial_dir.parent, say=print, **settings) as tracker:
-            tracker.open_trial(trial_dir, params={}, tags={})
+        with Tracker(seed_dir.parent, say=print, **settings) as tracker:
+            tracker.open(seed_dir, params={}, tags={})
             raise error
 
     with pytest.raises(error):
         train()
-    run = run_of(client, trial_dir)
+    run = run_of(client, seed_dir)
     assert run.info.status == status and run.info.end_time is not None
 
 
 def test_older_checkpoints_do_not_pile_up(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path], make_bundle: Callable[..., Path]
 ) -> None:
     from recsys_cli.tracking.mlflow_tracker import MlflowUploader
 
-    trial_dir = make_trial()
+    seed_dir = make_seed()
     tracker = make_tracker(upload_training_state=True)
-    tracker.open_trial(trial_dir, params={}, tags={})
-    uploader = MlflowUploader(str(tracker.uri), trial_dir.parent.parent)
+    tracker.open(seed_dir, params={}, tags={})
+    uploader = MlflowUploader(str(tracker.uri), seed_dir.parent.parent)
 
     def places() -> set[str]:
         with tracker._background.paused():  # type: ignore[union-attr]
-            uploader.sync(trial_dir)
-        run = run_of(client, trial_dir)
+            uploader.sync(seed_dir)
+        run = run_of(client, seed_dir)
         found = {item.path for item in client.list_artifacts(run.info.run_id, "checkpoints")}
         assert found == {value for key, value in run.data.tags.items() if key.startswith("checkpoint.")}
         return {path.rpartition("-")[0].removeprefix("checkpoints/") for path in found}
 
     for alias in ("best", "last"):
-        tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 10, alias, state=True), alias)
+        tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 10, alias, state=True), alias)
     assert places() == {"step_000000010"}
-    run = run_of(client, trial_dir)
+    run = run_of(client, seed_dir)
     state = client.list_artifacts(run.info.run_id, f"{run.data.tags['checkpoint.last']}/training_state")
     assert [Path(item.path).name for item in state] == ["state.json"]
-    tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 20, "last"), "last")
+    tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 20, "last"), "last")
     assert places() == {"step_000000010", "step_000000020"}
-    tracker.upload_bundle(trial_dir, make_bundle(trial_dir, 30, "last"), "last")
+    tracker.upload_bundle(seed_dir, make_bundle(seed_dir, 30, "last"), "last")
     assert places() == {"step_000000010", "step_000000030"}
-    tracker.upload_bundle(trial_dir, trial_dir / "checkpoints" / "step_pruned", "last")
+    tracker.upload_bundle(seed_dir, seed_dir / "checkpoints" / "step_pruned", "last")
     assert places() == {"step_000000010", "step_000000030"}, "a pruned checkpoint does not stop the rest"
 
 
@@ -161,7 +163,7 @@ from recsys_cli.tracking.tracker import Tracker
 run_dir = Path(sys.argv[1])
 settings = {"enabled": False, "uri": None, "experiment": "recsys", "register_model": "m"}
 with Tracker(run_dir, say=print, **settings) as tracker:
-    tracker.open_trial(run_dir / "seed_0", params={"a": 1}, tags={})
+    tracker.open(run_dir / "seed_0", params={"a": 1}, tags={})
     tracker.log(run_dir / "seed_0", 10, {"return": 1.0})
     tracker.set_status(run_dir / "seed_0", "finished")
 print("mlflow" in sys.modules)
@@ -174,53 +176,53 @@ print("mlflow" in sys.modules)
 
 
 def test_a_killed_training_resumes_its_mlflow_run_and_logs_each_step_once(
-    client: Any, output_dir: Path, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path]
+    client: Any, output_dir: Path, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path]
 ) -> None:
-    trial_dir = make_trial()
+    seed_dir = make_seed()
     code = """
 import sys, time
 from pathlib import Path
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.tracker import Tracker
-trial_dir = Path(sys.argv[1])
+seed_dir = Path(sys.argv[1])
 settings = {"enabled": True, "uri": None, "experiment": "recsys", "register_model": None}
-tracker = Tracker(trial_dir.parent, say=print, **settings)
-tracker.open_trial(trial_dir, params={"env_steps": 100, "lr": 0.1}, tags={"seed": 0})
+tracker = Tracker(seed_dir.parent, say=print, **settings)
+tracker.open(seed_dir, params={"steps": 100, "lr": 0.1}, tags={"seed": 0})
 for step in range(10, 60, 10):
-    tracker.log(trial_dir, step, {"return": float(step)})
-while read_json(trial_dir / "uploaded.json", {}).get("rows") != 5:
+    tracker.log(seed_dir, step, {"return": float(step)})
+while read_json(seed_dir / "uploaded.json", {}).get("rows") != 5:
     time.sleep(0.02)
 print("uploaded", flush=True)
 time.sleep(60)
 """
-    with subprocess.Popen([sys.executable, "-c", code, str(trial_dir)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-c", code, str(seed_dir)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "uploaded\n"
         with pytest.raises(ConfigError, match="in use by another process"):
             make_tracker()
         os.kill(process.pid, signal.SIGKILL)
-    first = run_of(client, trial_dir).info
+    first = run_of(client, seed_dir).info
     assert first.status == "RUNNING"
 
     tracker = make_tracker()
-    tracker.open_trial(trial_dir, params={"env_steps": 200, "lr": 0.1, "new": 1}, tags={"seed": 0}, resumed_from=30)
-    assert [row["env_steps"] for row in read_jsonl(trial_dir / "metrics.jsonl")] == [10, 20, 30]
+    tracker.open(seed_dir, params={"steps": 200, "lr": 0.1, "new": 1}, tags={"seed": 0}, resumed_from=30)
+    assert [row["steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10, 20, 30]
     for step in range(40, 80, 10):
-        tracker.log(trial_dir, step, {"return": float(step)})
-    tracker.set_status(trial_dir, "finished")
+        tracker.log(seed_dir, step, {"return": float(step)})
+    tracker.set_status(seed_dir, "finished")
     assert tracker.close() == []
-    run = run_of(client, trial_dir)
+    run = run_of(client, seed_dir)
     assert run.info.run_id == first.run_id and run.info.status == "FINISHED"
-    assert history(client, trial_dir, "return") == [(step, float(step)) for step in range(10, 80, 10)]
-    assert [row["env_steps"] for row in read_jsonl(trial_dir / "metrics.jsonl")] == list(range(10, 80, 10))
-    assert run.data.params == {"env_steps": "100", "lr": "0.1", "new": "1"}, "MLflow never changes a param"
-    assert run.data.tags["resumed.env_steps"] == "200"
+    assert history(client, seed_dir, "return") == [(step, float(step)) for step in range(10, 80, 10)]
+    assert [row["steps"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == list(range(10, 80, 10))
+    assert run.data.params == {"steps": "100", "lr": "0.1", "new": "1"}, "MLflow never changes a param"
+    assert run.data.tags["resumed.steps"] == "200"
 
 
-def test_a_new_trial_waits_for_no_upload(make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path]) -> None:
-    trial_dir, tracker = make_trial(), make_tracker()
+def test_a_new_seed_waits_for_no_upload(make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path]) -> None:
+    seed_dir, tracker = make_seed(), make_tracker()
     with tracker._background.paused():  # type: ignore[union-attr]
         opened = threading.Thread(
-            target=tracker.open_trial, args=(trial_dir,), kwargs={"params": {}, "tags": {}, "resumed_from": 0}
+            target=tracker.open, args=(seed_dir,), kwargs={"params": {}, "tags": {}, "resumed_from": 0}
         )
         opened.start()
         opened.join(20)
@@ -229,77 +231,77 @@ def test_a_new_trial_waits_for_no_upload(make_tracker: Callable[..., Tracker], m
 
 @pytest.mark.parametrize("reopened", [False, True])
 @pytest.mark.parametrize("before", [(10, 20, 30), (10,)])
-def test_a_trial_that_begins_again_without_a_word_logs_each_step_once(
+def test_a_seed_that_begins_again_without_a_word_logs_each_step_once(
     client: Any,
     make_tracker: Callable[..., Tracker],
-    make_trial: Callable[..., Path],
+    make_seed: Callable[..., Path],
     reopened: bool,
     before: tuple[int, ...],
 ) -> None:
-    trial_dir, tracker = make_trial(), make_tracker()
-    tracker.open_trial(trial_dir, params={}, tags={})
+    seed_dir, tracker = make_seed(), make_tracker()
+    tracker.open(seed_dir, params={}, tags={})
     for step in before:
-        tracker.log(trial_dir, step, {"return": float(step)})
+        tracker.log(seed_dir, step, {"return": float(step)})
     if reopened:
         tracker.close()
         tracker = make_tracker()
-        tracker.open_trial(trial_dir, params={}, tags={})
+        tracker.open(seed_dir, params={}, tags={})
     else:
-        while read_json(trial_dir / "uploaded.json", {}).get("rows") != len(before):
+        while read_json(seed_dir / "uploaded.json", {}).get("rows") != len(before):
             time.sleep(0.02)
     for step in (10, 20, 30, 40):
-        tracker.log(trial_dir, step, {"return": step + 0.5})
+        tracker.log(seed_dir, step, {"return": step + 0.5})
     assert tracker.close() == []
-    assert [row["metrics"]["return"] for row in read_jsonl(trial_dir / "metrics.jsonl")] == [10.5, 20.5, 30.5, 40.5]
+    assert [row["metrics"]["return"] for row in read_jsonl(seed_dir / "metrics.jsonl")] == [10.5, 20.5, 30.5, 40.5]
     known = [(step, float(step)) for step in before]  # MLflow cannot forget them
-    assert history(client, trial_dir, "return") == [
+    assert history(client, seed_dir, "return") == [
         *known,
         *((s, s + 0.5) for s in (10, 20, 30, 40) if s not in before),
     ]
 
 
 def test_a_finished_run_that_goes_on_is_running_again(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path]
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path]
 ) -> None:
-    trial_dir = make_trial()
+    seed_dir = make_seed()
     for status in ("stopped", "finished"):
         tracker = make_tracker()
-        tracker.open_trial(trial_dir, params={}, tags={}, resumed_from=0)
-        tracker._background.wake(trial_dir)  # type: ignore[union-attr]
-        while read_json(trial_dir / "uploaded.json", {}).get("status") != "RUNNING":
+        tracker.open(seed_dir, params={}, tags={}, resumed_from=0)
+        tracker._background.wake(seed_dir)  # type: ignore[union-attr]
+        while read_json(seed_dir / "uploaded.json", {}).get("status") != "RUNNING":
             pass
-        assert run_of(client, trial_dir).info.status == "RUNNING"
-        tracker.set_status(trial_dir, status)
+        assert run_of(client, seed_dir).info.status == "RUNNING"
+        tracker.set_status(seed_dir, status)
         tracker.close()
-    assert run_of(client, trial_dir).info.status == "FINISHED"
-    assert len(client.search_runs([run_of(client, trial_dir).info.experiment_id])) == 1
+    assert run_of(client, seed_dir).info.status == "FINISHED"
+    assert len(client.search_runs([run_of(client, seed_dir).info.experiment_id])) == 1
 
 
 @pytest.mark.parametrize("forgotten", ["uploaded.json", "rows"])
 def test_what_was_sent_but_not_remembered_is_not_doubled(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], forgotten: str
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path], forgotten: str
 ) -> None:
-    trial_dir = make_trial()
+    seed_dir = make_seed()
     for start in (0, 50):
         tracker = make_tracker()
-        tracker.open_trial(trial_dir, params={"a": 1}, tags={})
+        tracker.open(seed_dir, params={"a": 1}, tags={})
         for step in range(start, start + 50, 10):
-            tracker.log(trial_dir, step, {"return": float(step), "clicks": 1.0})
+            tracker.log(seed_dir, step, {"return": float(step), "clicks": 1.0})
         tracker.close()
         if forgotten == "rows":  # killed after the answer of MLflow, before it was written down
-            uploaded = read_json(trial_dir / "uploaded.json")
-            (trial_dir / "uploaded.json").write_text(json.dumps({**uploaded, "rows": 0, "bytes": 0, "params": {}}))
+            uploaded = read_json(seed_dir / "uploaded.json")
+            (seed_dir / "uploaded.json").write_text(json.dumps({**uploaded, "rows": 0, "bytes": 0, "params": {}}))
         elif start == 0:
-            (trial_dir / "uploaded.json").unlink()
+            (seed_dir / "uploaded.json").unlink()
     tracker = make_tracker()
-    tracker.open_trial(trial_dir, params={"a": 1}, tags={})
+    tracker.open(seed_dir, params={"a": 1}, tags={})
     assert tracker.close() == []
-    assert history(client, trial_dir, "return") == [(step, float(step)) for step in range(0, 100, 10)]
-    assert len(client.search_runs([run_of(client, trial_dir).info.experiment_id])) == 1
+    assert history(client, seed_dir, "return") == [(step, float(step)) for step in range(0, 100, 10)]
+    assert len(client.search_runs([run_of(client, seed_dir).info.experiment_id])) == 1
 
 
 def test_two_thousand_reports_catch_up_in_few_calls(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
 
@@ -313,14 +315,14 @@ def test_two_thousand_reports_catch_up_in_few_calls(
         original(self, run_id, metrics=metrics, **rest)
 
     monkeypatch.setattr(MlflowClient, "log_batch", count)
-    trial_dir = make_trial()
-    lines = [json.dumps({"env_steps": step, "time": 1.0 + step, "metrics": {"a": 1.0}}) for step in range(2000)]
-    (trial_dir / folder.JOURNAL).write_text("\n".join(lines) + "\n")
+    seed_dir = make_seed()
+    lines = [json.dumps({"steps": step, "time": 1.0 + step, "metrics": {"a": 1.0}}) for step in range(2000)]
+    (seed_dir / folder.JOURNAL).write_text("\n".join(lines) + "\n")
     tracker = make_tracker()
-    tracker.open_trial(trial_dir, params={}, tags={})
+    tracker.open(seed_dir, params={}, tags={})
     tracker.close()
     assert calls == [1000, 1000]
-    assert len(history(client, trial_dir, "a")) == 2000
+    assert len(history(client, seed_dir, "a")) == 2000
 
 
 def test_a_first_training_that_makes_the_database_prints_nothing(migrated_db: Path) -> None:
@@ -337,7 +339,7 @@ from recsys_cli.tracking.tracker import Tracker
 run_dir = Path(sys.argv[1])
 settings = {"enabled": True, "uri": None, "experiment": "recsys", "register_model": None}
 tracker = Tracker(run_dir, say=print, **settings)
-tracker.open_trial(run_dir / "seed_0", params={}, tags={})
+tracker.open(run_dir / "seed_0", params={}, tags={})
 print(sorted({"mlflow", "torch", "ray"} & set(sys.modules)))
 """
     command = [sys.executable, "-c", code, str(output_dir / "run")]
@@ -351,14 +353,14 @@ def test_an_address_that_is_none_is_refused_at_once(make_tracker: Callable[..., 
 
 
 def test_the_bundle_in_mlflow_is_the_one_on_disk(
-    client: Any, make_tracker: Callable[..., Tracker], make_trial: Callable[..., Path], make_bundle: Callable[..., Path]
+    client: Any, make_tracker: Callable[..., Tracker], make_seed: Callable[..., Path], make_bundle: Callable[..., Path]
 ) -> None:
-    trial_dir, tracker = make_trial(), make_tracker()
-    tracker.open_trial(trial_dir, params={}, tags={})
-    bundle_dir = make_bundle(trial_dir, 10, "best")
-    tracker.upload_bundle(trial_dir, bundle_dir, "best")
+    seed_dir, tracker = make_seed(), make_tracker()
+    tracker.open(seed_dir, params={}, tags={})
+    bundle_dir = make_bundle(seed_dir, 10, "best")
+    tracker.upload_bundle(seed_dir, bundle_dir, "best")
     tracker.close()
-    run = run_of(client, trial_dir)
+    run = run_of(client, seed_dir)
     local = Path(client.download_artifacts(run.info.run_id, run.data.tags["checkpoint.best"]))
     there, here = read_bundle(local).tensors["arms.pulls"], read_bundle(bundle_dir).tensors["arms.pulls"]
     assert (there == here).all() and (here == 10).all()

@@ -45,7 +45,7 @@ def bundle_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         spec=env.spec,
         policy_state=policy.tensors(),
         policy={"algo": "slateq"},
-        info={"env_steps": 1, "steps": 1, "config_path": [str(CUSTOM)]},
+        info={"steps": 1, "config_path": [str(CUSTOM)]},
     )
     by_number, dense = (env.make_vec(4, doc_format=kind).reset(seed=0)[0] for kind in ("index", "dense"))
     slates = policy.distribution(by_number).mode()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.bandits.config import BanditConfig
+from recsys_cli.algos.enumerated import check_fewest
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Fraction, NonNegative
 from recsys_cli.envs.spec import ProblemSpec
@@ -50,16 +51,12 @@ class ArmedBanditConfig(BanditConfig):
                     "algo.arms=slates, with algo.statistics=per_user and env.resample_documents=false"
                 )
             return
-        if spec.varying:
-            raise ConfigError(
-                "algo.arms=slates pulls the same slates again and again, but env.num_candidates="
-                f"[{spec.min_candidates},{spec.width}] varies; allowed: one number, or algo.arms=topics"
-            )
         if spec.resample_documents:
             raise ConfigError(
                 "algo.arms=slates pulls the same slates again and again, but env.resample_documents=true draws new "
                 "candidates at every step; allowed: env.resample_documents=false, or algo.arms=topics"
             )
+        check_fewest("algo.arms=slates", spec)
         count = count_slates(spec.width, spec.attended, False)
         if count > self.max_arms:
             raise ConfigError(

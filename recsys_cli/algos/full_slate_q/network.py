@@ -84,7 +84,8 @@ class FullSlateQNetwork(QNetwork):
         doc, mask = observed.doc, observed.mask
         best = self.all_slates(doc.shape[1], doc.device)[chosen]
         taken = torch.zeros(doc.shape[:2], device=doc.device) if mask is None else 2.0 * ~mask
-        rest = taken.scatter(1, best, 1.0).argsort(dim=1, stable=True)[:, : self.slate_size - self.attended]
+        # Behind what is not there: a short slate would hold the best ones twice.
+        rest = taken.scatter(1, best, 3.0).argsort(dim=1, stable=True)[:, : self.slate_size - self.attended]
         return torch.cat([best, shown(rest, mask)], dim=1)
 
     def slates(self, observed: Observed) -> Tensor:

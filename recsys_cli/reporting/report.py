@@ -1,0 +1,205 @@
+"""What `recsys train` and `recsys sweep` print before and after, and the exit code that follows."""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from recsys_cli.config import folders
+from recsys_cli.config.paths import show_path
+from recsys_cli.config.schema import SweepConfig, TrainConfig
+from recsys_cli.config.search import RandomSearch
+from recsys_cli.reporting.conclusion import Conclusion, conclude
+from recsys_cli.reporting.results import POINTS, PointResult, spent
+from recsys_cli.reporting.table import final_table, points_table
+from recsys_cli.runs.display import spell_seconds
+from recsys_cli.runs.driver import driving
+from recsys_cli.runs.folder import read_seed
+from recsys_cli.runs.plan import Plan, Point, spell_values
+from recsys_cli.search.axes import Axis, Interval
+from recsys_cli.search.points import Space
+from recsys_cli.tracking.files import read_json, read_jsonl
+from recsys_cli.tracking.folder import JOURNAL
+from recsys_cli.tracking.local_runs import RUN, runs_in, seeds_of
+
+PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
+INTERRUPTED = 130
+
+
+def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
+    """Train, compare and evaluate what a run plans, print what was found, and return the exit code.
+
+    Args:
+        config: of the run, resolved.
+        plan: what it trains.
+        run_dir: made by `folder.create_run`.
+        command: the words typed, for the record.
+    """
+    try:
+        if not plan.searches:
+            announce_training(config, run_dir)
+        with driving(config, plan, run_dir, command) as driver:
+            driver.train()
+            found = conclude(driver)
+    except KeyboardInterrupt:
+        print(f"stopped\n{continue_command(config, plan, run_dir)}")
+        return INTERRUPTED
+    console = Console(highlight=False, width=160 if plan.searches and not Console().is_terminal else None)
+    if plan.searches:
+        _print_search(console, config, plan, found)
+    else:
+        _print_training(console, found)
+    console.print(next_command(config, plan, found), **PLAIN)
+    return 1 if found.failed else INTERRUPTED if found.stopped else 0
+
+
+def announce_training(config: TrainConfig, run_dir: Path) -> None:
+    """Say what is about to run, and where."""
+    if config.progress == "off":
+        return
+    env, seeds = config.env, config.seeds
+    runs = "" if seeds == 1 else f", {seeds} seeds"
+    Console(highlight=False).print(
+        f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}): "
+        f"{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
+        **PLAIN,
+    )
+
+
+def announce_search(config: SweepConfig, space: Space, points: Sequence[Point], run_dir: Path | None) -> None:
+    """Say how many points there will be, how long they may take, and where they lie."""
+    if config.progress == "off" and not config.dry_run:
+        return
+    console = Console(highlight=False)
+    search, seeds = config.search, config.search.seeds_per_point
+    number = search.trials if isinstance(search, RandomSearch) else len(points)
+    trials = f"{number} points" + (f" x {seeds} seeds" if seeds > 1 else "")
+    total = number * seeds * config.steps
+    console.print(f"search={search.name}: {trials}, {config.steps:,} steps each, {total:,} at most", **PLAIN)
+    for branch in space.branches:
+        axes = [f"{axis.key} in {_spell_axis(axis)}" for axis in branch.axes]
+        if axes:
+            picked = spell_values(branch.picked) + (": " if branch.picked else "")
+            console.print(f"  {picked}{', '.join(axes)}", **PLAIN)
+    console.print(_estimate(config, total), **PLAIN)
+    if config.dry_run:
+        for point in points:
+            console.print(f"{point.name}  {spell_values(point.values)}", **PLAIN)
+        if search.adaptive:
+            console.print(f"search={search.name} chooses its points as scores come in", **PLAIN)
+        console.print("dry run: nothing was started", **PLAIN)
+    elif run_dir is not None:
+        console.print(f"folder {show_path(run_dir)}", **PLAIN)
+
+
+def _spell_axis(axis: Axis) -> str:
+    if isinstance(axis, Interval):
+        kind = " ".join(["log"] * axis.log + ["integer"] * axis.integer)
+        return f"[{axis.at(0.0)}, {axis.at(1.0)}]" + (f" ({kind})" if kind else "")
+    return "{" + ", ".join(axis.values) + "}"
+
+
+def _estimate(config: SweepConfig, steps: int) -> str:
+    """Return an estimate of time from the speed of earlier runs of the same algorithm and problem."""
+    speeds = [speed for run in runs_in(Path(config.output_dir))[:30] for speed in _speeds(run, config)]
+    if not speeds:
+        return (
+            f"no estimate of time: no run of algo={config.algo.name} on env={config.env.name} in {config.output_dir} "
+            "to learn the speed from; the time left is shown once trials report"
+        )
+    resources, seeds = config.resources, config.search.seeds_per_trial
+    if not resources.ray_address:
+        at_once = resources.local_cpus(seeds) // resources.cpus_per_trial(seeds)
+    elif resources.concurrent_trials:
+        at_once = resources.concurrent_trials
+    else:
+        return "no estimate of time on a cluster; the time left is shown once trials report"
+    seconds = steps / statistics.median(speeds) / at_once
+    return f"about {spell_seconds(seconds)} at most, at the speed of earlier runs here, {at_once} at a time"
+
+
+def _speeds(run: Path, config: SweepConfig) -> list[float]:
+    """Return the steps per second of a run's seeds, evaluations and checkpoints included."""
+    about = read_json(run / RUN, default={})
+    if (about.get("env"), about.get("algo")) != (config.env.name, config.algo.name):
+        return []
+    found = []
+    for seed in seeds_of(run)[:10]:
+        rows = read_jsonl(seed / JOURNAL)
+        steps, seconds = (rows[-1][key] - rows[0][key] if rows else 0 for key in ("steps", "time"))
+        found += [steps / seconds] if steps > 0 and seconds > 0 else []
+    return found
+
+
+def _print_training(console: Console, found: Conclusion) -> None:
+    for evaluations in found.evaluations.values():
+        if evaluations:
+            console.print(final_table(evaluations))
+    for folder, state in found.states.items():
+        console.print(f"run id {_run_id(folder)}  ({folder.name}, {state})", **PLAIN)
+
+
+def _run_id(folder: Path) -> str:
+    """Return a seed's MLflow run id, its local one if it has no other."""
+    about = read_seed(folder)
+    return str(about.get("mlflow_run_id") or about["id"])
+
+
+def _print_search(console: Console, config: TrainConfig, plan: Plan, found: Conclusion) -> None:
+    """Print the points, the best of them on fresh users, and what mattered."""
+    console.print(points_table(plan.search, found.points))
+    for problem, point in found.best.items():
+        _print_best(console, found, problem, point)
+    if found.failed:
+        console.print(f"failed: {', '.join(found.failed)}", **PLAIN)
+    console.print(f"all points: {show_path(found.run_dir / POINTS)}", **PLAIN)
+    if figures := sorted(found.run_dir.glob("*.svg")):
+        console.print(f"figures: {', '.join(show_path(path) for path in figures)}", **PLAIN)
+    steps = spent(found.points)
+    whole = len(found.points) * plan.search.seeds_per_point * config.steps
+    if plan.search.compares and not found.stopped:
+        console.print(f"steps: {steps:,}, {100 * steps / whole:.0f} % of all points' whole trainings", **PLAIN)
+
+
+def _print_best(console: Console, found: Conclusion, problem: str, point: PointResult) -> None:
+    of = f" of {problem}" if problem else ""
+    console.print(f"\nbest{of}: {point.setting.name}  {spell_values(point.values)}", **PLAIN)
+    if evaluations := found.evaluations.get(problem):
+        console.print(final_table(evaluations))
+    if (weights := found.importance[problem]) is not None:
+        ranked = sorted(weights.shares.items(), key=lambda item: -item[1])
+        shares = ", ".join(f"{axis} {100 * share:.0f} %" for axis, share in ranked)
+        console.print(
+            f"part of the variance explained by each alone ({weights.points} points at {weights.steps:,} "
+            f"steps): {shares}",
+            **PLAIN,
+        )
+
+
+def next_command(config: TrainConfig, plan: Plan, found: Conclusion) -> str:
+    """Return the command to type next."""
+    if found.stopped or (found.failed and not plan.searches):
+        return continue_command(config, plan, found.run_dir)
+    if not plan.searches:
+        # The last checkpoint, not the best: the one that the table above is about.
+        return f"next: recsys evaluate checkpoint={_run_id(next(iter(found.states)))}/last{where(config)}"
+    if not found.best:
+        return f"no point has a score; what happened is in {show_path(found.run_dir)}"
+    names = ["best"] if len(found.best) == 1 else [point.setting.name for point in found.best.values()]
+    return "\n".join(f"next: recsys train from={found.run_dir.name}/{name} seeds=5{where(config)}" for name in names)
+
+
+def continue_command(config: TrainConfig, plan: Plan, run_dir: Path) -> str:
+    """Return the command that continues the run."""
+    return f"continue: recsys {plan.root} resume={shlex.quote(run_dir.name)}{where(config)}"
+
+
+def where(config: TrainConfig) -> str:
+    """Return the words by which another command finds the run: its folder, and the user's own."""
+    words = [] if config.output_dir == "runs" else [f"output_dir={config.output_dir}"]
+    return "".join(f" {shlex.quote(word)}" for word in [*words, *folders.option_words(relative=True)])

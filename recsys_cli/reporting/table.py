@@ -1,0 +1,77 @@
+"""Scores and points as tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from recsys_cli.config.search import SearchConfig
+from recsys_cli.evaluation.checkpoint import Evaluation
+from recsys_cli.evaluation.compare import Score
+from recsys_cli.evaluation.statistics import mean_interval
+from recsys_cli.reporting.results import PointResult
+from recsys_cli.runs.display import spell_score
+
+ROWS = 15
+
+COLUMNS = {
+    "clicks_per_step": ("clicks/step", "{:.3f}"),
+    "watch_time": ("watched", "{:.1f}"),
+    "quality_per_click": ("quality", "{:.3f}"),
+    "episode_length": ("steps", "{:.1f}"),
+}
+
+
+def _empty(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def scores_table(scores: Sequence[Score], title: str) -> Table:
+    """Return a table of the scores, one row a policy, with the columns that the problem has."""
+    table = _empty(title)
+    table.add_column("policy")
+    table.add_column("return ± 95 %", justify="right")
+    shown = [name for name in COLUMNS if any(name in score.means for score in scores)]
+    for name in shown:
+        table.add_column(COLUMNS[name][0], justify="right")
+    for score in scores:
+        means = (COLUMNS[name][1].format(score.means[name]) if name in score.means else "" for name in shown)
+        table.add_row(score.policy, str(score.returns), *means)
+    return table
+
+
+def final_table(evaluations: Sequence[Evaluation]) -> Table:
+    """Return the scores; of several seeds the mean of their returns, with the interval over seeds."""
+    scores, users = evaluations[0].scores, evaluations[0].users
+    title = f"{users:,} fresh users, greedy"
+    if len(evaluations) > 1:
+        own = [evaluation.scores[0] for evaluation in evaluations]
+        means = {name: sum(score.means[name] for score in own) / len(own) for name in own[0].means}
+        over_seeds = mean_interval([score.returns.mean for score in own])
+        joint = Score(f"{own[0].policy}, {len(own)} seeds", over_seeds, means)
+        scores = [joint, *scores[1:]]
+        title += f"; the interval of {joint.policy} is over seeds, the others' over users"
+    return scores_table(scores, title)
+
+
+def points_table(search: SearchConfig, points: Sequence[PointResult]) -> Table:
+    """Return the points, the best first."""
+    title = f"{len(points)} points by {search.metric} ({search.mode}, greedy while training)"
+    if len(points) > ROWS:
+        title += f"; the first {ROWS}"
+    table = _empty(title)
+    axes = list(dict.fromkeys(key for point in points for key in point.values))
+    for heading in ("point", *axes):
+        table.add_column(heading)
+    for heading in (search.metric, "steps"):
+        table.add_column(heading, justify="right")
+    table.add_column("state")
+    for point in points[:ROWS]:
+        score = spell_score(point.score)
+        if len(point.seeds) > 1:
+            score += f" ({', '.join(spell_score(seed.score) for seed in point.seeds)})"
+        values = [point.values.get(axis, "") for axis in axes]
+        table.add_row(point.setting.name, *values, score, f"{point.steps:,}", point.state)
+    return table

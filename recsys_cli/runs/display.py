@@ -1,0 +1,210 @@
+"""What a run shows while it trains: a live table on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, WAITING
+from recsys_cli.runs.plan import Plan, Point, spell_values
+
+SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
+PLAIN_EVERY = 30.0  # seconds between two lines about the whole of a search
+LEFT = ("seed", "", "values")  # columns whose text is flush left
+
+
+@dataclass
+class SeedProgress:
+    """The latest of one seed."""
+
+    values: Mapping[str, str]
+    target: int
+    state: str = WAITING
+    steps: int = 0
+    speed: float = 0.0
+    train_return: float = math.nan
+    score: float = math.nan
+    began: float | None = None
+    first_steps: int = 0
+
+    def update(self, report: dict[str, Any], metric: str) -> None:
+        """Take in a report."""
+        if self.began is None:
+            self.began, self.first_steps = time.monotonic(), report["steps"]
+        metrics, self.state, self.steps = report["metrics"], RUNNING, report["steps"]
+        self.speed = metrics.get("time/steps_per_s", self.speed)
+        self.train_return = metrics.get("train/return", self.train_return)
+        self.score = metrics.get(metric, self.score)
+
+    @property
+    def left(self) -> int:
+        """Steps left to train."""
+        return max(0, self.target - self.steps)
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds left at the pace so far (evaluations and checkpoints included), None without a pace."""
+        done = self.steps - self.first_steps
+        return self.left * (time.monotonic() - self.began) / done if self.began is not None and done > 0 else None
+
+
+class Display:
+    """Shows a run while the block lasts: its seeds and, of a search, what is found and the time left.
+
+    Args:
+        mode: `auto`, `rich`, `plain` or `off`.
+        plan: of the run.
+    """
+
+    def __init__(self, mode: str, plan: Plan) -> None:
+        """Look where it writes."""
+        self.console = Console(highlight=False)
+        self.mode = ("rich" if self.console.is_terminal else "plain") if mode == "auto" else mode
+        self.plan, self.search = plan, plan.search
+        self.live: Live | None = None
+        self.seeds: dict[str, SeedProgress] = {}
+        self.references: dict[str, float] = {}
+        self.began = self.said = time.monotonic()
+        self.done_before = 0
+
+    def __enter__(self) -> Self:
+        """Start the display."""
+        if self.mode == "rich":
+            self.live = Live(self.renderable(), console=self.console, refresh_per_second=4, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the display."""
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def say(self, line: str) -> None:
+        """Print a line that stays."""
+        if self.mode == "off":
+            print(line, file=sys.stderr)
+        else:
+            self.console.print(line, soft_wrap=True, markup=False)
+
+    def add(self, name: str, point: Point, state: str, steps: int) -> None:
+        """Show a seed of a point; the steps are those of earlier sessions."""
+        known = self.seeds.get(name)
+        self.seeds[name] = SeedProgress(point.values, point.config.steps, state, steps)
+        self.done_before += steps - (known.steps if known else 0)
+
+    def set_references(self, returns: dict[str, float]) -> None:
+        """Show the baselines' returns beside the seeds'."""
+        self.references = returns
+        if self.mode == "plain":
+            self.say("baselines: " + ", ".join(f"{name} {value:.1f}" for name, value in returns.items()))
+        self._refresh()
+
+    def report(self, name: str, report: dict[str, Any]) -> None:
+        """Show a seed's report."""
+        seed = self.seeds[name]
+        if report["repeated"]:
+            self.done_before += report["steps"] - seed.steps
+        seed.update(report, self.search.metric)
+        self._refresh()
+        if self.mode != "plain":
+            return
+        if self.plan.searches and time.monotonic() - self.said >= PLAIN_EVERY:
+            self.said = time.monotonic()
+            self.say(self._summary())
+        elif not self.plan.searches and ("eval/return" in report["metrics"] or report["finished"]):
+            self.say(self._line(name, seed))
+
+    def show(self, name: str, state: str) -> None:
+        """Show that a seed runs, waits, finished, was stopped or failed."""
+        seed = self.seeds[name]
+        seed.state = state
+        if self.mode == "plain" and self.plan.searches and state not in (PAUSED, RUNNING):
+            score = "" if math.isnan(seed.score) else f", {self.search.metric} {spell_score(seed.score)}"
+            self.say(f"{name} {state} at {seed.steps:,} steps{score}: {spell_values(seed.values)}")
+        self._refresh()
+
+    def _line(self, name: str, seed: SeedProgress) -> str:
+        parts = [f"{name}: {seed.steps:,} of {seed.target:,} steps", f"{seed.speed:,.0f} steps/s"]
+        parts += [] if math.isnan(seed.score) else [f"greedy return {seed.score:.1f}"]
+        seconds = seed.seconds_left()
+        parts += [f"{seconds:.0f} s left"] if seconds else []
+        return ", ".join(parts)
+
+    def _best(self) -> tuple[str, SeedProgress] | None:
+        scored = {name: seed for name, seed in self.seeds.items() if not math.isnan(seed.score)}
+        sign = 1 if self.search.mode == "max" else -1
+        furthest = max((seed.steps for seed in scored.values()), default=0)
+        # Scores of trainings cut short are no match for those of whole ones.
+        fit = {name: seed for name, seed in scored.items() if 2 * seed.steps >= furthest}
+        return max(fit.items(), key=lambda item: sign * item[1].score, default=None)
+
+    def _summary(self) -> str:
+        states = Counter(seed.state for seed in self.seeds.values())
+        waiting = self.plan.expected * self.search.seeds_per_point - sum(states[state] for state in STATES)
+        parts = [f"{states[state]} {state}" for state in STATES if states[state]]
+        parts += [f"{waiting} waiting"] if waiting > 0 else []
+        seconds = self.seconds_left()
+        parts += [] if seconds is None else [f"at most {spell_seconds(seconds)} left"]
+        if (best := self._best()) is not None:
+            name, seed = best
+            parts.append(f"best so far {spell_score(seed.score)} ({name}: {spell_values(seed.values)})")
+        return ", ".join(parts)
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds left at the pace so far, if no more trials were stopped early; None without a pace."""
+        seeds = self.seeds.values()
+        target = next((seed.target for seed in seeds), 0)
+        left = sum(seed.left for seed in seeds if seed.state not in (PRUNED, FAILED))
+        left += target * (self.plan.expected * self.search.seeds_per_point - len(seeds))
+        done = sum(seed.steps for seed in seeds) - self.done_before
+        return left * (time.monotonic() - self.began) / done if done > 0 else None
+
+    def _refresh(self) -> None:
+        if self.live is not None:
+            self.live.update(self.renderable())
+
+    def renderable(self) -> RenderableType:
+        """Return the seeds, of a search those that run, one a line; the baselines, or what a search has found."""
+        table = Table(show_edge=False, pad_edge=False)
+        score = self.search.metric if self.plan.searches else "greedy return"
+        for heading in ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values"):
+            table.add_column(heading, justify="left" if heading in LEFT else "right")
+        shown = [each for each in self.seeds.items() if each[1].state == RUNNING or not self.plan.searches]
+        for name, seed in shown[:SHOWN]:
+            seconds = seed.seconds_left() if seed.state == RUNNING else None
+            table.add_row(
+                name,
+                ProgressBar(seed.target, min(seed.steps, seed.target), 20),
+                f"{seed.steps:,}" if seed.state == RUNNING else seed.state,
+                f"{seed.speed:,.0f}" if seed.speed else "",
+                "" if math.isnan(seed.train_return) else f"{seed.train_return:.1f}",
+                "" if math.isnan(seed.score) else spell_score(seed.score),
+                "" if seconds is None else spell_seconds(seconds),
+                spell_values(seed.values),
+            )
+        for name, value in self.references.items():
+            table.add_row(f"({name})", "", "", "", "", f"{value:.1f}", "", "", style="dim")
+        return Group(table, Text(self._summary())) if self.plan.searches else table
+
+
+def spell_score(score: float) -> str:
+    """Return a score in as many digits as tell it from others: 277.5, 0.8312."""
+    return f"{score:.1f}" if abs(score) >= 10 or score == 0 else f"{score:.4g}"
+
+
+def spell_seconds(seconds: float) -> str:
+    """Return a duration in words: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,299 @@
+"""The driver of every run: points and seeds as trials of Ray Tune, tracked, resumable, evaluated."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.config.schema import EvaluationSettings, TrainConfig
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
+from recsys_cli.evaluation.compare import Score, score_baselines
+from recsys_cli.runs.callbacks import ERROR, Reporting, last_line
+from recsys_cli.runs.display import Display
+from recsys_cli.runs.folder import (
+    FAILED,
+    FINISHED,
+    PRUNED,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    Checkpoints,
+    keep_config,
+    note,
+    read_seed,
+)
+from recsys_cli.runs.plan import Plan, Point
+from recsys_cli.runs.session import ray_session
+from recsys_cli.runs.stopping import stop_on_interrupt
+from recsys_cli.runs.trial import TrialSpec
+from recsys_cli.runs.tune import run_trials
+from recsys_cli.tracking.files import read_jsonl, write_text
+from recsys_cli.tracking.folder import CONFIG, JOURNAL
+from recsys_cli.tracking.provenance import git_commit, versions
+from recsys_cli.tracking.tracker import Tracker
+
+
+class Baselines:
+    """The baselines' scores, played in a thread while Ray starts and trains.
+
+    Args:
+        settings: which baselines, on whom.
+        env: the problem.
+        show: gets the mean returns.
+    """
+
+    def __init__(self, settings: EvaluationSettings, env: EnvConfig, show: Callable[[dict[str, float]], None]) -> None:
+        """Start playing."""
+        self.settings, self.env, self.show = settings, env, show
+        self.scores: list[Score] = []
+        self.error: Exception | None = None
+        self.thread = threading.Thread(target=self._play, daemon=True)
+        self.thread.start()
+
+    def _play(self) -> None:
+        try:
+            self.scores = score_baselines(self.settings.baselines, self.env, self.settings.users, self.settings.seed)
+            self.show({score.policy: score.returns.mean for score in self.scores})
+        except Exception as error:  # raised again in the thread that asks for the scores
+            self.error = error
+
+    def result(self) -> list[Score]:
+        """Wait for the scores."""
+        self.thread.join()
+        if self.error is not None:
+            raise self.error
+        return self.scores
+
+
+@contextmanager
+def driving(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> Iterator[Driver]:
+    """Yield the driver of one session of a run, new or resumed, which has the run's folder to itself.
+
+    Args:
+        config: of the run, resolved.
+        plan: what it trains.
+        run_dir: made by `folder.create_run`.
+        command: the words typed, for the record.
+
+    Raises:
+        ConfigError: another process has the run.
+    """
+    display, tracking = Display(config.progress, plan), config.tracking
+    with Tracker(
+        run_dir,
+        enabled=tracking.enabled,
+        uri=tracking.uri,
+        experiment=tracking.experiment,
+        register_model=tracking.register_model,
+        say=display.say,
+    ) as tracker:
+        keep_config(run_dir, config)
+        plan.read(run_dir)
+        driver = Driver(config, plan, run_dir, command, tracker, display)
+        with noted_ends(driver.folders):
+            yield driver
+
+
+@contextmanager
+def noted_ends(folders: Callable[[], Iterable[Path]]) -> Iterator[None]:
+    """Note in every seed that is cut short by an exception how it ended."""
+    try:
+        yield
+    except BaseException as error:
+        for folder in folders():
+            if read_seed(folder).get("status") == RUNNING:
+                note(folder, status=FAILED if isinstance(error, Exception) else STOPPED)
+        raise
+
+
+class Driver:
+    """Trains what is left of a plan, going on from the checkpoints that are there; see `driving`."""
+
+    def __init__(
+        self, config: TrainConfig, plan: Plan, run_dir: Path, command: list[str], tracker: Tracker, display: Display
+    ) -> None:
+        """Open the run's parent in MLflow, if it has several seeds."""
+        self.config, self.plan, self.search, self.run_dir = config, plan, plan.search, run_dir
+        self.tracker, self.display = tracker, display
+        self.reporting = Reporting(plan, tracker, display)
+        self.baselines: Baselines | None = None
+        self.tags: dict[str, Any] = {
+            "command": " ".join(command),
+            "git_commit": git_commit(Path.cwd()),
+            "versions": versions(),
+        }
+        if plan.searches:
+            self.tags |= {"search": self.search.name, plan.root: run_dir.name}
+        self.parent = run_dir if plan.searches or self.search.seeds_per_point > 1 else None
+        if self.parent is not None:
+            tracker.open(run_dir, params=config.to_dict(), tags={**self.tags, "kind": plan.root})
+
+    def folders(self) -> Iterator[Path]:
+        """Return the folders of all seeds."""
+        return (folder for point in self.plan.points for folder in self.seeds(point).values())
+
+    def seeds(self, point: Point) -> dict[int, Path]:
+        """Return the folder of each of a point's seeds."""
+        return point.seeds(self.run_dir, self.search.seeds_per_point)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether something is left to train."""
+        states = {self.states.get(folder, _state(folder)) for folder in self.folders()}
+        return len(self.plan.points) < self.plan.expected or bool(states - {FINISHED, PRUNED, FAILED})
+
+    @property
+    def states(self) -> Mapping[Path, str]:
+        """How each seed that was opened in this session stands."""
+        return self.reporting.states
+
+    def train(self) -> None:
+        """Train until all is done or a stop is asked for."""
+        trials = self._trials()
+        with self.display:
+            if not self.plan.searches:
+                settings, env = self.config.evaluation, self.config.env
+                self.baselines = Baselines(settings, env, self.display.set_references)
+            if trials:
+                stopper, seeds = self.reporting.stopper, self.search.seeds_per_trial
+                with (
+                    ray_session(self.config.resources, self.run_dir, seeds),
+                    stop_on_interrupt(stopper, self.display.say),
+                ):
+                    while trials:
+                        more = {"max_failures": self.plan.retries, **self.plan.tune_arguments(stopper)}
+                        run_trials(trials, self.run_dir, self.config.resources, self.reporting, seeds, **more)
+                        trials = self._lost()
+        for folder in self.states:
+            self._upload_last(folder)
+
+    def _trials(self) -> Any:
+        """Return the trials of the points that are planned, if there is something to do, or a searcher that has more.
+
+        Trials that are compared are done when all of them are: an earlier session's reports come again.
+        """
+        finished = not self.stopped and FAILED not in map(_state, self.folders())
+        if self.search.adaptive:
+            return None if finished else self.plan.proposals(self._proposed)
+        trials = [trial for point in self.plan.points for trial in self._trials_of(point)]
+        if self.search.joint:
+            return [] if finished else trials
+        return [trial for trial in trials if not self._is_done(trial)]
+
+    def _is_done(self, trial: TrialSpec) -> bool:
+        return all(self.states[folder] == FINISHED for folder in trial.seeds.values())
+
+    def _lost(self) -> Any:
+        """Return the trials to run again because a process of them was gone: they go on as in a resumed run."""
+        lost = self.reporting.take_lost()
+        if not lost or self.reporting.stopper.requested:
+            return None
+        if self.search.joint:
+            return self._trials()
+        return [trial for point in self.plan.points for trial in self._trials_of(point, lost)]
+
+    def _proposed(self, point: Point) -> TrialSpec:
+        """Return the trial of a proposed point, planned now or in an earlier session."""
+        planned = next((known for known in self.plan.points if known.name == point.name), None)
+        if planned is None:
+            planned = point
+            self.plan.add(self.run_dir, point)
+        (trial,) = self._trials_of(planned)
+        return trial
+
+    def _trials_of(self, point: Point, among: Container[Path] | None = None) -> list[TrialSpec]:
+        """Open a point's seeds, all or those in some folders, and return its trials: one with all, or one a seed."""
+        seeds = {seed: folder for seed, folder in self.seeds(point).items() if among is None or folder in among}
+        known = {folder: read_seed(folder) for folder in seeds.values()}
+        failed = [_reason(folder) for folder, about in known.items() if about.get("status") == FAILED]
+        for seed, folder in seeds.items():
+            self._open(point, seed, folder)
+        whole = TrialSpec(
+            point.config,
+            seeds,
+            point=point.typed if self.search.changes else {},
+            metric=self.search.metric,
+            over_seeds=self.search.over_seeds,
+            unit=self.search.unit(self.config.steps) or 1,
+            repeat=self.search.joint,
+            pruned=all(about.get("pruned", False) for about in known.values()),
+            failed=failed[0] if failed and self.search.joint else None,
+        )
+        return [whole] if self.search.joint else [replace(whole, seeds={seed: seeds[seed]}) for seed in seeds]
+
+    def _open(self, point: Point, seed: int, folder: Path) -> None:
+        """Open a seed, or open it again: with what it is, where it goes on from, and how it stands."""
+        before, checkpoints = _state(folder), Checkpoints.of(folder, point.config)
+        last = checkpoints.pointed("last")
+        steps = last["steps"] if last else 0
+        folder.mkdir(exist_ok=True)
+        if point.name and not (folder / CONFIG).exists():
+            write_text(folder / CONFIG, point.config.to_yaml())
+        axes = {"point": point.name, **{f"axis.{key}": value for key, value in point.values.items()}}
+        self.tracker.open(
+            folder,
+            params={**point.config.to_dict(), "seed": seed},
+            tags={**self.tags, **(axes if point.name else {}), "seed": seed},
+            parent=self.parent,
+            resumed_from=steps,
+        )
+        if last and steps not in {row["steps"] for row in read_jsonl(folder / JOURNAL)}:
+            # Killed between the checkpoint and its report.
+            self.tracker.log(folder, steps, checkpoints.metrics())
+        note(folder, seed=seed)
+        state = self._state_now(point, before, steps if last else None)
+        if last and not self.plan.searches:
+            goes_on = "nothing left to train:" if state == FINISHED else "goes on from"
+            self.display.say(f"{folder.name}: {goes_on} {steps:,} of {point.config.steps:,} steps")
+        self.reporting.begin(folder, state, before, steps, point)
+
+    def _state_now(self, point: Point, before: str | None, steps: int | None) -> str:
+        """Return how a seed stands as this session begins, with so many steps in its last checkpoint, if any."""
+        if self.search.joint:
+            return before if before in (FINISHED, PRUNED) else WAITING
+        config = point.config
+        ended = steps is not None and (steps >= config.steps or not config.algo.trains_on(config.env.spec))
+        return FINISHED if ended and before != FAILED else WAITING
+
+    def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:
+        """Play the last checkpoints of a point's seeds on fresh users, and the baselines on the same; track it all."""
+        settings, found = self.config.evaluation, []
+        last_of = {folder: Checkpoints.of(folder, point.config).path("last") for folder in folders}
+        if not any(last_of.values()):
+            return []  # without waiting for the baselines
+        baselines = (self.baselines or Baselines(settings, point.config.env, lambda returns: None)).result()
+        for folder, last in last_of.items():
+            if last is None:
+                continue
+            evaluation = evaluate_checkpoint(
+                last, users=settings.users, seed=settings.seed, baselines=settings.baselines, known=baselines
+            )
+            results, returns = evaluation.to_dict(), evaluation.returns()
+            self.tracker.log_evaluation(folder, results, evaluation.headline(), arrays=returns)
+            self.reporting.close(folder)
+            found.append(evaluation)
+        return found
+
+    def _upload_last(self, folder: Path) -> None:
+        """Upload checkpoints that were never reported: written as a seed was stopped, or just before it was killed."""
+        checkpoints = Checkpoints.of(folder, self.config)
+        for alias in ("best", "last"):
+            if (path := checkpoints.path(alias)) is not None:
+                self.tracker.upload_bundle(folder, path, alias)
+
+
+def _state(folder: Path) -> str | None:
+    """Return how a seed ended, or that it runs; None for one that never began."""
+    state: str | None = read_seed(folder).get("status")
+    return state
+
+
+def _reason(folder: Path) -> str:
+    """Return the line that says why a seed failed."""
+    log = folder / ERROR
+    return last_line(log.read_text(encoding="utf-8") if log.exists() else None)

@@ -1,0 +1,166 @@
+"""The run folder: names, config, checkpoints. Every write is atomic."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.algos.training import Training
+from recsys_cli.config import folders
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.schema import TrainConfig
+from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
+from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_json, write_text
+from recsys_cli.tracking.folder import CONFIG, SEED
+from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN
+from recsys_cli.tracking.provenance import git_commit, versions
+
+# How a seed stands, in its `seed.json`.
+WAITING, RUNNING, PAUSED = "waiting", "running", "paused"
+FINISHED, PRUNED, STOPPED, FAILED = "finished", "pruned", "stopped", "failed"
+
+
+def create_run(config: TrainConfig, root: str, command: list[str], **about: Any) -> Path:
+    """Make a new folder under `output_dir`, with the resolved config and what is known of its making.
+
+    Args:
+        config: resolved.
+        root: the command that makes it.
+        command: the words typed.
+        about: more that shall stand in `run.json`.
+
+    Raises:
+        ConfigError: `name` is taken.
+    """
+    what = f"{config.env.name}-{config.algo.name}" if root == "train" else f"{root}-{config.algo.name}"
+    name = config.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{what}-{uuid.uuid4().hex[:4]}"
+    folder = Path(config.output_dir).expanduser().resolve() / name
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(f"name={name}: {folder} exists; take another name, or continue it by resume={name}") from None
+    write_text(folder / CONFIG, config.to_yaml())
+    write_json(
+        folder / RUN,
+        {
+            "name": name,
+            "command": command,
+            "config_path": config_path(),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "env": config.env.name,
+            "algo": config.algo.name,
+            **about,
+            "versions": versions(),
+            "git_commit": git_commit(Path.cwd()),
+        },
+    )
+    return folder
+
+
+def keep_config(run_dir: Path, config: TrainConfig) -> None:
+    """Write a continued run's config if it was changed, so that the next continuation goes on with it."""
+    text = config.to_yaml()
+    if (run_dir / CONFIG).read_text(encoding="utf-8") != text:
+        write_text(run_dir / CONFIG, text)
+
+
+def note(folder: Path, **values: Any) -> None:
+    """Put values into a seed's `seed.json`."""
+    update_json(folder / SEED, lambda about: about.update(values))
+
+
+def read_seed(folder: Path) -> dict[str, Any]:
+    """Return what is kept of a seed."""
+    return dict(read_json(folder / SEED, default={}))
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one seed: `step_*` folders, and `last.json` and `best.json` that point at two of them."""
+
+    folder: Path
+    keep: int
+
+    @classmethod
+    def of(cls, folder: Path, config: TrainConfig) -> Checkpoints:
+        """Return those in a seed's folder."""
+        return cls(folder / CHECKPOINTS, config.checkpoint.keep)
+
+    def write(
+        self,
+        training: Training,
+        config: TrainConfig,
+        seed: int,
+        *,
+        metrics: Mapping[str, float],
+        best_return: float | None,
+    ) -> Path:
+        """Write a checkpoint whole, point `last` (and `best`) at it, and drop the old ones.
+
+        Args:
+            training: to be saved.
+            config: resolved.
+            seed: its own.
+            metrics: what is reported of this env step; a resumed training looks here for what a killed one knew.
+            best_return: greedy return, if this is the best so far.
+        """
+        steps = training.steps
+        path = self.at(steps)
+        with atomic_dir(path) as temporary:
+            training.save(temporary / TRAINING_STATE)
+            write_bundle(
+                temporary,
+                config=config.to_dict(),
+                spec=config.env.spec,
+                policy_state=training.policy().tensors(),
+                policy={"algo": config.algo.name},
+                info={
+                    "steps": steps,
+                    "seed": seed,
+                    "config_path": config_path(),
+                    "versions": versions(),
+                    "metrics": dict(metrics),
+                },
+            )
+        pointer = {"path": path.name, "steps": steps}
+        if best_return is not None:
+            write_json(self.folder / "best.json", {**pointer, "return": best_return})
+        write_json(self.folder / "last.json", pointer)
+        self._drop_old()
+        return path
+
+    def at(self, steps: int) -> Path:
+        """Return the folder of a checkpoint at so many steps."""
+        return self.folder / f"step_{steps:09d}"
+
+    def pointed(self, alias: str) -> dict[str, Any] | None:
+        """Return what `best.json` or `last.json` says, None if there is none."""
+        pointer: dict[str, Any] | None = read_json(self.folder / f"{alias}.json", default=None)
+        return pointer if pointer and (self.folder / pointer["path"]).is_dir() else None
+
+    def path(self, alias: str) -> Path | None:
+        """Return the folder that an alias points at."""
+        pointer = self.pointed(alias)
+        return self.folder / pointer["path"] if pointer else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return what was reported at the last checkpoint."""
+        last = self.path("last")
+        return dict(read_bundle(last).info.get("metrics", {})) if last else {}
+
+    def _drop_old(self) -> None:
+        pointed = {pointer["path"] for alias in ("best", "last") if (pointer := self.pointed(alias))}
+        steps = sorted(path for path in self.folder.glob("step_*"))
+        for path in steps[: -self.keep]:
+            if path.name not in pointed:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def config_path() -> list[str]:
+    """Return the user's own folders, out of which the run's classes may come."""
+    return folders.origins()

@@ -1,0 +1,69 @@
+"""All that we use of Ray's private parts: small functions around some, and the names of those that our classes need.
+
+Checked against Ray 2.60. Another release may have moved any of them: a test says which, before anything else fails.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+RELEASE = "2.60"
+
+_LEARNER = "ray.rllib.core.learner.learner:Learner"
+_MODULE = "ray.rllib.core.rl_module.rl_module:RLModule"
+_PBT = "ray.tune.schedulers.pbt:PopulationBasedTraining"
+
+# `module:name` or `module:class.name`, and why we need it.
+HOOKS = {
+    "ray._private.services:find_bootstrap_address": "whether `ray start` has joined this machine to a cluster",
+    "ray._private.services:resolve_ip_for_localhost": "where Ray listens if localhost is asked for",
+    "ray._private.worker:global_worker": "the folder of the session, whose logs we keep",
+    "ray._private.node:Node.get_session_dir_path": "the same",
+    "ray.tune.execution.tune_controller:TuneController._trial_to_actor": "how many trials run: Tune's limit holds back",
+    "ray.tune.schedulers.median_stopping_rule:MedianStoppingRule._stopped_trials": "repeated reports take nothing back",
+    f"{_PBT}._checkpoint_or_exploit": "each copy draws by a seed of its own, so that a resumed sweep copies alike",
+    f"{_PBT}._get_new_config": "changed values stay inside the space, a copy stays in its folder",
+    f"{_PBT}._trial_state": "when the trial that copies has trained last",
+    "ray.rllib.algorithms.algorithm:Algorithm._counters": "how many runners were restored: a new stream for each",
+    "ray.rllib.algorithms.algorithm:Algorithm._create_local_replay_buffer_if_necessary": "our buffer in DQN and SAC",
+    "ray.rllib.utils.checkpoints:Checkpointable._check_component": "own parts of a state follow RLlib's filters",
+    f"{_LEARNER}._update": "gradient steps on whole chunks, without RLlib's batches of episodes",
+    f"{_LEARNER}._params": "gradients are put on the parameters in place",
+    f"{_LEARNER}._named_optimizers": "and the optimisers stepped, without RLlib's copies",
+    f"{_LEARNER}._module": "the module before it is wrapped",
+    f"{_LEARNER}._learner_connector": "our connector in place of RLlib's, which makes batches of episodes",
+    f"{_LEARNER}._create_iterator_if_necessary": "minibatches that keep an episode's rows together",
+    f"{_LEARNER}._make_batch_if_necessary": "RLlib's batch, which our minibatches part",
+    f"{_LEARNER}._weights_seq_no": "seeds the order of minibatches: the same after resuming",
+    "ray.rllib.algorithms.appo.appo_learner:APPOLearner._last_update_ts_by_mid": "belongs in a checkpoint",
+    f"{_MODULE}._forward": "the hook that RLlib documents for subclasses",
+    f"{_MODULE}._forward_train": "the same while learning",
+}
+
+
+def joined_cluster() -> str | None:
+    """Return the address of the cluster that this machine has joined by `ray start`, if any."""
+    import ray
+
+    address: str | None = ray._private.services.find_bootstrap_address(None)
+    return address
+
+
+def listening_host(host: str) -> str:
+    """Return the address that Ray's nodes listen at where a host's name or address is given."""
+    import ray
+
+    return str(ray._private.services.resolve_ip_for_localhost(host))
+
+
+def session_dir() -> Path:
+    """Return the folder of the Ray session that this process has started."""
+    import ray
+
+    return Path(ray._private.worker.global_worker.node.get_session_dir_path())
+
+
+def running_trials(controller: Any) -> int:
+    """Return how many of Tune's trials have a process."""
+    return len(controller._trial_to_actor)

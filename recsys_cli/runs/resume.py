@@ -1,0 +1,85 @@
+"""Continuing a run: its own config, with the few keys that may change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recsys_cli.config import own_classes
+from recsys_cli.config.compose import merge_changes
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.overrides import read
+from recsys_cli.config.resources import check_resources
+from recsys_cli.config.schema import SweepConfig, TrainConfig
+from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.folder import CONFIG
+from recsys_cli.tracking.local_runs import RUN, SWEEP
+from recsys_cli.tracking.references import resolve_run
+
+BUDGET = ("search.max_steps", "search.max_seconds", "search.on_failure")
+CHANGEABLE = {
+    "train": ("steps", "progress", "evaluation", "checkpoint", "resources"),
+    "sweep": (*BUDGET, "progress", "resources"),
+}
+FIXED = ("resources.users_per_runner",)  # the users go on as they stand
+SECTIONS = ("evaluation", "checkpoint", "resources")
+SCHEMAS: dict[str, type[TrainConfig]] = {"train": TrainConfig, "sweep": SweepConfig}
+
+
+def is_resume(words: list[str]) -> bool:
+    """Whether the words ask for a run to be continued."""
+    return any(word.lstrip("+").startswith("resume=") and word.partition("=")[2] not in ("", "null") for word in words)
+
+
+def resumed(words: list[str], root: str) -> tuple[Any, Path]:
+    """Return the config and the folder of the run to continue.
+
+    Args:
+        words: behind the command, `resume=` among them.
+        root: the command, train or sweep.
+
+    Raises:
+        ConfigError: no such run, one of the other command, or a key that a continued run cannot change.
+    """
+    changes, run_dir = _read_changes(words, root)
+    if (run_dir / SWEEP).exists() != (root == "sweep"):
+        what, other = ("a run and no sweep", "train") if root == "sweep" else ("a sweep", "sweep")
+        raise ConfigError(f"resume={run_dir.name} is {what}: recsys {other} resume={run_dir.name}")
+    with remembered_classes(run_dir):
+        config = SCHEMAS[root].from_dict(merge_changes(_read_config(run_dir), changes))
+    check_resources(config.resources, config.framework)
+    config.algo.check_resources(config.resources, config.framework)
+    return config, run_dir
+
+
+def remembered_classes(run_dir: Path) -> Any:
+    """Return a block in which the user's own classes are found where they lay when the run began."""
+    return own_classes.remembering(read_json(run_dir / RUN, default={}).get("config_path"))
+
+
+def _read_changes(words: Sequence[str], root: str) -> tuple[list[tuple[str, Any]], Path]:
+    """Return what the words change in the run that they continue, and its folder."""
+    changeable, what = CHANGEABLE[root], "sweep" if root == "sweep" else "run"
+    allowed = ", ".join(f"{key}.<key>" if key in SECTIONS else key for key in changeable)
+    hint = f"what may change beside resume=: {allowed} (not {', '.join(FIXED)})"
+    request = read(list(words), root)
+    if request.options:
+        group = next(iter(request.options))
+        raise ConfigError(f"{group}={request.options[group]}: a continued {what} keeps its {group}; {hint}")
+    asked = dict(request.values)
+    reference, output_dir = str(asked.pop("resume")), Path(asked.pop("output_dir", "runs"))
+    for key in asked:
+        if not {key, key.split(".")[0]} & set(changeable) or key in FIXED:
+            raise ConfigError(f"{key}: a continued {what} keeps its {key}; {hint}")
+    return list(asked.items()), resolve_run(reference, output_dir)
+
+
+def _read_config(run_dir: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load((run_dir / CONFIG).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{run_dir} cannot be resumed: {CONFIG} cannot be read ({error})") from None
+    return dict(values)

@@ -1,0 +1,1 @@
+"""Searches: axes and points, Tune's schedulers and searchers."""

@@ -1,0 +1,110 @@
+"""What a sweep is asked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recsys_cli.config import resources as machine
+from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.schema import SweepConfig, TrainConfig
+from recsys_cli.config.search import SearchConfig
+from recsys_cli.runs.plan import Point
+from recsys_cli.search.axes import Axis, Interval
+from recsys_cli.search.points import Space
+
+
+def check_sweep(space: Space) -> list[Point]:
+    """Return the points that a sweep begins with, after all checks that can be made before.
+
+    Raises:
+        ConfigError: a point that cannot be, or a search that the space is not for.
+    """
+    config = space.base
+    search = config.search
+    axes = [axis for branch in space.branches for axis in branch.axes]
+    if search.joint:
+        for key in {key for branch in space.branches for key in branch.picked} | {axis.key for axis in axes}:
+            if key.split(".")[0] == "env":
+                raise ConfigError(
+                    f"{key}: search={search.name} compares points with each other, and returns of different problems "
+                    "cannot be; allowed: search=grid, search=random, or one sweep a problem"
+                )
+    if search.changes:
+        _check_changes(space, axes)
+    if search.name == "bohb" and len(space.branches) > 1:
+        raise ConfigError("search=bohb takes no axis over a group: its model has one space; allowed: search=optuna")
+    _check_words(space)
+    _check_processes(config)
+    points = space.corners() if search.adaptive else space.points()
+    for point in points:
+        _check_metric(search, point.config)
+    return [] if search.adaptive else points
+
+
+def _check_metric(search: SearchConfig, config: TrainConfig) -> None:
+    """Refuse a metric that the algorithm does not report."""
+    name, known = search.metric, config.algo.metrics
+    if name not in known:
+        raise ConfigError(
+            f"search.metric={name}: algo={config.algo.name} reports no such metric to compare by. Allowed: "
+            f"{', '.join(known)}.{closest(name, known)}"
+        )
+    every, steps = config.evaluation.every, config.steps
+    if name.startswith("eval/") and not 0 < every <= steps:
+        raise ConfigError(
+            f"evaluation.every={every}: search.metric={name} comes of evaluations while training, of which steps="
+            f"{steps} would have none: give evaluation.every={max(1, steps // 5)}"
+        )
+
+
+def _check_words(space: Space) -> None:
+    """Refuse what the search decides."""
+    search = space.base.search
+    for word in space.plain:
+        key = word.lstrip("+").partition("=")[0]
+        if search.unit(space.base.steps) and key in ("report_every", "evaluation.every", "checkpoint.every"):
+            raise ConfigError(f"{word}: search={search.name} sets it, by search.min_steps or search.perturb_every")
+
+
+def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
+    """Refuse what cannot change in a running training."""
+    name = space.base.search.name
+    if len(space.branches) > 1:
+        raise ConfigError(f"search={name} changes values of running trainings, which an axis over a group cannot be")
+    allowed = space.base.algo.changeable
+    for axis in axes:
+        if name == "pb2" and (not isinstance(axis, Interval) or axis.log):
+            raise ConfigError(
+                f"{axis.key}: search=pb2 takes intervals on a linear scale, no lists and no tag(log, ...); allowed: "
+                "search=pbt"
+            )
+        if axis.key.removeprefix("algo.") not in allowed:
+            what = ", ".join(f"algo.{key}" for key in allowed) or "nothing"
+            raise ConfigError(
+                f"{axis.key} cannot change in a running training, which search={name} does. Allowed: {what}"
+            )
+    if space.base.checkpoint.keep < 2:
+        raise ConfigError(
+            f"checkpoint.keep={space.base.checkpoint.keep}: search={name} needs 2, to copy again after a crash what "
+            "was copied last"
+        )
+
+
+def _check_processes(config: SweepConfig) -> None:
+    """Refuse more processes a trial than the machine has CPUs and GPUs for: a point's seeds may train as one trial."""
+    search, resources = config.search, config.resources
+    if resources.ray_address is not None:
+        return
+    seeds, at_once = search.seeds_per_trial, resources.concurrent_trials or 1
+    needs = (
+        ("CPU", at_once * resources.cpus_per_trial(seeds), resources.num_cpus or machine.machine_cpus()),
+        ("GPU", resources.gpus_per_trial(seeds), machine.machine_gpus() if resources.gpus_per_learner else 0),
+    )
+    for unit, needed, there in needs:
+        if needed > there:
+            trials = f" in each of resources.concurrent_trials={at_once}" if unit == "CPU" and at_once > 1 else ""
+            raise ConfigError(
+                f"search.seeds_per_point={search.seeds_per_point} train as one trial with search={search.name}; with "
+                f"their runners and learners they need {needed:g} {unit}s{trials}, there are {there}: give "
+                "resources=laptop, or fewer seeds"
+            )

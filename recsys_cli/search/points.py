@@ -1,0 +1,210 @@
+"""The points of a sweep: every one is composed and checked before anything runs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recsys_cli.config import catalog
+from recsys_cli.config.compose import Composer
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.schema import SweepConfig
+from recsys_cli.config.search import GridSearch, RandomSearch
+from recsys_cli.runs.plan import Point, spell_values
+from recsys_cli.search.axes import Axis, Choices, Interval, split, value_of
+
+ROOT = "sweep"
+MOST_POINTS = 5_000
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A part of the space in which all points have the same axes.
+
+    Attributes:
+        words: what all points of it share.
+        picked: the options that tell it from other branches, by group.
+        axes: of keys.
+    """
+
+    words: tuple[str, ...]
+    picked: Mapping[str, str]
+    axes: tuple[Axis, ...]
+
+
+class Space:
+    """All that a sweep may try.
+
+    Args:
+        words: behind `recsys sweep`.
+
+    Raises:
+        ConfigError: nothing to search, or an axis that makes no sense.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        """Read the axes, and the algorithms' own where none is given."""
+        self.composer = Composer(ROOT)
+        groups = [default.group for default in catalog.defaults(catalog.root_path(ROOT))]
+        self.plain, self.axes = split(words, groups)
+        over_groups = [axis for axis in self.axes if isinstance(axis, Choices) and axis.key in groups]
+        keys = [axis for axis in self.axes if axis not in over_groups]
+        combinations = itertools.product(*[[(axis.key, value) for value in axis.values] for axis in over_groups])
+        picked = [dict(combination) for combination in combinations]
+        asked = [(axis.key, axis) for axis in keys] + [(word.partition("=")[0], word) for word in self.plain]
+        apply = {key: [one for one in picked if _has(one, key)] or picked for key, _ in asked}
+        self.branches = [
+            Branch(
+                (*(word for key, word in asked if isinstance(word, str) and one in apply[key]), *_options(one)),
+                one,
+                tuple(axis for key, axis in asked if not isinstance(axis, str) and one in apply[key]),
+            )
+            for one in picked
+        ]
+        self.base: SweepConfig = self.composer(self._sample(self.branches[0], lambda _: 0.0)[0])
+        if self._searches_own_space(keys):
+            self.branches = [self._with_own_space(branch, groups) for branch in self.branches]
+        if not any(branch.axes for branch in self.branches) and len(self.branches) == 1:
+            raise ConfigError(
+                f"nothing to search: give a key several values, as algo.lr=1e-3,3e-4 or "
+                f"'algo.lr=tag(log,interval(1e-4,1e-2))'; algo={self.base.algo.name} has no space of its own"
+            )
+
+    def _searches_own_space(self, keys: Sequence[Axis]) -> bool:
+        if self.base.space == "auto":
+            return not keys and (len(self.branches) == 1 or not isinstance(self.base.search, GridSearch))
+        return self.base.space == "true"
+
+    def _with_own_space(self, branch: Branch, groups: Sequence[str]) -> Branch:
+        taken = {axis.key for axis in branch.axes} | {word.partition("=")[0] for word in branch.words}
+        own = [
+            word
+            for key, value in self.composer.space(branch.words).items()
+            if f"algo.{key}" not in taken
+            for word in [f"algo.{key}={value}"]
+        ]
+        plain, axes = split(own, groups)
+        return Branch((*branch.words, *plain), branch.picked, (*branch.axes, *axes))
+
+    def _sample(self, branch: Branch, fraction: Any) -> tuple[list[str], dict[str, str]]:
+        """Return the words and values at a fraction of every axis."""
+        values = dict(branch.picked) | {axis.key: at(axis, fraction(axis)) for axis in branch.axes}
+        return [*branch.words, *(f"{axis.key}={values[axis.key]}" for axis in branch.axes)], values
+
+    def points(self) -> list[Point]:
+        """Return the points that the search begins with: all of a grid, or those drawn.
+
+        Raises:
+            ConfigError: a point that cannot be, two that are the same, or more asked for than there are.
+        """
+        search = self.base.search
+        if isinstance(search, RandomSearch):
+            return self._drawn(search.trials, search.seed)
+        assert isinstance(search, GridSearch)
+        number = sum(
+            math.prod(len(axis.values) if isinstance(axis, Choices) else search.interval_points for axis in branch.axes)
+            for branch in self.branches
+        )
+        if number > MOST_POINTS:
+            raise ConfigError(f"the grid has {number:,} points, at most {MOST_POINTS:,} are tried: give search=random")
+        points = [self.point(i, *one) for i, one in enumerate(self._grid(search.interval_points))]
+        seen: dict[str, Point] = {}
+        for point in points:
+            same = seen.setdefault(_identity(point), point)
+            if same is not point:
+                raise ConfigError(
+                    f"{spell_values(same.values)} and {spell_values(point.values)} are the same training: leave one out"
+                )
+        return points
+
+    def _grid(self, interval_points: int) -> Iterator[tuple[list[str], dict[str, str]]]:
+        for branch in self.branches:
+            values = [
+                axis.values
+                if isinstance(axis, Choices)
+                else tuple(dict.fromkeys(axis.at(i / (interval_points - 1)) for i in range(interval_points)))
+                for axis in branch.axes
+            ]
+            for combination in itertools.product(*values):
+                own = dict(zip([axis.key for axis in branch.axes], combination, strict=True))
+                words = [*branch.words, *(f"{key}={value}" for key, value in own.items())]
+                yield words, {**branch.picked, **own}
+
+    def _drawn(self, number: int, seed: int) -> list[Point]:
+        generator = random.Random(seed)
+        points: list[Point] = []
+        seen: set[str] = set()
+        for _ in range(100 * number):
+            branch = generator.choice(self.branches)
+            words, values = self._sample(branch, lambda _: generator.random())
+            if (typed := " ".join(words)) in seen:
+                continue
+            point = self.point(len(points), words, values)
+            if (identity := _identity(point)) not in seen:
+                points.append(point)
+            seen |= {typed, identity}
+            if len(points) == number:
+                return points
+        raise ConfigError(
+            f"search.trials={number}: the space holds only {len(points)} points; search=grid tries them all"
+        )
+
+    def point(self, number: int, words: Sequence[str], values: Mapping[str, str]) -> Point:
+        """Compose a point.
+
+        Raises:
+            ConfigError: it cannot be.
+        """
+        try:
+            config: SweepConfig = self.composer(words)
+        except ConfigError as error:
+            raise ConfigError(f"point {spell_values(values)} cannot be: {error}" if values else str(error)) from None
+        typed = {key: value_of(key, text) for key, text in values.items() if "." in key}
+        return Point(f"p{number:03d}", tuple(words), dict(values), typed, config.training())
+
+    def corners(self) -> list[Point]:
+        """Compose every branch with every axis at its ends and at every listed value, the others at their first.
+
+        For searches that choose their points on the way.
+
+        Raises:
+            ConfigError: one of them cannot be.
+        """
+        found = []
+        for branch in self.branches:
+            for axis in branch.axes or (None,):
+                many = len(axis.values) if isinstance(axis, Choices) else 2
+                for i in range(many):
+                    fraction = (i + 0.5) / many if isinstance(axis, Choices) else float(i)
+                    sample = self._sample(branch, lambda each, a=axis, f=fraction: f if each is a else 0.0)
+                    found.append(self.point(0, *sample))
+        return found
+
+
+def at(axis: Axis, fraction: float) -> str:
+    """Return the value at a fraction of an axis, as one types it."""
+    if isinstance(axis, Interval):
+        return axis.at(fraction)
+    return axis.values[min(int(fraction * len(axis.values)), len(axis.values) - 1)]
+
+
+def _has(picked: Mapping[str, str], key: str) -> bool:
+    """Whether the options picked have a key; one of a group that is no axis counts as theirs."""
+    group, dot, name = key.lstrip("+").partition(".")
+    if not dot or group not in picked:
+        return True
+    names = [each.name for each in catalog.keys(catalog.option_path(group, picked[group]))]
+    return any(each == name or each.startswith(f"{name}.") for each in names)
+
+
+def _options(picked: Mapping[str, str]) -> list[str]:
+    return [f"{group}={option}" for group, option in picked.items()]
+
+
+def _identity(point: Point) -> str:
+    return json.dumps(point.config.to_dict(), sort_keys=True)

@@ -1,1 +1,0 @@
-"""Sweeps: axes and points, searches on Ray Tune, resuming, results."""
