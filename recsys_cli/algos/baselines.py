@@ -28,7 +28,7 @@ def fitted_baseline(name: str, env: EnvConfig, seed: int) -> SlatePolicy:
 
     Args:
         name: `random`, `myopic` or `oracle`.
-        env: the problem; what is learned is learned on its native back end, which is equal in law.
+        env: the problem; what is learned is learned on its native back end, which is equal in distribution.
         seed: of the policy's random stream and of the users learned from.
 
     Raises:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class GradientConfig(AlgoConfig):
-    """A network, its learning rate and the discount. Keys are explained, and defaults given, in the yaml files."""
+    """A network, its learning rate and the discount. Keys and defaults: see the yaml files."""
 
     discount: Fraction | None
     memory: Literal["none", "raw", "documents"]

@@ -15,7 +15,7 @@ HIDDEN_STATE_STEPS = 10
 
 @dataclass
 class ReplayConfig(GradientConfig):
-    """Learning from replay. Keys are explained, and defaults given, in the algorithms' yaml files."""
+    """Learning from replay. Keys and defaults: see the yaml files."""
 
     n_step: Count | None
     batch_size: Count

@@ -161,7 +161,7 @@ class ReplayingAlgorithm(SlateAlgorithm):
         raise NotImplementedError
 
     def set_replay(self, state: dict[str, Any]) -> None:
-        """Take back what `get_replay` returned."""
+        """Restore what `get_replay` returned."""
         raise NotImplementedError
 
     @override(Algorithm)
@@ -174,7 +174,7 @@ class ReplayingAlgorithm(SlateAlgorithm):
 
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         if REPLAY in state:
             self.set_replay(state[REPLAY])

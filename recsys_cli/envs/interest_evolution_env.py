@@ -1,4 +1,4 @@
-"""Interest evolution, vectorised: equal in law to RecSim's `interest_evolution`."""
+"""Interest evolution, vectorised: equal in distribution to RecSim's `interest_evolution`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class InterestEvolutionVectorEnv(SlateVectorEnv):
     """Users with one interest per topic and a time budget; see `SlateVectorEnv` for the interface.
 
     A document is the number of its topic. With resampled candidates the quality of a document is drawn when it is
-    shown: nobody can see it before, so this is equal in law to drawing it with the document. `hidden_state` draws
+    shown: nobody can see it before, so this is equal in distribution to drawing it with the document. `hidden_state` draws
     the qualities of all current candidates (and so moves the random stream); those are then the ones shown.
     """
 

@@ -16,7 +16,7 @@ PAIRWISE_LIMIT = 6  # up to this slate size comparing all pairs of positions is 
 
 
 def repeats(slates: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Tell for each slate (last axis) whether it holds a candidate twice."""
+    """Return for each slate (last axis) whether it holds a candidate twice."""
     size = slates.shape[-1]
     if size > PAIRWISE_LIMIT:
         ordered = np.sort(slates, axis=-1)
@@ -41,7 +41,7 @@ def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> No
 
     Args:
         slates: `[N, k]`.
-        mask: candidates that are there, `[N, C]`.
+        mask: which candidates are present, `[N, C]`.
     """
     size, there = slates.shape[1], mask.sum(axis=1)
     wrong = (slates >= 0) != (np.arange(size) < np.minimum(there, size)[:, None])
@@ -87,7 +87,7 @@ class SlateSpace(MultiDiscrete):
         """Draw uniformly among the valid slates.
 
         Args:
-            mask: candidates that are there, bool `[C]` or, of a batch, `[num_envs, C]`; None: all are.
+            mask: which candidates are present, bool `[C]` or, of a batch, `[num_envs, C]`; None: all are.
             probability: not known of slates.
 
         Raises:
@@ -104,7 +104,7 @@ class SlateSpace(MultiDiscrete):
         return slates[0] if self.num_envs is None else slates
 
     def contains(self, x: Any) -> bool:
-        """Tell whether `x` is a valid slate (or batch of slates)."""
+        """Return whether `x` is a valid slate (or batch of slates)."""
         slates = np.asarray(x)
         if self.shorter and slates.dtype.kind in "iu":
             ends = np.diff((slates >= 0).astype(int), axis=-1) <= 0  # nothing after the first -1

@@ -74,7 +74,7 @@ class Features:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Features:
-        """Take back what `to_dict` returned."""
+        """Restore what `to_dict` returned."""
         low, high = (
             tuple(bound) if isinstance(bound, list) else (float(bound),) * values["size"]
             for bound in (values["low"], values["high"])
@@ -275,7 +275,7 @@ class ProblemSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], items: NDArray[np.float32] | None = None) -> ProblemSpec:
-        """Take back what `to_dict` returned, and the items' features.
+        """Restore what `to_dict` returned, and the items' features.
 
         Raises:
             ConfigError: something is missing or unknown.

@@ -157,7 +157,7 @@ class ArmCounts:
         return {name: getattr(self, name).copy() for name in ("pulls", "sums", "first", "total")}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         for name, value in tensors.items():
             setattr(self, name, np.array(value, np.float64))
 

@@ -55,7 +55,7 @@ class BanditPolicy(PolicyOfParts):
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
 
     def new_memory(self, users: int) -> Memory:
         """Return the memory of the constructor."""

@@ -94,7 +94,7 @@ class SlatePolicy(ABC):
         return {}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned.
+        """Restore what `tensors` returned.
 
         Raises:
             ConfigError: names or shapes are not this policy's.
@@ -146,5 +146,5 @@ def state_of(columns: Mapping[str, Any], prefix: str = "") -> np.ndarray:
 
 
 def mask_of(observation: Observation) -> Tensor | None:
-    """Return the candidates that are there, `[N, C]`; None if all are."""
+    """Return the which candidates are present, `[N, C]`; None if all are."""
     return None if observation.get("mask") is None else torch.as_tensor(observation["mask"])

@@ -138,7 +138,7 @@ class ConditionalLogit:
         return {"weights": self.weights.copy(), "precision": self.precision.copy()}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned; shapes are the caller's business."""
+        """Restore what `tensors` returned; shapes are the caller's business."""
         for name, value in tensors.items():
             setattr(self, name, np.array(value, np.float64))
 

@@ -72,14 +72,14 @@ class ItemValues(ABC):
 
     @abstractmethod
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned; names and shapes are right."""
+        """Restore what `tensors` returned; names and shapes are right."""
 
     def get_state(self) -> dict[str, Any]:
         """Return what going on with learning takes beside the tensors."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (most have none)
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
 
 
 class LinearItems(ItemValues):
@@ -137,7 +137,7 @@ class LinearItems(ItemValues):
         return self.regressions.tensors()
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         self.regressions.load_tensors(tensors)
 
     def _about(self, user: NDArray[Any]) -> Floats:

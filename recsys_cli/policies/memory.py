@@ -50,7 +50,7 @@ class Memory:
         return {}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
 
 
 class SessionMemory(Memory):

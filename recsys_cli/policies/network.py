@@ -115,7 +115,7 @@ class NetworkPolicy(GreedyPolicy):
         return parameters_of(self._torch)
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back parameters; see `SlatePolicy.load_tensors`."""
+        """Restore parameters; see `SlatePolicy.load_tensors`."""
         load_parameters(self._torch, tensors)
 
 

@@ -159,7 +159,7 @@ class NeuralItems(ItemValues):
         return network | self.regression.tensors()
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         start = "network."
         parameters = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
         load_parameters(self.stood_on, parameters)
@@ -173,7 +173,7 @@ class NeuralItems(ItemValues):
         return {**counters, **arrays, **learned, "rng": self.rng.bit_generator.state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
         for name in ("seen", "since_renewal", "rows_due"):
             setattr(self, name, state[name])
         self.x[: self.kept], self.y[: self.kept] = state["x"], state["y"]

@@ -107,7 +107,7 @@ class LinearRegressions:
         return {name: getattr(self, name).copy() for name in ("gram", "moment", "totals")}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned; shapes are the caller's business."""
+        """Restore what `tensors` returned; shapes are the caller's business."""
         for name, value in tensors.items():
             setattr(self, name, np.array(value, np.float64))
         self._forget_derived()

@@ -51,7 +51,7 @@ class QTable:
         return {"values": self.values.copy(), "visits": self.visits.copy()}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         self.values, self.visits = np.array(tensors["values"]), np.array(tensors["visits"])
 
 

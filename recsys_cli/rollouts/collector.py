@@ -167,7 +167,7 @@ class Collector:
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state; users that could not be kept (recsim's) begin new episodes."""
+        """Restore the state; users that could not be kept (recsim's) begin new episodes."""
         self.env_seed, self.steps_done = state["env_seed"], state["steps_done"]
         if "env" not in state:
             self.observation = None

@@ -112,6 +112,6 @@ class PrioritizedReplay(ReplayBuffer):
         return {**super().get_state(), "priorities": self.priorities, "highest": self.highest}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
         super().set_state(state)
         self.priorities, self.highest = state["priorities"], state["highest"]

@@ -214,6 +214,6 @@ class ReplayBuffer:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
         self.rng.bit_generator.state = state["rng"]
         self.rings = {key: self.ring(**saved) for key, saved in state["rings"].items()}

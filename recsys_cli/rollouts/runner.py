@@ -200,7 +200,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
 
     @override(Checkpointable)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state, or the part of it that is given."""
+        """Restore the state, or the part of it that is given."""
         if COMPONENT_RL_MODULE in state:
             self._set_weights(state)
         if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:

@@ -44,7 +44,7 @@ def _point_words(reference: str, output_dir: Path) -> list[str]:
     about = read_json(sweep_dir / SWEEP)
     if about is None:
         raise ConfigError(
-            f"{KEY}={reference}: {name} is a run and no sweep; evaluate it, or continue it by resume={name}"
+            f"{KEY}={reference}: {name} is a run, not a sweep; evaluate it, or continue it with resume={name}"
         )
     known = {planned["name"]: list(planned["words"]) for planned in about["points"]}
     best = {

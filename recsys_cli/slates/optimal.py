@@ -51,7 +51,7 @@ def optimal_slates(
         v_null: score of not clicking, `[B]`, not negative.
         q_null: value of not clicking, `[B]`.
         k: slate size, at most C.
-        mask: candidates that are there, `[B, C]`; None: all are.
+        mask: which candidates are present, `[B, C]`; None: all are.
 
     Returns:
         Indices `[B, k]` in falling order of `v * (q - value)`, and the slates' values `[B]`. If fewer than k candidates

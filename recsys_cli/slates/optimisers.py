@@ -56,7 +56,7 @@ def slate_scores(parts: Parts, slates: Tensor, attended: int, mask: Tensor | Non
         parts: of a slate's value.
         slates: `[B, k]`.
         attended: leading positions that the user looks at.
-        mask: candidates that are there, `[B, C]`; the scores of others mean nothing.
+        mask: which candidates are present, `[B, C]`; the scores of others mean nothing.
     """
     v, q, v_null, q_null = parts
     best = slates[:, :attended]

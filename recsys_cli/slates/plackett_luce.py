@@ -32,7 +32,7 @@ class PlackettLuce:
             scores: log-weights of the candidates, `[B, C]`, finite.
             slate_size: k, from 1 to C.
             generator: random stream on the CPU, of draws and of estimates; torch's own if None.
-            mask: candidates that are there, `[B, C]` bool; all if None. A slate with fewer than k is padded with -1.
+            mask: which candidates are present, `[B, C]` bool; None: all. A slate with fewer than k is padded with -1.
 
         Raises:
             ValueError: a slate of that size cannot be drawn.

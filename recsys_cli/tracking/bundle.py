@@ -91,7 +91,7 @@ def write_bundle(
 
 
 def is_bundle(folder: Path) -> bool:
-    """Tell whether `folder` holds a bundle's files (not whether they are sound: `read_bundle` does)."""
+    """Return whether `folder` holds a bundle's files (not whether they are sound: `read_bundle` does)."""
     return (folder / MANIFEST).is_file() and (folder / TENSORS).is_file()
 
 

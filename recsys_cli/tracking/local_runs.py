@@ -28,12 +28,12 @@ def runs_in(output_dir: Path) -> list[Path]:
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether a folder is a run's."""
+    """Return whether a folder is a run's."""
     return (folder / RUN).is_file() or bool(seeds_of(folder))
 
 
 def is_seed(folder: Path) -> bool:
-    """Tell whether a folder is a seed's."""
+    """Return whether a folder is a seed's."""
     return (folder / SEED).is_file()
 
 

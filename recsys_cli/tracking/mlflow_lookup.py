@@ -75,7 +75,7 @@ class Lookup:
         return self._download(source, owner)
 
     def _there(self) -> bool:
-        """Tell whether there is anything to ask: a SQLite file that is not there must not be made by asking."""
+        """Return whether there is anything to ask: a SQLite file that is not there must not be made by asking."""
         path = sqlite_path(self._uri)
         return path is None or path.is_file()
 

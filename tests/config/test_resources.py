@@ -106,7 +106,7 @@ def test_compiling_needs_a_compiler_and_python_s_headers(
     compiler, include = tmp_path / "compiler", tmp_path / "include"
     monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(include))
     monkeypatch.setenv("CXX", str(compiler))
-    with pytest.raises(ConfigError, match=f"there is no {compiler} on the PATH.*give framework=torch"):
+    with pytest.raises(ConfigError, match=f"there is no {compiler} on the PATH.*set framework=torch"):
         check_resources(_laptop(), load("framework", "torch_compile"))
     compiler.write_text("#!/bin/sh\n")
     compiler.chmod(0o755)

@@ -103,7 +103,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_what_is_no_whole_bundle_is_told_in_one_line(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_whole_bundle_is_reported_in_one_line(tmp_path: Path, kind: str) -> None:
     write_bundle(tmp_path, policy_state={"w": np.ones(2)}, **PARTS)
     damage, message = DAMAGE[kind]
     damage(tmp_path)

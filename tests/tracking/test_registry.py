@@ -59,9 +59,9 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     assert main([*words, f"checkpoint={name}"]) == 0
     run_id = read_json(seed_dir / "uploaded.json")["run_id"]
     printed = capsys.readouterr().out
-    assert f"models:/slateq/1 made: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
+    assert f"models:/slateq/1 created: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
     assert main([*words, f"checkpoint={run_id}"]) == 0
-    assert "models:/slateq/1 was there already" in capsys.readouterr().out
+    assert "models:/slateq/1 already exists" in capsys.readouterr().out
     assert main([*words, f"checkpoint={name}/last"]) == 0
     assert "models:/slateq@champion points at it, no longer at models:/slateq/1" in capsys.readouterr().out
     shutil.rmtree(seed_dir.parent)
@@ -103,7 +103,7 @@ def test_a_model_takes_any_number_of_candidates_that_its_policy_does(
     [
         (["checkpoint=RUN"], "name is required"),
         (["checkpoint=RUN", "name=a/b"], "name=a/b must be letters"),
-        (["checkpoint=RUN", "name=m", "alias=latest"], "alias=latest is a word of MLflow's own"),
+        (["checkpoint=RUN", "name=m", "alias=latest"], "alias=latest is reserved by MLflow"),
         (["checkpoint=RUN", "name=m", "alias=a b"], "alias=a b must be letters"),
         (["checkpoint=nothing", "name=m"], "checkpoint='nothing' was not found"),
         (["checkpoint=RUN", "name=m", "tracking=off"], "tracking=off has no model registry"),

@@ -46,7 +46,7 @@ class SlateAPPOConfig(TrajectoryConfig, APPOConfig):
 
     @override(TrajectoryConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the clipped loss and the target policy as well."""
+        """Set the clipped loss and the target policy as well."""
         super().of_run(settings, run, seed)
         self.training(
             # RLlib's circular buffer draws from a stream that no checkpoint holds; epochs learn as often.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ArmedBanditConfig(BanditConfig):
-    """Arms and what is counted of them. Keys are explained, and defaults given, in `conf/algo/ucb1.yaml`."""
+    """Arms and what is counted of them. Keys and defaults: see `conf/algo/ucb1.yaml`."""
 
     arms: Literal["topics", "slates"]
     statistics: Literal["pooled", "per_user"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ContextualConfig(BanditConfig):
-    """What an item brings, and slates of it. Keys are explained, and defaults given, in `conf/algo/linucb.yaml`."""
+    """What an item brings, and slates of it. Keys and defaults: see `conf/algo/linucb.yaml`."""
 
     observe: Literal["clicked", "shown"]
     slate: Literal["optimal", "top_k"]

@@ -37,7 +37,7 @@ class BanditLearner(TorchLearner):
 
     @override(TorchLearner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state, or the part of it that is given."""
+        """Restore the state, or the part of it that is given."""
         super().set_state(state)
         if LEARNING in state:
             self.module[DEFAULT_MODULE_ID].unwrapped().bandit.set_state(state[LEARNING])

@@ -25,7 +25,7 @@ class SampledConfig(GradientAlgorithmConfig):
 
     @override(GradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of replay and target network as well."""
+        """Set replay and target network as well."""
         super().of_run(settings, run, seed)
         runners = max(run.resources.env_runners, 1)
         # RLlib samples from a buffer that may hold no transition yet with all its steps.
@@ -66,7 +66,7 @@ class SampledAlgorithm(ReplayingAlgorithm):
 
     @override(ReplayingAlgorithm)
     def set_replay(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore it."""
         self.local_replay_buffer.buffer.set_state(state)
 
 
@@ -75,7 +75,7 @@ class SlateDQNConfig(DecayingEpsilon, SampledConfig, DQNConfig):
 
     @override(SampledConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the loss as well."""
+        """Set the loss as well."""
         super().of_run(settings, run, seed)
         self.training(double_q=settings.double_q, td_error_loss_fn="mse" if settings.loss == "squared" else "huber")
 

@@ -32,7 +32,7 @@ class TrajectoryConfig(PolicyGradientAlgorithmConfig):
 
     @override(PolicyGradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of V-trace as well."""
+        """Set V-trace as well."""
         super().of_run(settings, run, seed)
         self.use_env_runner_state_server = False  # our runners are given weights, they do not fetch them
         self.training(vtrace_clip_rho_threshold=settings.rho_clip, vtrace_clip_pg_rho_threshold=settings.rho_clip)

@@ -31,7 +31,7 @@ class PolicyGradientAlgorithmConfig(GradientAlgorithmConfig):
 
     @override(GradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of batches and loss as well.
+        """Set batches and loss as well.
 
         Raises:
             ConfigError: the users cannot be shared out among the learners.

@@ -44,7 +44,7 @@ class SlateLearner(AdamLearner):
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         for mid, value in state.get(KL_COEFFICIENTS, {}).items():
             self.curr_kl_coeffs_per_module[mid].data.fill_(value)

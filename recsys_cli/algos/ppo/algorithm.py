@@ -32,7 +32,7 @@ class RoundsAlgorithmConfig(PolicyGradientAlgorithmConfig, RLlibPPOConfig):
 
     @override(PolicyGradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of epochs and minibatches as well."""
+        """Set epochs and minibatches as well."""
         super().of_run(settings, run, seed)
         minibatch_size = min(settings.minibatch_size, self.train_batch_size_per_learner)
         self.training(num_epochs=settings.epochs, minibatch_size=minibatch_size)
@@ -43,7 +43,7 @@ class SlatePPOConfig(RoundsAlgorithmConfig):
 
     @override(RoundsAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the loss as well."""
+        """Set the loss as well."""
         super().of_run(settings, run, seed)
         self.training(
             clip_param=settings.clip_param,

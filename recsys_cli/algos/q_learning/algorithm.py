@@ -101,6 +101,6 @@ class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
 
     @override(ReplayingAlgorithm)
     def set_replay(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore them."""
         self.replay.set_state(state["buffer"])
         self.rows_due = state["rows_due"]

@@ -172,7 +172,7 @@ class QLearner(TorchLearner):
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         self.gradient_steps = state.get(UPDATES, self.gradient_steps)
 

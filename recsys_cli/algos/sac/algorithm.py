@@ -25,7 +25,7 @@ class SlateSACConfig(SampledConfig, SACConfig):
 
     @override(SampledConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the temperature as well."""
+        """Set the temperature as well."""
         super().of_run(settings, run, seed)
         self.training(
             lr=None,  # RLlib wants it so; the learner takes the schedule from these settings

@@ -70,7 +70,7 @@ class SlateSACLearner(SampleLearner, SACTorchLearner):
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         if LOG_TEMPERATURE in state:
             self.curr_log_alpha[DEFAULT_MODULE_ID].data.fill_(state[LOG_TEMPERATURE])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class SlateQConfig(QLearningConfig):
-    """SlateQ (Ie et al. 2019). Keys are explained, and defaults given, in `conf/algo/slateq.yaml`."""
+    """SlateQ (Ie et al. 2019). Keys and defaults: see `conf/algo/slateq.yaml`."""
 
     target: Literal["top_k", "greedy", "optimal", "sarsa"]
     serving: Literal["top_k", "greedy", "optimal"]

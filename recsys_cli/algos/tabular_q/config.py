@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TabularQConfig(AlgoConfig):
-    """Tabular Q-learning. Keys are explained, and defaults given, in `conf/algo/tabular_q.yaml`."""
+    """Tabular Q-learning. Keys and defaults: see `conf/algo/tabular_q.yaml`."""
 
     max_entries: Count
     max_slates: Count

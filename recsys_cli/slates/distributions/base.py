@@ -27,7 +27,7 @@ class SlateDistribution(ABC):
         num_users: N.
         num_candidates: C.
         slate_size: k.
-        mask: candidates that are there, `[N, C]`; None if all are.
+        mask: which candidates are present, `[N, C]`; None if all are.
     """
 
     kind: str

@@ -36,7 +36,7 @@ class EnumeratedSoftmax(SlateDistribution):
             slates: leading documents of each slate, `[M, a]`; the candidates left follow in rising order.
             num_candidates: C.
             slate_size: k, at least a.
-            mask: candidates that are there, `[N, C]`. Slates with others are left out; if a user has fewer than a
+            mask: which candidates are present, `[N, C]`. Slates with others are left out; if a user has fewer than a
                 candidates, those slates count that hold all of them.
         """
         weights = torch.as_tensor(log_weights).detach()
