@@ -86,9 +86,7 @@ def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Overrid
 def _dashes(word: str) -> str:
     key, _, value = word.lstrip("-").partition("=")
     if word in ("-m", "--multirun"):
-        return (
-            f"{word}: one command is one training; use seeds=5 for several seeds, recsys sweep for several settings"
-        )
+        return f"{word}: one command is one training; use seeds=5 for several seeds, recsys sweep for several settings"
     if near := closest(word.partition("=")[0], FLAGS):
         return f"{word} is not an option.{near}"
     if word.startswith("--") and key:

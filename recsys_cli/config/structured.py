@@ -78,7 +78,7 @@ def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if given.get(name) == MISSING or (name not in given and required):
-            raise ConfigError(f"{at}{name} is required: give {at}{name}=<value>")
+            raise ConfigError(f"{at}{name} is required: set {at}{name}=<value>")
     return schema(**{key: _value(value, hints[key], at + key) for key, value in given.items()})
 
 

@@ -37,7 +37,7 @@ def refuse_repeats(slates: NDArray[np.integer]) -> None:
 
 
 def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> None:
-    """Raise a `ValueError` unless slates hold candidates that are there, as many as there are up to k, and then -1.
+    """Raise a `ValueError` unless slates hold present candidates, as many as there are up to k, and then -1.
 
     Args:
         slates: `[N, k]`.
@@ -51,7 +51,7 @@ def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> No
         row = int(np.flatnonzero(wrong.any(axis=1))[0])
         raise ValueError(
             f"slate {slates[row].tolist()} of user {row} must hold {min(there[row], size)} of the "
-            f"{there[row]} candidates that are there, filled up with -1"
+            f"{there[row]} candidates that are present, padded with -1"
         )
     refuse_repeats(without_padding(slates))
 
@@ -88,7 +88,7 @@ class SlateSpace(MultiDiscrete):
 
         Args:
             mask: which candidates are present, bool `[C]` or, of a batch, `[num_envs, C]`; None: all are.
-            probability: not known of slates.
+            probability: not supported for slates.
 
         Raises:
             ValueError: probabilities are given, or a mask of another shape.

@@ -1,4 +1,4 @@
-"""Policies whose learned state lies in named parts, each with arrays of its own."""
+"""Policies whose learned state is in named parts, each with its own arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsys_cli.policies.base import SlatePolicy
 
 
 class Part(Protocol):
-    """What was learned of one thing."""
+    """One learned part."""
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return it, by name."""

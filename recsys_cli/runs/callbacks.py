@@ -192,13 +192,13 @@ class Reporting(Callback):
 
 
 def error_of(trial: Any) -> BaseException | None:
-    """Return what a trial of Tune's failed by: as staged on this machine, since Tune copies it to the run later."""
+    """Return a trial's error as staged on this machine, since Tune copies it to the run later."""
     file = trial.pickled_error_file
     return cloudpickle.loads(Path(file).read_bytes()) if file and Path(file).exists() else None
 
 
 def is_loss(error: BaseException | None) -> bool:
-    """Whether a trial ended because a process of it was gone, as with its node, and not by an error of its own."""
+    """Whether a trial ended because it lost a process, as with its node, and not by its own error."""
     cause = error.as_instanceof_cause() if isinstance(error, RayTaskError) else error
     return isinstance(cause, RayActorError) and not cause.actor_init_failed
 

@@ -53,7 +53,7 @@ def find_cluster(asked: str) -> str:
         if not address:
             raise ConfigError(
                 f"{KEY}=auto: this machine is in no Ray cluster, and RAY_ADDRESS is not set: start one with `ray start "
-                f"--head`, give {KEY}=<head's host>:{PORT}, or train on this machine alone by resources=workstation"
+                f"--head`, set {KEY}=<head's host>:{PORT}, or train on this machine alone with resources=workstation"
             )
     named = f"{KEY}={asked}" + (f" ({address})" if asked == "auto" else "")
     host, _, port = address.rpartition(":")
@@ -63,9 +63,7 @@ def find_cluster(asked: str) -> str:
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
     except OSError as error:
-        raise ConfigError(
-            f"{named}: no Ray answers at {host}:{port} ({error}); see `ray status` on its head"
-        ) from None
+        raise ConfigError(f"{named}: no Ray answers at {host}:{port} ({error}); see `ray status` on its head") from None
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

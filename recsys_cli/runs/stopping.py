@@ -20,7 +20,7 @@ class OnRequest(Stopper):
         self.idle = idle
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return nothing for Tune's own state, which nobody reads: `idle` may not be picklable."""
+        """Return the state without `idle`, which may not be picklable; nobody reads what Tune saves of it."""
         return {"requested": self.requested}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

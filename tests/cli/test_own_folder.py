@@ -182,7 +182,11 @@ CASES = [
     ("env/interest_evolution.yaml", lambda text: "a: 1", ["interest_evolution.yaml already exists: rename yours"]),
     ("experiment/slateq_paper/_setting.yaml", lambda text: "a: 1", ["_setting.yaml already exists"]),
     ("train.yaml", lambda text: "a: 1", ["train.yaml already exists"]),
-    ("experiment/bare.yaml", lambda text: "seed: 1", ["bare.yaml: a preset must start with the line '# @package _global_'"]),
+    (
+        "experiment/bare.yaml",
+        lambda text: "seed: 1",
+        ["bare.yaml: a preset must start with the line '# @package _global_'"],
+    ),
     ("envs/feed.yaml", lambda text: "a: 1", ["envs is not a group's folder. Did you mean 'env'?"]),
     ("logging.py", lambda text: "", ["logging.py would hide Python's own module logging"]),
     ("types/__init__.py", lambda text: "", ["types would hide Python's own module types"]),
@@ -247,7 +251,7 @@ def test_a_class_of_ones_own_may_not_come_from_elsewhere(folder: Path, tmp_path:
     write(tmp_path, {"faraway.py": "from dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    a: int\n"})
     write(folder, {"shim.py": "from faraway import Config\n"})
     monkeypatch.syspath_prepend(str(tmp_path))
-    with folders.using([str(folder)]), pytest.raises(ConfigError, match="comes from faraway, which is in no folder"):
+    with folders.using([str(folder)]), pytest.raises(ConfigError, match="comes from faraway, which is not in a folder"):
         schema_of("shim.Config")
 
 

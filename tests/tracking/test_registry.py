@@ -59,7 +59,9 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     assert main([*words, f"checkpoint={name}"]) == 0
     run_id = read_json(seed_dir / "uploaded.json")["run_id"]
     printed = capsys.readouterr().out
-    assert f"models:/slateq/1 created: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
+    assert (
+        f"models:/slateq/1 created: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
+    )
     assert main([*words, f"checkpoint={run_id}"]) == 0
     assert "models:/slateq/1 already exists" in capsys.readouterr().out
     assert main([*words, f"checkpoint={name}/last"]) == 0

@@ -1,4 +1,4 @@
-"""What all oracles share: they look inside the env they are told to watch."""
+"""Shared by all oracles: they look inside the env that they watch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class OraclePolicy(GreedyPolicy):
     """A policy that acts on the watched env's current hidden state."""
 
     def __init__(self, seed: int = 0) -> None:
-        """Watch nothing yet; `seed` is of what an oracle simulates to find its values."""
+        """Watch nothing yet; `seed` is for the simulations that find an oracle's values."""
         self.seed = seed
         self._watched: SlateVectorEnv | None = None
 
@@ -36,7 +36,7 @@ class OraclePolicy(GreedyPolicy):
         """Return the hidden state, `[N, ...]` each.
 
         Raises:
-            RuntimeError: no env is watched, or the observation holds other than its users.
+            RuntimeError: no env is watched, or the observation is not of its users.
         """
         if self._watched is None or self._watched.num_envs != users:
             raise RuntimeError("an oracle acts on the whole observation of the env that `watch` gave it")

@@ -1,4 +1,4 @@
-"""Slates by scores, document by document without replacement."""
+"""Slates drawn by scores, document by document without replacement."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class PlackettLuceSlates(SlateDistribution):
         )
 
     def sample(self, rng: np.random.Generator) -> Ints:
-        """Draw slates; takes one standard exponential number of `rng` a candidate, in the dtype of the scores."""
+        """Draw slates; takes one standard exponential number of `rng` per candidate, in the dtype of the scores."""
         shape, device = self._law.scores.shape, self.scores.device
         dtype = np.float64 if self.scores.dtype == torch.float64 else np.float32
         noise = torch.as_tensor(rng.standard_exponential(shape, dtype=dtype), device=device)
@@ -75,8 +75,8 @@ class PlackettLuceSlates(SlateDistribution):
 
         In the exponential race that draws the slate, candidate i arrives at a time with rate `exp(score_i)`, and is on
         it if at most k - 1 others arrived before. The logarithm of its time has a Gumbel density around `-score_i`,
-        over which the number of the others is integrated; nothing is subtracted, so scores may be as sharp as they
-        like. Takes time in proportion to C^2 k.
+        over which the number of the others is integrated; nothing is subtracted, so scores may be arbitrarily sharp.
+        Takes time proportional to C^2 k.
         """
         scores = self.scores.cpu().double().numpy()
         if self.mask is not None:
