@@ -146,5 +146,5 @@ def state_of(columns: Mapping[str, Any], prefix: str = "") -> np.ndarray:
 
 
 def mask_of(observation: Observation) -> Tensor | None:
-    """Return the which candidates are present, `[N, C]`; None if all are."""
+    """Return which candidates are present, `[N, C]`; None if all are."""
     return None if observation.get("mask") is None else torch.as_tensor(observation["mask"])

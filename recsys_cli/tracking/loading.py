@@ -1,4 +1,4 @@
-"""The policy that a checkpoint bundle holds: all it takes is the bundle, and the problem's simulator only to play."""
+"""The policy in a checkpoint bundle; the problem's simulator is needed only to play."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from recsys_cli.tracking.bundle import Bundle, read_bundle
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A bundle with its algorithm, and with the problem that its policy is to act on.
+    """A bundle with its algorithm, and the problem that its policy will act on.
 
     Attributes:
         bundle: as read.
         algo: the algorithm's settings.
-        env_changes: keys of the env that shall differ from the training's, nested.
+        env_changes: keys of the env that differ from the training's, nested.
     """
 
     bundle: Bundle
@@ -41,7 +41,7 @@ class Checkpoint:
         """The problem with its simulator.
 
         Raises:
-            ConfigError: the simulator's module is not here, or it does not allow a change.
+            ConfigError: the simulator's module is missing, or it does not allow a change.
         """
         with own_classes.remembering(self.bundle.info.get("config_path")):
             values = apply_env_overrides(self.bundle.config["env"], self.env_changes)
@@ -66,7 +66,7 @@ class Checkpoint:
         """Return the policy, to act on another problem.
 
         Raises:
-            ConfigError: what was learned does not fit it.
+            ConfigError: the learned parameters do not fit it.
         """
         self.algo.check(spec)
         policy = self.algo.make_policy(spec, seed=0)
@@ -86,7 +86,7 @@ def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) 
         env_changes: keys of the env to change, nested.
 
     Raises:
-        ConfigError: no sound bundle, or an algorithm that is not here.
+        ConfigError: an invalid bundle, or a missing algorithm.
     """
     bundle = read_bundle(folder)
     with own_classes.remembering(bundle.info.get("config_path")):

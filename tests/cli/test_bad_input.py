@@ -179,12 +179,12 @@ def test_bad_input_is_answered_by_one_helpful_line(run_cli, line: str, expected:
 
 @pytest.mark.parametrize("line", ["tran", "train algo.lr=abc", "train env=interest_evolutoin"])
 def test_the_program_itself_exits_with_2_and_no_traceback(line: str) -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "recsys_cli.cli", *line.split()], capture_output=True, text=True, check=False
     )
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr.count("\n") == 1
-    assert "Traceback" not in told.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -195,5 +195,5 @@ def test_wrong_requests_are_refused_before_anything_heavy_is_imported(line: str)
         "import sys; from recsys_cli.cli import main; code = main(sys.argv[1:]);"
         "print(code, [m for m in ('ray', 'torch', 'mlflow', 'recsim', 'tensorflow') if m in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "2 []"
+    done = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "2 []"

@@ -1,4 +1,4 @@
-"""`--config-dir` and RECSYS_CONFIG_PATH: own options are found everywhere, and their faults told in one line."""
+"""`--config-dir` and RECSYS_CONFIG_PATH: own options are found everywhere, and their faults reported in one line."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def replaced(old: str, new: str) -> Callable[[str], str]:
 
 
 CASES = [
-    # the folder's own faults: file, what becomes of its text (None: it is new and holds the last), what is told
+    # the folder's own faults: file, what becomes of its text (None: it is new and holds the last), what is reported
     (YAML, replaced("num_features: 16", "num_features: [16"), ["embedding_feed.yaml, line"]),
     (YAML, lambda text: "just words", ["embedding_feed.yaml holds no keys"]),
     (YAML, lambda text: "a: \udcff", ["embedding_feed.yaml cannot be read"]),

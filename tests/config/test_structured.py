@@ -100,9 +100,9 @@ def test_nested_values_become_nested_objects() -> None:
     ],
 )
 def test_wrong_values_are_named_in_full(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         build_as(Outer, values, "x")
-    assert str(told.value) == message
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_values_that_do_not_fit_are_told_in_plain_words(value: Any, hint: Any, w
     ],
 )
 def test_values_outside_their_range_are_told(value: Any, hint: Any, message: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         convert(value, hint, "x")
-    assert str(told.value).startswith("x") and str(told.value).endswith(f" {message}")
+    assert str(caught.value).startswith("x") and str(caught.value).endswith(f" {message}")
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
     ("policy", "last"), [("continue", "finished"), pytest.param("stop", "waiting", marks=pytest.mark.slow)]
 )
 def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, policy: str, last: str) -> None:
-    # Episodes of the second problem have no such metric, which only its first evaluation can tell.
+    # Episodes of the second problem have no such metric, which only its first evaluation can show.
     words = (
         "env=interest_evolution,long_term_satisfaction,interest_exploration",
         "search.metric=eval/quality_per_click",
@@ -206,12 +206,12 @@ def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, pol
         "long_term_satisfaction": "failed",
         "interest_exploration": last,
     }
-    told = (
+    failure = (
         "p001-seed_0 failed: ValueError: episodes of this problem have no eval/quality_per_click; they have eval/return"
     )
-    assert told in printed and "all of it in runs/a/p001-seed_0/error.txt" in printed
+    assert failure in printed and "all of it in runs/a/p001-seed_0/error.txt" in printed
     assert "in _score" in Path("runs/a/p001-seed_0/error.txt").read_text()  # the whole way to it
-    assert printed.index(told) < printed.index("points by eval/quality_per_click")
+    assert printed.index(failure) < printed.index("points by eval/quality_per_click")
 
 
 @pytest.mark.slow

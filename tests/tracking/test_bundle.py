@@ -91,7 +91,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no text": (lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe\x00"), "is damaged"),
     "other yaml": (lambda folder: (folder / MANIFEST).write_text("- 1"), "no format number"),
     "newer format": (lambda folder: _edit(folder, format=3), "has format 3.*upgrade recsys-cli"),
-    "older format": (lambda folder: _edit(folder, format=1), "has format 1.*train it anew"),
+    "older format": (lambda folder: _edit(folder, format=1), "has format 1.*train it again"),
     "no spec": (lambda folder: _edit(folder, spec={"name": "x"}), "spec is damaged"),
     "no config": (lambda folder: _edit(folder, config=None), "has no 'config'"),
     "no digest": (lambda folder: _edit(folder, policy_sha256=None), "has no 'policy_sha256'"),
