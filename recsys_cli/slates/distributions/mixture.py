@@ -37,7 +37,9 @@ class Mixture(SlateDistribution):
         self.weights = np.asarray(weights, np.float64)
         if self.weights.shape not in {(len(parts),), (self.num_users, len(parts))}:
             raise ValueError(f"weights of shape {self.weights.shape} for {len(parts)} parts")
-        if not (self.weights >= 0).all() or (np.abs(self.weights.sum(-1) - 1) > ROUNDING).any():
+        # In Python's numbers: mixtures of two are built at every step of a training.
+        rows = np.atleast_2d(self.weights).tolist()
+        if any(min(row) < 0 or abs(sum(row) - 1) > ROUNDING for row in rows):
             raise ValueError("a mixture's weights must be probabilities")
         sizes = {(part.num_users, part.num_candidates, part.slate_size) for part in parts}
         if len(sizes) > 1:
