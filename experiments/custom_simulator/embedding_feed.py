@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.config.ranges import Count, Positive, Seed
 from recsys_cli.envs import choice_models
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.envs.checks import require, require_finite, require_positive
+from recsys_cli.envs.checks import require
 from recsys_cli.envs.spec import DENSE, INDEX, ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
 from recsys_cli.slates.uniform import uniform_slates
@@ -42,31 +43,22 @@ class EmbeddingFeedConfig(EnvConfig):
         db_seed: seed of both databases.
     """
 
-    num_features: int
+    num_features: Count
     no_click_mass: float
-    time_budget: float
-    click_time: float
-    no_click_time: float
-    items_in_db: int | None
-    users_in_db: int | None
-    db_seed: int
+    time_budget: Positive
+    click_time: Positive
+    no_click_time: Positive
+    items_in_db: Count | None
+    users_in_db: Count | None
+    db_seed: Seed
 
     def __post_init__(self) -> None:
-        """Check the parameters; a `ConfigError` becomes one line on the command line."""
+        """Check what takes more than one key; a `ConfigError` becomes one line on the command line."""
         super().__post_init__()
-        require(self.num_features >= 1, f"env.num_features={self.num_features} must be at least 1")
-        require_finite("env.no_click_mass", self.no_click_mass)
-        for key in ("time_budget", "click_time", "no_click_time"):
-            require_positive(f"env.{key}", getattr(self, key))
         require(
             self.items_in_db is None or self.items_in_db >= self.candidates[1],
             f"env.items_in_db={self.items_in_db} must be >= env.num_candidates={self.candidates[1]}, or null",
         )
-        require(
-            self.users_in_db is None or self.users_in_db >= 1,
-            f"env.users_in_db={self.users_in_db} must be at least 1, or null",
-        )
-        require(self.db_seed >= 0, f"env.db_seed={self.db_seed} must be at least 0")
 
     def describe(self) -> ProblemSpec:
         """The vectors of user and items are seen, entries from -1 to 1, so that algorithms may know the choice model.

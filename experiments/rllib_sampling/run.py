@@ -83,7 +83,7 @@ def ours(users: int, backend: str) -> Callable[[], int]:
     """Return what plays on with our runner and tells the env steps played."""
     words = (f"resources.users_per_runner={users}", f"env.backend={backend}", "algo.rollout_length=16")
     run = run_config(*words)
-    config = run.algo.algorithm_config(run, 0)
+    config = run.algo.algorithm().config_of(run.algo, run, 0)
     runner = config.env_runner_cls(config=config)
     return lambda: sum(rollout.env_steps() for rollout in runner.sample())
 

@@ -19,7 +19,6 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 
 from experiments.clocks import children_time
 from experiments.slateq_throughput.run import PAPER, matrix_rate, operations_per_row
-from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.policies import UniformPolicy
@@ -42,7 +41,7 @@ MINIBATCHES = 8
 def learner_and_columns(words: tuple[str, ...], minibatches: int) -> tuple[QLearner, dict[str, torch.Tensor]]:
     """Build a learner of these words behind `recsys train`, and one update's columns of transitions."""
     run = compose("train", list(words))
-    config = q_learning_algorithm_config(run.algo, run, seed=0)
+    config = run.algo.algorithm().config_of(run.algo, run, seed=0)
     vec = run.env.make_vec(1)
     spaces = {DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}
     learner = config.build_learner(spaces=spaces)

@@ -11,7 +11,7 @@ from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
+    from recsys_cli.algos.training import Trainer, Training
     from recsys_cli.config.schema import TrainConfig
     from recsys_cli.policies import SlatePolicy
 
@@ -43,26 +43,6 @@ class AlgoConfig(ABC):
 
     uses_gpus: ClassVar[bool] = True
     """Whether it can learn on a GPU."""
-
-    def in_range(self, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key not in 0..1; null is let through, as below."""
-        for key in keys:
-            if not 0 <= (getattr(self, key) or 0) <= 1:
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must lie in 0..1")
-
-    def above_zero(self, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key not above 0."""
-        for key in keys:
-            value = getattr(self, key)
-            if value is not None and value <= 0:
-                raise ConfigError(f"algo.{key}={value} must be above 0")
-
-    def not_below(self, least: int, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key below `least`."""
-        for key in keys:
-            value = getattr(self, key)
-            if value is not None and value < least:
-                raise ConfigError(f"algo.{key}={value} must be at least {least}")
 
     def check(self, spec: ProblemSpec) -> None:  # noqa: B027 (most algorithms fit every problem)
         """Refuse a problem this algorithm cannot handle.
@@ -100,8 +80,12 @@ class AlgoConfig(ABC):
         """Build the policy, untrained; `load_tensors` gives it what was learned."""
 
     @abstractmethod
+    def algorithm(self) -> type[Trainer]:
+        """Return what trains the policy; imports RLlib unless the algorithm is a baseline."""
+
     def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build what trains the policy; needs a running Ray where the algorithm is RLlib's."""
+        """Build a training of the policy; needs a running Ray unless the algorithm is a baseline."""
+        return self.algorithm().of_run(self, run, seed)
 
     def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether env steps teach the policy anything on this problem."""

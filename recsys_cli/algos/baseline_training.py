@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +10,13 @@ import numpy as np
 from recsys_cli.algos.state_files import load_state, save_state
 from recsys_cli.algos.training import Training
 from recsys_cli.policies import SlatePolicy, UniformPolicy
+from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.rollouts.collector import Collector
 
 if TYPE_CHECKING:
+    from recsys_cli.algos.base import AlgoConfig
     from recsys_cli.config.schema import TrainConfig
     from recsys_cli.envs.base import EnvConfig
-
-Learn = Callable[[Mapping[str, np.ndarray]], None]
-"""Takes transitions as `Chunk.transitions` gives them."""
 
 CHUNK_LOCK_STEPS = 32  # the most held at once with all their candidates
 
@@ -26,22 +24,27 @@ CHUNK_LOCK_STEPS = 32  # the most held at once with all their candidates
 class BaselineTraining(Training):
     """Plays random slates in this process and hands their transitions to the policy."""
 
-    def __init__(self, policy: SlatePolicy, run: TrainConfig, seed: int, learn: Learn | None = None) -> None:
+    def __init__(self, policy: SlatePolicy, run: TrainConfig, seed: int) -> None:
         """Make the users.
 
         Args:
             policy: what is trained.
             run: gives the problem, the users and the env steps of a report.
             seed: of users and slates.
-            learn: the policy's way of learning; None where it learns nothing.
         """
         env_seed, slate_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
-        self._policy, self._learn = policy, learn
+        self._policy = policy
+        self._learn = policy.learn if isinstance(policy, MyopicPolicy) and policy.learns else None
         self._env, self._report_every = run.env, run.report_every
         self._collector = Collector(run.env, run.resources.users_per_runner, seed=env_seed)
         self._random = UniformPolicy(run.env.slate_size)
         self._rng = np.random.Generator(np.random.SFC64(slate_seed))
         self._env_steps = 0
+
+    @classmethod
+    def of_run(cls, settings: AlgoConfig, run: TrainConfig, seed: int) -> BaselineTraining:
+        """Build a training of a run's problem with these settings."""
+        return cls(settings.make_policy(run.env.spec, seed), run, seed)
 
     @property
     def steps(self) -> int:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from recsys_cli.algos.network_config import NetworkConfig
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from recsys_cli.algos.replay_config import ReplayConfig
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.slates.enumeration import count_slates
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
+    from recsys_cli.policies.enumerated import EnumeratedPolicy
 
 
 def slates_of(spec: ProblemSpec) -> int:
     """Return how many slates of a problem differ to the user."""
+    from recsys_cli.slates.enumeration import count_slates  # its package imports torch
+
     return count_slates(spec.width, spec.attended, spec.order_matters)
 
 
@@ -33,14 +42,34 @@ def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
         )
 
 
-def check_slate_network(name: str, network: NetworkConfig) -> None:
-    """Refuse networks that take no whole slate.
+@dataclass
+class EnumeratedConfig(ReplayConfig):
+    """Learning from replay what whole slates are worth, each enumerated."""
 
-    Raises:
-        ConfigError: says what is allowed.
-    """
-    if network.kind != "concat" or network.doc_hidden:
-        raise ConfigError(
-            f"algo.network.kind={network.kind} does not go with algo.name={name}, whose network takes a "
-            "whole slate; allowed: concat, with algo.network.doc_hidden=0"
-        )
+    max_slates: Count
+
+    def __post_init__(self) -> None:
+        """Check that the network takes whole slates."""
+        super().__post_init__()
+        if self.network.kind != "concat" or self.network.doc_hidden:
+            raise ConfigError(
+                f"algo.network.kind={self.network.kind} does not go with algo.name={self.name}, whose network takes a "
+                "whole slate; allowed: concat, with algo.network.doc_hidden=0"
+            )
+
+    def check(self, spec: ProblemSpec) -> None:
+        """Refuse problems with more slates than `max_slates`."""
+        super().check(spec)
+        check_slates(self.name, self.max_slates, spec)
+
+    def make_network(self, spec: ProblemSpec) -> FullSlateQNetwork:
+        """Build the network."""
+        from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
+
+        return FullSlateQNetwork(self, spec)
+
+    def policy_of(self, network: FullSlateQNetwork) -> EnumeratedPolicy:
+        """Return the policy that acts with `network`."""
+        from recsys_cli.policies.enumerated import EnumeratedPolicy
+
+        return EnumeratedPolicy(network)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import AtLeast, Cap, Positive, Widths
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import Documents
@@ -24,18 +25,9 @@ class NetworkConfig:
     """
 
     kind: Literal["two_tower", "concat", "documents"]
-    hidden: list[int]
-    doc_hidden: int
-    scale: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(f"algo.network.hidden={self.hidden} must be a list of positive widths, such as [64, 64]")
-        if self.doc_hidden < 0:
-            raise ConfigError(f"algo.network.doc_hidden={self.doc_hidden} must be at least 0")
-        if self.scale <= 0:
-            raise ConfigError(f"algo.network.scale={self.scale} must be above 0")
+    hidden: Widths
+    doc_hidden: Annotated[int, AtLeast(0), Cap(1_000_000)]
+    scale: Positive
 
     def check_memory(self, memory: str) -> None:
         """Refuse to remember what the network is blind to.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
@@ -12,7 +12,7 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from recsys_cli.algos.rllib_training import begin_new_streams, configure
+from recsys_cli.algos.rllib_training import RLlibTraining, begin_new_streams, configure
 from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
@@ -29,11 +29,13 @@ class SlateAlgorithmConfig(AlgorithmConfig):
     """RLlib's config with our settings and the problem beside it; mixes with the configs of RLlib's own algorithms.
 
     Attributes:
+        algorithm: names module and learner.
         settings: the algorithm's dataclass.
         problem: what is played.
         training_env_steps: length of the training, which schedules refer to.
     """
 
+    algorithm: type[SlateAlgorithm]
     settings: Any
     problem: EnvConfig
     training_env_steps: int
@@ -41,6 +43,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
     def __init__(self, algo_class: type | None = None) -> None:
         """Set what our algorithms need of RLlib."""
         super().__init__(algo_class=algo_class)
+        self.algorithm = algo_class  # type: ignore[assignment]  # RLlib builds configs anew, without their `algo_class`
         self.settings = self.problem = None  # type: ignore[assignment]  # given by `of_run`
         self.training_env_steps = 0
         self.env_runner_cls = VectorEnvRunner
@@ -65,12 +68,12 @@ class SlateAlgorithmConfig(AlgorithmConfig):
     def get_default_rl_module_spec(self) -> RLModuleSpec:
         """Return the module's spec."""
         own = {"settings": self.settings, "spec": self.problem.spec, "seed": self.seed or 0}
-        return RLModuleSpec(module_class=self.settings.module_class(), model_config=own)
+        return RLModuleSpec(module_class=self.algorithm.module_class, model_config=own)
 
     @override(AlgorithmConfig)
     def get_default_learner_class(self) -> type:
         """Return the learner."""
-        learner: type = self.settings.learner_class()
+        learner: type = self.algorithm.learner_class
         return learner
 
 
@@ -103,7 +106,37 @@ class GradientAlgorithmConfig(SlateAlgorithmConfig):
 
 
 class SlateAlgorithm(Algorithm):
-    """Mixes with RLlib's own algorithms, or stands below one of ours."""
+    """Mixes with RLlib's own algorithms, or stands below one of ours.
+
+    Attributes:
+        config_class: RLlib's config of it.
+        module_class: its RLlib module.
+        learner_class: its RLlib learner.
+        training_class: what drives it.
+    """
+
+    config_class: ClassVar[type[SlateAlgorithmConfig]] = SlateAlgorithmConfig
+    module_class: ClassVar[type]
+    learner_class: ClassVar[type]
+    training_class: ClassVar[type[RLlibTraining]] = RLlibTraining
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> SlateAlgorithmConfig:
+        """Return an unset config."""
+        return cls.config_class(algo_class=cls)
+
+    @classmethod
+    def config_of(cls, settings: Any, run: TrainConfig, seed: int) -> SlateAlgorithmConfig:
+        """Turn settings and a run's config into RLlib's."""
+        config = cls.get_default_config()
+        config.of_run(settings, run, seed)
+        return config
+
+    @classmethod
+    def of_run(cls, settings: Any, run: TrainConfig, seed: int) -> RLlibTraining:
+        """Build a training; needs a running Ray."""
+        return cls.training_class(cls.config_of(settings, run, seed))
 
     @property
     def env_steps(self) -> int:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.rollouts.episodes import play
+
+if TYPE_CHECKING:
+    from recsys_cli.config.schema import TrainConfig
+
+
+class Trainer(Protocol):
+    """What settings name as their algorithm."""
+
+    @classmethod
+    def of_run(cls, settings: Any, run: TrainConfig, seed: int) -> Training:
+        """Build a training of a run's problem with these settings."""
 
 
 class Training(ABC):

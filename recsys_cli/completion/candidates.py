@@ -8,7 +8,7 @@ from pathlib import Path
 from recsys_cli import commands
 from recsys_cli.completion import shells
 from recsys_cli.config import catalog, folders
-from recsys_cli.config.choices import choices
+from recsys_cli.config.annotations import choices, limits
 from recsys_cli.config.words import take_option
 
 Candidate = tuple[str, str]
@@ -113,17 +113,20 @@ def _names(root: str, before: Sequence[str], current: str, groups: Sequence[cata
 
 def _keys(root: str, before: Sequence[str], group: str) -> Iterator[Candidate]:
     """Yield all dotted keys of the root, and of a group those of its chosen option."""
-    for key in catalog.keys(catalog.root_path(root)):
-        if key.value not in _MAPPINGS:
-            yield key.name, _about(key)
+    yield from _described(catalog.root_path(root), "")
     for each in [group] if group else catalog.group_names():
         for path in _files(root, before, each):
-            listed = [key for key in catalog.keys(path) if key.value not in _MAPPINGS]
-            yield from ((f"{each}.{key.name}", _about(key)) for key in listed)
+            yield from _described(path, f"{each}.")
 
 
-def _about(key: catalog.Key) -> str:
-    return f"{key.comment} ({key.value})" if key.comment else key.value
+def _described(path: Path, at: str) -> Iterator[Candidate]:
+    """Yield the keys of a yaml, each with comment, range and default."""
+    allowed = limits(path)
+    for key in catalog.keys(path):
+        if key.value not in _MAPPINGS:
+            words = allowed.get(key.name)
+            about = key.comment + (f" [{words}]" if words else "")
+            yield at + key.name, f"{about} ({key.value})" if about else key.value
 
 
 def _files(root: str, before: Sequence[str], group: str) -> list[Path]:
@@ -137,10 +140,10 @@ def _files(root: str, before: Sequence[str], group: str) -> list[Path]:
         name, _, value = word.lstrip("+").partition("=")
         if name == group:
             option = value
-        elif name in chosen and chosen[name].optional:  # a preset may choose for other groups
+        elif name in chosen and catalog.holds_presets(name):  # a preset may choose for other groups
             listed = catalog.defaults(catalog.option_path(name, value))
-            option = next((default.option for default in listed if default.group == group), option)
-    if not option or chosen[group].optional:
+            option = next((default.option for default in reversed(listed) if default.group == group), option)
+    if not option or catalog.holds_presets(group):
         return []
     return [catalog.option_path(group, option)]
 

@@ -15,8 +15,9 @@ from recsys_cli.config import folders
 from recsys_cli.config.paths import conf_dir
 
 _KEY = re.compile(r"(?P<indent> *)(?P<name>[A-Za-z_]\w*):(?: +(?P<rest>.*))?$")
-_BASE = re.compile(r" *- +(?P<root>[a-z]\w*) *$")
-_DEFAULT = re.compile(r" *- +(?P<optional>optional +)?(?:override +)?/?(?P<group>\w+): *(?P<option>[^\s#]+)")
+_DEFAULT = re.compile(r"(?:optional +)?(?:override +)?/?(?P<group>\w+): *(?P<option>\S+)")
+PRESET = "# @package _global_"
+SELF = "_self_"
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,18 @@ class Key:
     value: str
     comment: str
 
+    @property
+    def group(self) -> str:
+        """The first part of the name."""
+        return self.name.partition(".")[0]
+
 
 @dataclass(frozen=True)
 class Default:
-    """One entry of a defaults list: group, chosen option (None for null), whether null is allowed."""
+    """One entry of a defaults list: group and chosen option (None for null)."""
 
     group: str
     option: str | None
-    optional: bool
 
 
 @cache
@@ -81,9 +86,20 @@ def root_path(root: str) -> Path:
 
 
 def target(path: Path) -> str:
-    """Return the class that a yaml's `_target_` names, or an empty text."""
-    named = (line.partition(":")[2] for line in _lines(path) if line.startswith("_target_:"))
+    """Return the class that a yaml's `_target_` names, its own or an inherited one, or an empty text."""
+    files = reversed(lineage(path))
+    named = (line.partition(":")[2] for file in files for line in _lines(file) if line.startswith("_target_:"))
     return next(named, "").partition("#")[0].strip()
+
+
+def is_preset(path: Path) -> bool:
+    """Whether a yaml changes any key of a root, and not those of its own group."""
+    return PRESET in _lines(path)
+
+
+def holds_presets(group: str) -> bool:
+    """Whether a group's options are presets; of those, several may be chosen at once."""
+    return any(map(is_preset, (conf_dir() / group).rglob("*.yaml")))
 
 
 def _head(path: Path) -> list[str]:
@@ -107,20 +123,55 @@ def example(path: Path) -> str | None:
     return next((line for line in _head(path) if line.startswith("recsys ")), None)
 
 
-def bases(path: Path) -> list[Path]:
-    """Return the roots that a root takes over: entries of its defaults list that are no group."""
-    if path.parent != conf_dir():
+def entries(path: Path) -> list[str]:
+    """Return the entries of a yaml's defaults list as they are written: `[a, _self_]`, or one a line."""
+    found: list[str] = []
+    inside = False
+    for line in _lines(path):
+        body = line.partition(" #")[0].strip()
+        if line.startswith("defaults:"):
+            inside = True
+            found += body.partition(":")[2].strip(" []").split(",")
+        elif inside and body.startswith("-"):
+            found.append(body[1:])
+        elif inside and body and not body.startswith("#"):
+            break
+    return [entry.strip(" '\"") for entry in found if entry.strip()]
+
+
+def parent(path: Path, name: str) -> Path:
+    """Return the yaml that an entry of another's defaults list names: of the same group, or a root of a root's."""
+    if path.parent == conf_dir():
+        return root_path(name)
+    folder = next((folder for folder in _layers() if path.is_relative_to(folder)), path.parent)
+    return option_path(path.relative_to(folder).parts[0], name)
+
+
+def parents(path: Path) -> list[Path]:
+    """Return the yamls that a yaml takes over: entries of its defaults list that are no group's."""
+    return [parent(path, entry) for entry in entries(path) if entry != SELF and ":" not in entry]
+
+
+def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
+    """Return a yaml and all that it takes over, the latter's own parents too, in the order in which they are merged."""
+    if path in below:  # an error of the user's own, which `own_options` reports
         return []
-    return [root_path(match["root"]) for line in _lines(path) if (match := _BASE.match(line))]
+    found: list[Path] = []
+    order = entries(path)
+    for entry in order if SELF in order else [*order, SELF]:
+        if entry == SELF:
+            found.append(path)
+        elif ":" not in entry:
+            found += lineage(parent(path, entry), (*below, path))
+    return found
 
 
 def defaults(path: Path) -> list[Default]:
-    """Return the groups that a yaml's defaults list chooses, in order; those of a root taken over first."""
-    found = [default for base in bases(path) for default in defaults(base)]
-    for line in _lines(path):
-        if match := _DEFAULT.match(line):
-            option = None if match["option"] == "null" else match["option"]
-            found.append(Default(match["group"], option, bool(match["optional"])))
+    """Return the groups that a yaml's defaults list chooses, in order; those of a yaml taken over first."""
+    found = []
+    for entry in (entry for file in lineage(path) for entry in entries(file)):
+        if match := _DEFAULT.match(entry):
+            found.append(Default(match["group"], None if match["option"] == "null" else match["option"]))
     return found
 
 
@@ -133,9 +184,26 @@ def all_defaults() -> list[Default]:
 def keys(path: Path) -> list[Key]:
     """Return the keys of a yaml in order, nested ones dotted, without `_target_` and the defaults list.
 
-    Those of a root taken over come first.
+    Those taken over follow, with the value and the comment that they have here, and `space`; `name` is the file's.
     """
-    found = [key for base in bases(path) for key in keys(base)]
+    found: dict[str, Key] = {}
+    files = [_own_keys(file) for file in lineage(path)]
+    for key in (key for listed in files for key in listed):
+        found[key.name] = Key(key.name, key.value, key.comment or found.get(key.name, key).comment)
+    if "name" in found and name_of(path):
+        found["name"] = Key("name", name_of(path), found["name"].comment)
+    order = list(dict.fromkeys(key.group for listed in reversed(files) for key in listed))
+    return sorted(found.values(), key=lambda key: (key.group == "space", order.index(key.group)))
+
+
+def name_of(path: Path) -> str:
+    """Return the name of an option that takes over another's keys and gives itself no name, else an empty text."""
+    named = any(key.name == "name" for key in _own_keys(path))
+    return "" if named or not parents(path) or path.parent == conf_dir() or is_preset(path) else path.stem
+
+
+def _own_keys(path: Path) -> list[Key]:
+    found: list[Key] = []
     parents: list[tuple[int, str]] = []
     above: list[str] = []
     for line in _lines(path):

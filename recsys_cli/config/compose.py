@@ -117,6 +117,9 @@ def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str,
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"{' '.join(words) or root}: {one_line(error)}") from None
     assert isinstance(values, dict)
+    for group, option in chosen.items():
+        if isinstance(values.get(group), dict) and isinstance(option, str):
+            values[group] = structured.named(values[group], catalog.option_path(group, option))
     return {str(key): value for key, value in values.items()}, chosen
 
 

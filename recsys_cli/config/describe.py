@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recsys_cli.config import catalog
+from recsys_cli.config.annotations import limits
 
 _WIDEST = 120
 _NARROWEST = 60
@@ -44,9 +45,11 @@ def _default_first(group: str, default: str | None) -> list[str]:
 
 
 def keys(path: Path, prefix: str = "", indent: int = 2) -> str:
-    """Return the keys of a yaml with default value and comment, one a line."""
+    """Return the keys of a yaml with default value, comment and range, one a line."""
+    allowed = limits(path)
     listed = [key for key in catalog.keys(path) if key.value or key.comment]
-    rows = [(prefix + key.name, _SPELLED.get(key.value, key.value), key.comment) for key in listed]
+    about = [key.comment + (f" [{allowed[key.name]}]" if key.name in allowed else "") for key in listed]
+    rows = [(prefix + k.name, _SPELLED.get(k.value, k.value), words) for k, words in zip(listed, about, strict=True)]
     longest = max((len(value) for _, value, _ in rows if len(value) <= 24), default=0)
     return table([(name, _shorten(value, longest), comment) for name, value, comment in rows], indent)
 

@@ -106,12 +106,11 @@ def _meant(word: str, groups: Iterable[str]) -> str:
 def _option(value: Any, default: catalog.Default) -> Option:
     """Return the option (or options, for presets) that a group was set to."""
     group, allowed = default.group, catalog.option_names(default.group)
-    if default.optional and value is None:
+    if default.option is None and value is None:
         return None
-    if isinstance(value, list) and not default.optional:
+    if isinstance(value, list) and not catalog.holds_presets(group):
         raise ConfigError(f"{group}={show(value)}: one option is expected. Allowed: {', '.join(allowed)}")
-    many = value if isinstance(value, list) and default.optional else [value]
-    for one in many:
+    for one in value if isinstance(value, list) else [value]:
         if one not in allowed:
             why = _WHY_NOT.get((group, str(one)))
             near = "" if why or one is None else closest(show(one), allowed)
@@ -119,7 +118,7 @@ def _option(value: Any, default: catalog.Default) -> Option:
             told = f"{group}={show(one)} is not there{because}. Allowed: {', '.join(allowed)}"
             own = "" if why or near or folders.named() else f". Your own are found by {folders.OPTION} <folder>"
             raise ConfigError(told + (near and "." + near) + own)
-    return [str(one) for one in many] if isinstance(value, list) else str(value)
+    return [str(one) for one in value] if isinstance(value, list) else str(value)
 
 
 def _refuse_foreign_group(override: Override, root: str, groups: Iterable[str]) -> None:

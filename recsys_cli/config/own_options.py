@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.config import catalog, folders
-from recsys_cli.config.errors import ConfigError, one_line
+from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.config.paths import conf_dir, show_path
-
-PRESET = "# @package _global_"
 
 
 def check_folders() -> None:
@@ -62,14 +60,32 @@ def check_option(group: str, option: str) -> None:
     if path.is_relative_to(conf_dir()):
         return
     values, shown = read_values(path), show_path(path)
-    if any(default.group == group and default.optional for default in catalog.all_defaults()):
-        if PRESET not in path.read_text(encoding="utf-8").splitlines():
-            raise ConfigError(f"{shown}: a preset opens with the line {PRESET!r}")
+    _check_parents(group, path, (path,))
+    if catalog.holds_presets(group):
+        if not catalog.is_preset(path):
+            raise ConfigError(f"{shown}: a preset opens with the line {catalog.PRESET!r}")
         return
-    if "_target_" not in values:
+    if not catalog.target(path):
         raise ConfigError(f"{shown}: _target_ is missing: it names the dataclass that checks these keys")
     if values.get("name", path.stem) != path.stem:
         raise ConfigError(f"{shown}: name={values['name']} must be the name of the file, {path.stem}")
+
+
+def _check_parents(group: str, path: Path, below: tuple[Path, ...]) -> None:
+    """Refuse a defaults list that Hydra or help would read otherwise, names nothing, or leads back to itself."""
+    for entry in catalog.entries(path):
+        if entry == catalog.SELF or (":" in entry and catalog.holds_presets(group)):
+            continue
+        parent = catalog.parent(path, entry)
+        if not parent.is_file():
+            names = catalog.option_names(group)
+            near = closest(entry, names) or f" Allowed: {', '.join(names)}"
+            raise ConfigError(f"{show_path(path)}: defaults names {entry!r}, which is no option of {group}.{near}")
+        if parent in below:
+            raise ConfigError(f"{show_path(path)}: defaults names {entry!r}, which takes over this file itself")
+        if not parent.is_relative_to(conf_dir()):
+            read_values(parent)
+        _check_parents(group, parent, (*below, parent))
 
 
 def read_values(path: Path) -> dict[str, Any]:

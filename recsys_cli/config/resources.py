@@ -10,9 +10,10 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import AtLeast, Cap, Count, Processes
 
 
 @dataclass(frozen=True)
@@ -31,28 +32,16 @@ class FrameworkConfig:
 class ResourcesConfig:
     """Processes, threads, GPUs and the Ray cluster (`conf/resources`)."""
 
-    env_runners: int
-    users_per_runner: int
-    evaluation_runners: int
-    learners: int
-    gpus_per_learner: float
-    threads: int
-    concurrent_trials: int | None
+    env_runners: Processes
+    users_per_runner: Count
+    evaluation_runners: Processes
+    learners: Processes
+    gpus_per_learner: Annotated[float, AtLeast(0), Cap(1_000)]
+    threads: Annotated[int, AtLeast(1), Cap(10_000)]
+    concurrent_trials: Annotated[int, AtLeast(1), Cap(100_000)] | None
     ray_address: str | None
     ship_code: bool
-    num_cpus: int | None
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        for key in ("env_runners", "evaluation_runners", "learners", "gpus_per_learner"):
-            self._at_least(0, key)
-        for key in ("users_per_runner", "threads", "concurrent_trials", "num_cpus"):
-            self._at_least(1, key)
-
-    def _at_least(self, least: int, key: str) -> None:
-        value = getattr(self, key)
-        if value is not None and value < least:
-            raise ConfigError(f"resources.{key}={value} must be at least {least}")
+    num_cpus: Annotated[int, AtLeast(1), Cap(100_000)] | None
 
     def cpus_per_trial(self, seeds: int = 1) -> int:
         """Return the CPUs of one trial: its own process, and one for each process that its seeds' trainings start."""

@@ -10,18 +10,12 @@ from typing import Any, Literal, Self, get_type_hints
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
+from recsys_cli.config.ranges import SEEDS, Count, Seed, Steps, StepsOrZero
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.config.structured import build_as, to_plain
 
 Baseline = Literal["random", "myopic", "oracle"]
-
-
-def at_least(least: int, **values: int) -> None:
-    """Raise a `ConfigError` that names the first key below `least`; `__` in a name stands for a dot."""
-    for name, value in values.items():
-        if value < least:
-            raise ConfigError(f"{name.replace('__', '.')}={value} must be at least {least}")
 
 
 @dataclass(frozen=True)
@@ -47,29 +41,19 @@ class Settings:
 class EvaluationSettings(Settings):
     """Greedy episodes during a training and at its end."""
 
-    every: int
-    episodes: int
-    users: int
+    every: StepsOrZero
+    episodes: Count
+    users: Count
     baselines: list[Baseline]
-    seed: int
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        at_least(0, evaluation__every=self.every, evaluation__seed=self.seed)
-        at_least(1, evaluation__episodes=self.episodes, evaluation__users=self.users)
+    seed: Seed
 
 
 @dataclass(frozen=True)
 class CheckpointSettings(Settings):
     """When checkpoints are written and how many stay."""
 
-    every: int
-    keep: int
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        at_least(0, checkpoint__every=self.every)
-        at_least(1, checkpoint__keep=self.keep)
+    every: StepsOrZero
+    keep: Count
 
 
 class RootConfig:
@@ -114,21 +98,21 @@ class TrainConfig(RootConfig):
     framework: FrameworkConfig
     resources: ResourcesConfig
     tracking: TrackingConfig
-    seed: int
-    seeds: int
-    steps: int
+    seed: Seed
+    seeds: Count
+    steps: Steps
     output_dir: str
     name: str | None
     resume: str | None
     progress: Literal["auto", "rich", "plain", "off"]
-    report_every: int
+    report_every: Steps
     evaluation: EvaluationSettings
     checkpoint: CheckpointSettings
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        at_least(0, seed=self.seed)
-        at_least(1, seeds=self.seeds, steps=self.steps, report_every=self.report_every)
+        """Check the last seed, and what names folders."""
+        if self.seed + self.seeds > SEEDS:
+            raise ConfigError(f"seeds={self.seeds} from seed={self.seed} on: the last must be below {SEEDS:,}")
         if self.name is not None and (not self.name or "/" in self.name):
             raise ConfigError(f"name={self.name} must be the name of a folder; output_dir says where it lies")
         if "://" in self.output_dir:
@@ -175,8 +159,8 @@ class EvaluateConfig(RootConfig):
 
     tracking: TrackingConfig
     checkpoint: str
-    users: int
-    seed: int
+    users: Count
+    seed: Seed
     explore: str
     baselines: list[Baseline]
     output: str | None
@@ -185,9 +169,7 @@ class EvaluateConfig(RootConfig):
     env: dict[str, Any]
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        at_least(0, seed=self.seed)
-        at_least(1, users=self.users)
+        """Check the exploration."""
         Explore.parse(self.explore)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Above, AtLeast, Cap, Count, Fraction, Positive, Seed, Steps
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,17 @@ class SearchConfig:
     name: str
     metric: str
     mode: Literal["max", "min"]
-    seeds_per_point: int
+    seeds_per_point: Count
     over_seeds: Literal["mean", "iqm"]
-    seed: int
-    max_steps: int | None
-    max_seconds: float | None
+    seed: Seed
+    max_steps: Steps | None
+    max_seconds: Positive | None
     on_failure: Literal["continue", "retry", "stop"]
 
     compares: ClassVar[bool] = False  # trials with one another, while they run
     adaptive: ClassVar[bool] = False  # points are chosen by the scores of others
     changes: ClassVar[bool] = False  # the values of a trial while it runs
     needs: ClassVar[tuple[str, ...]] = ()  # packages that are not installed with this one
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        self.least(1, "seeds_per_point", "max_steps")
-        self.least(0, "seed")
-        if self.max_seconds is not None and self.max_seconds <= 0:
-            raise ConfigError(f"search.max_seconds={self.max_seconds} must be above 0")
 
     def whole(self, steps: int) -> int:
         """Return the steps of a whole training, where so many are asked for."""
@@ -76,13 +70,6 @@ class SearchConfig:
         """How many seeds one trial trains."""
         return self.seeds_per_point if self.joint else 1
 
-    def least(self, least: int, *keys: str) -> None:
-        """Raise a `ConfigError` for the first key below `least`."""
-        for key in keys:
-            value = getattr(self, key)
-            if value is not None and value < least:
-                raise ConfigError(f"search.{key}={value} must be at least {least}")
-
     def unit(self, steps: int) -> int | None:
         """Return the steps between two reports of a trial of so many; None leaves them as they are."""
         return None
@@ -95,24 +82,14 @@ _MODULES = {"configspace": "ConfigSpace", "scikit-learn": "sklearn"}
 class GridSearch(SearchConfig):
     """Every combination."""
 
-    interval_points: int
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.least(2, "interval_points")
+    interval_points: Annotated[int, AtLeast(2), Cap(1_000_000)]
 
 
 @dataclass(frozen=True)
 class RandomSearch(SearchConfig):
     """Points drawn at random."""
 
-    trials: int
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.least(1, "trials")
+    trials: Count
 
 
 @dataclass(frozen=True)
@@ -124,16 +101,10 @@ class RungSearch(RandomSearch):
         reduction_factor: factor between two rungs, and of a rung's trials to those that go on.
     """
 
-    min_steps: int
-    reduction_factor: int
+    min_steps: Steps
+    reduction_factor: Annotated[int, AtLeast(2), Cap(1_000_000)]
 
     compares: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.least(1, "min_steps")
-        self.least(2, "reduction_factor")
 
     def rungs(self, steps: int) -> int:
         """Return how many rungs lie below the end."""
@@ -191,15 +162,10 @@ class MedianStoppingSearch(RandomSearch):
         min_trials: others that a trial is compared with, at least.
     """
 
-    min_steps: int
-    min_trials: int
+    min_steps: Steps
+    min_trials: Count
 
     compares: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.least(1, "min_steps", "min_trials")
 
     def unit(self, steps: int) -> int:
         """Return the steps between two comparisons."""
@@ -223,19 +189,12 @@ class PopulationSearch(RandomSearch):
         quantile_fraction: the part that copies, and the part that is copied.
     """
 
-    perturb_every: int
-    quantile_fraction: float
+    trials: Annotated[int, AtLeast(2), Cap(1_000_000)]
+    perturb_every: Steps
+    quantile_fraction: Annotated[float, Above(0, 0.5)]
 
     compares: ClassVar[bool] = True
     changes: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.least(1, "perturb_every")
-        self.least(2, "trials")
-        if not 0 < self.quantile_fraction <= 0.5:
-            raise ConfigError(f"search.quantile_fraction={self.quantile_fraction} must lie in 0..0.5, above 0")
 
     def unit(self, steps: int) -> int:
         """Return the steps between two rounds."""
@@ -256,13 +215,7 @@ class PbtSearch(PopulationSearch):
         resample_probability: of a new value from the whole space, and not one near the old.
     """
 
-    resample_probability: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        if not 0 <= self.resample_probability <= 1:
-            raise ConfigError(f"search.resample_probability={self.resample_probability} must lie in 0..1")
+    resample_probability: Fraction
 
 
 @dataclass(frozen=True)

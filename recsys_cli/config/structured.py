@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from recsys_cli.config import catalog, own_classes, own_options
@@ -13,9 +14,9 @@ from recsys_cli.config.types import convert, is_union, show
 
 TARGET = "_target_"
 MISSING = "???"
-# Keys that stand in a yaml, for its comments, and in no schema: the first, of a root, is read before anything is
-# composed; the second, of an algorithm, is for sweeps alone.
-ORIGIN, SPACE = "from", "space"
+# Keys that stand in a yaml and in no schema: the first, of a root, is read before anything is composed; the second, of
+# an algorithm, is for sweeps alone; the third names the yamls whose keys are taken over.
+ORIGIN, SPACE, DEFAULTS = "from", "space", "defaults"
 
 
 def schema_of(target: str) -> type:
@@ -66,7 +67,7 @@ def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
     Raises:
         ConfigError: as `build`.
     """
-    hints = get_type_hints(schema)
+    hints = get_type_hints(schema, include_extras=True)
     fields = {field.name: field for field in dataclasses.fields(schema) if field.init}
     at = f"{prefix}." if prefix else ""
     given = {str(key): value for key, value in values.items() if key != TARGET}
@@ -133,8 +134,17 @@ def load(group: str, option: str, **overrides: Any) -> Any:
     from omegaconf import OmegaConf
 
     own_options.check_option(group, option)
-    values = OmegaConf.to_container(OmegaConf.load(catalog.option_path(group, option)), resolve=True)
+    path = catalog.option_path(group, option)
+    merged = OmegaConf.merge(*map(OmegaConf.load, catalog.lineage(path)))
+    values = OmegaConf.to_container(merged, resolve=True)
     if not isinstance(values, dict):
         raise ConfigError(f"{group}/{option}.yaml holds no keys")
-    values.pop(SPACE, None)
-    return build({str(key): value for key, value in values.items()} | overrides, group)
+    for aside in (DEFAULTS, SPACE):
+        values.pop(aside, None)
+    return build(named({str(key): value for key, value in values.items()}, path) | overrides, group)
+
+
+def named(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return an option's values under its own name, where it took over that of another."""
+    name = catalog.name_of(path)
+    return values | {"name": name} if name and "name" in values else values

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.ranges import Range, Rule
 
 _SPELLED_BOOL = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _WORDS = {int: ("an integer", "integers"), float: ("a number", "numbers"), str: ("a text", "texts")}
@@ -43,6 +44,7 @@ def is_union(hint: Any) -> bool:
 
 def describe(hint: Any, plural: bool = False) -> str:
     """Say an annotation in plain words: "an integer", "a list of numbers", "a, b or null"."""
+    hint = _bare(hint)
     if hint in _WORDS:
         return _WORDS[hint][plural]
     if is_union(hint):
@@ -65,14 +67,42 @@ def convert(value: Any, hint: Any, key: str) -> Any:
     An integral float (`1e6`) passes as an integer and an integer as a number; nothing else changes type.
 
     Raises:
-        ConfigError: the value does not fit; names the full key, the value and what is expected.
+        ConfigError: the value does not fit, or lies outside its range; names the full key, the value and what is
+            expected.
     """
     try:
-        return _fit(value, hint)
+        fitted = _fit(value, hint)
     except MismatchError:
         choices = [str(choice) for choice in _choices(hint)]
         near = closest(str(value), choices) if choices else ""
         raise ConfigError(f"{key}={show(value)}: {describe(hint)} is expected{near and '.' + near}") from None
+    for refusal in _refusals(fitted, hint, key):
+        raise ConfigError(refusal)
+    return fitted
+
+
+def _refusals(value: Any, hint: Any, key: str) -> Iterator[str]:
+    """Yield what is wrong with the range of a value that fits its annotation otherwise."""
+    rules: list[Rule] = []
+    if get_origin(hint) is Annotated:
+        hint, *rules = get_args(hint)
+    if hint is float and not any(isinstance(rule, Range) for rule in rules):
+        rules = [Range()]
+    yield from (f"{key}={show(value)} {words}" for rule in rules if (words := rule.refusal(value)))
+    if is_union(hint):
+        for part in get_args(hint):
+            yield from _refusals(value, part, key)
+    elif _sequence(hint) and isinstance(value, list | tuple):
+        parts = get_args(hint) or (Any,)
+        for i, item in enumerate(value):
+            yield from _refusals(item, parts[0 if _open_ended(hint) else i], f"{key}[{i}]")
+    elif get_origin(hint) in (dict, Mapping) and isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _refusals(item, get_args(hint)[1], f"{key}.{name}")
+
+
+def _bare(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
 def _choices(hint: Any) -> tuple[Any, ...]:
@@ -90,6 +120,7 @@ def _open_ended(hint: Any) -> bool:
 
 
 def _fit(value: Any, hint: Any) -> Any:
+    hint = _bare(hint)
     if hint in (Any, object):
         return value
     if is_union(hint):
@@ -109,7 +140,7 @@ def _fit(value: Any, hint: Any) -> Any:
 
 def _fit_union(value: Any, parts: Sequence[Any]) -> Any:
     for part in parts:  # the exact type first, so that 3 stays 3 in `float | int`
-        if type(value) is part:
+        if type(value) is _bare(part):
             return value
     for part in parts:
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.checks import require, require_choice
 from recsys_cli.envs.spec import DENSE, ProblemSpec
 from recsys_cli.envs.vector import SlateVectorEnv
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EnvConfig", "SlateVectorEnv"]
 
-NATIVE, RECSIM = "native", "recsim"
+NATIVE: Final = "native"
+RECSIM: Final = "recsim"
 
 
 @dataclass
@@ -33,18 +35,16 @@ class EnvConfig(ABC):
     """
 
     name: str
-    num_candidates: int | list[int]
-    slate_size: int
+    num_candidates: Count | list[Count]
+    slate_size: Count
     resample_documents: bool
-    backend: str
+    backend: Literal["native", "recsim"]
 
     def __post_init__(self) -> None:
         """Check what all problems share."""
-        require_choice("env.backend", self.backend, (NATIVE, RECSIM))
         if self.backend == RECSIM and type(self).recsim_problem is EnvConfig.recsim_problem:
             self.recsim_problem()
         self._check_candidates()
-        require(self.slate_size >= 1, f"env.slate_size={self.slate_size} must be at least 1")
         require(
             self.slate_size <= self.candidates[1],
             f"env.slate_size={self.slate_size} must be <= env.num_candidates={self.candidates[1]}",
@@ -53,10 +53,9 @@ class EnvConfig(ABC):
     def _check_candidates(self) -> None:
         given = self.num_candidates
         if isinstance(given, int):
-            require(given >= 1, f"env.num_candidates={given} must be at least 1")
             return
         require(
-            len(given) == 2 and 1 <= given[0] <= given[1],
+            len(given) == 2 and given[0] <= given[1],
             f"env.num_candidates={given} must be a number, or [fewest,most] such as [5,20]",
         )
         require(

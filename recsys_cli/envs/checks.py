@@ -1,4 +1,4 @@
-"""Rules of a problem's configuration, each told with its full key."""
+"""Rules of a problem's configuration that take more than one key; `config.ranges` holds those of a single one."""
 
 from __future__ import annotations
 
@@ -19,49 +19,18 @@ def require_choice(key: str, value: str, allowed: Sequence[str]) -> None:
     require(value in allowed, f"{key}={value} is not allowed: choose {' | '.join(allowed)}.{closest(value, allowed)}")
 
 
-def require_finite(key: str, value: float) -> None:
-    """Raise `ConfigError` for an infinity or a NaN."""
-    require(math.isfinite(value), f"{key}={value} must be finite")
-
-
-def require_positive(key: str, value: float) -> None:
-    """Raise `ConfigError` unless `value` is finite and above 0."""
-    require(math.isfinite(value) and value > 0, f"{key}={value} must be finite and > 0")
-
-
-def require_nonnegative(key: str, value: float) -> None:
-    """Raise `ConfigError` unless `value` is finite and at least 0."""
-    require(math.isfinite(value) and value >= 0, f"{key}={value} must be finite and >= 0")
-
-
-def require_probability(key: str, value: float) -> None:
-    """Raise `ConfigError` unless `value` lies in [0, 1]."""
-    require(0.0 <= value <= 1.0, f"{key}={value} must be a probability, from 0 to 1")
-
-
 def require_distribution(key: str, values: Sequence[float]) -> None:
-    """Raise `ConfigError` unless `values` are probabilities that sum to 1 (within 1e-8, NumPy's own tolerance)."""
-    require(
-        len(values) >= 1 and all(value >= 0 for value in values) and abs(math.fsum(values) - 1.0) <= 1e-8,
-        f"{key}={list(values)} must be probabilities that sum to 1",
-    )
+    """Raise `ConfigError` unless `values` sum to 1 (within 1e-8, NumPy's own tolerance)."""
+    require(abs(math.fsum(values) - 1.0) <= 1e-8, f"{key}={list(values)} must be probabilities that sum to 1")
 
 
 def require_vector(key: str, values: Sequence[float], length: int, of: str) -> None:
-    """Raise `ConfigError` unless `values` are `length` finite numbers, one for each entry of the key `of`."""
+    """Raise `ConfigError` unless there are `length` values, one for each entry of the key `of`."""
     require(len(values) == length, f"{key} has {len(values)} entries and must have {length}, the length of {of}")
-    for value in values:
-        require_finite(key, value)
 
 
 def require_matrix(key: str, rows: Sequence[Sequence[float]], shape: tuple[int, int], of: tuple[str, str]) -> None:
-    """Raise `ConfigError` unless `rows` is a finite matrix of `shape`, its sides the lengths of the two keys `of`."""
+    """Raise `ConfigError` unless `rows` is a matrix of `shape`, its sides the lengths of the two keys `of`."""
     require(len(rows) == shape[0], f"{key} has {len(rows)} rows and must have {shape[0]}, the length of {of[0]}")
     for row in rows:
         require_vector(key, row, shape[1], of[1])
-
-
-def require_nonnegative_all(key: str, values: Sequence[float]) -> None:
-    """Raise `ConfigError` unless each of `values` is finite and at least 0."""
-    for value in values:
-        require_nonnegative(key, value)

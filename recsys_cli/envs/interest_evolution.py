@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.config.ranges import Between, Fraction, LogWeight, NonNegative, Positive
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.envs.checks import require, require_finite, require_nonnegative, require_positive
-from recsys_cli.envs.choice_models import check_score_range, check_spec
+from recsys_cli.envs.choice_models import ChoiceModel, check_score_range, check_spec
 from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
 if TYPE_CHECKING:
@@ -44,36 +44,27 @@ class InterestEvolutionConfig(EnvConfig):
         quality_stddev: standard deviation of quality within a topic.
     """
 
-    num_topics: int
-    choice_model: str
-    no_click_mass: float
+    num_topics: Annotated[int, Between(2, 32_768)]
+    choice_model: ChoiceModel
+    no_click_mass: LogWeight
     min_normalizer: float
-    attention_prob: float
-    score_scaling: float
-    time_budget: float
-    step_penalty: float
+    attention_prob: Fraction
+    score_scaling: NonNegative
+    time_budget: Positive
+    step_penalty: NonNegative
     user_quality_factor: float
     document_quality_factor: float
     user_update_alpha: float
-    alpha_x_intercept: float
+    alpha_x_intercept: Positive
     alpha_y_intercept: float
     min_utility: float
     max_utility: float
-    video_length: float
-    quality_stddev: float
+    video_length: Positive
+    quality_stddev: NonNegative
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
+        """Check the choice model."""
         super().__post_init__()
-        require(2 <= self.num_topics <= 2**15, f"env.num_topics={self.num_topics} must be from 2 to 32768")
-        for key in ("time_budget", "video_length", "alpha_x_intercept"):
-            require_positive(f"env.{key}", getattr(self, key))
-        for key in ("step_penalty", "quality_stddev"):
-            require_nonnegative(f"env.{key}", getattr(self, key))
-        for key in ("user_quality_factor", "document_quality_factor", "user_update_alpha", "alpha_y_intercept"):
-            require_finite(f"env.{key}", getattr(self, key))
-        for key in ("min_utility", "max_utility"):
-            require_finite(f"env.{key}", getattr(self, key))
         choice = self.spec.choice
         check_spec(choice)
         check_score_range(choice, -1.0, 1.0)

@@ -9,15 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count, Fraction, LogWeight, NonNegative
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.envs.checks import (
-    require,
-    require_distribution,
-    require_matrix,
-    require_nonnegative_all,
-    require_vector,
-)
-from recsys_cli.envs.choice_models import check_spec, valid_scores
+from recsys_cli.envs.checks import require, require_distribution, require_matrix, require_vector
+from recsys_cli.envs.choice_models import ChoiceModel, check_spec, valid_scores
 from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
 if TYPE_CHECKING:
@@ -47,23 +42,22 @@ class InterestExplorationConfig(EnvConfig):
         topic_quality_stddev: log-stddev of the quality, by topic.
     """
 
-    horizon: int
-    choice_model: str
-    no_click_mass: float
+    horizon: Count
+    choice_model: ChoiceModel
+    no_click_mass: LogWeight
     min_normalizer: float
-    attention_prob: float
-    score_scaling: float
-    user_type_distribution: list[float]
+    attention_prob: Fraction
+    score_scaling: NonNegative
+    user_type_distribution: list[Fraction]
     user_document_mean_affinity_matrix: list[list[float]]
-    user_document_stddev_affinity_matrix: list[list[float]]
-    topic_distribution: list[float]
+    user_document_stddev_affinity_matrix: list[list[NonNegative]]
+    topic_distribution: list[Fraction]
     topic_quality_mean: list[float]
-    topic_quality_stddev: list[float]
+    topic_quality_stddev: list[NonNegative]
 
     def __post_init__(self) -> None:
-        """Check the parameters."""
+        """Check the shapes and the choice model."""
         super().__post_init__()
-        require(self.horizon >= 1, f"env.horizon={self.horizon} must be at least 1")
         self._check_shapes()
         check_spec(self.spec.choice)
         if valid_scores(self.spec.choice)[1] <= 0:
@@ -82,9 +76,6 @@ class InterestExplorationConfig(EnvConfig):
             require_matrix(f"env.{key}", getattr(self, key), (types, topics), sides)
         for key in ("topic_quality_mean", "topic_quality_stddev"):
             require_vector(f"env.{key}", getattr(self, key), topics, "env.topic_distribution")
-        require_nonnegative_all("env.topic_quality_stddev", self.topic_quality_stddev)
-        for row in self.user_document_stddev_affinity_matrix:
-            require_nonnegative_all("env.user_document_stddev_affinity_matrix", row)
 
     @property
     def num_topics(self) -> int:

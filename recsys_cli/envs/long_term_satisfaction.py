@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.config.ranges import Between, Count, NonNegative
 from recsys_cli.envs.base import EnvConfig
-from recsys_cli.envs.checks import require, require_finite, require_nonnegative
 from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
 if TYPE_CHECKING:
@@ -36,24 +36,14 @@ class LongTermSatisfactionConfig(EnvConfig):
         time_budget: steps of an episode.
     """
 
-    memory_discount: float
+    memory_discount: Annotated[float, Between(0, 1, below=True)]
     sensitivity: float
-    innovation_stddev: float
+    innovation_stddev: NonNegative
     choc_mean: float
-    choc_stddev: float
+    choc_stddev: NonNegative
     kale_mean: float
-    kale_stddev: float
-    time_budget: int
-
-    def __post_init__(self) -> None:
-        """Check the parameters."""
-        super().__post_init__()
-        require(0 <= self.memory_discount < 1, f"env.memory_discount={self.memory_discount} must be in [0, 1)")
-        require(self.time_budget >= 1, f"env.time_budget={self.time_budget} must be at least 1")
-        for key in ("sensitivity", "choc_mean", "kale_mean"):
-            require_finite(f"env.{key}", getattr(self, key))
-        for key in ("innovation_stddev", "choc_stddev", "kale_stddev"):
-            require_nonnegative(f"env.{key}", getattr(self, key))
+    kale_stddev: NonNegative
+    time_budget: Count
 
     def describe(self) -> ProblemSpec:
         """Nothing is seen of the user; a document is its clickbait score. The first of a slate is always clicked."""

@@ -8,7 +8,7 @@ from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
-NAMES = sorted(path.stem for path in (conf_dir() / "algo").glob("*.yaml"))
+NAMES = sorted(path.stem for path in (conf_dir() / "algo").glob("[!_]*.yaml"))
 BANDITS = [name for name in NAMES if isinstance(load("algo", name), BanditConfig)]
 
 

@@ -7,7 +7,6 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
-from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.policies import UniformPolicy
@@ -31,7 +30,7 @@ KINDS = {
 
 def learner_of(*words: str) -> QLearner:
     run = compose("train", [*SMALL, *words])
-    config = q_learning_algorithm_config(run.algo, run, seed=0)
+    config = run.algo.algorithm().config_of(run.algo, run, seed=0)
     vec = run.env.make_vec(1)
     torch.manual_seed(0)
     return config.build_learner(spaces={DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)})

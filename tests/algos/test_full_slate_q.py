@@ -11,7 +11,6 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 
 from recsys_cli.algos.full_slate_q.network import SlateValues
-from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
@@ -74,7 +73,7 @@ def test_positions_that_nobody_looks_at_hold_other_candidates() -> None:
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_loss_is_the_definition(problem: str, double_q: str) -> None:
     run = compose("train", [*SMALL, f"env={problem}", f"algo.double_q={double_q}"])
-    config = q_learning_algorithm_config(run.algo, run, seed=0)
+    config = run.algo.algorithm().config_of(run.algo, run, seed=0)
     vec = run.env.make_vec(1)
     spaces = {DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}
     learner = config.build_learner(spaces=spaces)

@@ -31,7 +31,7 @@ from recsys_cli.slates.plackett_luce import PlackettLuce
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 ALGOS = sorted(
     path.stem
-    for path in (conf_dir() / "algo").glob("*.yaml")
+    for path in (conf_dir() / "algo").glob("[!_]*.yaml")
     if isinstance(load("algo", path.stem), PolicyGradientConfig)
 )
 SMALL = ("report_every=300", "resources.users_per_runner=32", "algo.rollout_length=6", "algo.network.hidden=[8]")
@@ -40,7 +40,7 @@ MakeTraining = Callable[..., RLlibTraining]
 
 def make_runner(*words: str, **changes: Any) -> OnPolicyRunner:
     run = compose("train", ["algo=ppo", *SMALL, *words])
-    config = run.algo.algorithm_config(run, seed=3)
+    config = run.algo.algorithm().config_of(run.algo, run, seed=3)
     for name, value in changes.items():
         setattr(config, name, value)
     return OnPolicyRunner(config=config)
@@ -115,7 +115,7 @@ def test_advantages_are_the_definition(discount: float, lam: float) -> None:
 
 def test_a_batch_holds_the_valid_transitions() -> None:
     run = compose("train", ["algo=ppo", *SMALL, "env.time_budget=6", "algo.gae_lambda=0.8"])
-    config = run.algo.algorithm_config(run, seed=0)
+    config = run.algo.algorithm().config_of(run.algo, run, seed=0)
     rollout: Rollout
     (rollout,) = OnPolicyRunner(config=config).sample(num_timesteps=32 * 20)
     assert 0 < rollout.env_steps() < len(rollout)
@@ -143,7 +143,7 @@ def test_a_batch_holds_the_valid_transitions() -> None:
 def test_v_trace_on_policy_gives_whole_returns_also_where_episodes_are_cut(changes: tuple[str, ...]) -> None:
     """RLlib's V-trace on our trajectories equals generalised advantages with lambda 1, ends and cuts included."""
     run = compose("train", ["algo=impala", *SMALL, *changes, "algo.rollout_length=20"])
-    config = run.algo.algorithm_config(run, seed=0)
+    config = run.algo.algorithm().config_of(run.algo, run, seed=0)
     runner = OnPolicyRunner(config=config)
     (rollout,) = runner.sample()
     vec = run.env.make_vec(1)

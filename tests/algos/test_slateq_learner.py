@@ -12,7 +12,6 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
-from recsys_cli.algos.q_learning.algorithm import q_learning_algorithm_config
 from recsys_cli.algos.slateq.learner import SlateQLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.structured import load
@@ -34,7 +33,7 @@ def make_learner() -> MakeLearner:
     def make(*overrides: str) -> SlateQLearner:
         small = ["env.num_candidates=5", "algo.network.hidden=[8]", "algo.network.doc_hidden=4"]
         run = compose("train", [*small, f"algo.network.scale={SCALE}", *overrides])
-        config = q_learning_algorithm_config(run.algo, run, seed=0)
+        config = run.algo.algorithm().config_of(run.algo, run, seed=0)
         vec = run.env.make_vec(1)
         torch.manual_seed(0)
         spaces = {DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}

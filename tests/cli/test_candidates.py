@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from recsys_cli.completion.candidates import candidates
@@ -58,7 +60,7 @@ def test_nothing_is_offered_where_nothing_is_known(line: str) -> None:
 @pytest.mark.parametrize("option", catalog.option_names("env"))
 def test_every_key_of_a_chosen_option_is_offered_and_exists(option: str) -> None:
     offered = [text for text, _ in candidates(["train", f"env={option}", "env."])]
-    fields = [key for key in vars(load("env", option)) if not key.startswith("_")]
+    fields = [field.name for field in dataclasses.fields(load("env", option))]
     assert offered == [f"env.{key}=" for key in fields] or set(offered) == {f"env.{key}=" for key in fields}
 
 

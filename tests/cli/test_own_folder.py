@@ -32,13 +32,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.delenv(folders.VARIABLE, raising=False)
     own = tmp_path / "my simulator"
     shutil.copytree(EXAMPLE, own, ignore=shutil.ignore_patterns("__pycache__"))
-    algo = (conf_dir() / "algo" / "slateq.yaml").read_text()
-    algo = algo.replace("recsys_cli.algos.slateq.config.SlateQConfig", "mine.patient.PatientConfig")
     write(
         own,
         {
             "experiment/feed.yaml": PRESET,
-            "algo/patient.yaml": algo.replace("name: slateq", "name: patient\nmood: calm   # calm | busy"),
+            "algo/patient.yaml": "# Patient\ndefaults: [slateq, _self_]\n_target_: mine.patient.PatientConfig\n"
+            "mood: calm   # calm | busy\n",
             "mine/__init__.py": "",
             "mine/patient.py": "from dataclasses import dataclass\nfrom typing import Literal\n\n"
             "from recsys_cli.algos.slateq.config import SlateQConfig\n\n\n"
@@ -162,14 +161,14 @@ CASES = [
     (YAML, replaced("embedding_feed.Emb", "mine/../embedding_feed.Emb"), ["is not followed"]),
     (YAML, replaced("embedding_feed.EmbeddingFeed", "mine.patient.Patient"), ["does not derive from", "EnvConfig"]),
     (MODULE, replaced("@dataclass", ""), ["is not a dataclass: decorate it with @dataclass in ", "embedding_feed.py"]),
-    (MODULE, replaced("(EnvConfig)", "(EnvConfig"), ["embedding_feed.py, line 26: invalid syntax"]),
+    (MODULE, replaced("(EnvConfig)", "(EnvConfig"), ["embedding_feed.py, line 27: invalid syntax"]),
     (
         MODULE,
         replaced("import numpy", "import nonsuch, numpy"),
         ["feed.py, line 12: module 'nonsuch' is not"],
     ),
     (MODULE, replaced("Floats = ", "Floats = 1 / 0, "), ["embedding_feed.py, line ", "ZeroDivisionError"]),
-    (MODULE, replaced("num_features: int", "num_features: Integer"), ["embedding_feed", "NameError", "Integer"]),
+    (MODULE, replaced("num_features: Count", "num_features: Integer"), ["embedding_feed", "NameError", "Integer"]),
     (
         MODULE,
         replaced("        super().__post_init__()", "        self.nothing"),

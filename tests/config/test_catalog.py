@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml
 
 from recsys_cli.config import catalog
-from recsys_cli.config.choices import choices
+from recsys_cli.config.annotations import choices, limits
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import schema_of
+from recsys_cli.config.types import is_union
 
 YAMLS = sorted(conf_dir().rglob("*.yaml"))
 IDS = [str(path.relative_to(conf_dir())) for path in YAMLS]
@@ -29,12 +30,15 @@ def _dotted(values: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]
 
 @pytest.mark.parametrize("path", YAMLS, ids=IDS)
 def test_keys_and_values_are_those_a_yaml_library_reads(path: Path) -> None:
-    files = [*catalog.bases(path), path]
+    files = catalog.lineage(path)
     expected = {key: value for file in files for key, value in _dotted(yaml.safe_load(file.read_text()))}
     found = {key.name: key.value for key in catalog.keys(path)}
-    assert list(found) == list(expected)
+    assert set(found) == set(expected)
+    assert len(files) > 1 or list(found) == list(expected)
     for name, value in expected.items():
-        if not isinstance(value, Mapping):
+        if name == "name" and catalog.name_of(path):
+            assert found[name] == path.stem
+        elif not isinstance(value, Mapping):
             assert yaml.safe_load(found[name]) == value
 
 
@@ -69,10 +73,31 @@ def test_choices_read_from_the_source_are_those_of_the_class(path: Path) -> None
             assert found[key] == ("true", "false")
 
 
+def _said(hint: Any) -> str:
+    """What help is to say of an annotation, read from the class itself."""
+    if get_origin(hint) is Annotated:
+        of, *rules = get_args(hint)
+        words = [_said(of), *(str(rule) for rule in rules if rule.shown)]
+        return " and ".join(word for word in words if word)
+    if get_origin(hint) is list:
+        words = _said(get_args(hint)[0])
+        return words and f"each {words}"
+    if is_union(hint):
+        return next((words for part in get_args(hint) if (words := _said(part))), "")
+    return ""
+
+
+@pytest.mark.parametrize("path", [path for path in YAMLS if catalog.target(path)])
+def test_ranges_read_from_the_source_are_those_of_the_class(path: Path) -> None:
+    found = limits(path)
+    for key, hint in get_type_hints(schema_of(catalog.target(path)), include_extras=True).items():
+        assert found.get(key, "") == _said(hint)
+
+
 def test_defaults_of_a_root() -> None:
     defaults = {default.group: default for default in catalog.defaults(catalog.root_path("train"))}
-    assert (defaults["env"].option, defaults["env"].optional) == ("interest_evolution", False)
-    assert (defaults["experiment"].option, defaults["experiment"].optional) == (None, True)
+    assert (defaults["env"].option, catalog.holds_presets("env")) == ("interest_evolution", False)
+    assert (defaults["experiment"].option, catalog.holds_presets("experiment")) == (None, True)
 
 
 def test_comments_may_stand_behind_or_above(tmp_path: Path) -> None:
@@ -86,4 +111,25 @@ def test_comments_may_stand_behind_or_above(tmp_path: Path) -> None:
         ("c", "", ""),
         ("c.d", "'#1'", "nested"),
         ("e", "2", ""),
+    ]
+
+
+def test_keys_of_ones_own_come_first_and_those_taken_over_keep_their_comment(tmp_path: Path, monkeypatch) -> None:
+    for name, text in {
+        "part": "a: 1   # from the part\nb:     # below\n  c: 2   # deep\n  d: 3   # deeper\n",
+        "whole": "defaults: [part, _self_]\nname: whole\nspace:   # searched\n  a: 1, 2\ne: 4\n",
+        "child": "defaults:\n  - whole   # all of it\n  - _self_\n\nb:\n  d: 5\n",
+    }.items():
+        (tmp_path / "env").mkdir(exist_ok=True)
+        (tmp_path / f"env/{name}.yaml").write_text(text)
+    monkeypatch.setattr(catalog, "conf_dir", lambda: tmp_path)
+    assert [(key.name, key.value, key.comment) for key in catalog.keys(tmp_path / "env/child.yaml")] == [
+        ("b", "", "below"),
+        ("b.c", "2", "deep"),
+        ("b.d", "5", "deeper"),
+        ("name", "child", ""),
+        ("e", "4", ""),
+        ("a", "1", "from the part"),
+        ("space", "", "searched"),
+        ("space.a", "1, 2", ""),
     ]

@@ -6,12 +6,13 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
-from recsys_cli.config import catalog
+from recsys_cli.config import catalog, ranges
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import ORIGIN, SPACE, build, build_as, load, schema_of, to_plain
@@ -58,10 +59,8 @@ def test_every_option_builds_and_turns_back_into_its_values(path: Path, monkeypa
 @pytest.mark.parametrize("path", WITH_TARGET, ids=lambda path: f"{path.parent.name}={path.stem}")
 def test_yaml_and_dataclass_have_the_same_keys_and_only_the_yaml_has_defaults(path: Path) -> None:
     schema = schema_of(catalog.target(path))
-    groups = {default.group for default in catalog.defaults(path) if not default.optional}
-    values = {}
-    for file in [*catalog.bases(path), path]:
-        values |= yaml.safe_load(file.read_text())
+    groups = {default.group for default in catalog.defaults(path) if not catalog.holds_presets(default.group)}
+    values: dict[str, Any] = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, catalog.lineage(path))))
     for aside in (ORIGIN, SPACE):  # in the yaml for its comments, read before or beside the schema
         if aside not in [field.name for field in dataclasses.fields(schema)]:
             values.pop(aside, None)
@@ -152,6 +151,49 @@ def test_values_that_do_not_fit_are_told_in_plain_words(value: Any, hint: Any, w
     assert describe(hint) == words
     with pytest.raises(ConfigError, match=r"^x="):
         convert(value, hint, "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "hint", "message"),
+    [
+        (0, ranges.Count, "must be at least 1"),
+        (10**10, ranges.Count | None, "must be at most 1,000,000,000"),
+        (10**400, ranges.Count, "must be at most 1,000,000,000"),
+        (-1, ranges.Seed, "must be from 0 to 4,294,967,295"),
+        (float("inf"), float, "must be finite"),
+        (float("-inf"), ranges.Positive | None, "must be finite and above 0"),
+        (0, ranges.Positive, "must be above 0"),
+        (1.5, ranges.Fraction, "must be from 0 to 1"),
+        (0, ranges.PositiveFraction, "must be above 0 and at most 1"),
+        (1, Annotated[float, ranges.Between(0, 1, below=True)], "must be at least 0 and below 1"),
+        (float("inf"), ranges.LogWeight, "must be below infinity"),
+        ([], ranges.Widths, "must not be empty"),
+        ([8, 0], ranges.Widths, "must be at least 1"),
+        ([[1.0], [float("inf")]], list[list[float]], "must be finite"),
+        ([1, -1], tuple[float, ranges.NonNegative], "must be at least 0"),
+        ({"a": 0}, dict[str, ranges.Count], "must be at least 1"),
+        (0, Literal["auto"] | ranges.Count, "must be at least 1"),
+    ],
+)
+def test_values_outside_their_range_are_told(value: Any, hint: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        convert(value, hint, "x")
+    assert str(told.value).startswith("x") and str(told.value).endswith(f" {message}")
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (None, ranges.Count | None),
+        (float("-inf"), ranges.LogWeight),
+        (4_294_967_295, ranges.Seed),
+        (0.5, Annotated[float, ranges.Above(0, 0.5)]),
+        ("auto", Literal["auto"] | ranges.Count),
+        ([1, 20], ranges.Count | ranges.Widths),
+    ],
+)
+def test_values_within_their_range_pass(value: Any, hint: Any) -> None:
+    assert convert(value, hint, "x") == value
 
 
 @pytest.mark.parametrize("target", ["os.system", "recsys_cli_evil.X", "builtins.eval", 3, "recsys_cli"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from parity import assert_calibrated
 
 from recsys_cli.envs.choice_models import (
-    KINDS,
+    ChoiceModel,
     check_scores,
     choice_probabilities,
     choose,
@@ -20,6 +21,8 @@ from recsys_cli.envs.choice_models import (
 )
 from recsys_cli.envs.recsim_compat import choice_model_class
 from recsys_cli.envs.spec import ChoiceSpec
+
+KINDS = get_args(ChoiceModel)
 
 
 def spec(kind: str, **fields: float) -> ChoiceSpec:

@@ -10,9 +10,9 @@ from recsys_cli.runs.plan import Point
 from recsys_cli.search.checks import check_sweep
 from recsys_cli.search.points import Space
 
-SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
+SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("[!_]*.yaml"))
 NEEDS = {"bohb", "optuna"}  # packages of their own
-ALGORITHMS = sorted(path.stem for path in (conf_dir() / "algo").glob("*.yaml"))
+ALGORITHMS = sorted(path.stem for path in (conf_dir() / "algo").glob("[!_]*.yaml"))
 
 
 def values(words: list[str]) -> list[dict[str, str]]:

@@ -21,7 +21,7 @@ from recsys_cli.tracking.files import read_json, read_jsonl
 
 pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.usefixtures("one_cpu_ray")]
 
-SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("*.yaml"))
+SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("[!_]*.yaml"))
 ANY = ("debug=smoke", "steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]")
 ANY += ("resources.users_per_runner=50",)
 SMOKE = (*ANY, "algo.learning_starts=200", "algo.batch_size=32")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.appo import APPO, APPOConfig
 from ray.rllib.algorithms.appo.torch.appo_torch_learner import APPOTorchLearner
 from ray.rllib.core.rl_module.apis import TARGET_NETWORK_ACTION_DIST_INPUTS, TargetNetworkAPI
@@ -13,6 +12,9 @@ from ray.rllib.utils.annotations import override
 
 from recsys_cli.algos.impala.algorithm import InStep, TrajectoryConfig, TrajectoryLearner
 from recsys_cli.algos.policy_gradient.module import SlateActorCriticModule
+
+if TYPE_CHECKING:
+    from recsys_cli.config.schema import TrainConfig
 
 
 class SlateAPPOModule(SlateActorCriticModule, TargetNetworkAPI):
@@ -42,9 +44,22 @@ class SlateAPPOModule(SlateActorCriticModule, TargetNetworkAPI):
 class SlateAPPOConfig(TrajectoryConfig, APPOConfig):
     """RLlib's config of APPO, with our settings and the problem beside it."""
 
-    def __init__(self, algo_class: type | None = None) -> None:
-        """Set the algorithm."""
-        super().__init__(algo_class=algo_class or SlateAPPO)
+    @override(TrajectoryConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of the clipped loss and the target policy as well."""
+        super().of_run(settings, run, seed)
+        self.training(
+            # RLlib's circular buffer draws from a stream that no checkpoint holds; epochs learn as often.
+            use_circular_buffer=False,
+            circular_buffer_num_batches=1,
+            circular_buffer_iterations_per_batch=1,
+            target_network_update_freq=1,
+            tau=settings.target_tau,
+            clip_param=settings.clip_param,
+            use_kl_loss=settings.kl_coeff > 0,
+            kl_coeff=settings.kl_coeff,
+            kl_target=settings.kl_target,
+        )
 
 
 class SlateAPPOLearner(TrajectoryLearner, APPOTorchLearner):
@@ -54,8 +69,6 @@ class SlateAPPOLearner(TrajectoryLearner, APPOTorchLearner):
 class SlateAPPO(InStep, APPO):
     """RLlib's APPO."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> SlateAPPOConfig:
-        """Return an unset config."""
-        return SlateAPPOConfig()
+    config_class = SlateAPPOConfig
+    module_class = SlateAPPOModule
+    learner_class = SlateAPPOLearner

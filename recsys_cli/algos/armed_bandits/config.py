@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.bandits.config import BanditConfig
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count, Fraction, NonNegative
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.slates.enumeration import count_slates
 
 if TYPE_CHECKING:
     from recsys_cli.policies.arm_index import ArmIndex
@@ -23,15 +23,11 @@ class ArmedBanditConfig(BanditConfig):
     arms: Literal["topics", "slates"]
     statistics: Literal["pooled", "per_user"]
     outcome: Literal["clicks", "rewards"]
-    prior_count: float
-    max_arms: int
+    prior_count: NonNegative
+    max_arms: Count
 
     def __post_init__(self) -> None:
-        """Check ranges, and that statistics go with arms."""
-        super().__post_init__()
-        if not 0 <= self.prior_count < float("inf"):
-            raise ConfigError(f"algo.prior_count={self.prior_count} must be finite and not negative")
-        self.not_below(1, "max_arms")
+        """Check that statistics go with arms."""
         if self.arms == "slates" and self.statistics == "pooled":
             raise ConfigError(
                 "algo.statistics=pooled does not go with algo.arms=slates: every user has candidates of their own; "
@@ -45,6 +41,8 @@ class ArmedBanditConfig(BanditConfig):
 
     def check(self, spec: ProblemSpec) -> None:
         """Refuse a problem that does not have such arms, or too many."""
+        from recsys_cli.slates.enumeration import count_slates  # its package imports torch
+
         if self.arms == "topics":
             if not spec.documents.topics:
                 raise ConfigError(
@@ -93,13 +91,7 @@ class ArmedBanditConfig(BanditConfig):
 class UCB1Config(ArmedBanditConfig):
     """UCB1 (Auer et al. 2002)."""
 
-    alpha: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        if not 0 <= self.alpha < float("inf"):
-            raise ConfigError(f"algo.alpha={self.alpha} must be finite and not negative")
+    alpha: NonNegative
 
     def index(self) -> ArmIndex:
         """Return the bound."""
@@ -112,13 +104,7 @@ class UCB1Config(ArmedBanditConfig):
 class KLUCBConfig(ArmedBanditConfig):
     """KL-UCB (Garivier & Cappé 2011, arXiv 1102.2490)."""
 
-    c: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        if not 0 <= self.c < float("inf"):
-            raise ConfigError(f"algo.c={self.c} must be finite and not negative")
+    c: NonNegative
 
     def index(self) -> ArmIndex:
         """Return the bound."""
@@ -144,12 +130,7 @@ class ThompsonConfig(ArmedBanditConfig):
 class EpsilonGreedyConfig(ArmedBanditConfig):
     """The greatest mean, and random slates with probability epsilon (Auer et al. 2002, section 2)."""
 
-    epsilon: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.in_range("epsilon")
+    epsilon: Fraction
 
     def index(self) -> ArmIndex:
         """Return the mean."""

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import numpy as np
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.utils.annotations import override
 
-from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm, SlateAlgorithmConfig
-
-if TYPE_CHECKING:
-    from recsys_cli.algos.bandits.config import BanditConfig
-    from recsys_cli.config.schema import TrainConfig
-
-
-class BanditAlgorithmConfig(SlateAlgorithmConfig):
-    """RLlib's config; exploration is the policy's."""
-
-    settings: BanditConfig
-
-    def __init__(self, algo_class: type | None = None) -> None:
-        """Make an unset config."""
-        super().__init__(algo_class=algo_class or Bandit)
-
-
-def bandit_algorithm_config(settings: BanditConfig, run: TrainConfig, seed: int) -> BanditAlgorithmConfig:
-    """Turn a run's config into RLlib's."""
-    config = BanditAlgorithmConfig()
-    config.of_run(settings, run, seed)
-    return config
+from recsys_cli.algos.bandits.learner import BanditLearner
+from recsys_cli.algos.bandits.module import BanditModule
+from recsys_cli.algos.bandits.regret import RegretTraining
+from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm
+from recsys_cli.algos.rllib_training import RLlibTraining
 
 
 class Bandit(CollectingAlgorithm):
     """Plays a chunk with every runner, updates the posterior with it, and forgets it."""
 
-    config: BanditAlgorithmConfig
-
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> BanditAlgorithmConfig:
-        """Return an unset config."""
-        return BanditAlgorithmConfig()
+    module_class = BanditModule
+    learner_class = BanditLearner
+    training_class: ClassVar[type[RLlibTraining]] = RegretTraining
 
     @override(Algorithm)
     def training_step(self) -> None:

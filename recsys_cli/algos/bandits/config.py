@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.algos.bandits.algorithm import Bandit
     from recsys_cli.policies.bandit import BanditPolicy
 
 
@@ -23,35 +23,18 @@ class BanditConfig(AlgoConfig):
         rollout_length: lock-steps a runner plays between two updates.
     """
 
-    rollout_length: int
+    rollout_length: Count
 
     metrics: ClassVar[tuple[str, ...]] = (*AlgoConfig.metrics, "train/regret", "train/cumulative_regret")
     several_learners: ClassVar[bool] = False  # a posterior is computed in one place, on the CPU
     uses_gpus: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        self.not_below(1, "rollout_length")
-
     @abstractmethod
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> BanditPolicy:
         """Build the policy, untrained."""
 
-    def module_class(self) -> type:
-        """Return the RLlib module."""
-        from recsys_cli.algos.bandits.module import BanditModule
+    def algorithm(self) -> type[Bandit]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.bandits.algorithm import Bandit
 
-        return BanditModule
-
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.bandits.learner import BanditLearner
-
-        return BanditLearner
-
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build RLlib's algorithm."""
-        from recsys_cli.algos.bandits.algorithm import bandit_algorithm_config
-        from recsys_cli.algos.bandits.regret import RegretTraining
-
-        return RegretTraining(bandit_algorithm_config(self, run, seed))
+        return Bandit

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.bandits.config import BanditConfig
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Positive, PositiveFraction
 
 if TYPE_CHECKING:
     from recsys_cli.policies.item_values import BanditDesign
@@ -18,17 +19,12 @@ class ContextualConfig(BanditConfig):
 
     observe: Literal["clicked", "shown"]
     slate: Literal["optimal", "top_k"]
-    ridge: float
-    forgetting: float
+    ridge: Positive
+    forgetting: PositiveFraction
     memory: Literal["none", "raw", "documents"]
 
     def __post_init__(self) -> None:
-        """Check ranges, and what an item's value is the value of."""
-        super().__post_init__()
-        if not 0 < self.ridge < float("inf"):
-            raise ConfigError(f"algo.ridge={self.ridge} must be finite and above 0")
-        if not 0 < self.forgetting <= 1:
-            raise ConfigError(f"algo.forgetting={self.forgetting} must lie above 0 and at most at 1")
+        """Check what an item's value is the value of."""
         if self.observe == "shown" and self.slate == "optimal":
             raise ConfigError(
                 "algo.observe=shown values an item by what showing it brings, its chance of a click included, which "

@@ -8,12 +8,13 @@ from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.dqn import DQN, DQNConfig
 from ray.rllib.utils.annotations import override
 
+from recsys_cli.algos.dqn.learner import SlateDQNLearner
+from recsys_cli.algos.dqn.module import SlateDQNModule
 from recsys_cli.algos.rllib_algorithm import DecayingEpsilon, GradientAlgorithmConfig, ReplayingAlgorithm
 from recsys_cli.rollouts.replay import ReplayBuffer, Ring
 from recsys_cli.rollouts.sampled import SampledReplay
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.dqn.config import EnumeratedReplayConfig
     from recsys_cli.config.schema import TrainConfig
 
 
@@ -22,9 +23,10 @@ class SampledConfig(GradientAlgorithmConfig):
 
     ring: type[Ring] = Ring  # of the replay buffer
 
-    def of_replay(self, settings: EnumeratedReplayConfig, run: TrainConfig, seed: int, **training: Any) -> None:
-        """Take settings, problem and resources; `training` goes to RLlib."""
-        self.of_run(settings, run, seed)
+    @override(GradientAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of replay and target network as well."""
+        super().of_run(settings, run, seed)
         runners = max(run.resources.env_runners, 1)
         # RLlib samples from a buffer that may hold no transition yet with all its steps.
         first_rows = (settings.n_step_on(run.env.spec) + 1) * run.resources.users_per_runner * runners
@@ -36,7 +38,6 @@ class SampledConfig(GradientAlgorithmConfig):
             target_network_update_freq=0,  # after every gradient step
             tau=settings.target_tau,
             grad_clip=None,
-            **training,
         )
 
 
@@ -72,16 +73,16 @@ class SampledAlgorithm(ReplayingAlgorithm):
 class SlateDQNConfig(DecayingEpsilon, SampledConfig, DQNConfig):
     """RLlib's config of DQN, with our settings and the problem beside it."""
 
-    def __init__(self, algo_class: type | None = None) -> None:
-        """Set the algorithm."""
-        super().__init__(algo_class=algo_class or SlateDQN)
+    @override(SampledConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of the loss as well."""
+        super().of_run(settings, run, seed)
+        self.training(double_q=settings.double_q, td_error_loss_fn="mse" if settings.loss == "squared" else "huber")
 
 
 class SlateDQN(SampledAlgorithm, DQN):
     """RLlib's DQN."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> SlateDQNConfig:
-        """Return an unset config."""
-        return SlateDQNConfig()
+    config_class = SlateDQNConfig
+    module_class = SlateDQNModule
+    learner_class = SlateDQNLearner

@@ -5,52 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_cli.algos.enumerated import check_slate_network, check_slates
+from recsys_cli.algos.enumerated import EnumeratedConfig
 from recsys_cli.algos.q_learning.config import QLearningConfig
-from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
-    from recsys_cli.policies.enumerated import EnumeratedPolicy
+    from recsys_cli.algos.full_slate_q.algorithm import FullSlateQ
 
 
 @dataclass
-class FullSlateQConfig(QLearningConfig):
+class FullSlateQConfig(EnumeratedConfig, QLearningConfig):
     """Q-learning over whole slates. Keys are explained, and defaults given, in `conf/algo/full_slate_q.yaml`."""
 
-    max_slates: int
+    def algorithm(self) -> type[FullSlateQ]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.full_slate_q.algorithm import FullSlateQ
 
-    def __post_init__(self) -> None:
-        """Check ranges, and that the network is one over whole slates."""
-        super().__post_init__()
-        self.not_below(1, "max_slates")
-        check_slate_network(self.name, self.network)
-
-    def check(self, spec: ProblemSpec) -> None:
-        """Refuse problems with more slates than `max_slates`."""
-        super().check(spec)
-        check_slates(self.name, self.max_slates, spec)
-
-    def network_class(self) -> type[FullSlateQNetwork]:
-        """Return the network."""
-        from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
-
-        return FullSlateQNetwork
-
-    def policy_of(self, network: FullSlateQNetwork) -> EnumeratedPolicy:
-        """Return the policy that acts with `network`."""
-        from recsys_cli.policies.enumerated import EnumeratedPolicy
-
-        return EnumeratedPolicy(network)
-
-    def module_class(self) -> type:
-        """Return the RLlib module."""
-        from recsys_cli.algos.full_slate_q.module import FullSlateQModule
-
-        return FullSlateQModule
-
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.full_slate_q.learner import FullSlateQLearner
-
-        return FullSlateQLearner
+        return FullSlateQ

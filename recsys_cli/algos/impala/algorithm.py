@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -14,23 +15,27 @@ from ray.rllib.utils.annotations import override
 from recsys_cli.algos.policy_gradient.algorithm import PolicyGradientAlgorithmConfig
 from recsys_cli.algos.policy_gradient.connector import TrajectoryConnector
 from recsys_cli.algos.policy_gradient.learner import SlateLearner
+from recsys_cli.algos.policy_gradient.module import SlateActorCriticModule
 from recsys_cli.algos.rllib_algorithm import SlateAlgorithm
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.impala.config import VTraceConfig
     from recsys_cli.config.schema import TrainConfig
 
 
 class TrajectoryConfig(PolicyGradientAlgorithmConfig):
     """Mixes with the configs of RLlib's algorithms with V-trace, which learn from whole trajectories."""
 
-    def of_v_trace(self, settings: VTraceConfig, run: TrainConfig, seed: int, **training: Any) -> None:
-        """Take settings, problem and resources; `training` goes to RLlib."""
-        self.of_policy_gradient(settings, run, seed, TrajectoryConnector)
+    @override(PolicyGradientAlgorithmConfig)
+    def connector(self) -> Callable[[], TrajectoryConnector]:
+        """Return the maker of batches of trajectories."""
+        return TrajectoryConnector
+
+    @override(PolicyGradientAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of V-trace as well."""
+        super().of_run(settings, run, seed)
         self.use_env_runner_state_server = False  # our runners are given weights, they do not fetch them
-        self.training(
-            vtrace_clip_rho_threshold=settings.rho_clip, vtrace_clip_pg_rho_threshold=settings.rho_clip, **training
-        )
+        self.training(vtrace_clip_rho_threshold=settings.rho_clip, vtrace_clip_pg_rho_threshold=settings.rho_clip)
 
     @override(AlgorithmConfig)
     def get_rollout_fragment_length(self, worker_index: int = 0) -> int:
@@ -67,10 +72,6 @@ class InStep(SlateAlgorithm):
 class SlateIMPALAConfig(TrajectoryConfig, IMPALAConfig):
     """RLlib's config of IMPALA, with our settings and the problem beside it."""
 
-    def __init__(self, algo_class: type | None = None) -> None:
-        """Set the algorithm."""
-        super().__init__(algo_class=algo_class or SlateIMPALA)
-
 
 class SlateIMPALALearner(TrajectoryLearner, IMPALATorchLearner):
     """The loss is RLlib's."""
@@ -79,8 +80,6 @@ class SlateIMPALALearner(TrajectoryLearner, IMPALATorchLearner):
 class SlateIMPALA(InStep, IMPALA):
     """RLlib's IMPALA."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> SlateIMPALAConfig:
-        """Return an unset config."""
-        return SlateIMPALAConfig()
+    config_class = SlateIMPALAConfig
+    module_class = SlateActorCriticModule
+    learner_class = SlateIMPALALearner

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.bandits.contextual import ContextualConfig
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Fraction, NonNegative
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
@@ -54,13 +55,7 @@ class LinearBanditConfig(ContextualConfig):
 class LinUCBConfig(LinearBanditConfig):
     """LinUCB (Li et al. 2010, arXiv 1003.0146)."""
 
-    alpha: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        if not 0 <= self.alpha < float("inf"):
-            raise ConfigError(f"algo.alpha={self.alpha} must be finite and not negative")
+    alpha: NonNegative
 
     def index(self) -> Index:
         """Return the upper confidence bound."""
@@ -73,13 +68,7 @@ class LinUCBConfig(LinearBanditConfig):
 class LinTSConfig(LinearBanditConfig):
     """Linear Thompson sampling (Agrawal & Goyal 2013, arXiv 1209.3352)."""
 
-    posterior_scale: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        if not 0 <= self.posterior_scale < float("inf"):
-            raise ConfigError(f"algo.posterior_scale={self.posterior_scale} must be finite and not negative")
+    posterior_scale: NonNegative
 
     def index(self) -> Index:
         """Return the posterior draw."""
@@ -92,12 +81,7 @@ class LinTSConfig(LinearBanditConfig):
 class LinearGreedyConfig(LinearBanditConfig):
     """The same models, greedy but for random slates with probability epsilon."""
 
-    epsilon: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.in_range("epsilon")
+    epsilon: Fraction
 
     def index(self) -> Index:
         """Return the posterior mean."""

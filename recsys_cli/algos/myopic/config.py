@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.base import AlgoConfig
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Positive
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.algos.baseline_training import BaselineTraining
     from recsys_cli.policies.myopic import MyopicPolicy
 
 
@@ -23,12 +22,7 @@ class MyopicConfig(AlgoConfig):
         ridge: precision of the Gaussian prior of every learned weight.
     """
 
-    ridge: float
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if not 0 < self.ridge < float("inf"):
-            raise ConfigError(f"algo.ridge={self.ridge} must be finite and above 0")
+    ridge: Positive
 
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> MyopicPolicy:
         """Build the policy, untrained; it is deterministic and ignores the seed."""
@@ -36,12 +30,11 @@ class MyopicConfig(AlgoConfig):
 
         return MyopicPolicy(spec, self.ridge)
 
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build a training on the clicks of uniformly random slates."""
+    def algorithm(self) -> type[BaselineTraining]:
+        """Return a training in this process."""
         from recsys_cli.algos.baseline_training import BaselineTraining
 
-        policy = self.make_policy(run.env.spec, seed)
-        return BaselineTraining(policy, run, seed, learn=policy.learn if policy.learns else None)
+        return BaselineTraining
 
     def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether the affinity is hidden, so that clicks teach something."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.bandits.contextual import ContextualConfig
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count, NonNegative, Positive, Widths
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
@@ -17,25 +17,13 @@ if TYPE_CHECKING:
 class NeuralLinearConfig(ContextualConfig):
     """NeuralLinear (Riquelme et al. 2018, arXiv 1802.09127). Keys are explained in `conf/algo/neural_linear.yaml`."""
 
-    posterior_scale: float
-    hidden: list[int]
-    lr: float
-    batch_size: int
-    replay_ratio: float
-    replay_capacity: int
-    renew_every: int
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(f"algo.hidden={self.hidden} must name at least one layer, each of width 1 or more")
-        for key in ("posterior_scale", "replay_ratio"):
-            if not 0 <= getattr(self, key) < float("inf"):
-                raise ConfigError(f"algo.{key}={getattr(self, key)} must be finite and not negative")
-        if not 0 < self.lr < float("inf"):
-            raise ConfigError(f"algo.lr={self.lr} must be finite and above 0")
-        self.not_below(1, "batch_size", "replay_capacity", "renew_every")
+    posterior_scale: NonNegative
+    hidden: Widths
+    lr: Positive
+    batch_size: Count
+    replay_ratio: NonNegative
+    replay_capacity: Count
+    renew_every: Count
 
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""

@@ -9,8 +9,7 @@ from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.algos.baseline_training import BaselineTraining
     from recsys_cli.policies import SlatePolicy
 
 
@@ -30,11 +29,11 @@ class OracleConfig(AlgoConfig):
 
         return make_oracle(spec, seed)
 
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build a training that learns nothing."""
+    def algorithm(self) -> type[BaselineTraining]:
+        """Return a training in this process."""
         from recsys_cli.algos.baseline_training import BaselineTraining
 
-        return BaselineTraining(self.make_policy(run.env.spec, seed), run, seed)
+        return BaselineTraining
 
     def trains_on(self, spec: ProblemSpec) -> bool:
         """There is nothing to learn."""

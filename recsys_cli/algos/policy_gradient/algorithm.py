@@ -25,10 +25,13 @@ class PolicyGradientAlgorithmConfig(GradientAlgorithmConfig):
         super().__init__(algo_class=algo_class)
         self.env_runner_cls = OnPolicyRunner
 
-    def of_policy_gradient(
-        self, settings: Any, run: TrainConfig, seed: int, connector: Callable[[], RolloutConnector]
-    ) -> None:
-        """Take settings, problem and resources, and what makes batches of rollouts.
+    def connector(self) -> Callable[[], RolloutConnector]:
+        """Return what builds the maker of batches; learners call it, where this config is not at hand."""
+        raise NotImplementedError
+
+    @override(GradientAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of batches and loss as well.
 
         Raises:
             ConfigError: the users cannot be shared out among the learners.
@@ -39,8 +42,9 @@ class PolicyGradientAlgorithmConfig(GradientAlgorithmConfig):
                 f"resources.users_per_runner={users} must be a multiple of resources.learners={learners}, "
                 f"which share the users with algo={settings.name}"
             )
-        self.of_run(settings, run, seed)
-        self.learners(learner_connector=lambda *spaces: connector(), add_default_connectors_to_learner_pipeline=False)
+        super().of_run(settings, run, seed)
+        build = self.connector()
+        self.learners(learner_connector=lambda *spaces: build(), add_default_connectors_to_learner_pipeline=False)
         rows = users * settings.rollout_length * max(run.resources.env_runners, 1)
         self.training(
             train_batch_size_per_learner=rows // learners,

@@ -12,7 +12,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from recsys_cli.algos.policy_gradient.distribution import SlateActionDistribution
-from recsys_cli.algos.policy_gradient.network import SlateActor, SlateCritic
+from recsys_cli.algos.policy_gradient.network import SlateCritic
 from recsys_cli.policies.network import PlackettLucePolicy
 
 
@@ -27,7 +27,7 @@ class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
     def setup(self) -> None:
         """Build both networks, which share nothing: neither's gradient disturbs the other."""
         settings, spec = self.model_config["settings"], self.model_config["spec"]
-        self.net = SlateActor(settings, spec)
+        self.net = settings.make_network(spec)
         self.critic = SlateCritic(settings, spec, self.net.state_features)
         self.draws = torch.Generator()  # of the losses' estimates and minibatches; learners seed it at every update
         self.action_dist_cls = SlateActionDistribution.get_partial_dist_cls(

@@ -1,47 +1,66 @@
-"""RLlib's PPO with our runners, module and batches."""
+"""RLlib's PPO with our runners, module and batches; REINFORCE stands on it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.ppo import PPO
 from ray.rllib.algorithms.ppo import PPOConfig as RLlibPPOConfig
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.utils.annotations import override
 
 from recsys_cli.algos.policy_gradient.algorithm import PolicyGradientAlgorithmConfig
 from recsys_cli.algos.policy_gradient.connector import AdvantageConnector
+from recsys_cli.algos.policy_gradient.learner import SlateLearner
+from recsys_cli.algos.policy_gradient.module import SlateActorCriticModule
 from recsys_cli.algos.rllib_algorithm import SlateAlgorithm
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.policy_gradient.rounds import RoundsConfig
     from recsys_cli.config.schema import TrainConfig
 
 
-class SlatePPOConfig(PolicyGradientAlgorithmConfig, RLlibPPOConfig):
-    """RLlib's config of PPO, with our settings and the problem beside it."""
+class RoundsAlgorithmConfig(PolicyGradientAlgorithmConfig, RLlibPPOConfig):
+    """RLlib's config of PPO, with our settings and the problem beside it; says nothing of the loss."""
 
-    def __init__(self, algo_class: type | None = None) -> None:
-        """Set the algorithm."""
-        super().__init__(algo_class=algo_class or SlatePPO)
+    @override(PolicyGradientAlgorithmConfig)
+    def connector(self) -> Callable[[], AdvantageConnector]:
+        """Return what builds the maker of batches with generalised advantages."""
+        return partial(AdvantageConnector, discount=self.gamma, gae_lambda=self.settings.gae_lambda)
+
+    @override(PolicyGradientAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of epochs and minibatches as well."""
+        super().of_run(settings, run, seed)
+        minibatch_size = min(settings.minibatch_size, self.train_batch_size_per_learner)
+        self.training(num_epochs=settings.epochs, minibatch_size=minibatch_size)
 
 
-def ppo_config(settings: RoundsConfig, run: TrainConfig, seed: int) -> SlatePPOConfig:
-    """Turn a run's config into RLlib's; the settings name the learner, and so the loss."""
-    config = SlatePPOConfig()
-    connector = partial(AdvantageConnector, discount=settings.discount_on(run.env.spec), gae_lambda=settings.gae_lambda)
-    config.of_policy_gradient(settings, run, seed, connector)
-    minibatch_size = min(settings.minibatch_size, config.train_batch_size_per_learner)
-    config.training(num_epochs=settings.epochs, minibatch_size=minibatch_size, **settings.loss_settings())
-    return config
+class SlatePPOConfig(RoundsAlgorithmConfig):
+    """Adds the loss."""
+
+    @override(RoundsAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of the loss as well."""
+        super().of_run(settings, run, seed)
+        self.training(
+            clip_param=settings.clip_param,
+            use_kl_loss=settings.kl_coeff > 0,
+            kl_coeff=settings.kl_coeff,
+            kl_target=settings.kl_target,
+            vf_clip_param=math.inf,
+        )
+
+
+class SlatePPOLearner(SlateLearner, PPOTorchLearner):
+    """The loss is RLlib's."""
 
 
 class SlatePPO(SlateAlgorithm, PPO):
     """RLlib's PPO; only its failed runners come back with new streams."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> SlatePPOConfig:
-        """Return an unset config."""
-        return SlatePPOConfig()
+    config_class = SlatePPOConfig
+    module_class = SlateActorCriticModule
+    learner_class = SlatePPOLearner

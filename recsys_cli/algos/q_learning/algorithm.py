@@ -33,8 +33,8 @@ class QLearningAlgorithmConfig(DecayingEpsilon, GradientAlgorithmConfig):
     settings: QLearningConfig
 
     def __init__(self, algo_class: type | None = None) -> None:
-        """Set the algorithm."""
-        super().__init__(algo_class=algo_class or QLearning)
+        """Compile nothing unless a run says so."""
+        super().__init__(algo_class=algo_class)
         self.compiled = False  # whether gradient steps are
 
     @override(GradientAlgorithmConfig)
@@ -44,23 +44,11 @@ class QLearningAlgorithmConfig(DecayingEpsilon, GradientAlgorithmConfig):
         self.compiled = run.framework.compiled
 
 
-def q_learning_algorithm_config(settings: QLearningConfig, run: TrainConfig, seed: int) -> QLearningAlgorithmConfig:
-    """Turn a run's config into RLlib's."""
-    config = QLearningAlgorithmConfig()
-    config.of_run(settings, run, seed)
-    return config
-
-
 class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
     """Keeps a replay buffer, learns many minibatches an update."""
 
     config: QLearningAlgorithmConfig
-
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> QLearningAlgorithmConfig:
-        """Return an unset config."""
-        return QLearningAlgorithmConfig()
+    config_class = QLearningAlgorithmConfig
 
     @override(Algorithm)
     def setup(self, config: QLearningAlgorithmConfig) -> None:

@@ -25,8 +25,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
     @override(TorchRLModule)
     def setup(self) -> None:
         """Build the online network."""
-        settings = self.model_config["settings"]
-        self.net = settings.network_class()(settings, self.model_config["spec"])
+        self.net = self.model_config["settings"].make_network(self.model_config["spec"])
 
     def policy(self) -> NetworkPolicy:
         """Return the policy that acts with this module's network."""

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from recsys_cli.algos.policy_gradient.rounds import RoundsConfig
+from recsys_cli.algos.ppo.config import RoundsConfig
+from recsys_cli.config.ranges import Positive
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.reinforce_topk.learner import ReinforceTopK
 
 
 @dataclass
 class ReinforceTopKConfig(RoundsConfig):
     """Top-K REINFORCE. Keys are explained, and defaults given, in `conf/algo/reinforce_topk.yaml`."""
 
-    weight_cap: float
+    weight_cap: Positive
     top_k_correction: bool
 
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        super().__post_init__()
-        self.above_zero("weight_cap")
+    def algorithm(self) -> type[ReinforceTopK]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.reinforce_topk.learner import ReinforceTopK
 
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.reinforce_topk.learner import ReinforceTopKLearner
-
-        return ReinforceTopKLearner
+        return ReinforceTopK

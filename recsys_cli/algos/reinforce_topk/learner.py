@@ -12,7 +12,7 @@ from ray.rllib.evaluation.postprocessing import Postprocessing
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
-from recsys_cli.algos.ppo.learner import SlatePPOLearner
+from recsys_cli.algos.ppo.algorithm import RoundsAlgorithmConfig, SlatePPO, SlatePPOLearner
 
 
 class ReinforceTopKLearner(SlatePPOLearner):
@@ -55,3 +55,10 @@ def off_policy_weight(log_pi: Tensor, log_beta: Tensor, cap: float) -> Tensor:
 def top_k_factor(log_pi: Tensor, k: int) -> Tensor:
     """Return `K (1 - pi)^(K - 1)`, the derivative of an item's chance to be among K draws (eq. 8)."""
     return k * (-torch.expm1(log_pi)).pow(k - 1)
+
+
+class ReinforceTopK(SlatePPO):
+    """RLlib's PPO loop with this learner."""
+
+    config_class = RoundsAlgorithmConfig
+    learner_class = ReinforceTopKLearner

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from ray.rllib.algorithms.algorithm import Algorithm
+import math
+from typing import TYPE_CHECKING, Any
+
 from ray.rllib.algorithms.sac import SAC, SACConfig
 from ray.rllib.utils.annotations import override
 
 from recsys_cli.algos.dqn.algorithm import SampledAlgorithm, SampledConfig
+from recsys_cli.algos.enumerated import slates_of
+from recsys_cli.algos.sac.learner import SlateSACLearner
+from recsys_cli.algos.sac.module import SlateSACModule
 from recsys_cli.rollouts.replay import CandidateRing
+
+if TYPE_CHECKING:
+    from recsys_cli.config.schema import TrainConfig
 
 
 class SlateSACConfig(SampledConfig, SACConfig):
@@ -15,16 +23,21 @@ class SlateSACConfig(SampledConfig, SACConfig):
 
     ring = CandidateRing
 
-    def __init__(self, algo_class: type | None = None) -> None:
-        """Set the algorithm."""
-        super().__init__(algo_class=algo_class or SlateSAC)
+    @override(SampledConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Tell RLlib of the temperature as well."""
+        super().of_run(settings, run, seed)
+        self.training(
+            lr=None,  # RLlib wants it so; the learner takes the schedule from these settings
+            alpha_lr=settings.temperature_lr,
+            initial_alpha=settings.temperature,
+            target_entropy=settings.target_entropy * math.log(slates_of(run.env.spec)),
+        )
 
 
 class SlateSAC(SampledAlgorithm, SAC):
     """RLlib's SAC."""
 
-    @classmethod
-    @override(Algorithm)
-    def get_default_config(cls) -> SlateSACConfig:
-        """Return an unset config."""
-        return SlateSACConfig()
+    config_class = SlateSACConfig
+    module_class = SlateSACModule
+    learner_class = SlateSACLearner

@@ -47,7 +47,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
     def setup(self) -> None:
         """Build the networks, which share nothing."""
         settings, spec = self.model_config["settings"], self.model_config["spec"]
-        self.net = FullSlateQNetwork(settings, spec)
+        self.net = settings.make_network(spec)
         sizes = (self.net.state_features, len(spec.documents), self.net.attended)
         self.critic = SlateValues(*sizes, settings.network.hidden, settings.network.scale)
         self.twin = SlateValues(*sizes, settings.network.hidden, settings.network.scale)

@@ -10,6 +10,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
+    from recsys_cli.algos.slateq.algorithm import SlateQ
     from recsys_cli.algos.slateq.network import SlateQNetwork
     from recsys_cli.policies.network import ScoringPolicy
 
@@ -24,9 +25,8 @@ class SlateQConfig(QLearningConfig):
     choice_model: Literal["auto", "true", "learned", "learned_proportional"]
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check that double Q-learning goes with the target."""
         super().__post_init__()
-        self.network.check_memory(self.memory)
         if self.double_q and self.target == "sarsa":
             raise ConfigError(
                 "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one really shown; "
@@ -43,11 +43,11 @@ class SlateQConfig(QLearningConfig):
                 "allowed: auto, learned, learned_proportional"
             )
 
-    def network_class(self) -> type[SlateQNetwork]:
-        """Return the network."""
+    def make_network(self, spec: ProblemSpec) -> SlateQNetwork:
+        """Build the network."""
         from recsys_cli.algos.slateq.network import SlateQNetwork
 
-        return SlateQNetwork
+        return SlateQNetwork(self, spec)
 
     def policy_of(self, network: SlateQNetwork) -> ScoringPolicy:
         """Return the policy that acts with `network`."""
@@ -55,14 +55,8 @@ class SlateQConfig(QLearningConfig):
 
         return ScoringPolicy(network)
 
-    def module_class(self) -> type:
-        """Return the RLlib module."""
-        from recsys_cli.algos.slateq.module import SlateQModule
+    def algorithm(self) -> type[SlateQ]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.slateq.algorithm import SlateQ
 
-        return SlateQModule
-
-    def learner_class(self) -> type:
-        """Return the RLlib learner."""
-        from recsys_cli.algos.slateq.learner import SlateQLearner
-
-        return SlateQLearner
+        return SlateQ

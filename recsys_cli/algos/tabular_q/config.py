@@ -9,11 +9,11 @@ from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.enumerated import check_slates
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count, Fraction, PositiveFraction
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.training import Training
-    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.algos.tabular_q.algorithm import TabularQ
     from recsys_cli.policies.tabular_q import TabularQPolicy
 
 
@@ -21,33 +21,29 @@ if TYPE_CHECKING:
 class TabularQConfig(AlgoConfig):
     """Tabular Q-learning. Keys are explained, and defaults given, in `conf/algo/tabular_q.yaml`."""
 
-    max_entries: int
-    max_slates: int
-    user_bins: int
-    doc_bins: int
+    max_entries: Count
+    max_slates: Count
+    user_bins: Count
+    doc_bins: Count
     bounds: tuple[float, float]
-    discount: float | None
+    discount: Fraction | None
     memory: Literal["none", "raw", "documents"]
-    lr: float
+    lr: PositiveFraction
     lr_schedule: Literal["visits", "constant"]
     exploration: Literal["epsilon_greedy", "min_count"]
-    rollout_length: int
-    epsilon_initial: float
-    epsilon_final: float
-    epsilon_fraction: float
+    rollout_length: Count
+    epsilon_initial: Fraction
+    epsilon_final: Fraction
+    epsilon_fraction: Fraction
 
     several_learners: ClassVar[bool] = False  # the table is in one place, on the CPU
     uses_gpus: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        self.not_below(1, "max_entries", "max_slates", "user_bins", "doc_bins", "rollout_length")
-        self.in_range("epsilon_initial", "epsilon_final", "epsilon_fraction", "discount")
-        if not 0 < self.lr <= 1:
-            raise ConfigError(f"algo.lr={self.lr} must lie above 0 and at most at 1")
+        """Check the bounds."""
         low, high = self.bounds
-        if not float("-inf") < low < high < float("inf"):
-            raise ConfigError(f"algo.bounds=[{low:g},{high:g}] must be two finite numbers, the first below the second")
+        if low >= high:
+            raise ConfigError(f"algo.bounds=[{low:g},{high:g}] must be two numbers, the first below the second")
 
     def check(self, spec: ProblemSpec) -> None:
         """Refuse problems with more slates, or a larger table, than allowed."""
@@ -73,23 +69,8 @@ class TabularQConfig(AlgoConfig):
         least_visited = self.exploration == "min_count"
         return TabularQPolicy(spec, bins, table, discount_on(self.discount, spec), least_visited)
 
-    def module_class(self) -> type:
-        """Return the RLlib module, the one of policies that learn by themselves."""
-        from recsys_cli.algos.bandits.module import BanditModule
+    def algorithm(self) -> type[TabularQ]:
+        """Return RLlib's algorithm."""
+        from recsys_cli.algos.tabular_q.algorithm import TabularQ
 
-        return BanditModule
-
-    def learner_class(self) -> type:
-        """Return the RLlib learner, the one of policies that learn by themselves."""
-        from recsys_cli.algos.bandits.learner import BanditLearner
-
-        return BanditLearner
-
-    def make_training(self, run: TrainConfig, seed: int) -> Training:
-        """Build RLlib's algorithm."""
-        from recsys_cli.algos.rllib_training import RLlibTraining
-        from recsys_cli.algos.tabular_q.algorithm import TabularQAlgorithmConfig
-
-        config = TabularQAlgorithmConfig()
-        config.of_run(self, run, seed)
-        return RLlibTraining(config)
+        return TabularQ

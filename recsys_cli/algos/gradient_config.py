@@ -1,0 +1,55 @@
+"""The settings that algorithms share whose network learns by gradients."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.algos.discounting import check_discount, discount_on
+from recsys_cli.algos.network_config import NetworkConfig
+from recsys_cli.config.ranges import Count, Fraction, Positive
+from recsys_cli.envs.spec import ProblemSpec
+
+if TYPE_CHECKING:
+    from recsys_cli.policies import SlatePolicy
+
+
+@dataclass
+class GradientConfig(AlgoConfig):
+    """A network, its learning rate and the discount. Keys are explained, and defaults given, in the yaml files."""
+
+    discount: Fraction | None
+    memory: Literal["none", "raw", "documents"]
+    network: NetworkConfig
+    lr: Positive
+    lr_schedule: Literal["linear", "constant"]
+    lr_final_fraction: Fraction
+    rollout_length: Count
+
+    def __post_init__(self) -> None:
+        """Check that the network sees what is remembered."""
+        self.network.check_memory(self.memory)
+
+    def check(self, spec: ProblemSpec) -> None:
+        """Refuse a discount of 1 where episodes never terminate."""
+        check_discount(self.discount, spec)
+
+    def discount_on(self, spec: ProblemSpec) -> float:
+        """Return the discount of one step."""
+        return discount_on(self.discount, spec)
+
+    @abstractmethod
+    def make_network(self, spec: ProblemSpec) -> Any:
+        """Build the network that acts, with weights of torch's random stream."""
+
+    @abstractmethod
+    def policy_of(self, network: Any) -> SlatePolicy:
+        """Return the policy that acts with `network`."""
+
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> SlatePolicy:
+        """Build the policy, untrained."""
+        from recsys_cli.policies.network import seeded
+
+        return self.policy_of(seeded(seed, lambda: self.make_network(spec)))

@@ -1,0 +1,121 @@
+"""Ranges as part of a key's type: `lr: Positive`, `n_step: Annotated[int, AtLeast(1)] | None`.
+
+`types.convert` refuses what lies outside, and help, `recsys list` and completion say what is allowed. Numbers are
+finite unless their range says otherwise. Help reads annotations from the source: the arguments below are literals.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+
+class Range:
+    """Numbers from `low` to `high`, either end included unless it is open.
+
+    Attributes:
+        shown: whether help mentions it.
+    """
+
+    shown = True
+
+    def __init__(
+        self, low: float = -math.inf, high: float = math.inf, *, open_ends: tuple[bool, bool] = (False, False)
+    ):
+        """Take both ends."""
+        self.low, self.high, self.open_ends = low, high, open_ends
+
+    def refusal(self, value: Any) -> str:
+        """Return what `value` must be, empty if it is that or no number."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return ""
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"must be finite and {self}" if str(self) else "must be finite"
+        above = value > self.low if self.open_ends[0] else value >= self.low
+        below = value < self.high if self.open_ends[1] else value <= self.high
+        return "" if above and below else f"must be {self}"
+
+    def __str__(self) -> str:
+        """Say the range in words: "at least 1", "above 0 and at most 1", "from 0 to 1"."""
+        low = "" if math.isinf(self.low) else f"{'above' if self.open_ends[0] else 'at least'} {self.low:,}"
+        high = "" if math.isinf(self.high) else f"{'below' if self.open_ends[1] else 'at most'} {self.high:,}"
+        if low and high and not any(self.open_ends):
+            return f"from {self.low:,} to {self.high:,}"
+        return f"{low} and {high}" if low and high else low or high
+
+
+class AtLeast(Range):
+    """`low` or more."""
+
+    def __init__(self, low: float) -> None:
+        """Take the least value."""
+        super().__init__(low)
+
+
+class Above(Range):
+    """More than `low`, and no more than `high` if that is given."""
+
+    def __init__(self, low: float, high: float = math.inf) -> None:
+        """Take the ends."""
+        super().__init__(low, high, open_ends=(True, False))
+
+
+class Between(Range):
+    """From `low` to `high`, or to just below it."""
+
+    def __init__(self, low: float, high: float, *, below: bool = False) -> None:
+        """Take the ends."""
+        super().__init__(low, high, open_ends=(False, below))
+
+
+class Cap(Range):
+    """A bound far beyond what any machine can do, against slips of the finger; help need not mention it."""
+
+    shown = False
+
+    def __init__(self, high: float) -> None:
+        """Take the greatest value."""
+        super().__init__(high=high)
+
+
+class BelowInfinity(Range):
+    """Any number, minus infinity among them: the logarithm of a weight that may be 0."""
+
+    shown = False
+
+    def refusal(self, value: Any) -> str:
+        """Return what `value` must be, empty if it is that."""
+        return "must be below infinity" if value == math.inf else ""
+
+
+class NotEmpty:
+    """A list with something in it."""
+
+    shown = False
+
+    def refusal(self, value: Any) -> str:
+        """Return what `value` must be, empty if it is that or no list."""
+        return "must not be empty" if isinstance(value, list | tuple) and not value else ""
+
+
+Rule = Range | NotEmpty
+
+Count = Annotated[int, AtLeast(1), Cap(1_000_000_000)]
+"""Of what is held in memory or done in one go: at a byte each a thousand million fill a machine."""
+Steps = Annotated[int, AtLeast(1), Cap(1_000_000_000_000)]
+"""Of a clock: at 100,000 a second as many take four months."""
+StepsOrZero = Annotated[int, AtLeast(0), Cap(1_000_000_000_000)]
+"""The same, or none."""
+Processes = Annotated[int, AtLeast(0), Cap(100_000)]
+"""Of a cluster."""
+SEEDS = 4_294_967_296
+Seed = Annotated[int, Between(0, 4_294_967_295)]
+"""What NumPy's and torch's generators take: 32 bits."""
+Widths = Annotated[list[Annotated[int, AtLeast(1), Cap(1_000_000)]], NotEmpty()]
+"""Of hidden layers."""
+Positive = Annotated[float, Above(0)]
+NonNegative = Annotated[float, AtLeast(0)]
+Fraction = Annotated[float, Between(0, 1)]
+"""A probability or a share."""
+PositiveFraction = Annotated[float, Above(0, 1)]
+LogWeight = Annotated[float, BelowInfinity()]
