@@ -28,26 +28,17 @@ def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
     Raises:
         ConfigError: says how many there are, and what to take instead; or that there may be too few candidates.
     """
-    check_fewest(f"algo={name}", spec)
+    if spec.min_candidates is not None and spec.min_candidates < spec.attended:
+        raise ConfigError(
+            f"env.num_candidates=[{spec.min_candidates},{spec.width}] may offer fewer candidates than the "
+            f"{spec.attended} of a slate, and algo={name} enumerates whole slates; allowed: at least {spec.attended}"
+        )
     count = slates_of(spec)
     if count > max_slates:
         raise ConfigError(
             f"env.num_candidates={spec.width} with env.slate_size={spec.slate_size} makes {count:,} slates, "
             f"and algo={name} values each one; algo.max_slates={max_slates} allows fewer. "
             "Take algo=slateq, or raise algo.max_slates"
-        )
-
-
-def check_fewest(what: str, spec: ProblemSpec) -> None:
-    """Refuse problems that may offer too few candidates for any of the slates enumerated.
-
-    Raises:
-        ConfigError: says how many it takes.
-    """
-    if spec.min_candidates is not None and spec.min_candidates < spec.attended:
-        raise ConfigError(
-            f"env.num_candidates=[{spec.min_candidates},{spec.width}] may offer fewer candidates than the "
-            f"{spec.attended} of a slate, and {what} enumerates whole slates; allowed: at least {spec.attended}"
         )
 
 

@@ -86,12 +86,21 @@ class SlateSpace(MultiDiscrete):
     def sample(self, mask: Any = None, probability: Any = None) -> NDArray[np.int64]:
         """Draw uniformly among the valid slates.
 
+        Args:
+            mask: candidates that are there, bool `[C]` or, of a batch, `[num_envs, C]`; None: all are.
+            probability: not known of slates.
+
         Raises:
-            ValueError: a mask or probabilities are given; they would not mean one thing for distinct candidates.
+            ValueError: probabilities are given, or a mask of another shape.
         """
-        if mask is not None or probability is not None:
-            raise ValueError("SlateSpace.sample takes neither mask nor probability")
-        slates = uniform_slates(self.np_random, self.num_envs or 1, self.num_candidates, self.slate_size)
+        users = self.num_envs or 1
+        if probability is not None:
+            raise ValueError("SlateSpace.sample takes no probability")
+        if mask is not None:
+            mask = np.asarray(mask, bool).reshape(-1, self.num_candidates)
+            if len(mask) != users:
+                raise ValueError(f"mask has {len(mask)} rows and must have {users}")
+        slates = uniform_slates(self.np_random, users, self.num_candidates, self.slate_size, mask)
         return slates[0] if self.num_envs is None else slates
 
     def contains(self, x: Any) -> bool:

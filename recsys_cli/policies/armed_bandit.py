@@ -18,7 +18,7 @@ from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
 
-TIE = 1e-9  # between the scores of two documents of one topic
+TIE = 1e-9  # between scores that would be equal; no statistics tell that little apart
 
 
 class ArmedBanditPolicy(BanditPolicy):
@@ -82,12 +82,15 @@ class ArmedBanditPolicy(BanditPolicy):
         if not isinstance(self.arms, TopicArms):
             return super().scores(observation)
         doc = np.asarray(observation["doc"])
-        means = self._ranked(Mean(unknown=0.0), observation, NOT_DRAWN_FROM)
+        means = self._ranked(Mean(unknown=-np.inf), observation, NOT_DRAWN_FROM)
         means = np.broadcast_to(means, (len(doc), self.arms.number))
         order = self.arms.ranking(means, doc, observation.get("mask"))
         topics = np.take_along_axis(self.problem.documents.topics_of(doc), order, axis=1)
-        # Ties would fall in any order: differences below rounding of any statistics tell them apart.
-        falling = np.take_along_axis(means, topics, axis=1) - TIE * np.arange(doc.shape[1])
+        falling = np.take_along_axis(means, topics, axis=1)
+        # Arms that were never pulled are worth the worst of the others; ties would fall in any order.
+        worst = np.where(np.isfinite(falling), falling, np.inf).min(1, keepdims=True)
+        falling = np.where(np.isfinite(falling), falling, np.where(np.isfinite(worst), worst, 0.0))
+        falling -= TIE * np.arange(doc.shape[1])
         scores = np.empty(order.shape)
         np.put_along_axis(scores, order, falling, axis=1)
         return scores

@@ -49,7 +49,7 @@ class Arms(ABC):
     def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """Return the slates `[n, k]` for indices `[n, K]` and candidates `[n, C, F]` or `[n, C]`.
 
-        A mask `[n, C]` says which candidates are there; a slate with fewer than k is padded with -1.
+        A mask `[n, C]` says which candidates are there, if their number varies; short slates are padded with -1.
         """
 
 
@@ -115,9 +115,7 @@ class SlateArms(Arms):
 
     def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """See `Arms.slates`; positions that nobody looks at get any other candidates."""
-        if mask is not None:
-            index = np.where(mask[:, self.every].all(-1), index, -np.inf)
-        return filled_up(self.every[index.argmax(1)], self.candidates, self.slate_size, mask)
+        return filled_up(self.every[index.argmax(1)], self.candidates, self.slate_size)
 
 
 class ArmCounts:

@@ -53,13 +53,10 @@ def conclude(driver: Driver) -> Conclusion:
         return _conclude_search(driver)
     found = Conclusion(driver.run_dir, driver.stopped, driver.states)
     (point,) = driver.plan.points
-    found.evaluations[point.problem] = driver.evaluate(point, _in_state(driver, FINISHED))
-    found.failed = [folder.name for folder in _in_state(driver, FAILED)]
+    finished = [folder for folder, state in driver.states.items() if state == FINISHED]
+    found.evaluations[point.problem] = driver.evaluate(point, finished)
+    found.failed = [folder.name for folder, state in driver.states.items() if state == FAILED]
     return found
-
-
-def _in_state(driver: Driver, state: str) -> list[Path]:
-    return [folder for folder, its in driver.states.items() if its == state]
 
 
 def _conclude_search(driver: Driver) -> Conclusion:

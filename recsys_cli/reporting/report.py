@@ -32,14 +32,7 @@ INTERRUPTED = 130
 
 
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
-    """Train, compare and evaluate what a run plans, print what was found, and return the exit code.
-
-    Args:
-        config: of the run, resolved.
-        plan: what it trains.
-        run_dir: made by `folder.create_run`.
-        command: the words typed, for the record.
-    """
+    """Train, compare and evaluate what a run plans (see `driving`), print what was found, return the exit code."""
     try:
         if not plan.searches:
             announce_training(config, run_dir)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,8 +38,8 @@ from recsys_cli.tracking.provenance import git_commit, versions
 from recsys_cli.tracking.tracker import Tracker
 
 
-class Baselines:
-    """The baselines' scores, played in a thread while Ray starts and trains.
+class Baselines(threading.Thread):
+    """Plays the baselines while Ray starts and trains.
 
     Args:
         settings: which baselines, on whom.
@@ -49,22 +49,23 @@ class Baselines:
 
     def __init__(self, settings: EvaluationSettings, env: EnvConfig, show: Callable[[dict[str, float]], None]) -> None:
         """Start playing."""
+        super().__init__(daemon=True)
         self.settings, self.env, self.show = settings, env, show
         self.scores: list[Score] = []
         self.error: Exception | None = None
-        self.thread = threading.Thread(target=self._play, daemon=True)
-        self.thread.start()
+        self.start()
 
-    def _play(self) -> None:
+    def run(self) -> None:
+        """Play, and keep what goes wrong for the thread that asks for the scores."""
         try:
             self.scores = score_baselines(self.settings.baselines, self.env, self.settings.users, self.settings.seed)
             self.show({score.policy: score.returns.mean for score in self.scores})
-        except Exception as error:  # raised again in the thread that asks for the scores
+        except Exception as error:
             self.error = error
 
     def result(self) -> list[Score]:
         """Wait for the scores."""
-        self.thread.join()
+        self.join()
         if self.error is not None:
             raise self.error
         return self.scores
@@ -95,20 +96,13 @@ def driving(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
         keep_config(run_dir, config)
         plan.read(run_dir)
         driver = Driver(config, plan, run_dir, command, tracker, display)
-        with noted_ends(driver.folders):
+        try:
             yield driver
-
-
-@contextmanager
-def noted_ends(folders: Callable[[], Iterable[Path]]) -> Iterator[None]:
-    """Note in every seed that is cut short by an exception how it ended."""
-    try:
-        yield
-    except BaseException as error:
-        for folder in folders():
-            if read_seed(folder).get("status") == RUNNING:
-                note(folder, status=FAILED if isinstance(error, Exception) else STOPPED)
-        raise
+        except BaseException as error:
+            for folder in driver.folders():
+                if _state(folder) == RUNNING:  # cut short
+                    note(folder, status=FAILED if isinstance(error, Exception) else STOPPED)
+            raise
 
 
 class Driver:
@@ -121,6 +115,7 @@ class Driver:
         self.config, self.plan, self.search, self.run_dir = config, plan, plan.search, run_dir
         self.tracker, self.display = tracker, display
         self.reporting = Reporting(plan, tracker, display)
+        self.states = self.reporting.states
         self.baselines: Baselines | None = None
         self.tags: dict[str, Any] = {
             "command": " ".join(command),
@@ -147,11 +142,6 @@ class Driver:
         states = {self.states.get(folder, _state(folder)) for folder in self.folders()}
         return len(self.plan.points) < self.plan.expected or bool(states - {FINISHED, PRUNED, FAILED})
 
-    @property
-    def states(self) -> Mapping[Path, str]:
-        """How each seed that was opened in this session stands."""
-        return self.reporting.states
-
     def train(self) -> None:
         """Train until all is done or a stop is asked for."""
         trials = self._trials()
@@ -170,7 +160,11 @@ class Driver:
                         run_trials(trials, self.run_dir, self.config.resources, self.reporting, seeds, **more)
                         trials = self._lost()
         for folder in self.states:
-            self._upload_last(folder)
+            checkpoints = Checkpoints.of(folder, self.config)
+            for alias in ("best", "last"):
+                # Some were never reported: written as a seed was stopped, or just before it was killed.
+                if (path := checkpoints.path(alias)) is not None:
+                    self.tracker.upload_bundle(folder, path, alias)
 
     def _trials(self) -> Any:
         """Return the trials of the points that are planned, if there is something to do, or a searcher that has more.
@@ -183,10 +177,7 @@ class Driver:
         trials = [trial for point in self.plan.points for trial in self._trials_of(point)]
         if self.search.joint:
             return [] if finished else trials
-        return [trial for trial in trials if not self._is_done(trial)]
-
-    def _is_done(self, trial: TrialSpec) -> bool:
-        return all(self.states[folder] == FINISHED for folder in trial.seeds.values())
+        return [trial for trial in trials if {self.states[folder] for folder in trial.seeds.values()} != {FINISHED}]
 
     def _lost(self) -> Any:
         """Return the trials to run again because a process of them was gone: they go on as in a resumed run."""
@@ -199,11 +190,10 @@ class Driver:
 
     def _proposed(self, point: Point) -> TrialSpec:
         """Return the trial of a proposed point, planned now or in an earlier session."""
-        planned = next((known for known in self.plan.points if known.name == point.name), None)
-        if planned is None:
-            planned = point
+        known = {planned.name: planned for planned in self.plan.points}
+        if point.name not in known:
             self.plan.add(self.run_dir, point)
-        (trial,) = self._trials_of(planned)
+        (trial,) = self._trials_of(known.get(point.name, point))
         return trial
 
     def _trials_of(self, point: Point, among: Container[Path] | None = None) -> list[TrialSpec]:
@@ -278,13 +268,6 @@ class Driver:
             self.reporting.close(folder)
             found.append(evaluation)
         return found
-
-    def _upload_last(self, folder: Path) -> None:
-        """Upload checkpoints that were never reported: written as a seed was stopped, or just before it was killed."""
-        checkpoints = Checkpoints.of(folder, self.config)
-        for alias in ("best", "last"):
-            if (path := checkpoints.path(alias)) is not None:
-                self.tracker.upload_bundle(folder, path, alias)
 
 
 def _state(folder: Path) -> str | None:

@@ -50,7 +50,7 @@ def create_run(config: TrainConfig, root: str, command: list[str], **about: Any)
         {
             "name": name,
             "command": command,
-            "config_path": config_path(),
+            "config_path": folders.origins(),
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "env": config.env.name,
             "algo": config.algo.name,
@@ -122,7 +122,7 @@ class Checkpoints:
                 info={
                     "steps": steps,
                     "seed": seed,
-                    "config_path": config_path(),
+                    "config_path": folders.origins(),
                     "versions": versions(),
                     "metrics": dict(metrics),
                 },
@@ -159,8 +159,3 @@ class Checkpoints:
         for path in steps[: -self.keep]:
             if path.name not in pointed:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def config_path() -> list[str]:
-    """Return the user's own folders, out of which the run's classes may come."""
-    return folders.origins()

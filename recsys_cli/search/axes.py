@@ -16,18 +16,8 @@ from recsys_cli.config import catalog
 from recsys_cli.config.errors import ConfigError, one_line
 
 # What points must share: where they run and are kept, and what the sweep itself decides.
-_FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "steps", "output_dir", "name", "resume"}
-_FIXED |= {
-    "progress",
-    "report_every",
-    "evaluation",
-    "checkpoint",
-    "dry_run",
-    "space",
-    "experiment",
-    "framework",
-    "from",
-}
+_FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "steps", "output_dir", "name", "resume", "from"}
+_FIXED |= {"progress", "report_every", "evaluation", "checkpoint", "dry_run", "space", "experiment", "framework"}
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ LIKES = {
 ARMED = ["epsilon_greedy", "kl_ucb", "thompson", "ucb1"]
 
 
-def transitions(topics, clicked, user=None):
+def transitions(topics, clicked, **more):
     n = len(clicked)
     columns = {"slate_doc": np.array(topics, np.uint8), "slate": np.tile([0, 1], (n, 1)), "clicked": np.array(clicked)}
-    user = np.zeros((n, 20), np.float32) if user is None else user
-    return {**columns, "user": user, "reward": 4.0 * (np.array(clicked) < 2)}
+    user = np.zeros((n, 20), np.float32)
+    return {**columns, **more, "user": user, "reward": 4.0 * (np.array(clicked) < 2)}
 
 
 @pytest.mark.parametrize(("outcome", "worth"), [("clicks", 1), ("rewards", 4)])
@@ -40,11 +40,11 @@ def test_the_prior_counts_every_user_once():
     """A fan pulls an arm nine times with success, another user once without: the mean of users is 1/2, not 9/10."""
     env = load("env", "interest_evolution")
     policy = load("algo", "kl_ucb", statistics="per_user", prior_count=2.0).make_policy(env.spec)
-    user = np.zeros((10, 20 + 40), np.float32)
-    user[1:9, 20 + 3] = np.arange(1, 9)  # what the fan's session has been, at its second to ninth step
-    policy.learn(transitions([[3, 5]] * 10, [0] * 9 + [2], user))
+    memory = np.zeros((10, 40), np.float32)
+    memory[1:9, 3] = np.arange(1, 9)  # what the fan's session has been, at its second to ninth step
+    policy.learn(transitions([[3, 5]] * 10, [0] * 9 + [2], memory=memory))
     assert policy.counts.first[:, 3].tolist() == [2, 1]
-    pulls, sums = policy._statistics(user[:1], 1)
+    pulls, sums = policy._statistics(memory[:1], 1)
     assert (pulls[0, 3], sums[0, 3]) == (2.0, 1.0)
     assert pulls[0, 7] == 0  # of an arm that nobody pulled nothing is known
 

@@ -205,3 +205,15 @@ def test_candidates_that_are_not_there_are_never_shown(name: str, problem: str, 
             for shown, own in zip(slates, mask, strict=True):
                 assert own[shown[shown >= 0]].all() and (shown >= 0).sum() == min(own.sum(), K)
         assert (law.item_probs()[~mask] == 0).all()
+
+
+def test_topics_that_were_never_shown_come_last() -> None:
+    env = load("env", "interest_evolution", num_candidates=C, slate_size=K)
+    policy = load("algo", "ucb1").make_policy(env.spec)
+    policy.counts.pulls[[7, 9]], policy.counts.sums[7] = 10, 4
+    observation = {"user": np.zeros((1, 20), np.float32), "doc": np.array([[3, 9, 7, 5, 9]], np.uint8)}
+    scores = policy.scores(observation)
+    assert np.argsort(-scores[0]).tolist() == [2, 1, 4, 0, 3] and np.isfinite(scores).all()
+    assert policy.distribution(observation).mode().tolist() == [[2, 1, 4]]
+    fresh = load("algo", "ucb1").make_policy(env.spec)
+    assert np.isfinite(fresh.scores(observation)).all()

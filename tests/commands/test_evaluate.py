@@ -144,10 +144,10 @@ def test_the_runs_own_evaluation_is_not_overwritten(
 
 @pytest.mark.parametrize("explore", ["epsilon:0.5", "plackett_luce:3"])
 def test_a_policy_may_explore(trained: Trained, evaluate: Evaluate, explore: str) -> None:
-    before = read(trained.trial / "evaluation.json")
+    before = read(trained.seed / "evaluation.json")
     code, printed = evaluate("checkpoint=whole/last", *FEW, f"explore={explore}")
     assert code == 0 and f"20 fresh users, explore={explore}" in printed
-    found = read(trained.trial / f"evaluation_explore-{explore.replace(':', '-')}.json")
+    found = read(trained.seed / f"evaluation_explore-{explore.replace(':', '-')}.json")
     assert (found["explore"], before["explore"]) == (explore, "none")
     assert found["policies"]["slateq"] != before["policies"]["slateq"]
     assert found["policies"]["random"] == before["policies"]["random"], "baselines do as always"

@@ -76,9 +76,16 @@ def test_slate_space(candidates: int, data: st.DataObject) -> None:
     assert np.full((7, size), -1) not in many
 
 
-def test_slate_space_takes_no_mask() -> None:
-    with pytest.raises(ValueError, match="neither mask nor probability"):
-        SlateSpace(5, 2).sample(mask=np.ones(5))
+def test_slate_space_draws_among_what_is_there() -> None:
+    space = SlateSpace(5, 2, num_envs=3, seed=0, shorter=True)
+    mask = np.array([[0, 1, 1, 0, 1], [0, 0, 0, 1, 0], [1, 1, 1, 1, 1]], bool)
+    drawn = np.array([space.sample(mask) for _ in range(200)])
+    assert set(drawn[:, 0].ravel()) == {1, 2, 4} and set(drawn[:, 2].ravel()) == set(range(5))
+    assert (drawn[:, 1] == [3, -1]).all()
+    with pytest.raises(ValueError, match="mask has 1 rows and must have 3"):
+        space.sample(mask[0])
+    with pytest.raises(ValueError, match="takes no probability"):
+        space.sample(probability=mask)
 
 
 def test_memory_is_reused_only_when_nobody_holds_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
-from recsys_cli.envs.choice_models import KINDS, choice_weights, choose
+from recsys_cli.envs.choice_models import ChoiceModel, choice_weights, choose
 from recsys_cli.envs.spec import ChoiceSpec
 from recsys_cli.envs.vector import SlateVectorEnv
 
@@ -42,6 +42,8 @@ def test_candidates_come_and_go(problem: str, resample: bool) -> None:
         counts.append(mask.sum(axis=1))
         slates = full_slates(mask)
         assert slates in vec.action_space
+        drawn = vec.action_space.sample(mask)
+        assert drawn in vec.action_space and (vec._checked(drawn, np.empty(0, int)) == drawn).all()
         observation, *_ = vec.step(slates)
         for values in observation["response"].values():
             assert not values[slates < 0].any()
@@ -79,7 +81,7 @@ def test_a_saved_env_goes_on_with_the_same_candidates() -> None:
     np.testing.assert_array_equal(steps[0]["doc"], steps[1]["doc"])
 
 
-@given(kind=st.sampled_from(KINDS), shown=st.integers(1, 4), seed=st.integers(0, 99))
+@given(kind=st.sampled_from(get_args(ChoiceModel)), shown=st.integers(1, 4), seed=st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
 def test_a_shorter_slate_is_chosen_from_as_if_nothing_followed(kind: str, shown: int, seed: int) -> None:
     spec = ChoiceSpec(kind, True, no_click_mass=1.0, min_normalizer=-1.0, attention_prob=0.8, score_scaling=0.2)
@@ -99,7 +101,7 @@ def test_a_shorter_slate_is_chosen_from_as_if_nothing_followed(kind: str, shown:
     ("changes", "message"),
     [
         ({"num_candidates": [5, 3]}, r"env.num_candidates=\[5, 3\] must be a number, or \[fewest,most\]"),
-        ({"num_candidates": [0, 3]}, r"must be a number, or \[fewest,most\] such as \[5,20\]"),
+        ({"num_candidates": [0, 3]}, r"env.num_candidates\[0\]=0 must be at least 1"),
         ({"num_candidates": [3]}, r"must be a number, or \[fewest,most\]"),
         ({"num_candidates": [2, 4], "slate_size": 5}, "env.slate_size=5 must be <= env.num_candidates=4"),
         ({"num_candidates": [5, 20], "backend": "recsim"}, "varies, which env.backend=recsim does not allow"),

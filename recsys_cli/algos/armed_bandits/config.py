@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from recsys_cli.algos.bandits.config import BanditConfig
-from recsys_cli.algos.enumerated import check_fewest
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Fraction, NonNegative
 from recsys_cli.envs.spec import ProblemSpec
@@ -56,7 +55,6 @@ class ArmedBanditConfig(BanditConfig):
                 "algo.arms=slates pulls the same slates again and again, but env.resample_documents=true draws new "
                 "candidates at every step; allowed: env.resample_documents=false, or algo.arms=topics"
             )
-        check_fewest("algo.arms=slates", spec)
         count = count_slates(spec.width, spec.attended, False)
         if count > self.max_arms:
             raise ConfigError(

@@ -14,7 +14,7 @@ from recsys_cli.slates.optimal import NEVER
 from recsys_cli.slates.plackett_luce import PlackettLuce
 
 
-class SlateDistribution(Distribution):
+class SlateActionDistribution(Distribution):
     """Slates `[B, k]` by the scores of the candidates `[B, C]`, RLlib's "logits"."""
 
     def __init__(self, slates: PlackettLuce, greedy: bool = False) -> None:
@@ -31,12 +31,13 @@ class SlateDistribution(Distribution):
         generator: torch.Generator | None = None,
         masked: bool = False,
         **kwargs: Any,
-    ) -> SlateDistribution:
+    ) -> SlateActionDistribution:
         """Make the distribution; what follows the scores is bound by `get_partial_dist_cls`.
 
         `masked`: scores as low as `NEVER` are of candidates that are not there.
         """
-        return SlateDistribution(PlackettLuce(logits, slate_size, generator, logits > NEVER / 2 if masked else None))
+        mask = logits > NEVER / 2 if masked else None
+        return SlateActionDistribution(PlackettLuce(logits, slate_size, generator, mask))
 
     @override(Distribution)
     def sample(self, *, sample_shape: Any = None, return_logp: bool = False, **kwargs: Any) -> Any:
@@ -66,7 +67,7 @@ class SlateDistribution(Distribution):
     @override(Distribution)
     def kl(self, other: Distribution, **kwargs: Any) -> Tensor:
         """Return the divergences from `other` `[B]`; see `PlackettLuce.kl`."""
-        assert isinstance(other, SlateDistribution)
+        assert isinstance(other, SlateActionDistribution)
         return self.slates.kl(other.slates)
 
     @staticmethod

@@ -11,7 +11,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
-from recsys_cli.algos.policy_gradient.distribution import SlateDistribution
+from recsys_cli.algos.policy_gradient.distribution import SlateActionDistribution
 from recsys_cli.algos.policy_gradient.network import SlateCritic
 from recsys_cli.policies.network import PlackettLucePolicy
 
@@ -30,7 +30,7 @@ class SlateActorCriticModule(TorchRLModule, InferenceOnlyAPI, ValueFunctionAPI):
         self.net = settings.make_network(spec)
         self.critic = SlateCritic(settings, spec, self.net.state_features)
         self.draws = torch.Generator()  # of the losses' estimates and minibatches; learners seed it at every update
-        self.action_dist_cls = SlateDistribution.get_partial_dist_cls(
+        self.action_dist_cls = SlateActionDistribution.get_partial_dist_cls(
             slate_size=spec.slate_size, generator=self.draws, masked=spec.varying
         )
 
