@@ -69,9 +69,10 @@ def evaluate_checkpoint(
         known: the baselines' scores, if already played on this env, users and seed.
     """
     loaded = load_checkpoint(folder, env_changes)
+    env = loaded.env
     policy = loaded.policy if explore == NOT_EXPLORING else ExploringPolicy(loaded.policy, explore)
-    own = score(loaded.name, policy, loaded.env, users, seed)
-    others = known if known is not None else score_baselines(baselines, loaded.env, users, seed)
+    own = score(loaded.name, policy, env, users, seed)
+    others = known if known is not None else score_baselines(baselines, env, users, seed)
     scores = [own, *(other for other in others if other.policy != own.policy)]
     steps = int(loaded.bundle.info["steps"])
-    return Evaluation(str(folder), structured.to_plain(loaded.env), users, seed, steps, str(explore), scores)
+    return Evaluation(str(folder), structured.to_plain(env), users, seed, steps, str(explore), scores)

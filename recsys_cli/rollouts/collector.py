@@ -93,9 +93,10 @@ class Collector:
         for t in range(length):
             known = self.memory.extend(observation)
             law = rule(known)
-            slates = law.sample(rng)
-            if chunk.log_propensity is not None:
-                chunk.log_propensity[t] = law.log_prob(slates) if law.exact else np.nan
+            if chunk.log_propensity is not None and law.exact:
+                slates, chunk.log_propensity[t] = law.draw(rng)
+            else:
+                slates = law.sample(rng)
             for array, name in kept:
                 array[t] = known[name]
             chunk.slate[t] = slates
@@ -146,7 +147,7 @@ class Collector:
             terminated=np.empty(shape, bool),
             truncated=np.empty(shape, bool),
             valid=np.empty(shape, bool),
-            log_propensity=np.empty(shape, np.float32) if propensities else None,
+            log_propensity=np.full(shape, np.nan, np.float32) if propensities else None,
             stream=self.stream,
             start=self.steps_done,
         )

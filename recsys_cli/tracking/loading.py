@@ -19,22 +19,29 @@ from recsys_cli.tracking.bundle import Bundle, read_bundle
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A bundle with its algorithm, and the problem that its policy will act on.
+    """A bundle's policy, its algorithm, and the problem that it will act on.
 
     Attributes:
         bundle: as read.
-        algo: the algorithm's settings.
         env_changes: keys of the env that differ from the training's, nested.
     """
 
     bundle: Bundle
-    algo: Any
     env_changes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The algorithm's name."""
-        return self.algo.name
+        return str(self.bundle.config["algo"]["name"])
+
+    @cached_property
+    def algo(self) -> Any:
+        """The algorithm's settings.
+
+        Raises:
+            ConfigError: their module is not here.
+        """
+        return self._built(self.bundle.config["algo"], "algo")
 
     @cached_property
     def env(self) -> EnvConfig:
@@ -43,10 +50,12 @@ class Checkpoint:
         Raises:
             ConfigError: the simulator's module is missing, or it does not allow a change.
         """
-        with own_classes.remembering(self.bundle.info.get("config_path")):
-            values = apply_env_overrides(self.bundle.config["env"], self.env_changes)
-            env: EnvConfig = structured.build(values, "env")
+        env: EnvConfig = self._built(apply_env_overrides(self.bundle.config["env"], self.env_changes), "env")
         return env
+
+    def _built(self, values: Mapping[str, Any], group: str) -> Any:
+        with own_classes.remembering(self.bundle.info.get("config_path")):
+            return structured.build(values, group)
 
     @property
     def spec(self) -> ProblemSpec:
@@ -79,16 +88,13 @@ class Checkpoint:
 
 
 def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) -> Checkpoint:
-    """Read a bundle and its algorithm.
+    """Read a bundle.
 
     Args:
         folder: the bundle.
         env_changes: keys of the env to change, nested.
 
     Raises:
-        ConfigError: an invalid bundle, or a missing algorithm.
+        ConfigError: no sound bundle.
     """
-    bundle = read_bundle(folder)
-    with own_classes.remembering(bundle.info.get("config_path")):
-        algo = structured.build(bundle.config["algo"], "algo")
-    return Checkpoint(bundle, algo, env_changes or {})
+    return Checkpoint(read_bundle(folder), env_changes or {})

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trainings import trainings
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import Explore, ExploringPolicy
 from recsys_cli.rollouts.collector import Collector
@@ -23,9 +25,9 @@ K, MOST = 3, 7
 UNSCORED = ("random",)  # values no single items
 
 
-def varying(problem: str, fewest: int) -> EnvConfig:
+def varying(problem: str, fewest: int, **changes: Any) -> EnvConfig:
     short: dict[str, Any] = {"interest_evolution": {"time_budget": 20.0}, "interest_exploration": {"horizon": 9}}
-    return load("env", problem, num_candidates=[fewest, MOST], slate_size=K, **short.get(problem, {}))
+    return load("env", problem, num_candidates=[fewest, MOST], slate_size=K, **short.get(problem, {}), **changes)
 
 
 def policy_on(env: EnvConfig, name: str) -> SlatePolicy:
@@ -85,3 +87,45 @@ def test_softened_policies_play_shorter_slates(name: str, explore: str) -> None:
             play(policy, env, 8, seed=0)
         return
     assert len(play(policy, env, 8, seed=0)) == 8
+
+
+def smallest(name: str, spec: ProblemSpec) -> int:
+    """The fewest candidates that an algorithm allows: 1, or as many as the user looks at."""
+    try:
+        load("algo", name).check(spec)
+    except ConfigError:
+        return spec.attended
+    return 1
+
+
+SMALL = (
+    *("env.time_budget=25", "env.num_topics=4", f"env.slate_size={K}", "resources.users_per_runner=32"),
+    *("steps=2000", "report_every=700", "evaluation.every=0"),
+)
+LEARNERS = [name for name in NAMES if load("algo", name).trains_on(varying("interest_evolution", 1).spec)]
+VARIANTS = {
+    "sarsa": ("algo=slateq", "algo.target=sarsa", "algo.memory=documents"),
+    "learned": ("algo=slateq", "algo.choice_model=learned", "algo.target=greedy", "algo.memory=raw"),
+    "double": ("algo=slateq", "algo.double_q=true", "algo.replay=prioritized"),
+    "per_user": ("algo=thompson", "algo.statistics=per_user"),
+}
+
+
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("what", [*LEARNERS, *VARIANTS])
+def test_every_learner_trains_on_shorter_slates(what: str) -> None:
+    """Updates stay finite, what is learned changes, and the policy plays."""
+    words = VARIANTS.get(what, (f"algo={what}",))
+    fewest = smallest(words[0].removeprefix("algo="), varying("interest_evolution", 1, num_topics=4).spec)
+    if hasattr(load("algo", words[0].removeprefix("algo=")), "learning_starts"):
+        words = (*words, "algo.learning_starts=200", "algo.batch_size=64")
+    with trainings(*words, *SMALL, f"env.num_candidates=[{fewest},{MOST}]") as make:
+        training = make()
+        before = {name: value.copy() for name, value in training.policy().tensors().items()}
+        reports = [training.step() for _ in range(2)]
+        after = training.policy().tensors()
+        assert all(np.isfinite(list(report.values())).all() for report in reports)
+        assert all(np.isfinite(value).all() for value in after.values())
+        assert any((before[name] != value).any() for name, value in after.items())
+        assert len(play(training.policy(), training.env, 8, seed=1)) == 8

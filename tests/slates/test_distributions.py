@@ -140,7 +140,12 @@ def test_draws_agree_with_probabilities(make: Make, masked: bool, c: int, k: int
     law = make(rng, c, k, masks(rng, c) if masked else None)
     slates = every_slate(c, k)
     p, number = enumerated(law, slates), {tuple(slate): i for i, slate in enumerate(slates.tolist())}
-    drawn = law.take(np.repeat(np.arange(N), 4000)).sample(rng).reshape(N, 4000, k)
+    many, state = law.take(np.repeat(np.arange(N), 4000)), rng.bit_generator.state
+    drawn = many.sample(rng).reshape(N, 4000, k)
+    rng.bit_generator.state = state
+    again, log_prob = many.draw(rng)
+    np.testing.assert_array_equal(again.reshape(drawn.shape), drawn)
+    np.testing.assert_allclose(log_prob, many.log_prob(again), atol=1e-12)
     assert drawn.dtype == np.int64
     for user in range(N):
         counts = np.bincount([number[tuple(slate)] for slate in drawn[user].tolist()], minlength=len(slates))

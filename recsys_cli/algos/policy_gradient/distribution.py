@@ -36,9 +36,8 @@ class SlateActionDistribution(Distribution):
 
         `masked`: scores as low as `NEVER` are of candidates that are not there.
         """
-        return SlateActionDistribution(
-            PlackettLuce(logits, slate_size, generator, logits > NEVER / 2 if masked else None)
-        )
+        mask = logits > NEVER / 2 if masked else None
+        return SlateActionDistribution(PlackettLuce(logits, slate_size, generator, mask))
 
     @override(Distribution)
     def sample(self, *, sample_shape: Any = None, return_logp: bool = False, **kwargs: Any) -> Any:

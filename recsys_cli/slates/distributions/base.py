@@ -68,6 +68,11 @@ class SlateDistribution(ABC):
         """Return the log-probabilities `[N]` of the slates `[N, k]`; -inf if impossible."""
         return self.prefix_log_prob(slates)[:, -1]
 
+    def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
+        """Draw a slate a user, `[N, k]`, and return the log-probabilities `[N]` of these as well."""
+        slates = self.sample(rng)
+        return slates, self.log_prob(slates)
+
     def position_log_prob(self, slates: NDArray[Any]) -> Floats:
         """Return each document's log-probability given those before it, `[N, k]`; the sum is `log_prob`.
 

@@ -57,6 +57,10 @@ class Deferred(SlateDistribution):
         """Draw slates."""
         return self.known.sample(rng)
 
+    def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
+        """See `SlateDistribution.draw`."""
+        return self.known.draw(rng)
+
     def mode(self) -> Ints:
         """See `SlateDistribution.mode`."""
         return self.known.mode()

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from recsys_cli.slates.distributions.base import Floats, Ints, SlateDistribution
 from recsys_cli.slates.distributions.simple import Uniform
 
+ROUNDING = 1e-8  # of the sum of weights
+
 
 class Mixture(SlateDistribution):
     """One of several distributions, drawn for each user by weights.
@@ -35,7 +37,9 @@ class Mixture(SlateDistribution):
         self.weights = np.asarray(weights, np.float64)
         if self.weights.shape not in {(len(parts),), (self.num_users, len(parts))}:
             raise ValueError(f"weights of shape {self.weights.shape} for {len(parts)} parts")
-        if (self.weights < 0).any() or not np.allclose(self.weights.sum(-1), 1):
+        # In Python's numbers: mixtures of two are built at every step of a training.
+        rows = np.atleast_2d(self.weights).tolist()
+        if any(min(row) < 0 or abs(sum(row) - 1) > ROUNDING for row in rows):
             raise ValueError("a mixture's weights must be probabilities")
         sizes = {(part.num_users, part.num_candidates, part.slate_size) for part in parts}
         if len(sizes) > 1:
@@ -48,8 +52,10 @@ class Mixture(SlateDistribution):
 
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw a part for each user, then slates, part by part."""
-        ends = self.weights.cumsum(-1)[..., :-1]
-        which = (rng.random(self.num_users)[:, None] >= ends).sum(-1)
+        drawn, ends = rng.random(self.num_users), self.weights.cumsum(-1)[..., :-1].T
+        which = np.zeros(self.num_users, np.int8)
+        for end in ends:
+            which += drawn >= end
         slates = np.empty((self.num_users, self.slate_size), np.int64)
         for number, part in enumerate(self.parts):
             rows = np.flatnonzero(which == number)

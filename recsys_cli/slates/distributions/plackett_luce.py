@@ -45,10 +45,17 @@ class PlackettLuceSlates(SlateDistribution):
 
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw slates; takes one standard exponential number of `rng` per candidate, in the dtype of the scores."""
+        return self._drawn(rng).cpu().numpy()
+
+    def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
+        """See `SlateDistribution.draw`; drawn slates need no check that they are possible."""
+        drawn = self._drawn(rng)
+        return drawn.cpu().numpy(), self._law.log_prob(drawn).cpu().double().numpy()
+
+    def _drawn(self, rng: np.random.Generator) -> Tensor:
         shape, device = self._law.scores.shape, self.scores.device
         dtype = np.float64 if self.scores.dtype == torch.float64 else np.float32
-        noise = torch.as_tensor(rng.standard_exponential(shape, dtype=dtype), device=device)
-        return self._law.sample(noise).cpu().numpy()
+        return self._law.sample(torch.as_tensor(rng.standard_exponential(shape, dtype=dtype), device=device))
 
     def mode(self) -> Ints:
         """Return the highest scores, falling."""
