@@ -40,7 +40,7 @@ def learning_curve(journal: Path) -> list[Point]:
 
 
 def own_best(curve: Sequence[Point], final: float) -> float:
-    """Return the greatest mean of three evaluations in a row, or the final score where that is greater.
+    """Return the greatest mean of three evaluations in a row, or the final score if that is greater.
 
     Of single evaluations the greatest would be the luckiest.
     """

@@ -42,7 +42,7 @@ class Score:
     oracle: float | None
     checkpoint: str
     command: str
-    # Of the greedy episodes played while training; None where there were none, or random was not played.
+    # Of the greedy episodes played while training; None if there were none, or random was not played.
     best: float | None = None
     first_evaluation: int | None = None
     env_steps_to_90: int | None = None
@@ -84,7 +84,7 @@ def results(
 
 
 def train(entry: Entry, seeds: Sequence[int], folder: Path, machine: Sequence[str] = ()) -> None:
-    """Train an entry's seeds, from the first to the last, in `folder/<name>`, or go on where that was left.
+    """Train an entry's seeds, from the first to the last, in `folder/<name>`, or continue where that stopped.
 
     Raises:
         CalledProcessError: the command failed.
@@ -146,7 +146,7 @@ def scores(entry: Entry, folder: Path) -> list[Score]:
 
 
 def write_csv(rows: Iterable[Score], path: Path) -> None:
-    """Write scores, one row a seed; without the columns of the learning curve where no row has one."""
+    """Write scores, one row per seed; without the learning-curve columns if no row has them."""
     rows = list(rows)
     learned = any(row.best is not None for row in rows)
     names = [field.name for field in fields(Score)] if learned else COLUMNS
@@ -157,7 +157,7 @@ def write_csv(rows: Iterable[Score], path: Path) -> None:
 
 
 def read_csv(path: Path) -> list[Score]:
-    """Return the scores that `write_csv` wrote; none where there is no file, or one that holds something else."""
+    """Return the scores that `write_csv` wrote; none if there is no file, or one that holds something else."""
     if not path.exists():
         return []
     with path.open(newline="") as file:

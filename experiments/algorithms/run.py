@@ -2,7 +2,7 @@
 
     uv run python -m experiments.algorithms.run
 
-Trains what is missing, five seeds a line; run again, it goes on where it was left. Writes `results.csv` (a row a seed)
+Trains what is missing, five seeds per line; run again, it continues where it stopped. Writes `results.csv` (one row per seed)
 and `results.md` beside this file. `--machine` takes words that say where and how it is logged: `tracking=off`.
 """
 
@@ -148,7 +148,7 @@ def section(problem: str, rows: Sequence[Score]) -> str:
 def cells(name: str, seeds: Sequence[Score], random: float, oracle: float) -> tuple[float, str]:
     """Return a line's mean return, and its row: medians over seeds but for the return.
 
-    Where the median seed's best is within 5 % of the way from random slates there is nothing to reach 90 % of.
+    If the median seed's best is within 5 % of the way from random slates there is nothing to reach 90 % of.
     """
     score = mean_interval([row.score for row in seeds])
     way = 100 * (score.mean - random) / (oracle - random)

@@ -99,7 +99,7 @@ class Nodes:
 
 
 def patiently(start: Callable[[], Any], attempts: int = 3) -> Any:
-    """Return what `start` starts; tries again where it missed a deadline of Ray's."""
+    """Return what `start` starts; tries again if it missed a deadline of Ray's."""
     for left in reversed(range(attempts)):
         try:
             return start()

@@ -42,7 +42,7 @@ class Outcome:
     Attributes:
         points: seeds that finished.
         faults: what was done to it, in order, with the trials finished by then.
-        same_results: whether `points.csv` is that of the undisturbed sweep; None where there is none to compare with.
+        same_results: whether `points.csv` is that of the undisturbed sweep; None if there is none to compare with.
         same_reports: whether every report of every trial is, all metrics but times.
         trained_again: trials whose folder changed although they had finished before a fault.
         reports_twice: trials with two reports of the same env steps.

@@ -2,7 +2,7 @@
 
     uv run python -m experiments.slateq_beyond.run --tables main ablation nulls
 
-Trains what is missing, with several seeds each, two at a time on two cores; run again, it goes on where it was left.
+Trains what is missing, with several seeds each, two at a time on two cores; run again, it continues where it stopped.
 Writes one `<table>.csv` (a row a seed) and one `<table>.md` beside this file for every table named.
 """
 

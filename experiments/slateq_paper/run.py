@@ -5,7 +5,7 @@
 
 `strategies`: targets and serving; `full_slate`: the undecomposed baseline; `cascade`: users who look through the slate
 from the top, trained as if they compared. Every strategy is trained with several seeds, two at a time on two cores, at
-each discount given; run again, it goes on where it was left. Writes `<table>.csv` (one row a seed), `<table>.md` and
+each discount given; run again, it continues where it stopped. Writes `<table>.csv` (one row per seed), `<table>.md` and
 `<table>.svg` beside this file.
 """
 

@@ -108,7 +108,7 @@ def seconds(call: Callable[[], object], device: torch.device, budget: float) -> 
 
 
 def limits(device: torch.device, threads: int) -> Machine:
-    """Measure products of float32 matrices, with TF32 too where there is that, and a copy."""
+    """Measure products of float32 matrices, also with TF32 if available, and a copy."""
     size, numbers = (8192, 2**28) if device.type == "cuda" else (2048, 2**25)
     a, b = (torch.randn(size, size, device=device) for _ in range(2))
     rates = []

@@ -3,7 +3,7 @@
     uv run python -m experiments.slateq_throughput.trainings
     uv run python -m experiments.slateq_throughput.trainings --resources laptop "no GPU" gpu "gpu, compiled"
 
-Each line trains in this process, with env runners beside it where `resources` has some; the first updates, in which
+Each line trains in this process, with env runners beside it if `resources` has some; the first updates, in which
 steps are compiled, are left out. `gradient_steps` and `replay` are this process's CPU seconds for them over those of
 the wall clock, with two threads up to 2; of the rest, it waits for env runners or moves their steps.
 """
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def add(row: object, table: Path) -> None:
-    """Add a dataclass's fields as a line to a table, which gets a header where it is new."""
+    """Add a dataclass's fields as a line to a table, which gets a header if it is new."""
     values = asdict(row)  # type: ignore[call-overload]
     new = not table.exists()
     with table.open("a", newline="") as file:

@@ -5,7 +5,7 @@
 Three tables, each a csv and a markdown file beside this one: the tutorial's trainings as presets, several seeds each
 (`trainings`); what its wrapper's fault costs, by which the second slot was always item 0 (`first_item_only`); and, in
 its long-term satisfaction, what always clickbait, always kale, SlateQ and the oracle return over the sensitivity, with
-a figure (`sensitivity`). Run again, it goes on where it was left.
+a figure (`sensitivity`). Run again, it continues where it stopped.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write `state` into `folder` (made if missing).
 
     Args:
-        folder: where to.
+        folder: target.
         state: dicts with string keys, lists, arrays, numbers, strings, None.
 
     Raises:

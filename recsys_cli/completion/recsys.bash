@@ -6,7 +6,7 @@ _recsys_complete() {
     [[ "$line" == *[[:space:]] ]] && words+=("")
     current="${words[${#words[@]} - 1]}"
 
-    # Readline replaces only what follows the last "=" or ":" of the word, where these break words.
+    # Readline replaces only what follows the last "=" or ":" of the word if these break words.
     head=""
     for part in "=" ":"; do
         if [[ "$COMP_WORDBREAKS" == *"$part"* && "$current" == *"$part"* ]]; then

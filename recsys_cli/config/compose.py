@@ -183,7 +183,7 @@ class _Merge:
                 into[key] = value
 
     def _unknown(self, full: str, value: Any) -> str:
-        while isinstance(value, Mapping) and len(value) == 1:  # `algo.a.b=1`, where already `algo.a` is unknown
+        while isinstance(value, Mapping) and len(value) == 1:  # `algo.a.b=1` if `algo.a` is already unknown
             ((name, value),) = value.items()
             full = f"{full}.{name}"
         group, dot, _ = full.partition(".")

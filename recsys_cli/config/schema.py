@@ -114,7 +114,7 @@ class TrainConfig(RootConfig):
         if self.seed + self.seeds > SEEDS:
             raise ConfigError(f"seeds={self.seeds} from seed={self.seed}: the last must be below {SEEDS:,}")
         if self.name is not None and (not self.name or "/" in self.name):
-            raise ConfigError(f"name={self.name} must be a folder name; output_dir sets where it is")
+            raise ConfigError(f"name={self.name} must be a folder name; output_dir names its parent")
         if "://" in self.output_dir:
             raise ConfigError(
                 f"output_dir={self.output_dir}: a folder is expected; mount the bucket on all nodes and use the mount "

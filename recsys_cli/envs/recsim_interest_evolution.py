@@ -69,7 +69,7 @@ class RecsimInterestEvolution(RecsimProblem[InterestEvolutionConfig]):
             video_length=config.video_length,
             seed=seed,
         )
-        # The same numbers, but one for each topic also where recsim, truncating 70 % and 30 %, comes out one short.
+        # The same numbers, but one for each topic even if recsim, truncating 70 % and 30 %, comes out one short.
         sampler.cluster_means = quality_means(config)
         return sampler
 

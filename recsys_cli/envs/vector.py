@@ -89,7 +89,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:
         """Let the users respond to `slates` `[N, k]` and change.
 
-        Rows where `active` is False (None: all are active) hold a placeholder slate and are overwritten afterwards.
+        Rows with `active` False (None: all are active) hold a placeholder slate and are overwritten afterwards.
         Positions without a document hold -1; their response is overwritten with zeros.
 
         Returns:
@@ -113,7 +113,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start all users anew.
+        """Start all users again.
 
         Args:
             seed: restarts the random stream; without it the stream continues (the first time: from fresh entropy).

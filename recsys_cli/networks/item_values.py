@@ -64,7 +64,7 @@ class TwoTower(nn.Module):
         return value[:, None] + dot_documents(self._phi(doc), weight), value + null
 
     def one(self, state: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
-        """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null where `nothing` [B]."""
+        """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null if `nothing` [B]."""
         value, null, weight = self._user(state)
         return value + null.where(nothing, dot_documents(self._phi(doc[:, None]), weight)[:, 0])
 
@@ -122,7 +122,7 @@ class Concat(nn.Module):
         return q[:, :-1], q[:, -1]
 
     def one(self, state: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
-        """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null where `nothing` [B]."""
+        """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null if `nothing` [B]."""
         if is_index(doc):
             table = self._table()
             items = nn.functional.embedding(doc.long().masked_fill(nothing, len(table) - 1), table)

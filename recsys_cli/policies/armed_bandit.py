@@ -148,5 +148,5 @@ class ArmedBanditPolicy(BanditPolicy):
 
 
 def means_of(counts: ArmCounts) -> Floats:
-    """Return every arm's mean outcome over all users, `[K]`; 0 where it was never pulled."""
+    """Return every arm's mean outcome over all users, `[K]`; 0 if never pulled."""
     return counts.sums / np.maximum(counts.pulls, 1)

@@ -88,13 +88,13 @@ class NetworkPolicy(GreedyPolicy):
     """Shows a network's best slates."""
 
     def __init__(self, network: SlateNetwork) -> None:
-        """Act with `network`, which may go on learning."""
+        """Act with `network`, which may keep learning."""
         self.network, self.slate_size = network, network.slate_size
         self._torch = cast(nn.Module, network)
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The network's device."""
         return next(self._torch.parameters()).device
 
     def slates(self, observation: Observation) -> NDArray[Any]:

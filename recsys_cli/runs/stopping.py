@@ -40,7 +40,7 @@ def stop_on_interrupt(stopper: OnRequest, say: Callable[[str], None]) -> Iterato
         if stopper.requested:
             raise KeyboardInterrupt
         stopper.requested = True
-        say("stopping after the next report; again: at once")
+        say("stopping after the next report; press Ctrl-C again to stop at once")
 
     before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -104,7 +104,7 @@ def _in_one_kernel(
     v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Do the same on the GPU without synchronising with the CPU, so that it fits in a CUDA graph."""
-    from recsys_cli.slates.kernel import solve  # Triton is where PyTorch has a GPU, and where a compiler is needed
+    from recsys_cli.slates.kernel import solve  # Triton comes with GPU builds of PyTorch
 
     return solve(v, q, v_null, q_null, k, MAX_ROUNDS, TOLERANCE, mask)
 

@@ -17,7 +17,7 @@ def uniform_slates(
     slate instead of C.
 
     Args:
-        rng: where draws come from.
+        rng: random stream of the draws.
         n: how many.
         num_candidates: C.
         slate_size: k; at most C without a mask.

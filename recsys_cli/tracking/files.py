@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 try:
     import fcntl
-except ImportError:  # Windows: one process a run folder is then the user's care
+except ImportError:  # Windows: then the user must run one process per run folder
     fcntl = None  # type: ignore[assignment]
 
 _HOST = re.sub(r"\W", "", platform.node())[:20] or "host"
@@ -248,7 +248,7 @@ def _cut_torn_line(file: IO[bytes]) -> None:
 
 
 def _sync_path(path: Path) -> None:
-    """Force a file's or folder's content to disk; folders only where the system can."""
+    """Force a file's or folder's content to disk; folders only if the system can."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:

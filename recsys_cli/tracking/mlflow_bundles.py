@@ -78,7 +78,7 @@ def publish(client: MlflowClient, run_id: str, bundle_dir: Path, place: str, nam
     known = client.search_model_versions(f"name='{name}' and run_id='{run_id}'")
     if found := next((version for version in known if version.source == source), None):
         return found, False
-    client.set_tag(run_id, f"{BUNDLE_TAG}models:/{name}", place)  # a training that still goes on keeps the place
+    client.set_tag(run_id, f"{BUNDLE_TAG}models:/{name}", place)  # a training still in progress keeps the path
     there = {item.path.removeprefix(f"{place}/") for item in client.list_artifacts(run_id, place)}
     if MANIFEST not in there:
         _upload_files(client, run_id, bundle_dir, place, with_state=False)

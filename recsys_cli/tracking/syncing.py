@@ -133,7 +133,7 @@ def _address(folder: Path, uri: str | None, run_dir: Path) -> str:
     plan = folders.read_plan(folder)
     known = uri if uri is not None or plan is None else plan.uri
     if known is None:
-        raise ConfigError(f"run {run_dir.name} was trained with tracking=off: set where to upload it with uri=...")
+        raise ConfigError(f"run {run_dir.name} was trained with tracking=off: set uri=... to upload it")
     if "://***@" in known:
         raise ConfigError(f"run {run_dir.name} went to {known}, whose password is not kept: set uri=...")
     address = resolved_uri(known, run_dir.parent)

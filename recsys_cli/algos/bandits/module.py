@@ -12,7 +12,7 @@ from ray.rllib.utils.annotations import override
 
 from recsys_cli.policies.bandit import BanditPolicy
 
-PREFIX = "net."  # where `RLlibTraining` looks for a policy's tensors
+PREFIX = "net."  # prefix by which `RLlibTraining` finds a policy's tensors
 
 
 class BanditModule(TorchRLModule, InferenceOnlyAPI):

@@ -18,12 +18,12 @@ def generalised_advantages(
         values: of the states before the T steps and after the last, `[T + 1, N]`.
         reward: `[T, N]`.
         terminated: whether the episode ended in the step, `[T, N]` bool.
-        valid: False where the step only began a new episode, `[T, N]` bool.
+        valid: False if the step only began a new episode, `[T, N]` bool.
         discount: of one step.
         gae_lambda: weight of longer sums of rewards; 0 takes one step, 1 all.
 
     Returns:
-        `[T, N]`; 0 where not valid.
+        `[T, N]`; 0 if not valid.
     """
     delta = (reward + discount * values[1:] * ~terminated - values[:-1]) * valid
     advantages = torch.zeros_like(delta)

@@ -61,7 +61,7 @@ class SlateLearner(AdamLearner):
     ) -> Iterator[MultiAgentBatch]:
         """Yield minibatches: every epoch goes once through the batch, in a new order, in parts of one size.
 
-        `num_total_minibatches`, where given, lets several learners take as many.
+        `num_total_minibatches`, if given, gives all learners the same number.
         """
         batch = self._make_batch_if_necessary(training_data=training_data)[DEFAULT_MODULE_ID]
         settings, together = self.config.settings, torch.arange(self.rows_together())

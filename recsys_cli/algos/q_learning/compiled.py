@@ -44,7 +44,7 @@ class CompiledStep:
         own = FunctionType(
             plain.__code__.replace(), plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__
         )
-        # A run has the CPUs that it reserved: no pool of compiling processes, each of which would load PyTorch anew.
+        # A run has the CPUs that it reserved: no pool of compiling processes, each of which would load PyTorch again.
         torch._inductor.config.compile_threads = 1
         step: Step = torch.compile(
             MethodType(own, self.method.__self__),

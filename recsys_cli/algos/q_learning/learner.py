@@ -100,7 +100,7 @@ class QLearner(TorchLearner):
         return [gradient.contiguous() for gradient in torch.autograd.grad(loss, self.trained)]
 
     def _averaged(self, loss: Tensor) -> Sequence[Tensor]:
-        """Return the gradient's mean over the learners, which the DDP wrapper takes where gradients accumulate."""
+        """Return the gradient's mean over the learners, which the DDP wrapper computes as gradients accumulate."""
         for parameter in self.trained:
             parameter.grad = None
         loss.backward()
@@ -117,7 +117,7 @@ class QLearner(TorchLearner):
         module = self.module[DEFAULT_MODULE_ID]
         if self.config.num_learners > 1:
             return module.forward_train(minibatch)  # through the DDP wrapper, which averages gradients
-        # `forward_train` would set every submodule to training mode anew, a tenth of a gradient step's cost.
+        # `forward_train` would set every submodule to training mode again, a tenth of a gradient step's cost.
         return module.unwrapped()._forward_train(minibatch)
 
     @override(TorchLearner)

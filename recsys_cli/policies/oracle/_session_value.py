@@ -26,7 +26,7 @@ Floats = NDArray[np.floating[Any]]
 
 QUALITY_POWERS = 4
 COEFFICIENTS = 2 * (1 + 2 * QUALITY_POWERS)
-RIDGE = 1e-6  # of the mean square of the features: only where a feature is constant
+RIDGE = 1e-6  # of the mean square of the features: matters only if a feature is constant
 
 
 class SessionValue:

@@ -6,7 +6,7 @@ the worth of what is left, the slate A of greatest
     sum_i P(i | A) (w + E[V after a click on i]) + P(none | A) V after no click
 
 is shown, w the watch time. The first V is a price for every minute left, that of the greatest simulated return. Policy
-iteration goes on from there: the policy's sessions are simulated, V is fitted to what was earned in them
+iteration continues from there: the policy's sessions are simulated, V is fitted to what was earned in them
 (`_session_value`), the slates are chosen by the new V. The policy of the greatest simulated return is kept.
 """
 
@@ -49,7 +49,7 @@ class Price:
     """A minute of budget is worth the same whatever the user's interests and however many are left."""
 
     def __init__(self, price: float | Floats) -> None:
-        """Take the worth of a minute, in minutes of watch time: one number, or one a user `[N, 1]`."""
+        """Take the worth of a minute, in minutes of watch time: one number, or one per user `[N, 1]`."""
         self.price = price
 
     def after_clicks(self, interests: Floats, topic: NDArray[np.int64], budget_left: Floats) -> Floats:

@@ -69,7 +69,7 @@ class SlateDistribution(ABC):
         return self.prefix_log_prob(slates)[:, -1]
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
-        """Draw a slate a user, `[N, k]`, and return the log-probabilities `[N]` of these as well."""
+        """Draw one slate per user, `[N, k]`, and also return their log-probabilities `[N]`."""
         slates = self.sample(rng)
         return slates, self.log_prob(slates)
 
