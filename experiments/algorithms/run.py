@@ -2,8 +2,8 @@
 
     uv run python -m experiments.algorithms.run
 
-Trains what is missing, five seeds per line; run again, it continues where it stopped. Writes `results.csv` (one row per seed)
-and `results.md` beside this file. `--machine` takes words that say where and how it is logged: `tracking=off`.
+Trains what is missing, five seeds per line; run again, it continues where it stopped. Writes `results.csv` (one row per
+seed) and `results.md` beside this file. `--machine` takes words that say where and how it is logged: `tracking=off`.
 """
 
 from __future__ import annotations
