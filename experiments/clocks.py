@@ -1,4 +1,4 @@
-"""CPU seconds inside methods, for experiments that tell where the time goes."""
+"""CPU seconds inside methods, for experiments that show where the time goes."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ SATISFACTIONS = ("satisfaction-0.01", "satisfaction-0.2")
 
 @dataclass(frozen=True)
 class Line:
-    """An algorithm as it is told to run.
+    """An algorithm as configured.
 
     Attributes:
         name: in the table.
@@ -78,7 +78,7 @@ LONG = (*budget(300_000), RANDOM)
 # A bandit has learned after a thousandth of that; 256 users learn from more, smaller rounds than 1,024.
 SHORT = (*budget(30_000), "resources.users_per_runner=256", RANDOM)
 
-# Where the user's type is hidden, what the user answered in this session tells it.
+# If the user's type is hidden, the responses in this session reveal it.
 SESSION = ("algo.memory=documents",)
 Q_SESSION = (*SESSION, "algo.n_step=1")
 IN_SESSION = dict.fromkeys(EXPLORATIONS, SESSION)

@@ -30,7 +30,7 @@ from recsys_cli.config.compose import compose
 
 HERE = Path(__file__).parent
 TOPICS = 20
-AFFINITY = [round(0.06 * topic, 2) for topic in range(TOPICS)]  # of the logarithm: neighbours are hard to tell apart
+AFFINITY = [round(0.06 * topic, 2) for topic in range(TOPICS)]  # of the logarithm: neighbours are hard to distinguish
 PROBLEM = (
     "env=interest_exploration",
     "env.horizon=20",

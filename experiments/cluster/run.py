@@ -81,11 +81,11 @@ class Driver:
         end = time.monotonic() + seconds
         while not (found := what()):
             if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"no {what.__name__} (exit code {self.process.poll()}): {self.told()[-3000:]}")
+                raise RuntimeError(f"no {what.__name__} (exit code {self.process.poll()}): {self.output()[-3000:]}")
             time.sleep(0.05)
         return found
 
-    def told(self) -> str:
+    def output(self) -> str:
         """Return all that it printed."""
         return Path(self.log.name).read_text()
 
@@ -200,7 +200,7 @@ def disturb(folder: Path, grid: tuple[str, ...], env_steps: int) -> Outcome:
     words = (*WORDS, f"steps={env_steps}")
     alone = Driver(folder, *words, *grid, "name=undisturbed", "resources.concurrent_trials=1")
     if alone.finish() != 0:
-        raise RuntimeError(alone.told()[-3000:])
+        raise RuntimeError(alone.output()[-3000:])
     with Nodes(workers=2) as nodes:
         sweep = Disturbed(nodes, folder, *words, *grid)
         try:

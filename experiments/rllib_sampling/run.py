@@ -66,7 +66,7 @@ def run_config(*words: str) -> TrainConfig:
 
 
 def stock(users: int, backend: str, mode: str) -> Callable[[], int]:
-    """Return what plays on with RLlib's runner and tells the env steps played."""
+    """Return a function that plays on with RLlib's runner and returns the env steps played."""
     run = run_config()
     own = {"settings": run.algo, "problem": run.env}
     config = (
@@ -80,7 +80,7 @@ def stock(users: int, backend: str, mode: str) -> Callable[[], int]:
 
 
 def ours(users: int, backend: str) -> Callable[[], int]:
-    """Return what plays on with our runner and tells the env steps played."""
+    """Return a function that plays on with our runner and returns the env steps played."""
     words = (f"resources.users_per_runner={users}", f"env.backend={backend}", "algo.rollout_length=16")
     run = run_config(*words)
     config = run.algo.algorithm().config_of(run.algo, run, 0)

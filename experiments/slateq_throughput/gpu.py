@@ -138,12 +138,12 @@ def bytes_per_step(run: TrainConfig, learner: QLearner, columns: dict[str, torch
 
 def profiled(call: Callable[[], object], steps: int, ms: float) -> tuple[int, float]:
     """Return kernels a step, and the share of a step of `ms` in which the GPU ran one."""
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as told:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiled:
         call()
         torch.cuda.synchronize()
     events = [
         event
-        for event in told.events()
+        for event in profiled.events()
         if event.device_type == DeviceType.CUDA and not getattr(event, "is_user_annotation", False)
     ]
     spent = sum(event.time_range.elapsed_us() for event in events) / steps / 1e3

@@ -1,4 +1,4 @@
-"""What every algorithm's config offers."""
+"""The interface of every algorithm's config."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class AlgoConfig(ABC):
-    """An algorithm's settings; each algorithm's dataclass adds its own. Defaults stand in `conf/algo`.
+    """An algorithm's settings; each algorithm's dataclass adds its own. Defaults are in `conf/algo`.
 
     Attributes:
         name: the algorithm's name, that of its yaml.
@@ -33,10 +33,10 @@ class AlgoConfig(ABC):
         ),
         *(f"train/{name}" for name in ("return", "episode_length", "clicks_per_step")),
     )
-    """Reported metrics by which trainings can be compared, where the problem has them."""
+    """Reported metrics by which trainings can be compared, if the problem has them."""
 
     changeable: ClassVar[tuple[str, ...]] = ()
-    """Keys that may change while a training goes on, as population-based training changes them."""
+    """Keys that may change during training, as in population-based training."""
 
     several_learners: ClassVar[bool] = True
     """Whether learner processes can share its updates."""
@@ -77,11 +77,11 @@ class AlgoConfig(ABC):
 
     @abstractmethod
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> SlatePolicy:
-        """Build the policy, untrained; `load_tensors` gives it what was learned."""
+        """Build the untrained policy; `load_tensors` restores what was learned."""
 
     @abstractmethod
     def algorithm(self) -> type[Trainer]:
-        """Return what trains the policy; imports RLlib unless the algorithm is a baseline."""
+        """Return the algorithm that trains the policy; imports RLlib unless it is a baseline."""
 
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build a training of the policy; needs a running Ray unless the algorithm is a baseline."""

@@ -1,4 +1,4 @@
-"""Training of the baselines: uniformly random slates, and whatever the policy learns from them. Needs no Ray."""
+"""Training of the baselines: the policy learns, if at all, from uniformly random slates. Needs no Ray."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CHUNK_LOCK_STEPS = 32  # the most held at once with all their candidates
 
 
 class BaselineTraining(Training):
-    """Plays random slates in this process and hands their transitions to the policy."""
+    """Plays random slates in this process and passes their transitions to the policy."""
 
     def __init__(self, policy: SlatePolicy, run: TrainConfig, seed: int) -> None:
         """Make the users.
 
         Args:
-            policy: what is trained.
-            run: gives the problem, the users and the env steps of a report.
+            policy: to be trained.
+            run: the problem, the users and the env steps per report.
             seed: of users and slates.
         """
         env_seed, slate_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
@@ -57,7 +57,7 @@ class BaselineTraining(Training):
         return self._env
 
     def step(self) -> dict[str, float]:
-        """Play `report_every` env steps or a little more, learn from them, and return the means of the episodes."""
+        """Play at least `report_every` env steps, learn from them, and return the means of the episodes."""
         parts, due = [], self._env_steps + self._report_every
         while self._env_steps < due:
             length = min(-(-(due - self._env_steps) // self._collector.users), CHUNK_LOCK_STEPS)
@@ -72,7 +72,7 @@ class BaselineTraining(Training):
         return {f"train/{name}": means[name] for name in ("return", "episode_length", "clicks_per_step") if means}
 
     def policy(self) -> SlatePolicy:
-        """Return the policy; it goes on learning."""
+        """Return the policy, which keeps learning."""
         return self._policy
 
     def save(self, folder: Path) -> None:
@@ -88,7 +88,7 @@ class BaselineTraining(Training):
         }
 
     def restore(self, folder: Path) -> None:
-        """Go on from what `save` wrote.
+        """Continue from what `save` wrote.
 
         Raises:
             ConfigError: the folder holds no such state, or that of another policy.

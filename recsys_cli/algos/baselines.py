@@ -1,4 +1,4 @@
-"""Baselines ready to play, to stand beside an agent's result."""
+"""Baselines ready to play, for comparison with an agent."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def has_oracle(env: EnvConfig) -> bool:
 
 
 def fitted_baseline(name: str, env: EnvConfig, seed: int) -> SlatePolicy:
-    """Build a baseline, fitted on random slates where it learns.
+    """Build a baseline, fitted on random slates if it learns.
 
     Args:
         name: `random`, `myopic` or `oracle`.
-        env: the problem; what is learned is learned on its native back end, which is equal in law.
+        env: the problem; learning uses its native back end, which is equal in distribution.
         seed: of the policy's random stream and of the users learned from.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The discount of one step, by the problem where none is given."""
+"""The discount of one step, chosen by the problem if none is given."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ HIDDEN_STATE_DISCOUNT = 0.9
 
 
 def check_discount(discount: float | None, spec: ProblemSpec) -> None:
-    """Refuse a discount of 1 where episodes never terminate.
+    """Refuse a discount of 1 if episodes never terminate.
 
     Raises:
-        ConfigError: says what is allowed.
+        ConfigError: with what is allowed.
     """
     if discount == 1 and spec.truncation is not None:
-        # A truncated episode is bootstrapped as if it went on for ever: without discount its value has no bound.
+        # A truncated episode is bootstrapped as if it never ended: without discount its value has no bound.
         raise ConfigError(
             f"algo.discount=1.0 gives no finite value on env={spec.name}, whose episodes never terminate; "
             "allowed: below 1, or null for a default that fits"
@@ -25,8 +25,8 @@ def check_discount(discount: float | None, spec: ProblemSpec) -> None:
 def discount_on(discount: float | None, spec: ProblemSpec) -> float:
     """Return the discount.
 
-    Where none is given: 1 for users who are observed and episodes that terminate. Of a user without features
-    nothing tells when the session will end; undiscounted, that chance would drown what an action does.
+    If none is given: 1 for observed users and terminating episodes, else 0.9. Without user features nothing predicts
+    when the session will end; undiscounted, that randomness would drown the effect of an action.
     """
     if discount is not None:
         return discount

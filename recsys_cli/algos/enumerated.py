@@ -1,4 +1,4 @@
-"""What algorithms over enumerated slates ask of problem and network."""
+"""Requirements of algorithms over enumerated slates on problem and network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def slates_of(spec: ProblemSpec) -> int:
-    """Return how many slates of a problem differ to the user."""
+    """Return the number of slates that differ to the user."""
     from recsys_cli.slates.enumeration import count_slates  # its package imports torch
 
     return count_slates(spec.width, spec.attended, spec.order_matters)
@@ -26,7 +26,7 @@ def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
     """Refuse problems with more slates than `max_slates`.
 
     Raises:
-        ConfigError: says how many there are, and what to take instead; or that there may be too few candidates.
+        ConfigError: with their number and an alternative; or there may be too few candidates.
     """
     if spec.min_candidates is not None and spec.min_candidates < spec.attended:
         raise ConfigError(
@@ -38,13 +38,13 @@ def check_slates(name: str, max_slates: int, spec: ProblemSpec) -> None:
         raise ConfigError(
             f"env.num_candidates={spec.width} with env.slate_size={spec.slate_size} makes {count:,} slates, "
             f"and algo={name} values each one; algo.max_slates={max_slates} allows fewer. "
-            "Take algo=slateq, or raise algo.max_slates"
+            "Use algo=slateq, or raise algo.max_slates"
         )
 
 
 @dataclass
 class EnumeratedConfig(ReplayConfig):
-    """Learning from replay what whole slates are worth, each enumerated."""
+    """Learning the values of enumerated slates from replay."""
 
     max_slates: Count
 

@@ -1,4 +1,4 @@
-"""The settings that algorithms share whose network learns by gradients."""
+"""The settings shared by algorithms whose network learns by gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class GradientConfig(AlgoConfig):
-    """A network, its learning rate and the discount. Keys are explained, and defaults given, in the yaml files."""
+    """A network, its learning rate and the discount. Keys and defaults: see the yaml files."""
 
     discount: Fraction | None
     memory: Literal["none", "raw", "documents"]
@@ -29,11 +29,11 @@ class GradientConfig(AlgoConfig):
     rollout_length: Count
 
     def __post_init__(self) -> None:
-        """Check that the network sees what is remembered."""
+        """Check that the network sees the memory."""
         self.network.check_memory(self.memory)
 
     def check(self, spec: ProblemSpec) -> None:
-        """Refuse a discount of 1 where episodes never terminate."""
+        """Refuse a discount of 1 if episodes never terminate."""
         check_discount(self.discount, spec)
 
     def discount_on(self, spec: ProblemSpec) -> float:
@@ -42,7 +42,7 @@ class GradientConfig(AlgoConfig):
 
     @abstractmethod
     def make_network(self, spec: ProblemSpec) -> Any:
-        """Build the network that acts, with weights of torch's random stream."""
+        """Build the acting network, with weights from torch's random stream."""
 
     @abstractmethod
     def policy_of(self, network: Any) -> SlatePolicy:

@@ -1,4 +1,4 @@
-"""The settings of networks over (user, document), and what they build."""
+"""The settings of networks over (user, document), and their construction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class NetworkConfig:
-    """A network that gives every candidate a number.
+    """A network that scores every candidate.
 
     Attributes:
         kind: `two_tower` (fast), `concat` (the paper's MLP over user and document), or `documents` (blind to the user).
@@ -30,14 +30,14 @@ class NetworkConfig:
     scale: Positive
 
     def check_memory(self, memory: str) -> None:
-        """Refuse to remember what the network is blind to.
+        """Refuse a memory that the network ignores.
 
         Raises:
-            ConfigError: says what is allowed.
+            ConfigError: with what is allowed.
         """
         if self.kind == "documents" and memory != "none":
             raise ConfigError(
-                f"algo.memory={memory} adds features of the user, to whom algo.network.kind=documents is blind; "
+                f"algo.memory={memory} adds features of the user, whom algo.network.kind=documents ignores; "
                 "allowed: algo.memory=none, or another algo.network.kind"
             )
 

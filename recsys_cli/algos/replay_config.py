@@ -1,4 +1,4 @@
-"""The settings that algorithms share which learn from replay."""
+"""The settings shared by algorithms that learn from replay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HIDDEN_STATE_STEPS = 10
 
 @dataclass
 class ReplayConfig(GradientConfig):
-    """Learning from replay. Keys are explained, and defaults given, in the algorithms' yaml files."""
+    """Learning from replay. Keys and defaults: see the yaml files."""
 
     n_step: Count | None
     batch_size: Count
@@ -27,7 +27,7 @@ class ReplayConfig(GradientConfig):
     changeable: ClassVar[tuple[str, ...]] = ("lr", "discount", "n_step", "batch_size", "replay_ratio", "target_tau")
 
     def __post_init__(self) -> None:
-        """Check that the buffer is full enough at some time."""
+        """Check that the buffer can fill enough to start learning."""
         super().__post_init__()
         if self.learning_starts >= self.replay_capacity:
             raise ConfigError(
@@ -37,7 +37,7 @@ class ReplayConfig(GradientConfig):
     def n_step_on(self, spec: ProblemSpec) -> int:
         """Return the number of steps before the bootstrap.
 
-        Where none is given: 1 for users who are observed. Of a user without features the next observation tells
-        nothing, so that what an action does to the hidden state must show in the rewards themselves: 10.
+        If none is given: 1 for observed users. Without user features the next observation says nothing about the hidden
+        state, so that an action's effect on it must show in the rewards themselves: 10.
         """
         return self.n_step or (1 if len(spec.user) else HIDDEN_STATE_STEPS)

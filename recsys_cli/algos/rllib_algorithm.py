@@ -1,4 +1,4 @@
-"""What all our RLlib algorithms share: a config that knows problem and settings, runners that never repeat a stream."""
+"""Shared by all our RLlib algorithms: a config with problem and settings, runners that never repeat a stream."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ REPLAY = "replay"
 
 
 class SlateAlgorithmConfig(AlgorithmConfig):
-    """RLlib's config with our settings and the problem beside it; mixes with the configs of RLlib's own algorithms.
+    """RLlib's config with our settings and the problem; mixes with the configs of RLlib's own algorithms.
 
     Attributes:
         algorithm: names module and learner.
         settings: the algorithm's dataclass.
-        problem: what is played.
-        training_env_steps: length of the training, which schedules refer to.
+        problem: to be played.
+        training_env_steps: length of the training, for schedules.
     """
 
     algorithm: type[SlateAlgorithm]
@@ -41,7 +41,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
     training_env_steps: int
 
     def __init__(self, algo_class: type | None = None) -> None:
-        """Set what our algorithms need of RLlib."""
+        """Set RLlib's options for our algorithms."""
         super().__init__(algo_class=algo_class)
         self.algorithm = algo_class  # type: ignore[assignment]  # RLlib builds configs anew, without their `algo_class`
         self.settings = self.problem = None  # type: ignore[assignment]  # given by `of_run`
@@ -61,7 +61,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
         return policy
 
     def exploration_at(self, env_steps: int) -> Explore:
-        """Return how runners explore after that many env steps, beside what the policy does while it learns."""
+        """Return the runners' exploration after that many env steps, in addition to the policy's own."""
         return NOT_EXPLORING
 
     @override(AlgorithmConfig)
@@ -93,7 +93,7 @@ class GradientAlgorithmConfig(SlateAlgorithmConfig):
 
     @override(SlateAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Set RLlib's discount and learning rate as well."""
+        """Also set RLlib's discount and learning rate."""
         super().of_run(settings, run, seed)
         self.gamma, self.lr = settings.discount_on(run.env.spec), settings.lr
 
@@ -145,7 +145,7 @@ class SlateAlgorithm(Algorithm):
 
     @override(Algorithm)
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
-        """Bring failed runners back, with users that were not played before."""
+        """Restart failed runners, with users not played before."""
         restored: list[int] = super().restore_env_runners(env_runner_group)
         if restored:
             count = int(self._counters["total_num_restored_workers"])
@@ -157,11 +157,11 @@ class ReplayingAlgorithm(SlateAlgorithm):
     """Adds what is replayed to checkpoints, in which RLlib holds no buffer."""
 
     def get_replay(self) -> dict[str, Any]:
-        """Return the buffer's state, and what else decides which rows are learned from."""
+        """Return the buffer's state, and all else that decides which rows are learned from."""
         raise NotImplementedError
 
     def set_replay(self, state: dict[str, Any]) -> None:
-        """Take back what `get_replay` returned."""
+        """Restore what `get_replay` returned."""
         raise NotImplementedError
 
     @override(Algorithm)
@@ -174,14 +174,14 @@ class ReplayingAlgorithm(SlateAlgorithm):
 
     @override(Algorithm)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         if REPLAY in state:
             self.set_replay(state[REPLAY])
 
 
 class CollectingAlgorithm(SlateAlgorithm):
-    """Collects chunks with the vectorised runners; what is learned from them is the subclass's."""
+    """Collects chunks with the vectorised runners; subclasses learn from them."""
 
     config: SlateAlgorithmConfig
 
@@ -196,14 +196,14 @@ class CollectingAlgorithm(SlateAlgorithm):
         return [chunk for chunks, _ in results for chunk in chunks]
 
     def update(self, columns: dict[str, Any]) -> list[Any]:
-        """Hand rows to the learners and return their results, one a learner."""
+        """Pass rows to the learners and return their results, one per learner."""
         rows = len(columns["reward"])
         batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, rows)
         timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
         return self.learner_group.update(batch=batch, timesteps=timesteps)
 
     def publish(self, results: list[Any]) -> None:
-        """Take over the learners' metrics, and hand their weights to the runners."""
+        """Take over the learners' metrics, and send their weights to the runners."""
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
         self.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True

@@ -47,7 +47,7 @@ METRICS = {
 
 
 def configure(config: AlgorithmConfig, run: TrainConfig, seed: int, *, rollout_length: int) -> None:
-    """Set what every RLlib algorithm takes from a run: resources, seed, iterations, evaluation, fault tolerance."""
+    """Apply a run's settings to any RLlib algorithm: resources, seed, iterations, evaluation, fault tolerance."""
     resources = run.resources
     config.threads = resources.threads
     config.debugging(seed=seed, log_level="ERROR")
@@ -99,7 +99,7 @@ class RLlibTraining(Training):
         return policy
 
     def evaluate(self, episodes: int, seed: int) -> dict[str, float]:
-        """Play greedy episodes, on the evaluation runners where there are some."""
+        """Play greedy episodes, on the evaluation runners if there are any."""
         if not self.algorithm.config.evaluation_num_env_runners:
             return super().evaluate(episodes, seed)
         results = self.algorithm.evaluate()
@@ -111,10 +111,10 @@ class RLlibTraining(Training):
         self.algorithm.save_to_path(str(folder.resolve()))
 
     def restore(self, folder: Path) -> None:
-        """Read RLlib's checkpoint, and hand weights and counters to every runner before the next sample.
+        """Read RLlib's checkpoint, and send weights and counters to every runner before the next sample.
 
         RLlib drops a weight push to a runner that is still busy, so the push is awaited here. Its checkpoint holds the
-        users of the local runner only; those of remote runners begin anew.
+        users of the local runner only; remote runners start new ones.
         """
         self.algorithm.restore_from_path(str(folder.resolve()))
         begin_new_streams(self.algorithm.env_runner_group, (self.algorithm.config.seed or 0, self.steps))
@@ -133,8 +133,8 @@ class RLlibTraining(Training):
 def begin_new_streams(group: Any, entropy: Sequence[int], runners: Sequence[int] | None = None) -> None:
     """Give remote runners new users and random streams, different for each of them.
 
-    RLlib builds a runner that it restarts as it built the first, and then gives it the local runner's state: it would
-    play again what was played before.
+    RLlib restarts a runner as it first built it, and then gives it the local runner's state: it would repeat what was
+    played before.
 
     Args:
         group: RLlib's `EnvRunnerGroup`.
@@ -150,7 +150,7 @@ def _begin_new_stream(runner: Any, entropy: tuple[int, ...]) -> None:
     env_seed, act_seed, play_seed = (int(seed) for seed in sequence.generate_state(3))
     users = runner.get_state(components=["users"])["users"]
     users |= {"env_seed": env_seed, "rng": np.random.SFC64(act_seed).state, "play_seed": play_seed}
-    users.pop("env", None)  # the users as they stand
+    users.pop("env", None)  # the users' states
     runner.set_state({"users": users})
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Trainer(Protocol):
-    """What settings name as their algorithm."""
+    """The algorithm named by settings."""
 
     @classmethod
     def of_run(cls, settings: Any, run: TrainConfig, seed: int) -> Training:
@@ -34,8 +34,8 @@ class Training(ABC):
     def step(self) -> dict[str, float]:
         """Train until the next report is due and return its metrics.
 
-        Names: `train/return`, `train/episode_length`, `train/clicks_per_step` of episodes that ended meanwhile, the
-        algorithm's own under `learner/`.
+        Names: `train/return`, `train/episode_length`, `train/clicks_per_step` of episodes that have since ended, and
+        the algorithm's own under `learner/`.
         """
 
     @abstractmethod
@@ -53,11 +53,11 @@ class Training(ABC):
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write all that `restore` needs to go on as if never interrupted."""
+        """Write all that `restore` needs to continue as if never interrupted."""
 
     @abstractmethod
     def restore(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
+        """Continue from what `save` wrote."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `recsys`; None: those of this process.
 
     Returns:
-        0, or what the command returns; 2 for a request that cannot be done; 130 after Ctrl-C.
+        The command's exit code; 2 for an invalid request; 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `| head`, has had enough
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
 
@@ -74,8 +74,8 @@ def _known(command: str) -> str:
     if "=" in command:
         raise ConfigError(f"{command}: a command comes first, as in 'recsys train {command}'")
     near = closest(command, names)
-    kind = "option" if command.startswith("-") else "command"
-    raise ConfigError(f"{command} is no {kind}. Commands: {', '.join(names)}{near and '.' + near}")
+    kind = "an option" if command.startswith("-") else "a command"
+    raise ConfigError(f"{command} is not {kind}. Commands: {', '.join(names)}{near and '.' + near}")
 
 
 def _print_config(command: str, words: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The texts of `recsys --help` and `recsys <command> --help`, made of docstrings and yaml comments."""
+"""The texts of `recsys --help` and `recsys <command> --help`, from docstrings and yaml comments."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Examples:
 
   recsys <command> --help     what a command does, its groups and keys
   recsys list                 all problems, algorithms and presets
-  recsys --config-dir <folder> ...  with those of your own: yamls as env/my_problem.yaml, and their modules
-  recsys completion --help    complete words by the Tab key
+  recsys --config-dir <folder> ...  add your own: yamls such as env/my_problem.yaml, and their modules
+  recsys completion --help    set up Tab completion
 """
 
 _OPTIONS = (
-    ("--config-dir <folder>", "use problems, algorithms and presets of your own, beside those that are there"),
-    ("--cfg job", "print the whole config that the words amount to, and stop"),
+    ("--config-dir <folder>", "add your own problems, algorithms and presets"),
+    ("--cfg job", "print the resulting config and stop"),
     ("-h, --help", "print this text"),
 )
 
 
 def overview() -> str:
-    """Return the text of `recsys --help`: the commands with one line each, and the first example of each root."""
+    """Return the text of `recsys --help`: one line per command, and the first examples of each root."""
     names = commands.command_names()
     rows = [(name, commands.summary(name)) for name in names]
     examples = [_examples(name)[:2] for name in sorted(catalog.root_names(), reverse=True) if name in names]
@@ -65,7 +65,7 @@ def _examples(name: str) -> list[str]:
 def _groups(root: str) -> str:
     blocks = []
     for default in catalog.defaults(catalog.root_path(root)):
-        title = f"  {default.group}=" + ("" if default.option else "  (none unless asked for)")
+        title = f"  {default.group}=" + ("" if default.option else "  (none by default)")
         blocks.append(f"{title}\n{describe.options(default.group, default.option, 4)}")
     hint = "Groups (* is the default; keys of an option: recsys list <group>=<option>)"
     return _section(hint, "\n".join(blocks))

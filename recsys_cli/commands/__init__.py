@@ -1,8 +1,8 @@
 """The commands: one module each, found by its file name.
 
-A command module holds `run(overrides) -> exit code` and a docstring that is its help: the first line in the
-overview, all of it under `recsys <command> --help`, where the groups and keys of `conf/<command>.yaml` follow.
-The parts are read from the source, since importing a command may take seconds.
+A command module has `run(overrides) -> exit code` and a docstring that is its help: its first line in the overview, all
+of it under `recsys <command> --help`, followed by the groups and keys of `conf/<command>.yaml`. Docstrings are read
+from the source, since importing a command may take seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def summary(command: str) -> str:
 
 
 def composer(command: str) -> Callable[[list[str]], Any]:
-    """Return what makes a command's config of its words: its own `composed`, or plain composition of its root."""
+    """Return the function from overrides to a command's config: its own `composed`, or plain composition."""
     own: Callable[[list[str]], Any] | None = getattr(_module(command), "composed", None)
     if own is not None:
         return own

@@ -1,7 +1,7 @@
-"""Print the completion script of a shell: bash, zsh or fish.
+"""Print the completion script for a shell: bash, zsh or fish.
 
-It completes commands, groups, options, keys and their values by the Tab key. The script asks `recsys` itself,
-so it knows every new problem, algorithm and key at once.
+Tab then completes commands, groups, options, keys and their values. The script asks `recsys` itself, so it knows
+every new problem, algorithm and key.
 
 Examples:
     eval "$(recsys completion bash)"                                  # in ~/.bashrc
@@ -16,10 +16,10 @@ from recsys_cli.config.errors import ConfigError, closest
 
 
 def run(overrides: list[str]) -> int:
-    """Print the completion script of one shell.
+    """Print the completion script for one shell.
 
     Raises:
-        ConfigError: no shell, more than one, or one that is not known.
+        ConfigError: no shell, more than one, or an unknown one.
     """
     if len(overrides) != 1:
         raise ConfigError(f"completion: one shell is expected, as in 'recsys completion bash'. Shells: {_shells()}")

@@ -1,9 +1,9 @@
 """Play a checkpoint's policy on fresh users, beside random, myopic and oracle.
 
 A checkpoint is a path, a run id, <run id>/best, <run id>/last, models:/<name>/<version> or models:/<name>@<alias>.
-Nothing else is needed: config, problem and policy come out of it. Keys of its env can be changed where the policy
-allows it. The policy is greedy, unless it is to explore: by random slates, by drawing from its own scores at a
-temperature, or from its posterior.
+It is all that is needed: it holds config, problem and policy. Keys of its env can be changed if the policy allows
+it. The policy is greedy unless explore= is set: random slates now and then, draws from its own scores at a
+temperature, or draws from its posterior.
 
 Examples:
     recsys evaluate checkpoint=<run id>
@@ -30,7 +30,7 @@ def run(overrides: list[str]) -> int:
     """Resolve the checkpoint, evaluate it, print, write JSON, log to the run.
 
     Raises:
-        ConfigError: anything wrong with the request.
+        ConfigError: the request is invalid.
     """
     config = compose("evaluate", overrides)
     from recsys_cli.tracking.references import resolve
@@ -60,10 +60,10 @@ def run(overrides: list[str]) -> int:
 
 
 def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[str]:
-    """Write the JSON file, and log it to the run that the checkpoint belongs to; return what to say of both.
+    """Write the JSON file and log it to the checkpoint's run; return the lines to print.
 
-    An evaluation of another checkpoint, on other users, of a policy that explores or on a changed env gets a file and
-    metrics of its own, so that it never passes for the run's result.
+    An evaluation of another checkpoint, on other users, of an exploring policy or on a changed env gets its own file
+    and metrics, so that it never passes for the run's result.
     """
     from recsys_cli.tracking.local_runs import is_seed
     from recsys_cli.tracking.planning import write_results
@@ -94,7 +94,7 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
 
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
-    """Return how an evaluation's steps, users and seed differ from those of the run's own."""
+    """Return where an evaluation's steps, users and seed differ from the run's own evaluation."""
     from recsys_cli.tracking.files import read_json
     from recsys_cli.tracking.folder import EVALUATION
 

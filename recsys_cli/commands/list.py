@@ -1,7 +1,7 @@
-"""List what there is: problems, algorithms, presets, their keys.
+"""List problems, algorithms, presets and their keys.
 
-Without a word it lists everything. With the name of a group it lists the options of that group; with
-<group>=<option> the keys of that option, each with its default and what it means.
+Without arguments it lists everything; given a group, the options of that group; given <group>=<option>, the keys of
+that option, each with its default and meaning.
 
 Examples:
     recsys list
@@ -19,10 +19,10 @@ COMMANDS = "command"
 
 
 def run(overrides: list[str]) -> int:
-    """Print the lists asked for.
+    """Print the requested lists.
 
     Raises:
-        ConfigError: a name that is no group, or an option that the group does not have.
+        ConfigError: an unknown group, or an option that the group does not have.
     """
     print("\n\n".join(_section(word) for word in overrides) if overrides else _everything())
     return 0
@@ -44,7 +44,7 @@ def _section(word: str) -> str:
 
 
 def _singular(word: str) -> str:
-    """Return the group that a word means; `envs`, `env` and `Envs` are the same."""
+    """Return the group meant by a word; `envs`, `env` and `Envs` are the same."""
     groups = [*catalog.group_names(), COMMANDS]
     names = {form: group for group in groups for form in (group, f"{group}s", group.removesuffix("s"))}
     if word.lower() not in names:
@@ -58,7 +58,7 @@ def _keys(group: str, option: str) -> str:
     allowed = catalog.option_names(group)
     if option not in allowed:
         near = closest(option, allowed)
-        raise ConfigError(f"list {group}={option} is not there. Allowed: {', '.join(allowed)}{near and '.' + near}")
+        raise ConfigError(f"list {group}={option} does not exist. Allowed: {', '.join(allowed)}{near and '.' + near}")
     path = catalog.option_path(group, option)
     is_preset = catalog.example(path) is not None
     head = [f"{group}={option}: {catalog.headline(path)}"] + ([f"  {catalog.example(path)}"] if is_preset else [])

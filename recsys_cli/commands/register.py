@@ -1,8 +1,8 @@
 """Register a checkpoint as a version of a model in MLflow's registry.
 
 The version is an MLflow model of the pyfunc flavour: mlflow.pyfunc.load_model("models:/slateq@champion") loads it
-wherever recsys-cli is installed, and models:/slateq@champion is a checkpoint for every command. A checkpoint that is
-registered already keeps its version; the alias moves to it.
+wherever recsys-cli is installed, and every command takes models:/slateq@champion as a checkpoint. A checkpoint that is
+already registered keeps its version; the alias moves to it.
 
 Examples:
     recsys register checkpoint=<run id> name=slateq alias=champion
@@ -19,10 +19,10 @@ from recsys_cli.config.compose import compose
 
 
 def run(overrides: list[str]) -> int:
-    """Resolve the checkpoint, register it, say what it is called now.
+    """Resolve the checkpoint, register it, print its references.
 
     Raises:
-        ConfigError: anything wrong with the request.
+        ConfigError: the request is invalid.
     """
     config = compose("register", overrides)
     from recsys_cli.tracking.references import resolve
@@ -33,7 +33,7 @@ def run(overrides: list[str]) -> int:
     done = register_checkpoint(
         folder, name=config.name, alias=config.alias, uri=config.tracking.uri, output_dir=output_dir
     )
-    print(f"{done.version} {'made' if done.new else 'was there already'}: {folder.name} of run {done.run_id}")
+    print(f"{done.version} {'created' if done.new else 'already exists'}: {folder.name} of run {done.run_id}")
     if done.alias is not None:
         print(f"{done.alias} points at it" + (f", no longer at {done.before}" if done.before else ""))
     where = [f"output_dir={config.output_dir}"] if config.output_dir != "runs" else []

@@ -1,7 +1,7 @@
-"""Search for the settings that train best: many points, compared, the best one evaluated.
+"""Search for the best settings: train many points, compare them, evaluate the best.
 
 Keys and groups take several values in Hydra's grammar: lists and choice(...), range(...), glob(*), interval(a,b) and
-tag(log,interval(a,b)); quote them from the shell. Without any, the algorithm's own space is searched.
+tag(log,interval(a,b)); quote them for the shell. Without any, the algorithm's own space is searched.
 
 Examples:
     recsys sweep env=interest_evolution algo=slateq algo.lr=1e-3,3e-4 algo.discount=0.9,0.99,1.0
@@ -23,24 +23,24 @@ from recsys_cli.search.points import Space
 
 
 def composed(overrides: list[str]) -> SweepConfig:
-    """Return the config that the points share, the axes at their first values."""
+    """Return the points' shared config, the axes at their first values."""
     space = Space(overrides)
     check_sweep(space)
     return space.base
 
 
 def run(overrides: list[str]) -> int:
-    """Compose every point, check it, train, and say what was found.
+    """Compose and check every point, train, and print the results.
 
     Raises:
-        ConfigError: anything wrong with the request; nothing was started.
+        ConfigError: the request is invalid; nothing was started.
     """
     command = ["recsys", "sweep", *overrides, *folders.option_words()]
     if is_resume(overrides):
         config, sweep_dir = resumed(overrides, "sweep")
         check_cluster(config.resources)
         return _execute(config, None, sweep_dir, command)
-    # Checked before the heavy imports below: a typing error is answered at once.
+    # Checked before the heavy imports below: a typo is reported at once.
     space = Space(overrides)
     config, points = space.base, check_sweep(space)
     if not config.dry_run:

@@ -1,7 +1,7 @@
 """Upload to MLflow what a run could not upload itself.
 
-When the MLflow server is away, training goes on and keeps everything in the run's folder; this uploads the rest.
-A run that was tracked elsewhere, or not at all, goes to the server named by uri=.
+If the MLflow server is down, training continues and keeps everything in the run's folder; this uploads the rest. With
+uri=, also a run that was tracked elsewhere or not at all.
 
 Examples:
     recsys sync runs/20261123-211500-interest_evolution-slateq-3f2a
@@ -21,7 +21,7 @@ _KEYS = ("uri", "output_dir")
 
 
 def run(overrides: list[str]) -> int:
-    """Upload what MLflow lacks of each run named; 0 if nothing is missing afterwards, else 1.
+    """Upload what MLflow lacks of each run; return 0 if nothing is missing afterwards, else 1.
 
     Raises:
         ConfigError: no run, or one that is not found, not tracked or in use.
@@ -46,7 +46,7 @@ def run(overrides: list[str]) -> int:
 
 
 def _read(words: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Part the words into runs and settings."""
+    """Split the words into runs and settings."""
     references: list[str] = []
     settings: dict[str, str] = {}
     for word in words:
@@ -57,7 +57,7 @@ def _read(words: list[str]) -> tuple[list[str], dict[str, str]]:
             settings[key] = value
         else:
             near = closest(key, _KEYS)
-            raise ConfigError(f"sync: {key} is unknown; known are {', '.join(_KEYS)}{near and '.' + near}")
+            raise ConfigError(f"sync: {key} is unknown; allowed: {', '.join(_KEYS)}{near and '.' + near}")
     if not references:
         raise ConfigError("sync: a run is expected, as in 'recsys sync <run folder | run id>'")
     return references, settings

@@ -18,19 +18,19 @@ from recsys_cli.search.origin import expand
 
 
 def composed(overrides: list[str]) -> TrainConfig:
-    """Return the config of the words."""
+    """Return the config composed from the overrides."""
     config: TrainConfig = compose("train", expand(overrides))
     return config
 
 
 def run(overrides: list[str]) -> int:
-    """Compose, check, train, and say how it went.
+    """Compose, check, train, and print the results.
 
     Raises:
-        ConfigError: anything wrong with the request; nothing was started.
+        ConfigError: the request is invalid; nothing was started.
     """
     command = ["recsys", "train", *overrides, *folders.option_words()]
-    # Checked before the heavy imports below: a typing error is answered at once.
+    # Checked before the heavy imports below: a typo is reported at once.
     config, run_dir = resumed(overrides, "train") if is_resume(overrides) else (composed(overrides), None)
     check_cluster(config.resources)
     from recsys_cli.reporting.report import execute

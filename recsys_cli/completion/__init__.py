@@ -1,4 +1,4 @@
-"""Completion by the shell: a script for each shell, all of which ask `recsys __complete <words>`."""
+"""Shell completion: one script per shell, each of which calls `recsys __complete <words>`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SUFFIX = "recsys."
 
 
 def shells() -> list[str]:
-    """Return the shells that a script exists for."""
+    """Return the shells that have a script."""
     return [path.name.removeprefix(_SUFFIX) for path in sorted(Path(__file__).parent.glob(f"{_SUFFIX}*"))]
 
 
@@ -19,7 +19,7 @@ def script(shell: str) -> str:
 
 
 def complete(words: Sequence[str]) -> int:
-    """Print the candidates for the last of the words after `recsys`, each with a tab and what it is."""
+    """Print the candidates for the last of the words after `recsys`, each with a tab and its description."""
     from recsys_cli.completion.candidates import candidates
 
     for text, about in candidates(words):

@@ -1,4 +1,4 @@
-"""What may stand next on the command line, computed from the yaml files and the sources, nothing imported."""
+"""What may come next on the command line, from the yaml files and the sources; nothing is imported."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from recsys_cli.config.words import take_option
 
 Candidate = tuple[str, str]
 _MAPPINGS = ("", "{}")
-_OWN_FOLDER = (folders.OPTION, "a folder with problems and algorithms of your own")
+_OWN_FOLDER = (folders.OPTION, "a folder with your own problems and algorithms")
 _PATHS = ("checkpoint", "resume", "output", "output_dir")
 
 
 def candidates(words: Sequence[str]) -> list[Candidate]:
     """Return the candidates for the last word, each with a short description.
 
-    A candidate that ends in `=`, `.` or `/` is meant to be continued; any other is a whole word.
+    A candidate ending in `=`, `.` or `/` is to be continued; any other is complete.
 
     Args:
         words: the words after `recsys` up to the cursor, the last one being typed, perhaps empty.
@@ -40,11 +40,11 @@ def _offered(before: Sequence[str], current: str) -> Iterator[Candidate]:
     if not before:
         yield from ((name, commands.summary(name)) for name in commands.command_names())
         if current.startswith("-"):
-            yield from (("--help", "what there is"), ("--version", "the version of recsys"), _OWN_FOLDER)
+            yield from (("--help", "overview of commands"), ("--version", "the version of recsys"), _OWN_FOLDER)
     elif before[0] == "help":
         yield from ((name, commands.summary(name)) for name in commands.command_names())
     elif current.startswith("-"):
-        yield "--help", "what the command does, its groups and keys"
+        yield "--help", "what the command does, its groups and its keys"
         if before[0] in catalog.root_names():
             yield "--cfg", "print the config and stop: --cfg job"
         yield _OWN_FOLDER
@@ -98,7 +98,7 @@ def _values(root: str, before: Sequence[str], key: str, value: str) -> Iterator[
 
 
 def _names(root: str, before: Sequence[str], current: str, groups: Sequence[catalog.Default]) -> Iterator[Candidate]:
-    """Offer one level of keys: those of the root, or those below the dots typed so far."""
+    """Yield one level of keys: those of the root, or those below the dots typed so far."""
     at = current.rpartition(".")[0]
     if not at:
         yield from ((f"{default.group}=", f"default: {default.option or 'none'}") for default in groups)
@@ -112,7 +112,7 @@ def _names(root: str, before: Sequence[str], current: str, groups: Sequence[cata
 
 
 def _keys(root: str, before: Sequence[str], group: str) -> Iterator[Candidate]:
-    """Yield all dotted keys of the root, and of a group those of its chosen option."""
+    """Yield all dotted keys of the root, and those of each group's chosen option."""
     yield from _described(catalog.root_path(root), "")
     for each in [group] if group else catalog.group_names():
         for path in _files(root, before, each):
@@ -130,7 +130,7 @@ def _described(path: Path, at: str) -> Iterator[Candidate]:
 
 
 def _files(root: str, before: Sequence[str], group: str) -> list[Path]:
-    """Return the yaml of a group's chosen option, or of all where the root opens a group (`env: {}` of evaluate)."""
+    """Return the yaml of a group's chosen option; of all options if the root opens the group (evaluate's `env: {}`)."""
     chosen = {default.group: default for default in catalog.defaults(catalog.root_path(root))}
     if group not in chosen:
         opened = [key.name for key in catalog.keys(catalog.root_path(root)) if key.value == "{}"]

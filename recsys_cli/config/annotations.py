@@ -1,7 +1,7 @@
-"""What a key may be, read from the source of its dataclass: values to choose from, and ranges.
+"""A key's allowed values and ranges, read from the source of its dataclass.
 
 Help and completion need them at once, and importing the dataclass could take seconds. So the source files are parsed:
-`Literal[...]`, `bool`, `Annotated[...]` with `ranges`, names for these, and dataclasses nested in one another.
+`Literal[...]`, `bool`, `Annotated[...]` with `ranges`, names for these, and nested dataclasses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Names = dict[str, ast.AST]
 
 
 def choices(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the values to choose from of every key of a yaml that has such: `{"network.kind": ("mlp", ...)}`."""
+    """Return the allowed values of every key of a yaml that lists them: `{"network.kind": ("mlp", ...)}`."""
     return {key: values for key, names, hint in _of_yaml(path) if (values := _choices(names, hint))}
 
 
@@ -34,7 +34,7 @@ def _of_yaml(path: Path) -> Iterator[tuple[str, Names, ast.AST]]:
 
 
 def _definitions(module: str) -> Names:
-    """Return the classes and the assigned names of a module of this package or of the user's own."""
+    """Return the classes and the assigned names of a module, of this package or the user's."""
     if not module.startswith("recsys_cli."):
         source = folders.module_file(module)
     else:
@@ -48,7 +48,7 @@ def _parsed(source: Path) -> Names:
     found: Names = {}
     try:
         body = ast.parse(source.read_text(encoding="utf-8")).body
-    except (SyntaxError, ValueError):  # the user's own; told when it is imported
+    except (SyntaxError, ValueError):  # the user's own; reported when it is imported
         return found
     for node in body:
         if isinstance(node, ast.ClassDef):
@@ -61,7 +61,7 @@ def _parsed(source: Path) -> Names:
 
 
 def _meant(names: Names, name: str) -> tuple[Names, ast.AST | None]:
-    """Return what a name stands for, and the names of the module in which that is said."""
+    """Return what a name stands for, and the names of the module that defines it."""
     node = names.get(name)
     if isinstance(node, ast.ImportFrom):
         there = _definitions(node.module or "")
@@ -70,7 +70,7 @@ def _meant(names: Names, name: str) -> tuple[Names, ast.AST | None]:
 
 
 def _of_class(names: Names, name: str, at: str) -> Iterator[tuple[str, Names, ast.AST]]:
-    """Yield key and annotation of a dataclass's fields, those of base classes first and those of nested ones dotted."""
+    """Yield key and annotation of a dataclass's fields: base classes first, nested ones dotted."""
     names, node = _meant(names, name)
     if not isinstance(node, ast.ClassDef):
         return
@@ -113,7 +113,7 @@ def _limits(names: Names, hint: ast.AST | None) -> str:
 
 
 def _words(rule: ast.AST) -> str:
-    """Return what `AtLeast(1)` says, empty if help need not mention it."""
+    """Return the text of `AtLeast(1)`, empty if help need not mention it."""
     if not (isinstance(rule, ast.Call) and isinstance(rule.func, ast.Name)):
         return ""
     kind: Any = getattr(ranges, rule.func.id, None)

@@ -1,7 +1,7 @@
-"""What the yaml files offer: groups, options, keys and their comments, read without a yaml library.
+"""The groups, options, keys and comments of the yaml files, read without a yaml library.
 
-Help and completion must answer at once and need the comments, which yaml parsers drop. So the files are read
-line by line, which their plain form allows: block mappings, one key a line, comments behind or above.
+Help and completion must be fast and need the comments, which yaml parsers drop. So the files are read line by line,
+which their plain form allows: block mappings, one key per line, comments after or above it.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ def group_names() -> list[str]:
 
 
 def _layers() -> list[Path]:
-    """Return the folders that options lie in: this package's, then the user's own."""
+    """Return the folders of options: this package's, then the user's own."""
     return [conf_dir(), *folders.named()]
 
 
 def option_names(group: str) -> list[str]:
-    """Return the options of a group: its yaml files, those in folders too; `_name` files are parts of others."""
+    """Return the options of a group: its yaml files, also in subfolders; `_name` files are parts of others."""
     found = set()
     for folder in (layer / group for layer in _layers()):
         files = (path for path in folder.rglob("*.yaml") if not path.name.startswith("_"))
@@ -75,7 +75,7 @@ def root_names() -> list[str]:
 
 
 def option_path(group: str, option: str) -> Path:
-    """Return the yaml file of an option; of one that is not there, where this package would have it."""
+    """Return the yaml file of an option; if it does not exist, its would-be path in this package."""
     paths = [layer / group / f"{option}.yaml" for layer in _layers()]
     return next((path for path in paths if path.is_file()), paths[0])
 
@@ -86,24 +86,24 @@ def root_path(root: str) -> Path:
 
 
 def target(path: Path) -> str:
-    """Return the class that a yaml's `_target_` names, its own or an inherited one, or an empty text."""
+    """Return the class named by a yaml's own or inherited `_target_`, else an empty string."""
     files = reversed(lineage(path))
     named = (line.partition(":")[2] for file in files for line in _lines(file) if line.startswith("_target_:"))
     return next(named, "").partition("#")[0].strip()
 
 
 def is_preset(path: Path) -> bool:
-    """Whether a yaml changes any key of a root, and not those of its own group."""
+    """Whether a yaml sets keys of a root instead of its own group's."""
     return PRESET in _lines(path)
 
 
 def holds_presets(group: str) -> bool:
-    """Whether a group's options are presets; of those, several may be chosen at once."""
+    """Whether a group's options are presets, of which several may be chosen at once."""
     return any(map(is_preset, (conf_dir() / group).rglob("*.yaml")))
 
 
 def _head(path: Path) -> list[str]:
-    """Return the comment lines that a file opens with, Hydra's `@package` line left out."""
+    """Return the leading comment lines of a file, without Hydra's `@package` line."""
     head = []
     for line in _lines(path):
         if not line.startswith("#"):
@@ -114,17 +114,17 @@ def _head(path: Path) -> list[str]:
 
 
 def headline(path: Path) -> str:
-    """Return the one-line description a yaml opens with; in a preset it follows the command that runs it."""
+    """Return the one-line description at the top of a yaml; in a preset it follows the command that runs it."""
     return next((line for line in _head(path) if not line.startswith("recsys ")), "")
 
 
 def example(path: Path) -> str | None:
-    """Return the command a preset opens with."""
+    """Return the command at the top of a preset."""
     return next((line for line in _head(path) if line.startswith("recsys ")), None)
 
 
 def entries(path: Path) -> list[str]:
-    """Return the entries of a yaml's defaults list as they are written: `[a, _self_]`, or one a line."""
+    """Return the entries of a yaml's defaults list as written: `[a, _self_]`, or one per line."""
     found: list[str] = []
     inside = False
     for line in _lines(path):
@@ -140,7 +140,7 @@ def entries(path: Path) -> list[str]:
 
 
 def parent(path: Path, name: str) -> Path:
-    """Return the yaml that an entry of another's defaults list names: of the same group, or a root of a root's."""
+    """Return the yaml named by an entry of a defaults list: of the same group, or for a root another root."""
     if path.parent == conf_dir():
         return root_path(name)
     folder = next((folder for folder in _layers() if path.is_relative_to(folder)), path.parent)
@@ -148,12 +148,12 @@ def parent(path: Path, name: str) -> Path:
 
 
 def parents(path: Path) -> list[Path]:
-    """Return the yamls that a yaml takes over: entries of its defaults list that are no group's."""
+    """Return the yamls that a yaml inherits from: the entries of its defaults list that name no group."""
     return [parent(path, entry) for entry in entries(path) if entry != SELF and ":" not in entry]
 
 
 def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
-    """Return a yaml and all that it takes over, the latter's own parents too, in the order in which they are merged."""
+    """Return a yaml and all its ancestors, in the order in which they are merged."""
     if path in below:  # an error of the user's own, which `own_options` reports
         return []
     found: list[Path] = []
@@ -167,7 +167,7 @@ def lineage(path: Path, below: tuple[Path, ...] = ()) -> list[Path]:
 
 
 def defaults(path: Path) -> list[Default]:
-    """Return the groups that a yaml's defaults list chooses, in order; those of a yaml taken over first."""
+    """Return the groups in a yaml's defaults list, in order, its parents' first."""
     found = []
     for entry in (entry for file in lineage(path) for entry in entries(file)):
         if match := _DEFAULT.match(entry):
@@ -176,7 +176,7 @@ def defaults(path: Path) -> list[Default]:
 
 
 def all_defaults() -> list[Default]:
-    """Return the groups that the roots choose, the root with the most of them first."""
+    """Return the groups in the roots' defaults lists, the root with the most first."""
     listed = [defaults(root_path(root)) for root in root_names()]
     return [default for found in sorted(listed, key=len, reverse=True) for default in found]
 
@@ -184,7 +184,7 @@ def all_defaults() -> list[Default]:
 def keys(path: Path) -> list[Key]:
     """Return the keys of a yaml in order, nested ones dotted, without `_target_` and the defaults list.
 
-    Those taken over follow, with the value and the comment that they have here, and `space`; `name` is the file's.
+    Inherited keys follow, with the value and comment they have here, then `space`; `name` is the file's.
     """
     found: dict[str, Key] = {}
     files = [_own_keys(file) for file in lineage(path)]
@@ -197,7 +197,7 @@ def keys(path: Path) -> list[Key]:
 
 
 def name_of(path: Path) -> str:
-    """Return the name of an option that takes over another's keys and gives itself no name, else an empty text."""
+    """Return the name of an option that inherits another's keys and sets no name, else an empty string."""
     named = any(key.name == "name" for key in _own_keys(path))
     return "" if named or not parents(path) or path.parent == conf_dir() or is_preset(path) else path.stem
 

@@ -1,4 +1,4 @@
-"""From the words after a command to its typed config: Hydra composes, the schemas check."""
+"""From command-line overrides to a typed config: Hydra composes, the schemas check."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def compose(root: str, overrides: Sequence[str]) -> Any:
     """Compose `conf/<root>.yaml` with overrides and return the root's typed object, fully checked.
 
     Args:
-        root: the command, as `train`.
-        overrides: words in Hydra's grammar, as `["env=long_term_satisfaction", "algo.lr=1e-3"]`.
+        root: the command, such as `train`.
+        overrides: words in Hydra's grammar, such as `["env=long_term_satisfaction", "algo.lr=1e-3"]`.
 
     Returns:
-        The object of the dataclass that the root's `_target_` names (`TrainConfig`, `EvaluateConfig`).
+        An object of the dataclass named by the root's `_target_` (`TrainConfig`, `EvaluateConfig`).
 
     Raises:
-        ConfigError: anything wrong with the request, in one line.
+        ConfigError: the request is invalid, in one line.
     """
     return Composer(root)(overrides)
 
 
 class Composer:
-    """Composes one root again and again; groups that were composed before are not read anew."""
+    """Composes one root repeatedly; groups composed before are not read again."""
 
     def __init__(self, root: str) -> None:
         """Compose nothing yet."""
@@ -61,7 +61,7 @@ class Composer:
         return built
 
     def space(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """Return what the chosen algorithm's yaml says about searching its keys, empty where it says nothing."""
+        """Return the search space in the chosen algorithm's yaml, empty if it has none."""
         values, _ = self._compose_groups(read(overrides, self.root).options)
         return dict(values.get("algo", {}).get(structured.SPACE) or {})
 
@@ -74,11 +74,11 @@ class Composer:
 
 
 def apply_env_overrides(saved: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a checkpoint's env values with changes put in; `structured.build` checks the outcome.
+    """Return a checkpoint's env values with changes applied; `structured.build` checks the result.
 
     Args:
-        saved: the env's plain values, as `TrainConfig.to_dict()["env"]`.
-        changes: nested values, as `EvaluateConfig.env`.
+        saved: the env's plain values, such as `TrainConfig.to_dict()["env"]`.
+        changes: nested values, such as `EvaluateConfig.env`.
 
     Raises:
         ConfigError: a changed key that the env does not have.
@@ -89,7 +89,7 @@ def apply_env_overrides(saved: Mapping[str, Any], changes: Mapping[str, Any]) ->
 
 
 def merge_changes(saved: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a saved root's plain values with values of dotted keys put in.
+    """Return a saved root's plain values with dotted keys set.
 
     Raises:
         ConfigError: a key that the saved values do not have.
@@ -102,7 +102,7 @@ def merge_changes(saved: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) 
 
 
 def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str, Any], dict[str, Option]]:
-    """Let Hydra compose a root with the options asked for; return its values and every group's option."""
+    """Let Hydra compose a root with the requested options; return its values and every group's option."""
     words = [f"{group}={show(option)}" for group, option in options.items() if option]
     for group, option in options.items():
         for one in [option] if isinstance(option, str) else option or []:
@@ -124,7 +124,7 @@ def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str,
 
 
 def _search_path() -> str:
-    """Return the override by which Hydra finds the options in the user's own folders as well."""
+    """Return the override that adds the user's own folders to Hydra's search path."""
     quoted = [str(folder).replace("\\", "\\\\").replace("'", "\\'") for folder in folders.named()]
     return "hydra.searchpath=[" + ",".join(f"'file://{folder}'" for folder in quoted) + "]"
 
@@ -147,7 +147,7 @@ def _dotted(values: Mapping[str, Any], at: str = "") -> Iterator[str]:
 
 @dataclass
 class _Merge:
-    """Puts changes into nested values; only keys that are there may be set, except below an empty mapping."""
+    """Applies changes to nested values; only existing keys may be set, except below an empty mapping."""
 
     values: dict[str, Any]
     chosen: Mapping[str, Option]
@@ -160,7 +160,7 @@ class _Merge:
         """Merge nested changes.
 
         Raises:
-            ConfigError: a key that is not there, with its full name and the closest one.
+            ConfigError: an unknown key, with its full name and the closest one.
         """
         self._merge(self.values, changes, "")
 
@@ -202,7 +202,7 @@ class _Merge:
 
 
 def _resolve(values: dict[str, Any]) -> dict[str, Any]:
-    """Replace `${...}` by what it stands for."""
+    """Resolve `${...}` interpolations."""
     try:
         resolved = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
     except OmegaConfBaseException as error:
@@ -219,11 +219,11 @@ def _refuse_missing(values: Mapping[str, Any], root: str, chosen: Mapping[str, O
             _refuse_missing(value, root, chosen, f"{full}.")
         elif value == structured.MISSING:
             about = _comment(full, root, chosen)
-            raise ConfigError(f"{full} is required: give {full}=<value>" + (f", {about}" if about else ""))
+            raise ConfigError(f"{full} is required: set {full}=<value>" + (f", {about}" if about else ""))
 
 
 def _comment(full: str, root: str, chosen: Mapping[str, Option]) -> str:
-    """Return what the yaml says about a key."""
+    """Return the yaml's comment on a key."""
     group, _, name = full.partition(".")
     option = chosen.get(group)
     in_group = isinstance(option, str) and bool(name)
@@ -233,7 +233,7 @@ def _comment(full: str, root: str, chosen: Mapping[str, Option]) -> str:
 
 
 def _check_together(built: Any) -> None:
-    """Check what takes more than one group: algorithm against env, resources against this machine."""
+    """Check groups against each other: algorithm against env, resources against this machine."""
     env, algo = getattr(built, "env", None), getattr(built, "algo", None)
     if env is not None and algo is not None and hasattr(algo, "check"):
         algo.check(env.spec)

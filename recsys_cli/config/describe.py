@@ -1,4 +1,4 @@
-"""What the yaml files offer, as text for people."""
+"""The contents of the yaml files as help text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def table(rows: Sequence[Sequence[str]], indent: int) -> str:
 
 
 def options(group: str, default: str | None = None, indent: int = 2) -> str:
-    """Return a group's options with one line each, the default one marked by a star."""
+    """Return a group's options, one per line, the default marked by a star."""
     return table([_option(group, option, default) for option in _default_first(group, default)], indent)
 
 
@@ -45,7 +45,7 @@ def _default_first(group: str, default: str | None) -> list[str]:
 
 
 def keys(path: Path, prefix: str = "", indent: int = 2) -> str:
-    """Return the keys of a yaml with default value, comment and range, one a line."""
+    """Return the keys of a yaml with default, comment and range, one per line."""
     allowed = limits(path)
     listed = [key for key in catalog.keys(path) if key.value or key.comment]
     about = [key.comment + (f" [{allowed[key.name]}]" if key.name in allowed else "") for key in listed]
@@ -55,5 +55,5 @@ def keys(path: Path, prefix: str = "", indent: int = 2) -> str:
 
 
 def _shorten(value: str, width: int) -> str:
-    """Cut a long value, such as a list of many, so that it does not push the comments away."""
+    """Cut a long value, such as a long list, so that it does not push the comments away."""
     return value if len(value) <= max(width, 12) else value[: max(width, 12) - 3] + "..."

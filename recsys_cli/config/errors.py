@@ -1,4 +1,4 @@
-"""The one error that means "the user asked for something that cannot be done"."""
+"""The error for invalid requests, and the closest match for typos."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Iterable
 
 
 class ConfigError(ValueError):
-    """A wrong configuration, told in one line: key, value, what is allowed, closest match.
+    """An invalid configuration, reported in one line: key, value, what is allowed, closest match.
 
     The command line prints the message without a traceback and exits with code 2.
     """
 
 
 def closest(word: str, allowed: Iterable[str]) -> str:
-    """Return `" Did you mean 'x'?"` for the allowed word nearest to `word`, or an empty string.
+    """Return `" Did you mean 'x'?"` for the allowed word closest to `word`, or an empty string.
 
-    Of dotted names the last part counts as well: `num_candidates` is near to `env.num_candidates`.
+    The last part of a dotted name counts as well: `num_candidates` is close to `env.num_candidates`.
     """
     match = nearest(word, list(allowed))
     return f" Did you mean {match!r}?" if match else ""
 
 
 def nearest(word: str, allowed: list[str]) -> str | None:
-    """Return the allowed word nearest to `word`, or None when none is near."""
+    """Return the allowed word closest to `word`, or None if none is close."""
     from difflib import get_close_matches
 
     folded = {name.casefold().replace("-", "_"): name for name in reversed(allowed)}
@@ -36,5 +36,5 @@ def nearest(word: str, allowed: list[str]) -> str | None:
 
 
 def one_line(message: object) -> str:
-    """Return the message of another library as a single line."""
+    """Return another library's message as a single line."""
     return " ".join(str(message).split())

@@ -1,4 +1,4 @@
-"""How a policy is made to explore: a setting of one word."""
+"""The setting that makes a policy explore."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Explore:
     """A rule and its parameter.
 
     Attributes:
-        kind: `none`; `epsilon` (a uniform slate with that probability); `plackett_luce` (slates drawn by the policy's
-            own scores at that temperature); `thompson` (slates drawn by the policy's posterior).
+        kind: `none`; `epsilon` (a uniform slate with that probability); `plackett_luce` (slates drawn from the
+            policy's scores at that temperature); `thompson` (slates drawn from the policy's posterior).
         amount: the probability or the temperature; 0 if the rule takes none.
     """
 

@@ -1,8 +1,8 @@
-"""Folders of the user's own: yamls in the layout of `conf`, and the modules that these name.
+"""The user's own folders: yamls in the layout of `conf`, and the modules they name.
 
-They are named by `--config-dir <folder>` or by the environment variable RECSYS_CONFIG_PATH, which is also how the
-processes that a command starts know them. No `_target_` outside this package is followed into any other place: a
-checkpoint from elsewhere can import nothing but what the user has put there.
+They are given by `--config-dir <folder>` or by the environment variable RECSYS_CONFIG_PATH, through which child
+processes know them too. A `_target_` outside this package is imported from these folders only, so a foreign checkpoint
+can import nothing but what the user has put there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import show_path
 
 VARIABLE = "RECSYS_CONFIG_PATH"
-ORIGIN = "RECSYS_CONFIG_ORIGIN"  # of processes on a cluster that use copies: where the folders lie at the user's
+ORIGIN = "RECSYS_CONFIG_ORIGIN"  # in cluster processes that use copies: the user's original folders
 OPTION = "--config-dir"
 
 
@@ -29,29 +29,29 @@ def named() -> list[Path]:
 
 
 def origins() -> list[str]:
-    """Return where the folders in use lie at the user's, also in a process that uses copies of them."""
-    told = os.environ.get(ORIGIN, "")
-    return told.split(os.pathsep) if told else [str(folder) for folder in named()]
+    """Return the user's original folders, also in a process that uses copies of them."""
+    originals = os.environ.get(ORIGIN, "")
+    return originals.split(os.pathsep) if originals else [str(folder) for folder in named()]
 
 
 def shipped_environment(copies: Sequence[str]) -> dict[str, str]:
-    """Return the variables by which a process knows copies of the folders in use, one each, and what they are of."""
+    """Return the environment variables that name copies of the folders in use, and their originals."""
     if not copies:
         return {}
     return {VARIABLE: os.pathsep.join(copies), ORIGIN: os.pathsep.join(map(str, named()))}
 
 
 def option_words(relative: bool = False) -> list[str]:
-    """Return the words that name the folders in use again: `["--config-dir", "/home/me/my_simulator"]`."""
+    """Return the options that name the folders in use: `["--config-dir", "/home/me/my_simulator"]`."""
     return [word for folder in named() for word in (OPTION, show_path(folder) if relative else str(folder))]
 
 
 @contextmanager
 def using(folders: Sequence[str]) -> Iterator[None]:
-    """Use these folders, behind those of RECSYS_CONFIG_PATH, until the block ends.
+    """Use these folders, after those of RECSYS_CONFIG_PATH, until the block ends.
 
     Raises:
-        ConfigError: a folder that is not there or cannot be used; whichever way it was named.
+        ConfigError: a folder, named either way, that is missing or cannot be used.
     """
     inherited, before = os.environ.get(VARIABLE), named()
     for folder in folders:
@@ -85,7 +85,7 @@ def _check(asked: str, folder: str) -> None:
 
 
 def forget(folders: Sequence[Path]) -> None:
-    """Drop what was imported from these folders, and import from them no more: one process may use several in turn."""
+    """Unload modules imported from these folders and stop importing from them: a process may use several in turn."""
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
         if file and any(Path(file).is_relative_to(folder) for folder in folders):
@@ -106,7 +106,7 @@ def module_file(module: str) -> Path | None:
 
 
 def make_importable() -> None:
-    """Put the folders in use before all others where Python looks for modules."""
+    """Put the folders in use first on Python's module path."""
     for folder in reversed(named()):
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
@@ -114,10 +114,10 @@ def make_importable() -> None:
 
 
 def environment(python_path: str | None) -> dict[str, str]:
-    """Return the variables by which another process knows the folders in use and imports their modules.
+    """Return the environment variables with which another process finds the folders in use and their modules.
 
     Args:
-        python_path: the process's own PYTHONPATH, which is kept behind them.
+        python_path: the process's own PYTHONPATH, kept after them.
     """
     folders = [str(folder) for folder in named()]
     if not folders:
@@ -128,7 +128,7 @@ def environment(python_path: str | None) -> dict[str, str]:
 
 @contextmanager
 def handed_on() -> Iterator[None]:
-    """Let processes started in this block know the folders in use."""
+    """Pass the folders in use to processes started in this block."""
     ours: Mapping[str, str] = environment(os.environ.get("PYTHONPATH"))
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)

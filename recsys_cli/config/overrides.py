@@ -1,4 +1,4 @@
-"""The words after a command, read with Hydra's grammar and checked one by one, before anything is composed."""
+"""The overrides of a command, read with Hydra's grammar and checked one by one before anything is composed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from recsys_cli.config.types import show
 _KEY = re.compile(r"[A-Za-z_][\w]*(\.\w+)*")
 _NO_LEARNER = "RLlib's new API stack has only Torch learners"
 FLAGS = ("--help", "--cfg", folders.OPTION)
-# RLlib's `DreamerV3Catalog` reads `observation_space.shape`, which a dict of user and candidates has not, and its
-# `ActorNetwork` has one output an action, from a latent state: it takes no slates of candidates that change.
+# RLlib's `DreamerV3Catalog` reads `observation_space.shape`, which a dict of user and candidates lacks, and its
+# `ActorNetwork` has one output per action, from a latent state: it cannot take slates of changing candidates.
 _NO_SLATES = "RLlib's takes an image or one vector, and one discrete or continuous action: no slates of candidates"
 _WHY_NOT = {("framework", other): _NO_LEARNER for other in ("tf", "tf2", "tensorflow", "jax", "keras")}
 _WHY_NOT |= {("algo", "dreamerv3"): _NO_SLATES}
@@ -29,7 +29,7 @@ Option = str | list[str] | None
 
 @dataclass
 class Request:
-    """What the words ask for: options of groups, and values of dotted keys, in the order given."""
+    """The requested options of groups and values of dotted keys, in the order given."""
 
     options: dict[str, Option] = field(default_factory=dict)
     values: list[tuple[str, Any]] = field(default_factory=list)
@@ -39,7 +39,7 @@ def read(words: Sequence[str], root: str) -> Request:
     """Read overrides for one root.
 
     Raises:
-        ConfigError: a word that is no override, a group or an option that is not there, several values for one.
+        ConfigError: a word that is no override, an unknown group or option, or several values for one key.
     """
     request = Request()
     groups = {default.group: default for default in catalog.defaults(catalog.root_path(root))}
@@ -59,7 +59,7 @@ def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Overrid
     key, equals, _ = word.partition("=")
     key = key.lstrip("+")
     if word.startswith("~"):
-        raise ConfigError(f"{word}: keys cannot be taken away, only set, as in {key.lstrip('~')}=<value>")
+        raise ConfigError(f"{word}: keys cannot be removed, only set, as in {key.lstrip('~')}=<value>")
     if word.startswith("-"):
         raise ConfigError(_dashes(word))
     if not equals:
@@ -78,7 +78,7 @@ def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Overrid
     if override.is_sweep_override():
         as_list = override.value_type == ValueType.SIMPLE_CHOICE_SWEEP
         hint = f"; a list is written {key}=[{word.partition('=')[2]}]" if as_list else ""
-        hint += "; several are tried by recsys sweep"
+        hint += "; recsys sweep tries several"
         raise ConfigError(f"{word}: one value is expected, not several to choose from{hint}")
     return override
 
@@ -86,14 +86,12 @@ def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Overrid
 def _dashes(word: str) -> str:
     key, _, value = word.lstrip("-").partition("=")
     if word in ("-m", "--multirun"):
-        return (
-            f"{word}: one command is one training; several seeds are run by seeds=5, several settings by recsys sweep"
-        )
+        return f"{word}: one command is one training; use seeds=5 for several seeds, recsys sweep for several settings"
     if near := closest(word.partition("=")[0], FLAGS):
-        return f"{word} is no option.{near}"
+        return f"{word} is not an option.{near}"
     if word.startswith("--") and key:
-        return f"{word} is no option. Keys are set without dashes: {key}={value or '<value>'}"
-    return f"{word} is no option. Options: {', '.join(FLAGS)}"
+        return f"{word} is not an option. Keys are set without dashes: {key}={value or '<value>'}"
+    return f"{word} is not an option. Options: {', '.join(FLAGS)}"
 
 
 def _meant(word: str, groups: Iterable[str]) -> str:
@@ -104,7 +102,7 @@ def _meant(word: str, groups: Iterable[str]) -> str:
 
 
 def _option(value: Any, default: catalog.Default) -> Option:
-    """Return the option (or options, for presets) that a group was set to."""
+    """Return the option (for presets, options) that a group was set to."""
     group, allowed = default.group, catalog.option_names(default.group)
     if default.option is None and value is None:
         return None
@@ -115,9 +113,9 @@ def _option(value: Any, default: catalog.Default) -> Option:
             why = _WHY_NOT.get((group, str(one)))
             near = "" if why or one is None else closest(show(one), allowed)
             because = f" ({why})" if why else ""
-            told = f"{group}={show(one)} is not there{because}. Allowed: {', '.join(allowed)}"
+            message = f"{group}={show(one)} does not exist{because}. Allowed: {', '.join(allowed)}"
             own = "" if why or near or folders.named() else f". Your own are found by {folders.OPTION} <folder>"
-            raise ConfigError(told + (near and "." + near) + own)
+            raise ConfigError(message + (near and "." + near) + own)
     return [str(one) for one in value] if isinstance(value, list) else str(value)
 
 

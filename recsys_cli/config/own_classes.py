@@ -1,4 +1,4 @@
-"""Classes of the user's own, out of the folders that were named; whatever is wrong with them is told in one line."""
+"""The user's own classes, imported from the named folders; any error in them is reported in one line."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.config.paths import show_path
 
-# What an option of these groups derives from; by name, since these modules build on this package.
+# Base classes of these groups' options; by name, since their modules import this package.
 BASES = {"env": "recsys_cli.envs.base.EnvConfig", "algo": "recsys_cli.algos.base.AlgoConfig"}
 
 
 class UnknownModuleError(ConfigError):
-    """A `_target_` in a module that neither this package nor a folder in use holds."""
+    """A `_target_` whose module is neither in this package nor in a folder in use."""
 
 
 def import_class(target: str) -> type:
     """Import the dataclass that a `_target_` outside this package names.
 
     Raises:
-        UnknownModuleError: no folder in use holds the module, which is then not imported.
-        ConfigError: the module or the class is not what it must be.
+        UnknownModuleError: no folder in use has the module; nothing is imported.
+        ConfigError: the module or the class is invalid.
     """
     module, _, name = target.rpartition(".")
     file = folders.module_file(module)
     if file is None:
-        holder = f", and none of these holds the module {module!r}: name the one that does" if module else ": name it"
+        holder = f", and none of these has the module {module!r}: name the one that does" if module else ": name it"
         raise UnknownModuleError(
-            f"_target_={target} is not followed: it must name a class under 'recsys_cli.' or in a folder of your own"
-            f"{holder} by {folders.OPTION} <folder> or {folders.VARIABLE}=<folder>"
+            f"_target_={target} is not imported: it must name a class under 'recsys_cli.' or in a folder of your own"
+            f"{holder} with {folders.OPTION} <folder> or {folders.VARIABLE}=<folder>"
         )
     shown = show_path(file)
-    with told_in_one_line(shown):
+    with reported_in_one_line(shown):
         found = getattr(_import(module, file), name, None)
     if found is None:
         classes = [key for key, value in vars(sys.modules[module]).items() if isinstance(value, type)]
@@ -46,12 +46,12 @@ def import_class(target: str) -> type:
     if not isinstance(found, type) or "__dataclass_fields__" not in vars(found):  # a base's would be inherited
         raise ConfigError(f"_target_={target} is not a dataclass: decorate it with @dataclass in {shown}")
     if is_own(found) and folders.module_file(found.__module__) is None:
-        raise ConfigError(f"_target_={target} comes from {found.__module__}, which is in no folder of your own")
+        raise ConfigError(f"_target_={target} comes from {found.__module__}, which is not in a folder of your own")
     return found
 
 
 def _import(module: str, file: Path) -> Any:
-    """Import a module and make sure that it is this file and not another of the same name."""
+    """Import a module and check that it is this file, not another of the same name."""
     folders.make_importable()
     for name in (module.partition(".")[0], module):
         loaded = getattr(sys.modules.get(name), "__file__", None)
@@ -65,7 +65,7 @@ def check_base(schema: type, group: str) -> None:
     """Refuse a class that the group cannot use.
 
     Raises:
-        ConfigError: it does not derive from the group's base class, or leaves out what that asks for.
+        ConfigError: it does not derive from the group's base class, or lacks its abstract methods.
     """
     if group not in BASES:
         return
@@ -75,12 +75,12 @@ def check_base(schema: type, group: str) -> None:
         raise ConfigError(f"{group}._target_={where} does not derive from {BASES[group]}")
     missing = sorted(getattr(schema, "__abstractmethods__", ()))
     if missing:
-        raise ConfigError(f"{group}._target_={where} lacks {', '.join(missing)}; {BASES[group]} says what they return")
+        raise ConfigError(f"{group}._target_={where} lacks {', '.join(missing)}, required by {BASES[group]}")
 
 
 @contextmanager
-def told_in_one_line(where: str) -> Iterator[None]:
-    """Turn whatever the user's own code raises into a `ConfigError` that names file, line and reason."""
+def reported_in_one_line(where: str) -> Iterator[None]:
+    """Turn any exception of the user's own code into a `ConfigError` with file, line and reason."""
     try:
         yield
     except ConfigError:
@@ -102,16 +102,16 @@ def _is_own(file: str) -> bool:
 
 @contextmanager
 def remembering(config_path: Sequence[str] | None) -> Iterator[None]:
-    """Say of a module that is not here which folders its run was trained with.
+    """Add to the error for a missing module which folders its run was trained with.
 
     Args:
-        config_path: as the run or the checkpoint keeps it.
+        config_path: as kept in the run or the checkpoint.
     """
     try:
         yield
     except UnknownModuleError as error:
-        told = " ".join(f"{folders.OPTION} {folder}" for folder in config_path or ())
-        raise ConfigError(f"{error}{told and f' (trained with {told})'}") from None
+        options = " ".join(f"{folders.OPTION} {folder}" for folder in config_path or ())
+        raise ConfigError(f"{error}{options and f' (trained with {options})'}") from None
 
 
 def is_own(schema: type) -> bool:

@@ -1,4 +1,4 @@
-"""Options of the user's own: the yamls in the folders that were named, checked before anything is composed of them."""
+"""The user's own options: the yamls in the named folders, checked before they are composed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsys_cli.config.paths import conf_dir, show_path
 
 
 def check_folders() -> None:
-    """Refuse folders in use that hold an option twice, or nothing that could be used.
+    """Refuse folders in use that repeat an existing option or hold nothing usable.
 
     Raises:
         ConfigError: in one line, with the files.
@@ -25,19 +25,19 @@ def check_folders() -> None:
         for file in files:
             name = file.relative_to(folder).as_posix()
             if name in seen:
-                raise ConfigError(f"{show_path(file)}: {show_path(seen[name])} is there already: rename yours")
+                raise ConfigError(f"{show_path(file)}: {show_path(seen[name])} already exists: rename yours")
             seen[name] = file
         _refuse_misnamed(folder)
         if not files and not any(folder.glob("*.py")) and not any(folder.glob("*/__init__.py")):
             groups = ", ".join(catalog.group_names())
             raise ConfigError(
-                f"{folders.OPTION} {show_path(folder)} holds neither modules nor options; an option's yaml lies in the "
+                f"{folders.OPTION} {show_path(folder)} holds neither modules nor options; an option's yaml goes in the "
                 f"folder of its group, as in env/my_problem.yaml. Groups: {groups}"
             )
 
 
 def _yamls(folder: Path) -> Iterator[Path]:
-    """Yield the yamls that Hydra would find: those of groups, and those named as a command's."""
+    """Yield the yamls that Hydra would find: those of groups, and those named like a command's."""
     for group in catalog.group_names():
         yield from sorted((folder / group).rglob("*.yaml"))
     yield from (path for name in catalog.root_names() if (path := folder / f"{name}.yaml").is_file())
@@ -47,11 +47,11 @@ def _refuse_misnamed(folder: Path) -> None:
     for group in catalog.group_names():
         plural = folder / f"{group}s"
         if plural.name not in catalog.group_names() and any(plural.glob("*.yaml")):
-            raise ConfigError(f"{show_path(plural)} is the folder of no group. Did you mean {group!r}?")
+            raise ConfigError(f"{show_path(plural)} is not a group's folder. Did you mean {group!r}?")
 
 
 def check_option(group: str, option: str) -> None:
-    """Refuse an option of the user's own that is no yaml, or that does not say what it is.
+    """Refuse an own option that is not valid yaml or does not declare what it is.
 
     Raises:
         ConfigError: in one line that names the file.
@@ -63,16 +63,16 @@ def check_option(group: str, option: str) -> None:
     _check_parents(group, path, (path,))
     if catalog.holds_presets(group):
         if not catalog.is_preset(path):
-            raise ConfigError(f"{shown}: a preset opens with the line {catalog.PRESET!r}")
+            raise ConfigError(f"{shown}: a preset must start with the line {catalog.PRESET!r}")
         return
     if not catalog.target(path):
-        raise ConfigError(f"{shown}: _target_ is missing: it names the dataclass that checks these keys")
+        raise ConfigError(f"{shown}: _target_ is missing: it must name the dataclass that checks these keys")
     if values.get("name", path.stem) != path.stem:
         raise ConfigError(f"{shown}: name={values['name']} must be the name of the file, {path.stem}")
 
 
 def _check_parents(group: str, path: Path, below: tuple[Path, ...]) -> None:
-    """Refuse a defaults list that Hydra or help would read otherwise, names nothing, or leads back to itself."""
+    """Refuse a defaults list that Hydra and help read differently, that names nothing, or that is circular."""
     for entry in catalog.entries(path):
         if entry == catalog.SELF or (":" in entry and catalog.holds_presets(group)):
             continue
@@ -80,16 +80,16 @@ def _check_parents(group: str, path: Path, below: tuple[Path, ...]) -> None:
         if not parent.is_file():
             names = catalog.option_names(group)
             near = closest(entry, names) or f" Allowed: {', '.join(names)}"
-            raise ConfigError(f"{show_path(path)}: defaults names {entry!r}, which is no option of {group}.{near}")
+            raise ConfigError(f"{show_path(path)}: defaults names {entry!r}, which is not an option of {group}.{near}")
         if parent in below:
-            raise ConfigError(f"{show_path(path)}: defaults names {entry!r}, which takes over this file itself")
+            raise ConfigError(f"{show_path(path)}: defaults names {entry!r}, which inherits from this file itself")
         if not parent.is_relative_to(conf_dir()):
             read_values(parent)
         _check_parents(group, parent, (*below, parent))
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Return an option's values as they are written, `${...}` included.
+    """Return an option's values as written, `${...}` included.
 
     Raises:
         ConfigError: no yaml, or one without keys; names the file.

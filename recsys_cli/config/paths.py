@@ -1,4 +1,4 @@
-"""Where the yaml files lie, and how paths are shown."""
+"""Where the yaml files are, and how paths are shown."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def conf_dir() -> Path:
 
 
 def show_path(path: Path) -> str:
-    """Return a path relative to the working folder where it lies below it."""
+    """Return a path, relative to the working folder if it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

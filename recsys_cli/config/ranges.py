@@ -1,7 +1,7 @@
 """Ranges as part of a key's type: `lr: Positive`, `n_step: Annotated[int, AtLeast(1)] | None`.
 
-`types.convert` refuses what lies outside, and help, `recsys list` and completion say what is allowed. Numbers are
-finite unless their range says otherwise. Help reads annotations from the source: the arguments below are literals.
+`types.convert` refuses values outside; help, `recsys list` and completion show the range. Numbers are finite unless
+their range says otherwise. Help reads annotations from the source, so the arguments below must be literals.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 
 class Range:
-    """Numbers from `low` to `high`, either end included unless it is open.
+    """Numbers from `low` to `high`, including each end unless it is open.
 
     Attributes:
         shown: whether help mentions it.
@@ -26,7 +26,7 @@ class Range:
         self.low, self.high, self.open_ends = low, high, open_ends
 
     def refusal(self, value: Any) -> str:
-        """Return what `value` must be, empty if it is that or no number."""
+        """Return what `value` must be; empty if it is, or is not a number."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return ""
         if isinstance(value, float) and not math.isfinite(value):
@@ -36,7 +36,7 @@ class Range:
         return "" if above and below else f"must be {self}"
 
     def __str__(self) -> str:
-        """Say the range in words: "at least 1", "above 0 and at most 1", "from 0 to 1"."""
+        """Return the range in words: "at least 1", "above 0 and at most 1", "from 0 to 1"."""
         low = "" if math.isinf(self.low) else f"{'above' if self.open_ends[0] else 'at least'} {self.low:,}"
         high = "" if math.isinf(self.high) else f"{'below' if self.open_ends[1] else 'at most'} {self.high:,}"
         if low and high and not any(self.open_ends):
@@ -69,7 +69,7 @@ class Between(Range):
 
 
 class Cap(Range):
-    """A bound far beyond what any machine can do, against slips of the finger; help need not mention it."""
+    """A bound far beyond what any machine can do, against typos; not shown in help."""
 
     shown = False
 
@@ -84,33 +84,33 @@ class BelowInfinity(Range):
     shown = False
 
     def refusal(self, value: Any) -> str:
-        """Return what `value` must be, empty if it is that."""
+        """Return what `value` must be; empty if it is."""
         return "must be below infinity" if value == math.inf else ""
 
 
 class NotEmpty:
-    """A list with something in it."""
+    """A non-empty list."""
 
     shown = False
 
     def refusal(self, value: Any) -> str:
-        """Return what `value` must be, empty if it is that or no list."""
+        """Return what `value` must be; empty if it is, or is not a list."""
         return "must not be empty" if isinstance(value, list | tuple) and not value else ""
 
 
 Rule = Range | NotEmpty
 
 Count = Annotated[int, AtLeast(1), Cap(1_000_000_000)]
-"""Of what is held in memory or done in one go: at a byte each a thousand million fill a machine."""
+"""Of things held in memory or done in one go: a billion of one byte each fill a machine."""
 Steps = Annotated[int, AtLeast(1), Cap(1_000_000_000_000)]
-"""Of a clock: at 100,000 a second as many take four months."""
+"""Of env steps and the like: at 100,000 per second they take four months."""
 StepsOrZero = Annotated[int, AtLeast(0), Cap(1_000_000_000_000)]
 """The same, or none."""
 Processes = Annotated[int, AtLeast(0), Cap(100_000)]
 """Of a cluster."""
 SEEDS = 4_294_967_296
 Seed = Annotated[int, Between(0, 4_294_967_295)]
-"""What NumPy's and torch's generators take: 32 bits."""
+"""Seeds that NumPy's and torch's generators take: 32 bits."""
 Widths = Annotated[list[Annotated[int, AtLeast(1), Cap(1_000_000)]], NotEmpty()]
 """Of hidden layers."""
 Positive = Annotated[float, Above(0)]

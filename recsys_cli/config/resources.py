@@ -1,4 +1,4 @@
-"""What a run may use: framework, processes, GPUs; checked against the machine before Ray starts."""
+"""A run's framework, processes and GPUs, checked against the machine before Ray starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recsys_cli.config.ranges import AtLeast, Cap, Count, Processes
 
 @dataclass(frozen=True)
 class FrameworkConfig:
-    """The deep-learning framework (`conf/framework`); where it computes is told by `resources.gpus_per_learner`."""
+    """The deep-learning framework (`conf/framework`); `resources.gpus_per_learner` decides where it computes."""
 
     name: Literal["torch", "torch_compile"]
 
@@ -44,32 +44,32 @@ class ResourcesConfig:
     num_cpus: Annotated[int, AtLeast(1), Cap(100_000)] | None
 
     def cpus_per_trial(self, seeds: int = 1) -> int:
-        """Return the CPUs of one trial: its own process, and one for each process that its seeds' trainings start."""
+        """Return the CPUs of one trial: its own process, and each process started by its seeds' trainings."""
         return 1 + seeds * (self.env_runners + self.evaluation_runners + self.learners)
 
     def local_cpus(self, seeds: int = 1) -> int:
-        """Return the CPUs of a Ray on this machine: no more than trials at the same time may take.
+        """Return the CPUs of a local Ray: no more than the concurrent trials may take.
 
-        So that is a strict limit. Tune's own would hold a scheduler's trials back until others have ended.
+        This makes the limit strict. Tune's own would hold a scheduler's trials back until others have ended.
         """
         cpus = self.num_cpus or machine_cpus()
         return min(cpus, (self.concurrent_trials or cpus) * self.cpus_per_trial(seeds))
 
     def gpus_per_trial(self, seeds: int = 1) -> float:
-        """Return the GPUs of one trial; without learner processes its own process uses them."""
+        """Return the GPUs of one trial, used by its own process if it has no learner processes."""
         return self.gpus_per_learner * (seeds * self.learners or 1)
 
 
 def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> None:
-    """Refuse what this machine does not have; a Ray cluster (`ray_address`) is not looked into.
+    """Refuse resources that this machine lacks; a Ray cluster (`ray_address`) is not checked.
 
     Raises:
-        ConfigError: names the key, what it asks for and what there is.
+        ConfigError: with the key, what it needs and what there is.
     """
     if framework.compiled and resources.learners > 1:
         raise ConfigError(
-            f"framework=torch_compile compiles the steps of one learner, resources.learners={resources.learners} "
-            "average theirs on the way: give framework=torch, or resources.learners=1 or 0"
+            f"framework=torch_compile compiles the steps of one learner, but resources.learners={resources.learners} "
+            "average gradients within a step: set framework=torch, or resources.learners=1 or 0"
         )
     if resources.ray_address is None:
         if framework.compiled:
@@ -84,13 +84,13 @@ def _check_compiler() -> None:
     if shutil.which(compiler) is None:
         raise ConfigError(
             f"framework=torch_compile needs a C++ compiler, and there is no {compiler} on the PATH (CXX may name "
-            "another): install one, or give framework=torch"
+            "another): install one, or set framework=torch"
         )
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
         raise ConfigError(
             f"framework=torch_compile needs Python's headers, and there is no {header}: install the package that has "
-            "them (python3-dev), or give framework=torch"
+            "them (python3-dev), or set framework=torch"
         )
 
 
@@ -117,7 +117,7 @@ def _check_gpus(resources: ResourcesConfig, there: int) -> None:
         asked = f"resources.gpus_per_learner={resources.gpus_per_learner:g}"
         if resources.learners > 1:
             asked += f" with resources.learners={resources.learners}"
-        seen = f"{_count(there, 'GPU')} can be seen" if there else "no GPU can be seen"
+        seen = f"{_count(there, 'GPU')} found" if there else "no GPU found"
         raise ConfigError(f"{asked}: {seen} on this machine; train on the CPU with resources.gpus_per_learner=0")
 
 
@@ -135,7 +135,7 @@ def machine_cpus() -> int:
 
 
 def _quota_cpus(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return the CPUs of the control group's quota (version 2, then 1), a huge number without one."""
+    """Return the CPUs of the control group's quota (version 2, then 1); a huge number without one."""
     try:
         if (root / "cpu.max").exists():
             quota, period = (root / "cpu.max").read_text().split()
@@ -148,7 +148,7 @@ def _quota_cpus(root: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def machine_gpus() -> int:
-    """Return how many NVIDIA GPUs this process may see; asks the driver, not torch, which takes seconds."""
+    """Return how many NVIDIA GPUs this process can see; asks the driver, since torch takes seconds."""
     there = _driver_gpus()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
@@ -169,7 +169,7 @@ def _nvidia_smi_gpus() -> int:
     if tool is None:
         return 0
     try:
-        told = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=5, check=False)
+        listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return 0
-    return sum(line.startswith("GPU ") for line in told.stdout.splitlines())
+    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())

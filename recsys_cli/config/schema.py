@@ -1,4 +1,4 @@
-"""Schemas of the root yamls, one a command, and of tracking."""
+"""Schemas of the root yamls, one per command, and of tracking."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class TrackingConfig:
 
 
 class Settings:
-    """Keys of a root that stand together but are no config group: their yaml needs no `_target_`."""
+    """A section of a root that is not a config group: its yaml needs no `_target_`."""
 
 
 @dataclass(frozen=True)
 class EvaluationSettings(Settings):
-    """Greedy episodes during a training and at its end."""
+    """Greedy episodes during and after training."""
 
     every: StepsOrZero
     episodes: Count
@@ -50,17 +50,17 @@ class EvaluationSettings(Settings):
 
 @dataclass(frozen=True)
 class CheckpointSettings(Settings):
-    """When checkpoints are written and how many stay."""
+    """When checkpoints are written and how many are kept."""
 
     every: StepsOrZero
     keep: Count
 
 
 class RootConfig:
-    """What the roots share: they turn into plain values and back."""
+    """Shared by the roots: conversion to plain values and back."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all keys as plain values; every group holds its `_target_`."""
+        """Return all keys as plain values, every group with its `_target_`."""
         hints = get_type_hints(type(self))
         plain = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
@@ -77,7 +77,7 @@ class RootConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Rebuild the object that `to_dict` came from, as out of a checkpoint; reads no yaml of `conf`.
+        """Rebuild the object from `to_dict`'s values, as kept in a checkpoint; reads no yaml of `conf`.
 
         Raises:
             ConfigError: the values do not fit this version's schemas.
@@ -90,7 +90,7 @@ class RootConfig:
 class TrainConfig(RootConfig):
     """`conf/train.yaml`: one training, of one or several seeds.
 
-    `env` and `algo` are objects of whatever dataclass their yaml's `_target_` names.
+    `env` and `algo` are objects of the dataclass named by their yaml's `_target_`.
     """
 
     env: Any
@@ -110,15 +110,15 @@ class TrainConfig(RootConfig):
     checkpoint: CheckpointSettings
 
     def __post_init__(self) -> None:
-        """Check the last seed, and what names folders."""
+        """Check the last seed and the folder names."""
         if self.seed + self.seeds > SEEDS:
-            raise ConfigError(f"seeds={self.seeds} from seed={self.seed} on: the last must be below {SEEDS:,}")
+            raise ConfigError(f"seeds={self.seeds} from seed={self.seed}: the last must be below {SEEDS:,}")
         if self.name is not None and (not self.name or "/" in self.name):
-            raise ConfigError(f"name={self.name} must be the name of a folder; output_dir says where it lies")
+            raise ConfigError(f"name={self.name} must be a folder name; output_dir sets where it is")
         if "://" in self.output_dir:
             raise ConfigError(
-                f"output_dir={self.output_dir}: a folder is expected; mount the bucket on all nodes and name the mount "
-                "point, or keep runs on shared storage and artifacts in the bucket by tracking=mlflow_server"
+                f"output_dir={self.output_dir}: a folder is expected; mount the bucket on all nodes and use the mount "
+                "point, or keep runs on shared storage and artifacts in the bucket with tracking=mlflow_server"
             )
 
 
@@ -131,14 +131,14 @@ class SweepConfig(TrainConfig):
     dry_run: bool
 
     def __post_init__(self) -> None:
-        """Check what a sweep decides itself, and its metric."""
+        """Check keys that the sweep sets itself, and its metric."""
         super().__post_init__()
         if self.seeds != 1:
-            raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds at every point")
+            raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds per point")
         self.search.check(self.steps)
 
     def training(self) -> TrainConfig:
-        """Return the config of one trial; where trials are compared while they run, they report for that."""
+        """Return the config of one trial; it reports as often as a search that compares running trials needs."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(TrainConfig)}
         unit = self.search.unit(self.steps)
         values["steps"] = self.search.whole(self.steps)
@@ -153,8 +153,8 @@ class SweepConfig(TrainConfig):
 class EvaluateConfig(RootConfig):
     """`conf/evaluate.yaml`: one evaluation of a checkpoint.
 
-    `env` holds only the changes asked for, nested (`{"num_candidates": 50}`); `apply_env_overrides`
-    puts them into the checkpoint's own env.
+    `env` holds only the requested changes, nested (`{"num_candidates": 50}`); `apply_env_overrides` applies them to the
+    checkpoint's env.
     """
 
     tracking: TrackingConfig
@@ -175,7 +175,7 @@ class EvaluateConfig(RootConfig):
 
 @dataclass(frozen=True)
 class RegisterConfig(RootConfig):
-    """`conf/register.yaml`: a checkpoint that becomes a version of a registered model."""
+    """`conf/register.yaml`: a checkpoint to become a version of a registered model."""
 
     tracking: TrackingConfig
     checkpoint: str
@@ -190,16 +190,16 @@ class RegisterConfig(RootConfig):
         check_model_name("name", self.name)
         alias = self.alias
         if alias is not None and not re.fullmatch(r"[\w-]{1,255}", alias):
-            raise ConfigError(f"alias={alias} must be letters, digits, - and _, as champion")
+            raise ConfigError(f"alias={alias} must be letters, digits, - and _, such as champion")
         if alias is not None and re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):
-            raise ConfigError(f"alias={alias} is a word of MLflow's own: take another, as champion")
+            raise ConfigError(f"alias={alias} is reserved by MLflow: use another, such as champion")
 
 
 def check_model_name(key: str, name: str) -> None:
-    """Refuse a name that no reference `models:/<name>...` could hold.
+    """Refuse a name that cannot be part of a reference `models:/<name>...`.
 
     Raises:
-        ConfigError: names the key.
+        ConfigError: with the key.
     """
     if not re.fullmatch(r"[\w.-][\w. -]*", name) or name in (".", ".."):
-        raise ConfigError(f"{key}={name} must be letters, digits, spaces, '.', '-' and '_', as slateq")
+        raise ConfigError(f"{key}={name} must be letters, digits, spaces, '.', '-' and '_', such as slateq")

@@ -1,4 +1,4 @@
-"""Schemas of `conf/search`: how a sweep picks its points, and which of them it stops early."""
+"""Schemas of `conf/search`: how a sweep picks its points and which ones it stops early."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class SearchConfig:
     """What every search has.
 
     Attributes:
-        name: of its yaml.
-        metric: of a training's reports; a point's score is its latest value.
+        name: the name of its yaml.
+        metric: a reported metric; a point's score is its latest value.
         mode: whether the best score is the greatest or the least.
-        seeds_per_point: seeds trained at every point.
-        over_seeds: how a point's score comes from those of its seeds.
-        interval_points: values that an interval is cut into where all combinations are tried.
-        seed: of what is drawn.
-        max_steps: steps of all trials together, after which the sweep stops.
+        seeds_per_point: seeds trained per point.
+        over_seeds: how the seeds' scores make the point's.
+        interval_points: values that an interval is cut into if all combinations are tried.
+        seed: of all random draws.
+        max_steps: total steps of all trials after which the sweep stops.
         max_seconds: the same in seconds of wall time.
-        on_failure: of a trial: go on without it, try it again (twice), or stop the sweep.
+        on_failure: if a trial fails: continue without it, retry it (twice), or stop the sweep.
     """
 
     name: str
@@ -37,20 +37,20 @@ class SearchConfig:
     max_seconds: Positive | None
     on_failure: Literal["continue", "retry", "stop"]
 
-    compares: ClassVar[bool] = False  # trials with one another, while they run
-    adaptive: ClassVar[bool] = False  # points are chosen by the scores of others
-    changes: ClassVar[bool] = False  # the values of a trial while it runs
+    compares: ClassVar[bool] = False  # compares running trials
+    adaptive: ClassVar[bool] = False  # chooses points by the scores of others
+    changes: ClassVar[bool] = False  # changes the values of running trials
     needs: ClassVar[tuple[str, ...]] = ()  # packages that are not installed with this one
 
     def whole(self, steps: int) -> int:
-        """Return the steps of a whole training, where so many are asked for."""
+        """Return the steps of a whole training, given the requested number."""
         return steps
 
     def check(self, steps: int) -> None:
-        """Refuse what is not installed, and trials of so many steps where they are too short.
+        """Refuse missing packages, and trials of too few steps.
 
         Raises:
-            ConfigError: says which, and what helps.
+            ConfigError: with the remedy.
         """
         missing = [
             package for package in self.needs if importlib.util.find_spec(_MODULES.get(package, package)) is None
@@ -62,16 +62,16 @@ class SearchConfig:
 
     @property
     def joint(self) -> bool:
-        """Whether the seeds of a point are one trial: where its score decides about it or about others."""
+        """Whether the seeds of a point are one trial: if its score affects it or others."""
         return self.compares or self.adaptive
 
     @property
     def seeds_per_trial(self) -> int:
-        """How many seeds one trial trains."""
+        """Seeds per trial."""
         return self.seeds_per_point if self.joint else 1
 
     def unit(self, steps: int) -> int | None:
-        """Return the steps between two reports of a trial of so many; None leaves them as they are."""
+        """Return the steps between reports of a trial of so many steps; None: unchanged."""
         return None
 
 
@@ -94,11 +94,11 @@ class RandomSearch(SearchConfig):
 
 @dataclass(frozen=True)
 class RungSearch(RandomSearch):
-    """Points drawn at random, compared at rungs that lie a factor apart.
+    """Points drawn at random, compared at rungs that are a factor apart.
 
     Attributes:
-        min_steps: steps up to the first rung, at least.
-        reduction_factor: factor between two rungs, and of a rung's trials to those that go on.
+        min_steps: least steps up to the first rung.
+        reduction_factor: factor between rungs, and ratio of a rung's trials to those that continue.
     """
 
     min_steps: Steps
@@ -107,22 +107,22 @@ class RungSearch(RandomSearch):
     compares: ClassVar[bool] = True
 
     def rungs(self, steps: int) -> int:
-        """Return how many rungs lie below the end."""
+        """Return the number of rungs before the end."""
         rungs = 0
         while self.min_steps * self.reduction_factor ** (rungs + 1) <= steps:
             rungs += 1
         return rungs
 
     def unit(self, steps: int) -> int:
-        """Return the steps up to the first rung, from which factors lead right to the end."""
+        """Return the steps up to the first rung, from which the factors lead exactly to the end."""
         return steps // self.units(steps)
 
     def units(self, steps: int) -> int:
-        """Return how many times as long a whole training is."""
+        """Return the length of a whole training in units."""
         return int(self.reduction_factor ** self.rungs(steps))
 
     def whole(self, steps: int) -> int:
-        """Return the steps of a whole training: a multiple of the unit, a few fewer than asked for."""
+        """Return the steps of a whole training: a multiple of the unit, slightly fewer than requested."""
         return self.unit(steps) * self.units(steps)
 
     def check(self, steps: int) -> None:
@@ -155,11 +155,11 @@ class BohbSearch(RungSearch):
 
 @dataclass(frozen=True)
 class MedianStoppingSearch(RandomSearch):
-    """Stops what is below the median of the others' running means (Golovin et al. 2017, Google Vizier, section 3.2.2).
+    """Stops trials below the median of the others' running means (Golovin et al. 2017, Google Vizier, section 3.2.2).
 
     Attributes:
-        min_steps: steps between two comparisons, and before the first.
-        min_trials: others that a trial is compared with, at least.
+        min_steps: steps between comparisons, and before the first.
+        min_trials: least number of other trials to compare with.
     """
 
     min_steps: Steps
@@ -168,7 +168,7 @@ class MedianStoppingSearch(RandomSearch):
     compares: ClassVar[bool] = True
 
     def unit(self, steps: int) -> int:
-        """Return the steps between two comparisons."""
+        """Return the steps between comparisons."""
         return self.min_steps
 
     def check(self, steps: int) -> None:
@@ -180,13 +180,13 @@ class MedianStoppingSearch(RandomSearch):
 
 @dataclass(frozen=True)
 class PopulationSearch(RandomSearch):
-    """A population whose worst copy the best and change their values (Jaderberg et al. 2017, arXiv 1711.09846).
+    """A population whose worst trials copy the best and change their values (Jaderberg et al. 2017, arXiv 1711.09846).
 
-    Synchronous: all reach the same steps before any copies, so that a sweep is a function of its seeds.
+    Synchronous: all reach the same steps before any copies, so that a sweep is reproducible from its seeds.
 
     Attributes:
-        perturb_every: steps between two rounds of copying.
-        quantile_fraction: the part that copies, and the part that is copied.
+        perturb_every: steps between rounds of copying.
+        quantile_fraction: fraction of trials that copy, and fraction that is copied.
     """
 
     trials: Annotated[int, AtLeast(2), Cap(1_000_000)]
@@ -197,7 +197,7 @@ class PopulationSearch(RandomSearch):
     changes: ClassVar[bool] = True
 
     def unit(self, steps: int) -> int:
-        """Return the steps between two rounds."""
+        """Return the steps between rounds."""
         return self.perturb_every
 
     def check(self, steps: int) -> None:
@@ -212,7 +212,7 @@ class PbtSearch(PopulationSearch):
     """Changes values at random.
 
     Attributes:
-        resample_probability: of a new value from the whole space, and not one near the old.
+        resample_probability: of a new value from the whole space instead of one near the old.
     """
 
     resample_probability: Fraction
@@ -227,7 +227,7 @@ class Pb2Search(PopulationSearch):
 
 @dataclass(frozen=True)
 class OptunaSearch(RandomSearch):
-    """Optuna's tree-structured Parzen estimator proposes each point from those before (Akiba et al. 2019)."""
+    """Points proposed by Optuna's tree-structured Parzen estimator from earlier ones (Akiba et al. 2019)."""
 
     adaptive: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("optuna",)

@@ -1,4 +1,4 @@
-"""From yaml to typed objects and back: the yaml's `_target_` names the dataclass that checks it."""
+"""From yaml to typed objects and back; a yaml's `_target_` names the dataclass that checks it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recsys_cli.config.types import convert, is_union, show
 
 TARGET = "_target_"
 MISSING = "???"
-# Keys that stand in a yaml and in no schema: the first, of a root, is read before anything is composed; the second, of
-# an algorithm, is for sweeps alone; the third names the yamls whose keys are taken over.
+# Yaml keys that are in no schema: the first, of a root, is read before anything is composed; the second, of an
+# algorithm, is for sweeps only; the third names the yamls whose keys are inherited.
 ORIGIN, SPACE, DEFAULTS = "from", "space", "defaults"
 
 
 def schema_of(target: str) -> type:
-    """Import the dataclass that `_target_` names, under `recsys_cli.` or in a folder of the user's own.
+    """Import the dataclass named by `_target_`, under `recsys_cli.` or in the user's own folder.
 
     Raises:
         ConfigError: it names none, or a class elsewhere, which is not imported.
@@ -42,7 +42,7 @@ def schema_of(target: str) -> type:
 
 
 def build(values: Mapping[str, Any], prefix: str) -> Any:
-    """Turn one group's values (with `_target_`) into its dataclass object, types and rules checked.
+    """Turn one group's values (with `_target_`) into its dataclass object, checking types and rules.
 
     Args:
         values: the group's keys, `_target_` among them.
@@ -57,7 +57,7 @@ def build(values: Mapping[str, Any], prefix: str) -> Any:
     if not own_classes.is_own(schema):
         return build_as(schema, values, prefix)
     own_classes.check_base(schema, prefix)
-    with own_classes.told_in_one_line(schema.__module__):
+    with own_classes.reported_in_one_line(schema.__module__):
         return build_as(schema, values, prefix)
 
 
@@ -78,7 +78,7 @@ def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if given.get(name) == MISSING or (name not in given and required):
-            raise ConfigError(f"{at}{name} is required: give {at}{name}=<value>")
+            raise ConfigError(f"{at}{name} is required: set {at}{name}=<value>")
     return schema(**{key: _value(value, hints[key], at + key) for key, value in given.items()})
 
 
@@ -106,14 +106,14 @@ def to_plain(value: Any, declared: Any = None) -> Any:
     """Turn a built object back into yaml-ready values, from which `build` makes an equal object.
 
     Args:
-        value: a dataclass object, or any value that one of its fields may hold.
-        declared: the annotation of the field that holds it; `_target_` is left out where it says the class.
+        value: a dataclass object, or any value of a field.
+        declared: the field's annotation; `_target_` is left out if it already names the class.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         schema = type(value)
         hints = get_type_hints(schema)
-        told = schema is declared or (is_union(declared) and schema in get_args(declared))
-        head: dict[str, Any] = {} if told else {TARGET: f"{schema.__module__}.{schema.__qualname__}"}
+        known = schema is declared or (is_union(declared) and schema in get_args(declared))
+        head: dict[str, Any] = {} if known else {TARGET: f"{schema.__module__}.{schema.__qualname__}"}
         items = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
         for name, item in items.items():
             head[name] = to_plain(item, hints[name])
@@ -126,7 +126,7 @@ def to_plain(value: Any, declared: Any = None) -> Any:
 
 
 def load(group: str, option: str, **overrides: Any) -> Any:
-    """Build the object of an option, `conf/<group>/<option>.yaml` or one of the user's own, with some keys replaced.
+    """Build the object of an option, of `conf` or the user's own, with some keys replaced.
 
     Example:
         `load("env", "interest_evolution", num_candidates=50)`
@@ -145,6 +145,6 @@ def load(group: str, option: str, **overrides: Any) -> Any:
 
 
 def named(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return an option's values under its own name, where it took over that of another."""
+    """Return an option's values under its own name if it inherited another's."""
     name = catalog.name_of(path)
     return values | {"name": name} if name and "name" in values else values

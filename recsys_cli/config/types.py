@@ -1,7 +1,7 @@
-"""Values checked against type annotations, told in plain words.
+"""Values checked against type annotations, with plain error messages.
 
-OmegaConf's own structured configs know no `Literal`, refuse `1e6` where an integer belongs and
-answer in several lines about nodes; this is the small part of a type checker that yaml needs.
+OmegaConf's own structured configs know no `Literal`, refuse `1e6` for an integer and report errors in several lines
+about nodes; this is the small part of a type checker that yaml needs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class MismatchError(Exception):
 
 
 def show(value: Any) -> str:
-    """Write a value as one types it on the command line: `null`, `true`, `[1,2]`, `abc`."""
+    """Write a value as typed on the command line: `null`, `true`, `[1,2]`, `abc`."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -38,12 +38,12 @@ def show(value: Any) -> str:
 
 
 def is_union(hint: Any) -> bool:
-    """Tell whether an annotation is `X | Y` or `Optional[X]`."""
+    """Return whether an annotation is `X | Y` or `Optional[X]`."""
     return get_origin(hint) in (Union, types.UnionType)
 
 
 def describe(hint: Any, plural: bool = False) -> str:
-    """Say an annotation in plain words: "an integer", "a list of numbers", "a, b or null"."""
+    """Return an annotation in plain words: "an integer", "a list of numbers", "a, b or null"."""
     hint = _bare(hint)
     if hint in _WORDS:
         return _WORDS[hint][plural]
@@ -62,12 +62,12 @@ def describe(hint: Any, plural: bool = False) -> str:
 
 
 def convert(value: Any, hint: Any, key: str) -> Any:
-    """Return `value` as its annotation says.
+    """Return `value` converted to its annotation.
 
     An integral float (`1e6`) passes as an integer and an integer as a number; nothing else changes type.
 
     Raises:
-        ConfigError: the value does not fit, or lies outside its range; names the full key, the value and what is
+        ConfigError: the value has the wrong type or is out of range; names the full key, the value and what is
             expected.
     """
     try:
@@ -82,7 +82,7 @@ def convert(value: Any, hint: Any, key: str) -> Any:
 
 
 def _refusals(value: Any, hint: Any, key: str) -> Iterator[str]:
-    """Yield what is wrong with the range of a value that fits its annotation otherwise."""
+    """Yield the range errors of a value of the right type."""
     rules: list[Rule] = []
     if get_origin(hint) is Annotated:
         hint, *rules = get_args(hint)
@@ -135,7 +135,7 @@ def _fit(value: Any, hint: Any) -> Any:
         return _SCALARS[hint](value)
     if hint is None:
         return _fit_none(value)
-    raise TypeError(f"annotation {hint!r} is not one that a yaml value can be checked against")
+    raise TypeError(f"a yaml value cannot be checked against annotation {hint!r}")
 
 
 def _fit_union(value: Any, parts: Sequence[Any]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def take_option(words: Sequence[str], option: str) -> tuple[list[str], list[str]]:
-    """Part `<option> <value>` and `<option>=<value>` from the other words; an option at the end has the value "".
+    """Split `<option> <value>` and `<option>=<value>` from the other words; an option at the end has the value "".
 
     Returns:
         The other words, and the option's values in the order given.

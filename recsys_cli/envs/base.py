@@ -1,4 +1,4 @@
-"""What a problem is: its configuration, what an algorithm may know of it, and how to simulate its users."""
+"""A problem: its configuration, what algorithms may know of it, and how to simulate its users."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ RECSIM: Final = "recsim"
 
 @dataclass
 class EnvConfig(ABC):
-    """What every problem has; each problem's dataclass adds its own parameters. Defaults stand in `conf/env`.
+    """Keys of every problem; each problem's dataclass adds its own. Defaults are in `conf/env`.
 
     Attributes:
         name: the problem's name, that of its yaml.
         num_candidates: documents offered to the user's slate at every step (C), or `[fewest, most]` if it varies.
         slate_size: documents shown at every step (k).
-        resample_documents: whether candidates are drawn anew at every step, or once per user for good.
+        resample_documents: whether candidates are drawn at every step, or once per user.
         backend: `native` (vectorised) or `recsim` (the original package, one copy per user).
     """
 
@@ -41,7 +41,7 @@ class EnvConfig(ABC):
     backend: Literal["native", "recsim"]
 
     def __post_init__(self) -> None:
-        """Check what all problems share."""
+        """Check the keys that all problems share."""
         if self.backend == RECSIM and type(self).recsim_problem is EnvConfig.recsim_problem:
             self.recsim_problem()
         self._check_candidates()
@@ -71,12 +71,12 @@ class EnvConfig(ABC):
 
     @cached_property
     def spec(self) -> ProblemSpec:
-        """What an algorithm may know of the problem; it says nothing of hidden states."""
+        """What an algorithm may know of the problem, without hidden states."""
         return self.describe()
 
     @abstractmethod
     def describe(self) -> ProblemSpec:
-        """Return the spec: `self.problem_spec(...)` with what this problem's users and documents look like."""
+        """Return the spec: `self.problem_spec(...)` with this problem's users and documents."""
 
     def problem_spec(self, **own: Any) -> ProblemSpec:
         """Return a spec with the keys that all problems share; `own` are the other fields of `ProblemSpec`."""
@@ -110,7 +110,7 @@ class EnvConfig(ABC):
             doc_format: `dense` for float32 features `[N, C, F]`; `index` for numbers `[N, C]` of topics or items.
 
         Raises:
-            ConfigError: `doc_format="index"`, and documents have no numbers.
+            ConfigError: `doc_format="index"`, but documents have no numbers.
         """
         require_choice("doc_format", doc_format, self.spec.documents.formats)
         if self.backend == NATIVE:

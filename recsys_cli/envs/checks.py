@@ -1,4 +1,4 @@
-"""Rules of a problem's configuration that take more than one key; `config.ranges` holds those of a single one."""
+"""Rules of a problem's configuration that involve several keys; `config.ranges` has those of single keys."""
 
 from __future__ import annotations
 

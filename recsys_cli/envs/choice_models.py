@@ -25,7 +25,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def check_spec(spec: ChoiceSpec) -> None:
-    """Refuse parameters that no score could make a choice model of.
+    """Refuse parameters for which no scores make a choice model.
 
     Raises:
         ConfigError: not clicking has a negative weight.
@@ -50,10 +50,10 @@ def valid_scores(spec: ChoiceSpec) -> tuple[float, float]:
 
 
 def check_score_range(spec: ChoiceSpec, low: float, high: float) -> None:
-    """Refuse a choice model that is undefined for some score the users do have, from `low` to `high`.
+    """Refuse a choice model that is undefined for some of the users' scores, from `low` to `high`.
 
     Raises:
-        ConfigError: which side is at fault, and what would be allowed.
+        ConfigError: with the key at fault and what is allowed.
     """
     lowest, highest = valid_scores(spec)
     if low < lowest:
@@ -70,7 +70,7 @@ def check_score_range(spec: ChoiceSpec, low: float, high: float) -> None:
 
 
 def check_scores(spec: ChoiceSpec, scores: Floats) -> None:
-    """Refuse scores for which the choice model is undefined, where the configuration could not tell.
+    """Refuse scores for which the choice model is undefined, if the configuration could not be checked.
 
     Raises:
         ValueError: a score outside the model's range.
@@ -120,9 +120,9 @@ def choice_probabilities(spec: ChoiceSpec, scores: Floats) -> Floats:
 
 
 def single_item_score(spec: ChoiceSpec, scores: Floats) -> Floats:
-    """Return what RecSim's choice model keeps as the score of an item shown alone.
+    """Return the score that RecSim's choice model stores for an item shown alone.
 
-    A weight, or for the logit and the cascades a click probability; `user_quality_factor` puts it into the budget.
+    A weight, or for the logit and the cascades a click probability; `user_quality_factor` adds it to the utility.
     """
     if spec.kind == LOGIT:
         return choice_probabilities(spec, scores[..., None])[..., 0]

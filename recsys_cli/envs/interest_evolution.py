@@ -35,9 +35,9 @@ class InterestEvolutionConfig(EnvConfig):
         step_penalty: minutes lost when nothing is clicked.
         user_quality_factor: weight of the choice model's score in the received utility.
         document_quality_factor: weight of the document's quality in the received utility.
-        user_update_alpha: part of the watch time given back to the budget per unit of utility.
-        alpha_x_intercept: interest at which an interest's step is 0.
-        alpha_y_intercept: size factor of the step at interest 0.
+        user_update_alpha: fraction of the watch time given back to the budget per unit of utility.
+        alpha_x_intercept: interest at which its step is 0.
+        alpha_y_intercept: scale of the step at interest 0.
         min_utility: mean quality of the worst topic.
         max_utility: mean quality of the best topic.
         video_length: minutes of one video.
@@ -72,7 +72,7 @@ class InterestEvolutionConfig(EnvConfig):
     def describe(self) -> ProblemSpec:
         """A user is one interest per topic, a document its topic; the score, user . document, is observed.
 
-        The response has RecSim's fields and bounds, widened if the parameters ask for it. RecSim declares a document's
+        The response has RecSim's fields and bounds, widened if the parameters need it. RecSim declares a document's
         one-hot values as -1 to 1.
         """
         quality = max(100.0, max(abs(self.min_utility), abs(self.max_utility)) + 10 * self.quality_stddev)
@@ -139,5 +139,5 @@ def interest_update(
 def budget_after_watching(
     budget: NDArray[Any], watch_time: NDArray[Any], utility: NDArray[Any], user_update_alpha: float
 ) -> NDArray[Any]:
-    """Return the minutes left: less the watch time, plus the part of it that a good video gives back."""
+    """Return the minutes left after the watch time, plus the part of it that a good video gives back."""
     return budget - watch_time + user_update_alpha * watch_time * utility

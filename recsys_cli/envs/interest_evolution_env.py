@@ -1,4 +1,4 @@
-"""Interest evolution, vectorised: equal in law to RecSim's `interest_evolution`."""
+"""Interest evolution, vectorised: equal in distribution to RecSim's `interest_evolution`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class InterestEvolutionVectorEnv(SlateVectorEnv):
     """Users with one interest per topic and a time budget; see `SlateVectorEnv` for the interface.
 
     A document is the number of its topic. With resampled candidates the quality of a document is drawn when it is
-    shown: nobody can see it before, so this is equal in law to drawing it with the document. `hidden_state` draws
-    the qualities of all current candidates (and so moves the random stream); those are then the ones shown.
+    shown: nobody can see it before, so this is equal in distribution to drawing it with the document. `hidden_state`
+    draws the qualities of all current candidates (and so advances the random stream); these are then used.
     """
 
     state_arrays: ClassVar[tuple[str, ...]] = ("_interests", "_budget", "_topics", "_quality")
@@ -83,7 +83,7 @@ class InterestEvolutionVectorEnv(SlateVectorEnv):
     def _watch(
         self, rows: Rows, topic: NDArray[Any], affinity: NDArray[np.float32], quality: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """Let the users `rows` `[n]` watch one document each, the others lose time; return the watch time `[n]`."""
+        """Let the users `rows` `[n]` watch one document each and the others lose time; return the watch time `[n]`."""
         config = self.config
         before = self._budget[rows]
         watch_time = np.minimum(before, config.video_length)

@@ -83,9 +83,9 @@ class InterestExplorationConfig(EnvConfig):
         return len(self.topic_distribution)
 
     def describe(self) -> ProblemSpec:
-        """Nothing is seen of the user; a document is its topic, one-hot, and its quality.
+        """The user is not observed; a document is its one-hot topic and its quality.
 
-        That is gymnasium's order when RecSim's document is flattened. Scores are affinity (hidden) plus quality.
+        This is gymnasium's order when RecSim's document is flattened. Scores are affinity (hidden) plus quality.
         """
         bits = (0.0,) * self.num_topics, (1.0,) * self.num_topics
         return self.problem_spec(

@@ -1,4 +1,4 @@
-"""Interest exploration, vectorised: equal in law to RecSim's `interest_exploration`."""
+"""Interest exploration, vectorised: equal in distribution to RecSim's `interest_exploration`."""
 
 from __future__ import annotations
 

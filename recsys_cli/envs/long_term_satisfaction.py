@@ -26,7 +26,7 @@ class LongTermSatisfactionConfig(EnvConfig):
     The user always takes the first document of the slate.
 
     Attributes:
-        memory_discount: how much of the net positive exposure lasts to the next step.
+        memory_discount: fraction of the net positive exposure kept at the next step.
         sensitivity: satisfaction = sigmoid(sensitivity x net positive exposure).
         innovation_stddev: standard deviation of the exposure's noise.
         choc_mean: log-engagement with pure clickbait, at satisfaction 1.
@@ -46,7 +46,7 @@ class LongTermSatisfactionConfig(EnvConfig):
     time_budget: Count
 
     def describe(self) -> ProblemSpec:
-        """Nothing is seen of the user; a document is its clickbait score. The first of a slate is always clicked."""
+        """The user is not observed; a document is its clickbait score. The first of a slate is always clicked."""
         return self.problem_spec(
             user=Features.of(0),
             documents=Documents(Features.of(1, 0.0, 1.0)),
@@ -82,6 +82,6 @@ def exposure_mean(net_positive_exposure: NDArray[Any], clickbait: NDArray[Any], 
 def log_engagement_moments(
     clickbait: NDArray[Any], satisfaction: NDArray[Any], config: LongTermSatisfactionConfig
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return mean and standard deviation of the logarithm of the engagement; satisfaction is that before the step."""
+    """Return mean and standard deviation of the log-engagement, given the satisfaction before the step."""
     mean = (clickbait * config.choc_mean + (1 - clickbait) * config.kale_mean) * satisfaction
     return mean, clickbait * config.choc_stddev + (1 - clickbait) * config.kale_stddev

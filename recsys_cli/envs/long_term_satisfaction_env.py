@@ -1,4 +1,4 @@
-"""Long-term satisfaction, vectorised: equal in law to RecSim's `long_term_satisfaction`."""
+"""Long-term satisfaction, vectorised: equal in distribution to RecSim's `long_term_satisfaction`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The original recsim package behind our interface: N copies of its own environment.
 
-What is law in recsim stays as it is; what is accident is mended here: observations are copies (recsim's user
-observation is its simulator's own array), types are the declared ones, documents lie in an array, every copy has its
-own seeds, and the process-wide `np.random` that recsim draws choices from is put back after use.
+recsim's model stays as it is; its accidents are fixed here: observations are copies (recsim's user observation is its
+simulator's own array), types are the declared ones, documents are in an array, every copy has its own seeds, and the
+process-wide `np.random` that recsim draws choices from is restored after use.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class RecsimVectorEnv(SlateVectorEnv):
 
     @contextlib.contextmanager
     def _global_stream(self) -> Iterator[None]:
-        """Let recsim draw from this env's own stream under the name of `np.random`; the caller's is put back."""
+        """Make `np.random` draw from this env's own stream for recsim; the caller's state is restored."""
         callers = np.random.get_state(legacy=False)
         np.random.set_state(self._stream)
         try:
@@ -130,7 +130,7 @@ class RecsimVectorEnv(SlateVectorEnv):
         return features
 
     def hidden_state(self) -> dict[str, NDArray[Any]]:
-        """Return the same keys as the native back end does."""
+        """Return the same keys as the native back end."""
         users = [
             self._problem.hidden(
                 copy.environment.user_model._user_state, copy.environment.candidate_set.get_all_documents()
@@ -146,7 +146,7 @@ class RecsimVectorEnv(SlateVectorEnv):
 
 @contextlib.contextmanager
 def _choice_errors() -> Iterator[None]:
-    """Turn the assertion of recsim's choice models into the ValueError our interface promises."""
+    """Turn the assertion of recsim's choice models into the ValueError of our interface."""
     try:
         yield
     except AssertionError as failure:

@@ -1,8 +1,8 @@
 """Import recsim's environments without TensorFlow.
 
 recsim imports `gin.tf` for a decorator that plain `gin` has too, and `recsim.simulator.runner_lib`, which needs
-TensorFlow and dopamine but which no environment uses. Both get a stand-in while recsim is imported, and lose it
-afterwards, so that code which does want them gets the real ones.
+TensorFlow and dopamine but which no environment uses. Both are replaced by stand-ins while recsim is imported, and
+removed afterwards, so that other code gets the real modules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RUNNER = "recsim.simulator.runner_lib"
 
 @contextlib.contextmanager
 def _stand_ins(modules: dict[str, ModuleType]) -> Iterator[None]:
-    """Put `modules` in the place of modules that are not loaded, for a while."""
+    """Put `modules` in place of modules that are not loaded, until the block ends."""
     absent = {name: module for name, module in modules.items() if name not in sys.modules}
     sys.modules.update(absent)
     try:
@@ -44,7 +44,7 @@ def recsim_module(name: str) -> Any:
 
 
 def choice_model_class(kind: str) -> Any:
-    """Return recsim's choice model class for a `choice_model` of ours."""
+    """Return recsim's choice model class for our `choice_model`."""
     models = recsim_module("choice_model")
     if kind == "proportional_cascade":
         return _proportional_cascade(models)
@@ -56,10 +56,10 @@ def choice_model_class(kind: str) -> Any:
 
 
 def _proportional_cascade(models: Any) -> Any:
-    """Return recsim's `ProportionalCascadeChoiceModel` with its validity test mended.
+    """Return recsim's `ProportionalCascadeChoiceModel` with its validity test fixed.
 
-    `assert not scores[scores < 0.0]` takes the truth value of an array that is empty when all is well, which NumPy 2
-    refuses; the multinomial model's test of the array's size is what was meant.
+    `assert not scores[scores < 0.0]` takes the truth value of an array that is empty if all is well, which NumPy 2
+    refuses; it should test the array's size, as the multinomial model does.
     """
 
     class ProportionalCascade(models.ProportionalCascadeChoiceModel):

@@ -20,7 +20,7 @@ class RecsimInterestEvolution(RecsimProblem[InterestEvolutionConfig]):
     """Builds and reads recsim's `interest_evolution`."""
 
     def user_model(self, seed: int) -> Any:
-        """Build recsim's `IEvUserModel`; what its constructor fixes is set on every user it samples."""
+        """Build recsim's `IEvUserModel`; parameters fixed by its constructor are set on every user it samples."""
         config, module = self.config, recsim_module("environments.interest_evolution")
 
         class User(module.IEvUserState):  # type: ignore[name-defined]
@@ -48,7 +48,7 @@ class RecsimInterestEvolution(RecsimProblem[InterestEvolutionConfig]):
         return model
 
     def document_sampler(self, seed: int) -> Any:
-        """Build recsim's `UtilityModelVideoSampler`; another deviation of quality is a rescaling of recsim's own."""
+        """Build recsim's `UtilityModelVideoSampler`; other standard deviations of quality rescale recsim's own."""
         config, module = self.config, recsim_module("environments.interest_evolution")
 
         class Video(module.IEvVideo):  # type: ignore[name-defined]

@@ -24,7 +24,7 @@ class RecsimInterestExploration(RecsimProblem[InterestExplorationConfig]):
     """Builds and reads recsim's `interest_exploration`."""
 
     def user_model(self, seed: int) -> Any:
-        """Build recsim's `IEUserModel` around its own sampler, told apart only in that it notes the user's type."""
+        """Build recsim's `IEUserModel` around its own sampler, changed only to record the user's type."""
         config, module = self.config, recsim_module("environments.interest_exploration")
 
         class Sampler(module.IEClusterUserSampler):  # type: ignore[name-defined]

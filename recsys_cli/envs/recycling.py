@@ -1,4 +1,4 @@
-"""Memory for observations, used again once the caller has let go of it."""
+"""Memory for observations, reused once the caller has released it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class RecycledArrays:
     """Hands out arrays of one shape and dtype whose memory nobody else holds.
 
     Fresh memory for a large observation costs more than writing it: the operating system clears every page. So the
-    last few buffers are kept, and one is handed out again when nothing refers to it any more. Every array that NumPy,
-    PyTorch or a memory view makes of a handed out array refers to its buffer, so what a caller still holds is never
-    written to. Contents are arbitrary.
+    last few buffers are kept, and one is reused when nothing refers to it any more. Every array that NumPy, PyTorch or
+    a memory view makes from one refers to its buffer, so memory still held by a caller is never written to. Contents
+    are arbitrary.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        """Set the shape and the dtype; memory is taken when asked for."""
+        """Set the shape and the dtype; memory is allocated on demand."""
         self._shape, self._dtype = shape, dtype
         self._buffers: list[NDArray[Any]] = []
         self._idle = _references([np.empty(0)])[0]
@@ -37,5 +37,5 @@ class RecycledArrays:
 
 
 def _references(buffers: list[NDArray[Any]]) -> list[int]:
-    """Return how often each array is referred to; an array only the list holds gets the same number everywhere."""
+    """Return each array's reference count; arrays held only by the list all have the same count."""
     return [sys.getrefcount(buffer) for buffer in buffers]

@@ -1,7 +1,7 @@
 """gymnasium's registry: every `env/<problem>.yaml`, of `conf` or the user's own, becomes `recsys/<Problem>-v0`.
 
-Importing `recsys_cli.envs` registers them (gymnasium 1.0 and later load no plugins by themselves), so nothing heavier
-than gymnasium may be imported here.
+Importing `recsys_cli.envs` registers them (gymnasium 1.0 and later do not load plugins), so nothing heavier than
+gymnasium may be imported here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def env_ids() -> Iterator[tuple[str, str]]:
 
 
 def register_envs() -> None:
-    """Register all problems with gymnasium; calling it again adds those of folders named since."""
+    """Register all problems with gymnasium; calling it again adds those of newly named folders."""
     from gymnasium.envs.registration import register, registry
 
     for problem, env_id in env_ids():

@@ -13,7 +13,7 @@ CACHED_BYTES = 1 << 21  # up to which an observation stays in the cache while it
 
 
 def draw_topics(rng: np.random.Generator, cumulative: NDArray[np.float32], size: int) -> NDArray[np.uint8]:
-    """Draw `size` topics with P(topic <= t) = `cumulative[t]`; the last entry is taken for 1."""
+    """Draw `size` topics with P(topic <= t) = `cumulative[t]`; the last entry is taken as 1."""
     uniform = rng.random(size, dtype=np.float32)
     if len(cumulative) > 16:
         return np.searchsorted(cumulative[:-1], uniform, side="right").astype(np.uint8)
@@ -26,7 +26,7 @@ def draw_topics(rng: np.random.Generator, cumulative: NDArray[np.float32], size:
 class UniformTopics:
     """Draws a fixed number of topics, each of T equally likely.
 
-    One random number is decoded into a group of topics through a table: random numbers are what drawing costs.
+    One random number is decoded into a group of topics through a table, since random numbers are the main cost.
     """
 
     def __init__(self, num_topics: int, size: int) -> None:
@@ -55,8 +55,8 @@ class UniformTopics:
 class OneHot:
     """Writes topics one-hot.
 
-    What fits in the processor's cache is copied row by row from a table. What does not is written block by block, each
-    zeroed and then filled while it lies in the cache: so memory is written once and never read.
+    Output that fits in the processor's cache is copied row by row from a table. Larger output is written in blocks,
+    each zeroed and then filled while it is in the cache, so that memory is written once and never read.
     """
 
     def __init__(self, num_topics: int) -> None:

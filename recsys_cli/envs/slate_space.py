@@ -16,7 +16,7 @@ PAIRWISE_LIMIT = 6  # up to this slate size comparing all pairs of positions is 
 
 
 def repeats(slates: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Tell for each slate (last axis) whether it holds a candidate twice."""
+    """Return for each slate (last axis) whether it holds a candidate twice."""
     size = slates.shape[-1]
     if size > PAIRWISE_LIMIT:
         ordered = np.sort(slates, axis=-1)
@@ -37,11 +37,11 @@ def refuse_repeats(slates: NDArray[np.integer]) -> None:
 
 
 def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> None:
-    """Raise a `ValueError` unless slates hold candidates that are there, as many as there are up to k, and then -1.
+    """Raise a `ValueError` unless slates hold present candidates, as many as there are up to k, and then -1.
 
     Args:
         slates: `[N, k]`.
-        mask: candidates that are there, `[N, C]`.
+        mask: which candidates are present, `[N, C]`.
     """
     size, there = slates.shape[1], mask.sum(axis=1)
     wrong = (slates >= 0) != (np.arange(size) < np.minimum(there, size)[:, None])
@@ -51,7 +51,7 @@ def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> No
         row = int(np.flatnonzero(wrong.any(axis=1))[0])
         raise ValueError(
             f"slate {slates[row].tolist()} of user {row} must hold {min(there[row], size)} of the "
-            f"{there[row]} candidates that are there, filled up with -1"
+            f"{there[row]} candidates that are present, padded with -1"
         )
     refuse_repeats(without_padding(slates))
 
@@ -87,8 +87,8 @@ class SlateSpace(MultiDiscrete):
         """Draw uniformly among the valid slates.
 
         Args:
-            mask: candidates that are there, bool `[C]` or, of a batch, `[num_envs, C]`; None: all are.
-            probability: not known of slates.
+            mask: which candidates are present, bool `[C]` or, of a batch, `[num_envs, C]`; None: all are.
+            probability: not supported for slates.
 
         Raises:
             ValueError: probabilities are given, or a mask of another shape.
@@ -104,7 +104,7 @@ class SlateSpace(MultiDiscrete):
         return slates[0] if self.num_envs is None else slates
 
     def contains(self, x: Any) -> bool:
-        """Tell whether `x` is a valid slate (or batch of slates)."""
+        """Return whether `x` is a valid slate (or batch of slates)."""
         slates = np.asarray(x)
         if self.shorter and slates.dtype.kind in "iu":
             ends = np.diff((slates >= 0).astype(int), axis=-1) <= 0  # nothing after the first -1

@@ -1,4 +1,4 @@
-"""What is known of a problem without its simulator: all that an algorithm, a checkpoint or a log needs."""
+"""A problem without its simulator: all that an algorithm, a checkpoint or a log needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DENSE, INDEX = "dense", "index"
 
 @dataclass(frozen=True)
 class ChoiceSpec:
-    """What an algorithm may assume of the user's choice; holds no hidden state.
+    """What an algorithm may assume about the user's choice, without hidden state.
 
     Attributes:
         kind: `multinomial_logit`, `multinomial_proportional`, `exponential_cascade`, `proportional_cascade`
@@ -42,7 +42,7 @@ class ChoiceSpec:
 
 @dataclass(frozen=True)
 class Features:
-    """A vector of numbers: its lowest and highest values, one of each a feature, and their names if they have any."""
+    """A vector of features: their lowest and highest values, and their names if they have any."""
 
     low: tuple[float, ...]
     high: tuple[float, ...]
@@ -68,13 +68,13 @@ class Features:
         return spaces.Box(low, high, dtype=np.float32)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values; bounds that all features share stand once."""
+        """Return plain values; bounds shared by all features are stored once."""
         shared = {"size": len(self), "low": _shared(self.low), "high": _shared(self.high)}
         return {**shared, **({"names": list(self.names)} if self.names else {})}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Features:
-        """Take back what `to_dict` returned."""
+        """Restore what `to_dict` returned."""
         low, high = (
             tuple(bound) if isinstance(bound, list) else (float(bound),) * values["size"]
             for bound in (values["low"], values["high"])
@@ -95,9 +95,9 @@ class Documents:
 
     Attributes:
         features: of one document.
-        topics: the first so many features are the topic, one-hot; 0: it has none.
+        topics: number of leading features that are the one-hot topic; 0: it has none.
         quality: which feature is the document's quality, if that is observed.
-        items: features of every item there is, `[M, F]` float32, if documents are drawn from a fixed set.
+        items: features of all items, `[M, F]` float32, if documents are drawn from a fixed set.
     """
 
     features: Features
@@ -116,17 +116,17 @@ class Documents:
 
     @property
     def numbers(self) -> int:
-        """How many different numbers stand for documents; 0: none does."""
+        """Number of different document numbers; 0: documents have none."""
         return len(self.items) if self.items is not None else self.topics if self.one_hot else 0
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """The values of `doc_format` that there are: `dense`, and `index` if numbers stand for documents."""
+        """The possible values of `doc_format`: `dense`, and `index` if documents have numbers."""
         return (DENSE, INDEX) if self.numbers else (DENSE,)
 
     @property
     def compact(self) -> str:
-        """The `doc_format` that takes least memory."""
+        """The `doc_format` that takes the least memory."""
         return self.formats[-1]
 
     @property
@@ -157,13 +157,13 @@ class Documents:
 
 
 def are_numbers(doc: NDArray[Any]) -> bool:
-    """Whether documents are numbers `[..]` and not features `[.., F]`."""
+    """Whether documents are numbers `[..]`, not features `[.., F]`."""
     return doc.dtype.kind in "iu"
 
 
 @dataclass(frozen=True)
 class ResponseField:
-    """What is observed of the user's response to each position of a slate: `click`, and what else there is.
+    """An observed field of the user's response to each position of a slate, such as `click`.
 
     Attributes:
         kind: `flag` (0 or 1), `number` from `low` to `high`, or `category` (0 to `high` - 1).
@@ -191,14 +191,14 @@ class ProblemSpec:
         name: the problem's.
         user: the user's observed features `[U]`.
         documents: what a candidate looks like.
-        response: what is observed of the user's response, `click` first.
+        response: the observed fields of the user's response, `click` first.
         slate_size: documents shown at every step (k).
         num_candidates: documents offered at every step (C), at most; None: any number.
-        min_candidates: the fewest that are offered; fewer than k give a shorter slate. None: always C.
-        resample_documents: whether candidates are drawn anew at every step, or once per user for good.
+        min_candidates: the fewest offered; fewer than k give a shorter slate. None: always C.
+        resample_documents: whether candidates are drawn at every step, or once per user.
         choice: how the user chooses.
-        reward: the response field that a click brings as its reward (`click`: 1 a click); None if it is not known.
-        truncation: steps after which an episode is cut (truncated, not terminated), if any.
+        reward: the response field that is the reward of a click (`click`: 1 per click); None if unknown.
+        truncation: steps after which an episode is truncated (not terminated), if any.
         horizon: upper bound of an episode's length in steps, if there is one.
     """
 
@@ -223,7 +223,7 @@ class ProblemSpec:
             ConfigError: there is no limit.
         """
         if self.num_candidates is None:
-            raise ConfigError(f"env={self.name} has no fixed number of candidates: give env.num_candidates=<number>")
+            raise ConfigError(f"env={self.name} has no fixed number of candidates: set env.num_candidates=<number>")
         return self.num_candidates
 
     @property
@@ -238,14 +238,14 @@ class ProblemSpec:
 
     @property
     def order_matters(self) -> bool:
-        """Whether the positions of a slate's documents make a difference to the user."""
+        """Whether the order of a slate matters to the user."""
         return self.attended > 1 and self.choice.kind.endswith("cascade")
 
     def with_candidates(self, num_candidates: int) -> ProblemSpec:
         """Return the same problem with another number of candidates.
 
         Raises:
-            ConfigError: fewer than a slate holds, where slates are always full.
+            ConfigError: fewer than a slate holds, if slates are always full.
         """
         if num_candidates < (1 if self.varying else self.slate_size):
             raise ConfigError(f"env.num_candidates={num_candidates} must be at least env.slate_size={self.slate_size}")
@@ -276,7 +276,7 @@ class ProblemSpec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], items: NDArray[np.float32] | None = None) -> ProblemSpec:
-        """Take back what `to_dict` returned, and the items' features.
+        """Restore what `to_dict` returned, and the items' features.
 
         Raises:
             ConfigError: something is missing or unknown.

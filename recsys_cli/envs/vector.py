@@ -32,8 +32,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     `[N, C]`), `response` arrays `[N, k]` about the previous slate, zeros at reset. Action: `[N, k]` candidate numbers,
     no candidate twice. Reward: float64 `[N]`. Arrays handed out are never written to again.
 
-    If the number of candidates varies, observations also hold `mask` bool `[N, C]`, the candidates that are there; the
-    features of others are zeros. A slate holds as many of them as there are, up to k, and is filled up with -1.
+    If the number of candidates varies, observations also hold `mask` bool `[N, C]`, which candidates are present; the
+    features of others are zeros. A slate holds as many of them as there are, up to k, and is padded with -1.
 
     Autoreset is gymnasium's NEXT_STEP: the step that ends a user's episode returns its true last observation; the next
     step ignores that user's action and returns a new user's first observation with reward 0.
@@ -45,7 +45,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         "autoreset_mode": AutoresetMode.NEXT_STEP,
         "render_modes": [],
     }
-    # Names of the arrays a problem's users and candidates are made of; what `get_state` saves.
+    # Names of the arrays that hold a problem's users and candidates, saved by `get_state`.
     state_arrays: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: EnvConfig, num_envs: int, doc_format: str = DENSE) -> None:
@@ -90,7 +90,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         """Let the users respond to `slates` `[N, k]` and change.
 
         Rows where `active` is False (None: all are active) hold a placeholder slate and are overwritten afterwards.
-        Positions without a document hold -1; what the response says of them is overwritten with zeros.
+        Positions without a document hold -1; their response is overwritten with zeros.
 
         Returns:
             Response (arrays `[N, k]`), reward `[N]`, terminated `[N]`, all freshly made.
@@ -106,7 +106,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
 
     @abstractmethod
     def hidden_state(self) -> dict[str, NDArray[Any]]:
-        """Return copies of what no policy may see, `[N, ...]` each: for oracles and tests."""
+        """Return copies of the hidden state, `[N, ...]` each, for oracles and tests."""
 
     # gymnasium's interface --------------------------------------------------------------------------------------
 
@@ -116,8 +116,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         """Start all users anew.
 
         Args:
-            seed: starts the random stream again; without it the stream goes on (the first time: from fresh entropy).
-                With `resample_documents=false` candidates are drawn again only with a seed.
+            seed: restarts the random stream; without it the stream continues (the first time: from fresh entropy).
+                With `resample_documents=false` candidates are redrawn only with a seed.
             options: unused.
         """
         fresh = seed is not None or not self._response
@@ -165,11 +165,11 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         return self.observe(), reward, terminated, truncated, {}
 
     def truncate(self, users: NDArray[np.integer]) -> None:
-        """End the episodes of these users, as if the step just made had been cut: the next one begins new ones."""
+        """Truncate these users' episodes at the step just made; the next one begins new episodes."""
         self._ended[users] = True
 
     def observe(self) -> Observation:
-        """Return the current observation again, in fresh arrays (after `set_state`, say)."""
+        """Return the current observation again, in fresh arrays (for example after `set_state`)."""
         response = {key: values.copy() for key, values in self._response.items()}
         observation: Observation = {"user": self._user(), "doc": self._documents(), "response": response}
         if self._mask is None:
@@ -182,7 +182,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     def get_state(self) -> dict[str, Any] | None:
         """Return all that a bit-for-bit continuation needs: arrays, numbers, strings and dicts of them.
 
-        None means that the back end cannot tell (`recsim`): such a run starts new episodes when resumed.
+        None means that the back end cannot be saved (`recsim`): such a run starts new episodes when resumed.
         """
         assert self._np_random is not None, "reset before get_state"
         arrays = {name: getattr(self, name) for name in (*self.state_arrays, "_mask")}
@@ -195,7 +195,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Go on exactly where `get_state` was taken; `observe` gives the observation of that moment."""
+        """Continue exactly from `get_state`; `observe` returns the observation at that point."""
         self._np_random = np.random.Generator(np.random.SFC64())
         self._np_random.bit_generator.state = state["rng"]
         self._ended, self._steps = state["ended"].copy(), state["steps"].copy()
@@ -243,7 +243,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         return (self._steps >= self.problem.truncation) & ~terminated
 
     def _checked(self, actions: NDArray[np.integer], ignored: Rows) -> NDArray[np.intp]:
-        """Return the actions as `[N, k]` intp, rows `ignored` replaced by a placeholder; refuse what is no slate."""
+        """Return the actions as `[N, k]` intp, rows `ignored` replaced by a placeholder; refuse invalid slates."""
         given, shape = np.asarray(actions), (self.num_envs, self.problem.slate_size)
         if given.shape != shape:
             raise ValueError(f"actions have shape {given.shape} and must have [num_envs, slate_size] = {shape}")

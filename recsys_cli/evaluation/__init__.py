@@ -1,1 +1,1 @@
-"""Judging policies: fresh greedy episodes, intervals, and the baselines beside them."""
+"""Evaluating policies: fresh greedy episodes, intervals, and the baselines beside them."""

@@ -1,4 +1,4 @@
-"""Evaluating a checkpoint bundle: all it takes is the bundle."""
+"""Evaluating a checkpoint bundle; nothing else is needed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Evaluation:
     scores: list[Score]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as written to JSON; `differences` are to the other policies, on the same users."""
+        """Return plain values, as written to JSON; `differences` compares with the other policies on the same users."""
         about = {key: getattr(self, key) for key in ("checkpoint", "steps", "users", "seed", "explore", "env")}
         own, *others = self.scores
         differences = {other.policy: paired_difference(own.by_user, other.by_user).to_dict() for other in others}
@@ -38,7 +38,7 @@ class Evaluation:
         return {**about, "policies": policies, "differences": differences}
 
     def returns(self) -> dict[str, np.ndarray]:
-        """Return each policy's returns, one a user; the users are the same."""
+        """Return each policy's returns, one per user; the users are the same."""
         return {score.policy: score.by_user for score in self.scores}
 
     def headline(self) -> dict[str, float]:
@@ -63,10 +63,10 @@ def evaluate_checkpoint(
         folder: the bundle.
         users: episodes of each policy.
         seed: of the users.
-        baselines: names out of random, myopic, oracle.
+        baselines: any of random, myopic, oracle.
         env_changes: keys of the env to change.
         explore: how the policy explores; the baselines do not.
-        known: the baselines' scores, where they were already played on this env, users and seed.
+        known: the baselines' scores, if already played on this env, users and seed.
     """
     loaded = load_checkpoint(folder, env_changes)
     env = loaded.env

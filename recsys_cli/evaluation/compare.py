@@ -22,8 +22,8 @@ class Score:
     Attributes:
         policy: its name.
         returns: mean return with a 95 % interval over users (not over training seeds).
-        means: episode length, clicks per step, and watch time and quality per click where the problem has them.
-        by_user: the return with each user [users], empty for a mean over seeds.
+        means: episode length, clicks per step, and watch time and quality per click if the problem has them.
+        by_user: the return for each user [users], empty for a mean over seeds.
     """
 
     policy: str
@@ -49,6 +49,6 @@ def score(name: str, policy: SlatePolicy, env: EnvConfig, users: int, seed: int)
 
 
 def score_baselines(names: Sequence[str], env: EnvConfig, users: int, seed: int) -> list[Score]:
-    """Play the baselines; a problem without an oracle goes without."""
+    """Play the baselines, without the oracle if the problem has none."""
     there = [name for name in names if name != "oracle" or has_oracle(env)]
     return [score(name, fitted_baseline(name, env, seed), env, users, seed) for name in there]

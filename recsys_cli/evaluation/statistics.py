@@ -16,7 +16,7 @@ class Interval:
 
     Attributes:
         mean: of the sample.
-        low: lower end; equal to the mean where a single value allows no interval.
+        low: lower end; the mean if a single value allows no interval.
         high: upper end.
         n: size of the sample.
     """
@@ -60,7 +60,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> Interval:
     """Return the mean of `ours` minus `theirs` [N], entry by entry, and its interval.
 
-    Of returns with the same users this is much narrower than what two separate intervals allow.
+    For returns on the same users it is much narrower than two separate intervals suggest.
     """
     return mean_interval(np.asarray(ours, float) - np.asarray(theirs, float))
 
@@ -69,9 +69,9 @@ def joint_score(values: Sequence[float], how: str) -> float:
     """Return one score of several seeds.
 
     Args:
-        values: one a seed.
-        how: `mean`, or `iqm`: the mean of the middle half, a value that it cuts through by weight (Agarwal et al.
-            2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", section 4.3).
+        values: one per seed.
+        how: `mean`, or `iqm`: the mean of the middle half, values at its edges weighted (Agarwal et al. 2021, "Deep
+            Reinforcement Learning at the Edge of the Statistical Precipice", section 4.3).
     """
     ordered = np.sort(np.asarray(values, float))
     if how == "mean" or np.isnan(ordered).any():
@@ -84,10 +84,10 @@ def joint_score(values: Sequence[float], how: str) -> float:
 def omega_squared(groups: np.ndarray, scores: np.ndarray) -> float:
     """Return the part of the scores' variance that a grouping explains (Hays 1963), 0..1.
 
-    Unlike the raw share it does not grow with the number of groups, and is about 0 for one that decides nothing.
+    Unlike the raw share it does not grow with the number of groups, and is about 0 for a grouping without effect.
 
     Args:
-        groups: number of each score's group [N].
+        groups: group number of each score [N].
         scores: [N].
     """
     parts = [scores[groups == group] for group in np.unique(groups)]

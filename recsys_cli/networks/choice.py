@@ -1,8 +1,8 @@
 """Choice scores: how much each candidate, and not clicking, attracts the user.
 
-All map what is `Observed` to `(v [B, C], v_null [B])`, not negative, for a conditional choice
-`P(i | slate) = v_i / (v_null + sum v)`.
-A cascade user is approximated by it, as in the SlateQ paper (section 6.3 trains so and evaluates on cascades).
+All map an `Observed` to non-negative `(v [B, C], v_null [B])` of a conditional choice
+`P(i | slate) = v_i / (v_null + sum v)`, which also approximates cascade users, as in the SlateQ paper (section 6.3
+trains with it and evaluates on cascades).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from recsys_cli.slates.optimal import only
 
 
 class KnownChoice(nn.Module):
-    """The user's choice model, where the score is observable: the affinity `user . doc`."""
+    """The user's choice model, if the score is observable: the affinity `user . doc`."""
 
     def __init__(self, spec: ChoiceSpec) -> None:
         """Take the problem's choice model."""
@@ -43,12 +43,12 @@ class KnownChoice(nn.Module):
 
 
 def odds(click: Tensor) -> Tensor:
-    """Return `p / (1 - p)`: against a null of 1 these are the scores that make a slate of one item right."""
+    """Return `p / (1 - p)`: against a null of 1, scores that are exact for slates of one item."""
     return click / (1 - click).clamp_min(1e-6)
 
 
 class FirstPositionChoice(nn.Module):
-    """The user takes whatever comes first: only one position counts, and it is always clicked."""
+    """The user always clicks the first position."""
 
     def forward(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return ones and zeros."""
@@ -59,7 +59,7 @@ class FirstPositionChoice(nn.Module):
 class LearnedChoice(nn.Module):
     """A conditional choice learned from clicks: `v = exp(score)` (logit) or `v = softplus(score)` (proportional).
 
-    Both can say every positive v; the proportional form is nearer to users whose v is linear in what is observed.
+    Both can express every positive v; the proportional form fits users whose v is linear in the observation better.
     """
 
     def __init__(self, state_features: int, documents: Documents, proportional: bool = False) -> None:
@@ -69,7 +69,7 @@ class LearnedChoice(nn.Module):
         self.score = TwoTower(state_features, documents, hidden=(32,), doc_hidden=16, scale=1.0)
 
     def forward(self, observed: Observed) -> tuple[Tensor, Tensor]:
-        """Return `v` [B, C] and `v_null` [B]; in a logit scaled so that the largest of a row is 1."""
+        """Return `v` [B, C] and `v_null` [B]; a logit's are scaled so that the largest of a row is 1."""
         score, null = self.score(observed.state, observed.doc)
         if self.proportional:
             return nn.functional.softplus(score), nn.functional.softplus(null)
@@ -80,7 +80,7 @@ class LearnedChoice(nn.Module):
         """Return the mean negative log-likelihood of what was clicked.
 
         Args:
-            observed: with the shown documents for candidates, k of them.
+            observed: with the k shown documents as candidates.
             clicked: position clicked, `[B]`; k for none.
         """
         v, v_null = self(observed)
@@ -104,7 +104,7 @@ def log_likelihood(v: Tensor, v_null: Tensor, clicked: Tensor) -> Tensor:
 def choice_model(mode: str, spec: ChoiceSpec, state_features: int, documents: Documents) -> nn.Module:
     """Build the choice model of `algo.choice_model`.
 
-    `true`: the known one. `learned` (logit), `learned_proportional`: from clicks. `auto`: true where it is observable.
+    `true`: the known one. `learned` (logit), `learned_proportional`: from clicks. `auto`: true if it is observable.
     """
     if spec.kind == "first_position":
         return FirstPositionChoice()

@@ -1,4 +1,4 @@
-"""What the networks are given: users, what is remembered of them, and documents as features or as numbers."""
+"""Inputs of the networks: users, their memory, and documents as features or numbers."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recsys_cli.envs.spec import Documents
 
 
 class Observed(NamedTuple):
-    """What is known of B users when slates are chosen for them.
+    """What is known of B users when their slates are chosen.
 
     Attributes:
         user: observed features, `[B, U]`.
         doc: candidates, `[B, C, F]` or numbers `[B, C]` of topics or items.
         memory: what the policy remembers of the session, `[B, M]`; None if nothing.
-        mask: candidates that are there, `[B, C]` bool; None if all are.
+        mask: which candidates are present, `[B, C]` bool; None if all are.
     """
 
     user: Tensor
@@ -29,11 +29,11 @@ class Observed(NamedTuple):
 
     @property
     def state(self) -> Tensor:
-        """The user and what is remembered, `[B, U + M]`."""
+        """User and memory, `[B, U + M]`."""
         return self.user if self.memory is None else torch.cat([self.user, self.memory], dim=-1)
 
     def showing(self, slates: Tensor) -> Observed:
-        """Return the same with the documents of slates `[B, k]` for candidates; positions that hold -1 are masked."""
+        """Return the same with the documents of slates `[B, k]` as candidates; positions of -1 are masked."""
         if self.mask is None:
             return self._replace(doc=pick_documents(self.doc, slates))
         return self._replace(doc=pick_documents(self.doc, slates.clamp_min(0)), mask=slates >= 0)
@@ -48,7 +48,7 @@ def observation_tensors(observation: Mapping[str, Any], device: torch.device) ->
 
 
 def seen_in(observation: Mapping[str, Any], documents: Documents) -> Observed:
-    """Return an observation as choice models take it, items by their features."""
+    """Return an observation as choice models take it, with items as features."""
     seen = observation_tensors(observation, torch.device("cpu"))
     if documents.items is None:
         return seen

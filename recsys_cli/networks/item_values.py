@@ -1,6 +1,6 @@
-"""Item-wise values: one shared network over (user, document), and one more output for the null item (no click).
+"""Item-wise values: one shared network over (user, document), with an extra output for the null item (no click).
 
-Every network maps `state` [B, S], the user and what is remembered, and `doc` [B, C, F] (or topic numbers [B, C]) to
+Every network maps `state` [B, S], the user and the memory, and `doc` [B, C, F] (or topic numbers [B, C]) to
 `(q [B, C], q_null [B])`. C is free: the same parameters serve any number of candidates.
 """
 
@@ -27,7 +27,7 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
 
 
 def with_constant(user: Tensor) -> Tensor:
-    """Give users without features a constant one, so that a network has something to stand on."""
+    """Give users without features a constant one, so that a network has an input."""
     return user if user.shape[-1] else user.new_ones((*user.shape[:-1], 1))
 
 
@@ -35,8 +35,8 @@ class TwoTower(nn.Module):
     """`q(u, d) = scale * (V(u) + phi(d) . g(u))`: a user tower gives V, g and the null's value; phi is the document.
 
     The user tower runs once per user, not once per candidate, which makes this the fast network; on one-hot topics
-    `phi(d) . g(u)` picks an output per topic. For dense documents phi holds the features themselves and a learned
-    transformation of them, so that the value need not be linear in the features.
+    `phi(d) . g(u)` picks one output per topic. For dense documents phi holds the features and a learned transformation
+    of them, so that the value need not be linear in the features.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class TwoTower(nn.Module):
             documents: what they look like.
             hidden: widths of the user tower.
             doc_hidden: width of the document tower; 0, or one-hot documents: none.
-            scale: factor of all outputs; about the size of the values in units of the user tower's outputs.
+            scale: scale of all outputs; about the size of the values in units of the user tower's outputs.
         """
         super().__init__()
         self.scale = scale
@@ -77,9 +77,9 @@ class TwoTower(nn.Module):
 
 
 class DocumentValues(TwoTower):
-    """`q(d)`: values of the documents alone; users count by their choice only.
+    """`q(d)`: values of the documents alone; the user only enters through the choice model.
 
-    Where a part of the user's state is hidden, a value of the user as seen is biased by whatever goes along with it.
+    If part of the user's state is hidden, values of the observed user are biased by whatever correlates with it.
     """
 
     def __init__(self, documents: Documents, hidden: Sequence[int], doc_hidden: int, scale: float) -> None:
@@ -94,7 +94,7 @@ class Concat(nn.Module):
     """The paper's network: an MLP over the concatenation of user and document features.
 
     The first layer is split, `W [u; d] = W_u u + W_d d`, so that the user's half is computed once per user. The null
-    item is one more document, whose first-layer vector is learned.
+    item is another document, whose first-layer vector is learned.
     """
 
     def __init__(self, state_features: int, documents: Documents, hidden: Sequence[int], scale: float) -> None:

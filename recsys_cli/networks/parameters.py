@@ -1,4 +1,4 @@
-"""A network's parameters as arrays, the form in which checkpoints keep them."""
+"""A network's parameters as arrays, as kept in checkpoints."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def parameters_of(network: nn.Module) -> dict[str, np.ndarray]:
 
 
 def load_parameters(network: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
-    """Take back parameters.
+    """Restore parameters.
 
     Raises:
-        ConfigError: names or shapes are not this network's.
+        ConfigError: names or shapes do not match this network.
     """
     try:
         network.load_state_dict({name: torch.tensor(value) for name, value in tensors.items()})

@@ -1,4 +1,4 @@
-"""What acts: observation to a distribution over slates. Evaluation, recording and serving know only `SlatePolicy`."""
+"""Policies: from observations to distributions over slates. Evaluation and serving use only `SlatePolicy`."""
 
 from recsys_cli.policies.base import GreedyPolicy, Observation, SlatePolicy
 from recsys_cli.policies.uniform import UniformPolicy

@@ -1,4 +1,4 @@
-"""Indices of n-armed bandits: from an arm's pulls and summed outcomes to what it is ranked by."""
+"""Indices of n-armed bandits: from an arm's pulls and summed outcomes to its rank."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BISECTIONS = 26  # of the interval 0..1: to 1e-8
 
 
 class ArmIndex(Protocol):
-    """Ranks arms; pulls may be fractions where a prior counts as some."""
+    """Ranks arms; pulls may be fractional if a prior counts as some."""
 
     @property
     def draws(self) -> bool:
@@ -27,7 +27,7 @@ class ArmIndex(Protocol):
             pulls: of every arm, `[n, K]`.
             sums: of outcomes, `[n, K]`, in units of the largest outcome.
             noise: standard deviation of an outcome around its arm's mean, in the same unit.
-            rng: where draws come from.
+            rng: random stream of the draws.
         """
 
 
@@ -38,7 +38,7 @@ def means(pulls: Floats, sums: Floats, unknown: float) -> Floats:
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean outcome; arms never pulled come first, or last where one is not to explore."""
+    """The mean outcome; arms never pulled come first, or last if not exploring."""
 
     unknown: float = np.inf
     draws = False

@@ -1,4 +1,4 @@
-"""N-armed bandits: no features, only how often an arm was pulled and what came of it, of all users or of each one."""
+"""N-armed bandits: no features, only each arm's pulls and outcomes, over all users or per user."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from recsys_cli.slates.distributions import SlateDistribution
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
 
-TIE = 1e-9  # between scores that would be equal; no statistics tell that little apart
+TIE = 1e-9  # between scores that would be equal; smaller than any statistical difference
 
 
 class ArmedBanditPolicy(BanditPolicy):
     """Shows the slate of the arms of greatest index.
 
-    With pooled statistics all users are one; what is greedy shows the greatest mean. With a user's own statistics every
-    session begins anew, so finding out is part of serving it: the index is followed whether or not it explores.
+    Pooled statistics are over all users, and the greedy policy shows the greatest mean. Per-user statistics restart
+    with every session, so exploring is part of serving: the index is always used.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class ArmedBanditPolicy(BanditPolicy):
 
         Args:
             spec: the problem.
-            arms: what it chooses among.
-            index: what it ranks them by.
-            outcome: what it counts.
+            arms: it chooses among.
+            index: ranks them.
+            outcome: it counts.
             per_user: whether each session has its own statistics.
             prior_count: pulls that the population's mean of each arm counts for in a session.
             epsilon: probability of a random slate when exploring.
@@ -58,11 +58,11 @@ class ArmedBanditPolicy(BanditPolicy):
         self.counts = ArmCounts(arms.number)
 
     def new_memory(self, users: int) -> Memory:
-        """Remember a session's own pulls and outcomes, where they matter."""
+        """Return the memory of a session's own pulls and outcomes, if used."""
         return ArmMemory(self.arms, self.outcome, self.problem.reward, users) if self.per_user else Memory()
 
     def distribution(self, observation: Observation) -> SlateDistribution:
-        """Return the slates of greatest mean or, with a user's own statistics, what it does while it learns."""
+        """Return the slates of greatest mean or, with per-user statistics, those shown while learning."""
         return self.behaviour(observation) if self.per_user else self._by(Mean(unknown=-np.inf), observation)
 
     def behaviour(self, observation: Observation) -> SlateDistribution:
@@ -74,7 +74,7 @@ class ArmedBanditPolicy(BanditPolicy):
         return self._by(self.index if self.index.draws else Thompson("gaussian"), observation)
 
     def scores(self, observation: Observation) -> Floats:
-        """Return mean outcomes of the candidates' topics, those of a topic apart by the order in which it shows them.
+        """Return mean outcomes of the candidates' topics; within a topic they differ by the order of showing.
 
         Raises:
             ConfigError: arms are whole slates.
@@ -87,7 +87,7 @@ class ArmedBanditPolicy(BanditPolicy):
         order = self.arms.ranking(means, doc, observation.get("mask"))
         topics = np.take_along_axis(self.problem.documents.topics_of(doc), order, axis=1)
         falling = np.take_along_axis(means, topics, axis=1)
-        # Arms that were never pulled are worth the worst of the others; ties would fall in any order.
+        # Arms never pulled are worth the worst of the others; ties would fall in any order.
         worst = np.where(np.isfinite(falling), falling, np.inf).min(1, keepdims=True)
         falling = np.where(np.isfinite(falling), falling, np.where(np.isfinite(worst), worst, 0.0))
         falling -= TIE * np.arange(doc.shape[1])
@@ -112,7 +112,7 @@ class ArmedBanditPolicy(BanditPolicy):
         return index(pulls, sums / unit, self.counts.noise / unit, rng)
 
     def _statistics(self, own: NDArray[Any] | None, users: int) -> tuple[Floats, Floats]:
-        """Return pulls and summed outcomes, `[n, K]` each; `own` is what is remembered of the sessions."""
+        """Return pulls and summed outcomes, `[n, K]` each; `own` is the sessions' memory."""
         if not self.per_user:
             shape = (users, self.arms.number)
             return np.broadcast_to(self.counts.pulls, shape), np.broadcast_to(self.counts.sums, shape)

@@ -1,4 +1,4 @@
-"""The arms of n-armed bandits, what is counted of them, and what a session's own counts are remembered as."""
+"""The arms of n-armed bandits, their counts, and the memory of a session's own counts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Outcome = Literal["clicks", "rewards"]
 
 
 class Arms(ABC):
-    """What a bandit chooses among.
+    """The arms that a bandit chooses among.
 
     Attributes:
-        number: how many there are, K.
+        number: of arms, K.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Arms(ABC):
 
     @abstractmethod
     def outcomes(self, by_position: NDArray[Any]) -> NDArray[Any]:
-        """Return what each pull brought, `[n, m]`, of what came of each position of the slates, `[n, k]`."""
+        """Return the outcome of each pull, `[n, m]`, from that of each position of the slates, `[n, k]`."""
 
     @abstractmethod
     def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
@@ -54,7 +54,7 @@ class Arms(ABC):
 
 
 class TopicArms(Arms):
-    """Topics: a slate is filled from the topic of greatest index, then the next, each by quality where it is observed.
+    """Topics: a slate is filled from the topic of greatest index, then the next, each by quality if it is observed.
 
     RecSim's cluster bandit (Ie et al. 2019, arXiv 1909.04847, section 4.3). Every document shown is a pull.
     """
@@ -93,7 +93,7 @@ class TopicArms(Arms):
 
 
 class SlateArms(Arms):
-    """Whole slates of a candidate set that is kept, order aside; those positions count that the user looks at."""
+    """Whole slates of a fixed candidate set, ignoring order and positions that the user does not look at."""
 
     def __init__(self, spec: ProblemSpec) -> None:
         """Enumerate the slates."""
@@ -157,7 +157,7 @@ class ArmCounts:
         return {name: getattr(self, name).copy() for name in ("pulls", "sums", "first", "total")}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         for name, value in tensors.items():
             setattr(self, name, np.array(value, np.float64))
 
@@ -166,7 +166,7 @@ class ArmMemory(Memory):
     """Pulls and summed outcomes of every arm in the session at hand: RecSim's sufficient statistics."""
 
     def __init__(self, arms: Arms, outcome: Outcome, reward: str | None, users: int) -> None:
-        """Begin with users of whom nothing is known; `reward` is that of the problem's spec."""
+        """Start with users of whom nothing is known; `reward` is that of the problem's spec."""
         self.arms, self.outcome, self.reward = arms, outcome, reward
         self.counts: NDArray[np.float32] = np.zeros((users, 2, arms.number), np.float32)
 
@@ -199,6 +199,6 @@ class ArmMemory(Memory):
 
 
 def responded(response: Mapping[str, NDArray[Any]], outcome: Outcome, reward: str | None) -> NDArray[Any]:
-    """Return what came of each position, `[N, k]`: the click, or the response field that is its reward."""
+    """Return the outcome of each position, `[N, k]`: the click, or the response field that is its reward."""
     click = response["click"]
     return click if outcome == "clicks" or reward is None else click * response[reward]

@@ -1,4 +1,4 @@
-"""What bandit policies share: they learn in closed form, and come back from their tensors."""
+"""Shared by bandit policies: they learn in closed form and are restored from their tensors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BanditPolicy(PolicyOfParts):
 
         Args:
             spec: the problem; the number of candidates is free.
-            memory: what it remembers of a session.
+            memory: its session memory.
         """
         self.problem, self.memory = spec, memory
         self.slate_size, self.attended = spec.slate_size, spec.attended
@@ -40,10 +40,10 @@ class BanditPolicy(PolicyOfParts):
         """Update the belief.
 
         Args:
-            transitions: as `Chunk.transitions` gives them, in the order in which they were played.
+            transitions: from `Chunk.transitions`, in the order played.
 
         Returns:
-            The mean squared error of what was believed of them before.
+            The mean squared error of the prior predictions.
         """
 
     def chosen(self, draws: bool, choose: Draw, observation: Observation) -> SlateDistribution:
@@ -57,11 +57,11 @@ class BanditPolicy(PolicyOfParts):
         return explored(Explore("epsilon", epsilon) if epsilon else NOT_EXPLORING, self, rule)(observation)
 
     def get_state(self) -> dict[str, Any]:
-        """Return what going on with learning takes beside the tensors."""
+        """Return what further learning needs besides the tensors."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
 
     def new_memory(self, users: int) -> Memory:
         """Return the memory of the constructor."""

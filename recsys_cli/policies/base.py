@@ -25,21 +25,21 @@ varies."""
 
 Floats = NDArray[np.float64]
 Draw = Callable[[Observation, np.random.Generator], NDArray[Any]]
-"""Draws a slate a user, `[N, k]`, by the random stream given."""
+"""Draws one slate per user, `[N, k]`, from the given random stream."""
 
 
 ALWAYS_ALLOWED = "allowed: none, epsilon:<probability>"
 
 
 class SlatePolicy(ABC):
-    """Answers N users' observations with N distributions over slates.
+    """Maps N users' observations to N distributions over slates.
 
-    A policy that learned something returns it from `tensors` and takes it back in `load_tensors`: with the config
-    that is all a checkpoint needs to rebuild it.
+    `tensors` returns what a policy has learned and `load_tensors` restores it: with the config, that is all a
+    checkpoint needs to rebuild it.
 
     Attributes:
         slate_size: documents of a slate.
-        served_by_draws: whether it is served by draws from its distribution; else by the distribution's mode.
+        served_by_draws: whether it is served by draws from its distribution; else by the mode.
         asked_of_all: whether it answers for all users at once only.
     """
 
@@ -49,27 +49,27 @@ class SlatePolicy(ABC):
 
     @abstractmethod
     def distribution(self, observation: Observation) -> SlateDistribution:
-        """Return what it does when it serves."""
+        """Return the distribution when serving."""
 
     def behaviour(self, observation: Observation) -> SlateDistribution:
-        """Return what it does while it learns, without the random slates that its runner may mix in."""
+        """Return the distribution while learning, without the random slates that its runner may mix in."""
         return self.distribution(observation)
 
     def served(self, observation: Observation) -> SlateDistribution:
-        """Return what evaluation shows: a draw, or for certain the mode."""
+        """Return the distribution shown in evaluation: its own, or its mode for certain."""
         law = self.distribution(observation)
         return law if self.served_by_draws else Certain(law.mode(), law.num_candidates, law.mask)
 
     def scores(self, observation: Observation) -> Floats:
-        """Return numbers `[N, C]` that rank the candidates: the k greatest, falling, are what it serves as its mode.
+        """Return scores `[N, C]` of the candidates: the k greatest, falling, are its mode.
 
         Raises:
-            ConfigError: it values no single items.
+            ConfigError: it has no scores of single items.
         """
         raise ConfigError(f"explore=plackett_luce needs scores of items, and this policy has none; {ALWAYS_ALLOWED}")
 
     def softened(self, observation: Observation, temperature: float) -> SlateDistribution:
-        """Return slates drawn by its own scores at a temperature; the mode stays what it serves.
+        """Return slates drawn from its own scores at a temperature; the mode stays the same.
 
         Raises:
             ConfigError: it has no scores.
@@ -77,7 +77,7 @@ class SlatePolicy(ABC):
         return PlackettLuceSlates(self.scores(observation), self.slate_size, temperature, observation.get("mask"))
 
     def posterior(self, observation: Observation) -> SlateDistribution:
-        """Return slates drawn by its belief (Thompson sampling).
+        """Return slates drawn from its posterior (Thompson sampling).
 
         Raises:
             ConfigError: it has none.
@@ -85,21 +85,21 @@ class SlatePolicy(ABC):
         raise ConfigError(f"explore=thompson needs a posterior, and this policy has none; {ALWAYS_ALLOWED}")
 
     def new_memory(self, users: int) -> Memory:
-        """Return what remembers past responses for this policy; it takes observations that this extended."""
+        """Return this policy's session memory, which extends the observations it takes."""
         return Memory()
 
     def watch(self, env: SlateVectorEnv) -> None:  # noqa: B027 (an oracle overrides it; others need not)
-        """Take the env that the observations will come from; only oracles look inside."""
+        """Receive the env that observations will come from; only oracles look inside."""
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what was learned, by name."""
         return {}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned.
+        """Restore what `tensors` returned.
 
         Raises:
-            ConfigError: names or shapes are not this policy's.
+            ConfigError: names or shapes do not match this policy.
         """
         if tensors:
             raise ConfigError(f"the checkpoint holds {sorted(tensors)}, but {type(self).__name__} has no parameters")
@@ -123,7 +123,7 @@ def certain(slates: NDArray[Any], observation: Observation) -> Certain:
 
 
 def deferred(rule: Callable[[Observation], SlateDistribution], slate_size: int, observation: Observation) -> Deferred:
-    """Return what `rule` makes of an observation, when it is asked for, and of those users only that it is about."""
+    """Return `rule`'s distribution for an observation, computed on demand and only for the queried users."""
     sizes = (*observation["doc"].shape[:2], slate_size, observation.get("mask"))
     return Deferred(lambda rows: rule(of_users(observation, rows)), *sizes)
 
@@ -135,18 +135,18 @@ def drawn(draw: Draw, slate_size: int, observation: Observation) -> DrawnOnly:
 
 
 def of_users(observation: Observation, rows: NDArray[np.int64] | None) -> Observation:
-    """Return what policies read of the observation of some users, by their numbers, or of all."""
+    """Return the parts of an observation that policies read, for some users, by number, or all."""
     if rows is None:
         return observation
     return {name: np.asarray(value)[rows] for name, value in observation.items() if name != "response"}
 
 
 def state_of(columns: Mapping[str, Any], prefix: str = "") -> np.ndarray:
-    """Return the user with what is remembered, `[n, U + M]`, of an observation or of transitions' columns."""
+    """Return user and memory, `[n, U + M]`, of an observation or of transitions' columns."""
     user, memory = np.asarray(columns[f"{prefix}user"]), columns.get(f"{prefix}memory")
     return user if memory is None else np.concatenate([user, memory], axis=-1)
 
 
 def mask_of(observation: Observation) -> Tensor | None:
-    """Return the candidates that are there, `[N, C]`; None if all are."""
+    """Return which candidates are present, `[N, C]`; None if all are."""
     return None if observation.get("mask") is None else torch.as_tensor(np.asarray(observation["mask"], bool))

@@ -1,7 +1,7 @@
-"""Features of (user, document), and the choice that clicks on shown slates tell: a conditional logit.
+"""Features of (user, document), and a conditional logit learned from clicks on shown slates.
 
-It learns batch by batch with a Gaussian belief over its weights, so that its memory does not grow and a continued
-training equals an uninterrupted one.
+It learns in batches with a Gaussian posterior over its weights, so that its memory does not grow and a resumed training
+equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from recsys_cli.envs.spec import Documents
 from recsys_cli.policies.posterior import Floats, inverse_factor
 
-# Products of user and document features are left out where they would be more than this.
+# Products of user and document features are left out if there were more than this.
 MAX_FEATURES = 512
 MAX_NEWTON_STEPS = 50
 
@@ -27,7 +27,7 @@ FeatureKind = Literal["doc", "user_doc", "interactions"]
 
 
 def feature_kind(kind: FeatureKind | Literal["auto"], user_features: int, doc_features: int) -> FeatureKind:
-    """Return what `auto` stands for: products of user and document where they are few, else the document alone."""
+    """Return what `auto` stands for: products of user and document if few, else the document alone."""
     if kind != "auto":
         return kind
     few = (user_features + 1) * (doc_features + 1) <= MAX_FEATURES
@@ -37,8 +37,8 @@ def feature_kind(kind: FeatureKind | Literal["auto"], user_features: int, doc_fe
 class ItemFeatures:
     """Features of (user, document).
 
-    `doc`: 1 and the document's. `user_doc`: the user's as well. `interactions`: all products of one of (1, user) with
-    one of (1, document).
+    `doc`: 1 and the document's. `user_doc`: also the user's. `interactions`: all products of (1, user) with
+    (1, document).
     """
 
     def __init__(self, user_features: int, documents: Documents, kind: FeatureKind | Literal["auto"] = "auto") -> None:
@@ -70,10 +70,9 @@ class ItemFeatures:
 class ConditionalLogit:
     """P(item i is clicked) = exp(x_i . w) / (1 + sum of the slate's exp(x_j . w)); McFadden (1974).
 
-    The belief about w is Gaussian: `precision` [P, P] and mean `weights` [P]; the prior is N(0, 1 / ridge). A batch's
+    The posterior of w is Gaussian: `precision` [P, P] and mean `weights` [P]; the prior is N(0, 1 / ridge). A batch's
     posterior mode is found by Newton's method and its curvature added to the precision (Laplace's approximation): one
-    batch gives penalised maximum likelihood exactly, several give it up to terms that vanish as
-    the batches grow.
+    batch gives penalised maximum likelihood exactly, several up to terms that vanish as the batches grow.
     """
 
     def __init__(self, size: int, ridge: float) -> None:
@@ -98,7 +97,7 @@ class ConditionalLogit:
         return inverse_factor(self.precision)
 
     def forget(self, kept: float) -> None:
-        """Let everything learned so far count `kept` times as much; the prior is not forgotten."""
+        """Multiply the weight of everything learned so far by `kept`; the prior is not forgotten."""
         prior = self.ridge * np.eye(self.weights.size)
         self.precision = prior + kept * (self.precision - prior)
 
@@ -138,7 +137,7 @@ class ConditionalLogit:
         return {"weights": self.weights.copy(), "precision": self.precision.copy()}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned; shapes are the caller's business."""
+        """Restore what `tensors` returned; shapes are the caller's business."""
         for name, value in tensors.items():
             setattr(self, name, np.array(value, np.float64))
 

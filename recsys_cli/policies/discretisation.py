@@ -16,12 +16,11 @@ Ints = NDArray[np.int64]
 
 
 class Discretisation:
-    """Numbers the kinds of users and of slates that a table tells apart.
+    """Numbers the kinds of users and of slates that a table distinguishes.
 
-    Features lie in bins of equal width between their bounds; those without finite bounds of their own between
-    `bounds`; what lies beyond is in the first or the last bin. What is remembered of a session is of order 1 and lies
-    between 0 and 1. A document's one-hot topic counts as it is. Slates of the same kinds of documents, in any order
-    where order does not matter, are one.
+    Features are binned with equal width between their bounds, or between `bounds` if they have no finite ones; values
+    outside go to the first or last bin. Memory features are of order 1 and binned between 0 and 1. A document's one-hot
+    topic is used as it is. Slates of the same kinds of documents count as one, in any order if order does not matter.
 
     Attributes:
         shape: number of kinds of users, and of slates.
@@ -39,7 +38,7 @@ class Discretisation:
         self.user_bounds = np.append(low, np.zeros(more)), np.append(high, np.ones(more))
         low, high = finite(spec.documents.features.bounds, bounds)
         self.doc_bounds = low[self.topics :], high[self.topics :]
-        # Python's integers: a table that is too large must be told as large as it is.
+        # Python's integers: the size of a table that is too large must be reported correctly.
         self.kinds = max(self.topics, 1) * doc_bins ** (len(spec.documents) - self.topics)
         self.shape = (user_bins ** (len(spec.user) + more), self.kinds**self.attended)
 

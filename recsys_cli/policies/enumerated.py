@@ -1,4 +1,4 @@
-"""Policies of networks that give every slate a number."""
+"""Policies of networks that score every slate."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from recsys_cli.slates.distributions import EnumeratedSoftmax
 
 
 class EveryValueNetwork(SlateNetwork, Protocol):
-    """A torch module that gives every slate a number."""
+    """A torch module that scores every slate."""
 
     def every_value(self, observed: Observed) -> Tensor:
-        """Return the numbers of all slates, `[B, M]`."""
+        """Return the scores of all slates, `[B, M]`."""
 
     def all_slates(self, num_candidates: int, device: torch.device) -> Tensor:
-        """Return the documents of each slate that make a difference, `[M, attended]`."""
+        """Return each slate's documents that the user looks at, `[M, attended]`."""
 
 
 class EnumeratedPolicy(NetworkPolicy):
@@ -43,7 +43,7 @@ class EnumeratedPolicy(NetworkPolicy):
 
 
 class SlateSoftmaxPolicy(EnumeratedPolicy):
-    """Draws slates by a softmax over their numbers, and is served by the greatest."""
+    """Draws slates by a softmax over their scores; served by the greatest."""
 
     def distribution(self, observation: Observation) -> EnumeratedSoftmax:
         """See `SlatePolicy.distribution`."""

@@ -1,4 +1,4 @@
-"""Exploring: what a policy answers, made random in one of a few ways."""
+"""Exploration: a policy's distribution made random in one of a few ways."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rule = Callable[[Observation], SlateDistribution]
 
 
 def explored(explore: Explore, policy: SlatePolicy, rule: Rule) -> Rule:
-    """Return how `policy` explores, `rule` being what it does otherwise."""
+    """Return the exploring rule of `policy`; `rule` is its rule without exploration."""
     match explore.kind:
         case "epsilon":
             # Users that get a random slate do not go through the policy.
@@ -35,7 +35,7 @@ def explored(explore: Explore, policy: SlatePolicy, rule: Rule) -> Rule:
 
 
 class ExploringPolicy(SlatePolicy):
-    """Another policy that explores in all it answers."""
+    """Wraps a policy so that it always explores."""
 
     served_by_draws = True
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class GreedyPCTRPolicy(MyopicPolicy):
     """Shows the k documents of greatest choice score, falling (RecSim's `GreedyPCTRAgent`).
 
-    What a click brings is not asked. The choice model is the myopic policy's: known, or a conditional logit of clicks.
+    Rewards are ignored. The choice model is the myopic policy's: known, or a conditional logit learned from clicks.
     """
 
     def __init__(self, spec: ProblemSpec, ridge: float) -> None:

@@ -1,4 +1,4 @@
-"""Contextual bandits over items: slates by the index of what items bring, under the choice model."""
+"""Contextual bandits over items: slates by the indices of item values, under the choice model."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 class ItemBanditPolicy(BanditPolicy):
     """Shows the slate of greatest value under the choice model, each item worth its index.
 
-    The choice model is the known one where its score is observable; else a conditional logit learned from the clicks,
-    whose logits take the index too (for upper bounds: Filippi et al. 2010; for draws: Chapelle & Li 2011). Where items
-    that were not clicked count as 0, an item's value holds its chance of a click, and no choice model is needed.
+    The choice model is the known one if its score is observable; else a conditional logit learned from clicks, whose
+    logits take the index too (for upper bounds: Filippi et al. 2010; for draws: Chapelle & Li 2011). If items not
+    clicked count as 0, an item's value includes its chance of a click, and no choice model is needed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ItemBanditPolicy(BanditPolicy):
         Args:
             spec: the problem; the number of candidates is free.
             design: what it learns from, and how it builds slates.
-            items: the belief about what items bring.
+            items: the posterior of item values.
             index: how it explores.
             epsilon: probability of a random slate when exploring.
         """
@@ -71,7 +71,7 @@ class ItemBanditPolicy(BanditPolicy):
         return self.mixed(self.epsilon, partial(self._by, self.explore_by), observation)
 
     def posterior(self, observation: Observation) -> SlateDistribution:
-        """Return the slates of greatest value by a draw of the belief."""
+        """Return the slates of greatest value in a posterior draw."""
         return self._by(self.explore_by if self.explore_by.draws else PosteriorSample(1.0), observation)
 
     def scores(self, observation: Observation) -> Floats:
@@ -137,6 +137,6 @@ class ItemBanditPolicy(BanditPolicy):
         self.items.set_state(state)
 
     def parts(self) -> dict[str, Part]:
-        """Return what is learned: the items' values and, where it is not known, the choice."""
+        """Return what is learned: the items' values and, if unknown, the choice model."""
         models = {"choice": self.logit, "items": self.items}
         return {name: model for name, model in models.items() if model is not None}

@@ -1,4 +1,4 @@
-"""Indices of contextual bandits: from what is believed of each item's value to what it is ranked by."""
+"""Indices of contextual bandits: from the posterior of each item's value to its rank."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Lazy = Callable[[], Floats]
 
 
 class Index(Protocol):
-    """Turns Gaussian beliefs over values into the numbers that items are ranked by."""
+    """Turns Gaussian posteriors of values into the numbers by which items are ranked."""
 
     @property
     def draws(self) -> bool:
@@ -27,7 +27,7 @@ class Index(Protocol):
             x: features, `[n, m, P]`.
             weights: `[P]`.
             factor: gives `[P, P]`.
-            rng: where draws come from; a draw is of a user's own, n times.
+            rng: random stream; each of the n users gets their own draw.
         """
 
     def separate(self, mean: Floats, deviation: Lazy, rng: np.random.Generator) -> Floats:

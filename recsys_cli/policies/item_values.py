@@ -1,4 +1,4 @@
-"""What items bring: the values that contextual bandits learn, in closed form."""
+"""Item values that contextual bandits learn in closed form."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Observe = Literal["clicked", "shown"]
 
 @dataclass(frozen=True)
 class BanditDesign:
-    """What contextual bandits have in common.
+    """Shared by contextual bandits.
 
     Attributes:
-        observe: learn the reward of clicked items, or also 0 of items that were shown and not clicked.
+        observe: learn the reward of clicked items, or also 0 for items shown but not clicked.
         slate: name of the slate optimiser.
         ridge: precision of the prior of every weight, in observations.
-        forgetting: weight that an observation keeps at every env step.
-        memory: what is remembered of a session.
+        forgetting: factor by which an observation's weight falls per env step.
+        memory: the session memory.
     """
 
     observe: Observe
@@ -43,7 +43,7 @@ class BanditDesign:
 
 
 class ItemValues(ABC):
-    """A belief about what an item brings."""
+    """A posterior of item values."""
 
     @abstractmethod
     def index(self, user: NDArray[Any], doc: NDArray[Any], index: Index, rng: np.random.Generator) -> Floats:
@@ -63,30 +63,30 @@ class ItemValues(ABC):
             passed: env steps of the batch.
 
         Returns:
-            The mean squared error of what was believed before.
+            The mean squared error of the prior predictions.
         """
 
     @abstractmethod
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return what acting takes, by name."""
+        """Return what acting needs, by name."""
 
     @abstractmethod
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned; names and shapes are right."""
+        """Restore what `tensors` returned; names and shapes are right."""
 
     def get_state(self) -> dict[str, Any]:
-        """Return what going on with learning takes beside the tensors."""
+        """Return what further learning needs besides the tensors."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (most have none)
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
 
 
 class LinearItems(ItemValues):
-    """Item values: linear in features of user and document, with one model for all items or one a topic.
+    """Item values linear in features of user and document, with one model for all items or one per topic.
 
-    One model a topic sees 1 and, unless `kind` is `doc`, the user; the topic's own products with the user are then
-    all that there is, so `user_doc` and `interactions` are the same.
+    A topic's own model sees 1 and, unless `kind` is `doc`, the user; products with the topic add nothing then, so
+    `user_doc` and `interactions` are the same.
     """
 
     def __init__(self, spec: ProblemSpec, design: BanditDesign, parameters: Parameters, kind: Kind) -> None:
@@ -95,7 +95,7 @@ class LinearItems(ItemValues):
         Args:
             spec: the problem; the number of candidates is free.
             design: gives prior, forgetting and memory.
-            parameters: `shared` (one model) or `disjoint` (one a topic).
+            parameters: `shared` (one model) or `disjoint` (one per topic).
             kind: which features a model sees.
         """
         self.disjoint, self.documents = parameters == "disjoint", spec.documents
@@ -137,7 +137,7 @@ class LinearItems(ItemValues):
         return self.regressions.tensors()
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         self.regressions.load_tensors(tensors)
 
     def _about(self, user: NDArray[Any]) -> Floats:

@@ -1,8 +1,8 @@
-"""What a policy may remember of a session: running features of the user's past responses.
+"""Session memory: running features of the user's past responses.
 
-Only what was observed goes in: no hidden state, no parameter of the user model. A policy says what it wants to remember
-(`SlatePolicy.new_memory`); whoever plays it keeps one `Memory` of the users played and hands the policy observations
-with the features under `memory`.
+Only observations go in: no hidden state, no parameter of the user model. A policy defines its memory
+(`SlatePolicy.new_memory`); whoever plays it keeps one `Memory` of the users and passes observations with the features
+under `memory`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Memory:
     def step(
         self, before: Mapping[str, Any], slates: np.ndarray, after: Mapping[str, Any], restarted: np.ndarray
     ) -> None:
-        """Take in one env step of all users.
+        """Update from one env step of all users.
 
         Args:
             before: the observation acted on.
-            slates: what was shown, `[N, k]`; -1 for no document.
-            after: the observation that came of it; its `response` is about `slates`.
+            slates: shown, `[N, k]`; -1 for no document.
+            after: the next observation; its `response` is about `slates`.
             restarted: users whose step only began a new session (next-step autoreset), bool `[N]`: they are forgotten.
         """
 
@@ -50,7 +50,7 @@ class Memory:
         return {}
 
     def set_state(self, state: Mapping[str, np.ndarray]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
 
 
 class SessionMemory(Memory):
@@ -61,11 +61,11 @@ class SessionMemory(Memory):
     """
 
     def __init__(self, spec: ProblemSpec, documents: bool, users: int) -> None:
-        """Begin with users of whom nothing is known.
+        """Start with users of whom nothing is known.
 
         Args:
             spec: the problem.
-            documents: whether the documents themselves are remembered.
+            documents: whether to remember the documents themselves.
             users: N.
         """
         self.spec, self.users = spec, users
@@ -132,10 +132,10 @@ _UNITS = np.array([STEPS_UNIT, STEPS_UNIT, STEPS_UNIT, TIME_UNIT], np.float32)
 
 
 def memory_features(kind: MemoryKind, spec: ProblemSpec) -> int:
-    """Return how many features M a memory has."""
+    """Return the number of features M of a memory."""
     return {"none": 0, "raw": 4, "documents": 4 + 3 * len(spec.documents)}[kind]
 
 
 def new_memory(kind: MemoryKind, spec: ProblemSpec, users: int) -> Memory:
-    """Return the memory of users who begin their sessions."""
+    """Return the memory of users at the start of a session."""
     return Memory() if kind == "none" else SessionMemory(spec, kind == "documents", users)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class MyopicPolicy(PolicyOfParts, GreedyPolicy):
-    """Maximises P(click) x E[reward of the click], looking no further than the slate at hand.
+    """Maximises P(click) x E[reward of the click], looking no further than the current slate.
 
-    Where the affinity is observable the choice model is known and the reward of a click is taken to be the same for
-    all documents: it ranks by affinity and learns nothing. Elsewhere `learn` fits, on the clicks of any slates, a
+    If the affinity is observable, the choice model is known and the reward of a click is assumed the same for all
+    documents: it ranks by affinity and learns nothing. Otherwise `learn` fits, on the clicks of any slates, a
     conditional logit (unless the user always takes the first document) and a linear mean reward of a click.
     """
 
@@ -52,7 +52,7 @@ class MyopicPolicy(PolicyOfParts, GreedyPolicy):
         return bool(self.parts())
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> None:
-        """Fit to transitions: `user`, `slate_doc`, `clicked` and `reward` as `Chunk.transitions` gives them."""
+        """Fit to transitions: `user`, `slate_doc`, `clicked` and `reward` from `Chunk.transitions`."""
         if not self.learns or not len(transitions["clicked"]):
             return
         shown = self.features(transitions["user"], transitions["slate_doc"])
@@ -68,7 +68,7 @@ class MyopicPolicy(PolicyOfParts, GreedyPolicy):
         return self._best(self._values(observation), mask_of(observation)).numpy()
 
     def scores(self, observation: Observation) -> Floats:
-        """Return the logarithms of choice scores where clicks are worth the same; else see `slate_scores`."""
+        """Return the logarithms of choice scores if all clicks are worth the same; else see `slate_scores`."""
         parts, mask = self._values(observation), mask_of(observation)
         if self.known is not None:
             return log_weights(parts[0])
@@ -101,5 +101,5 @@ class MyopicPolicy(PolicyOfParts, GreedyPolicy):
 
 
 def log_weights(v: Tensor) -> Floats:
-    """Return the logarithms of choice scores, finite: those of a logit but for a constant."""
+    """Return the finite logarithms of choice scores: those of a logit up to a constant."""
     return v.double().clamp_min(torch.finfo(torch.float64).tiny).log().numpy()

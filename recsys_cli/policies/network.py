@@ -32,22 +32,22 @@ class SlateNetwork(Protocol):
         """Return an observation as the network takes it."""
 
     def new_memory(self, users: int) -> Memory:
-        """Return what the network wants to be remembered."""
+        """Return the network's session memory."""
 
 
 class SessionNetwork(nn.Module):
-    """What networks share that act on a user with what is remembered of the session.
+    """Shared by networks that act on user and session memory.
 
     Attributes:
-        state_features: length of the user's features with what is remembered.
+        state_features: number of user and memory features.
         slate_size: documents of a slate.
-        items: features of the items that numbers stand for; None if they stand for topics, or for nothing.
+        items: features of the numbered items; None if numbers mean topics or are not used.
     """
 
     items: Tensor | None
 
     def __init__(self, spec: ProblemSpec, memory: MemoryKind) -> None:
-        """Take the problem and what is to be remembered."""
+        """Take the problem and the kind of memory."""
         super().__init__()
         self.problem, self.memory, self.slate_size = spec, memory, spec.slate_size
         self.state_features = len(spec.user) + memory_features(memory, spec)
@@ -59,20 +59,20 @@ class SessionNetwork(nn.Module):
         return new_memory(self.memory, self.problem, users)
 
     def features_of(self, doc: Tensor) -> Tensor:
-        """Return documents as the layers take them: an item's number becomes its features."""
+        """Return documents in the layers' form: an item's number becomes its features."""
         return doc if self.items is None or not is_index(doc) else self.items[doc.long()]
 
     def known(self, observed: Observed) -> Observed:
-        """Return an observation with its candidates as the layers take them."""
+        """Return an observation with its candidates in the layers' form."""
         return observed._replace(doc=self.features_of(observed.doc))
 
     def observed_in(self, columns: Mapping[str, Tensor], prefix: str = "") -> Observed:
-        """Return what a batch's columns, or those of the `next_` state, say."""
+        """Return the observation in a batch's columns, or in those of the `next_` state."""
         names = [name for name in Observed._fields if prefix + name in columns]
         return self.known(Observed(**{name: columns[prefix + name] for name in names}))
 
     def shown_in(self, columns: Mapping[str, Tensor]) -> Observed:
-        """Return what a batch says of the slates shown: their documents are the candidates."""
+        """Return the observation of a batch's shown slates, with their documents as candidates."""
         user, doc = columns["user"], self.features_of(columns["slate_doc"])
         return Observed(user, doc, columns.get("memory"), columns.get("shown"))
 
@@ -85,7 +85,7 @@ class ScoreNetwork(SlateNetwork, Protocol):
 
 
 class NetworkPolicy(GreedyPolicy):
-    """Shows the slates that a network finds best."""
+    """Shows a network's best slates."""
 
     def __init__(self, network: SlateNetwork) -> None:
         """Act with `network`, which may go on learning."""
@@ -115,7 +115,7 @@ class NetworkPolicy(GreedyPolicy):
         return parameters_of(self._torch)
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back parameters; see `SlatePolicy.load_tensors`."""
+        """Restore parameters; see `SlatePolicy.load_tensors`."""
         load_parameters(self._torch, tensors)
 
 
@@ -134,7 +134,7 @@ class ScoringPolicy(NetworkPolicy):
 
 
 class PlackettLucePolicy(ScoringPolicy):
-    """Draws slates by a network's scores without replacement, and is served by the highest scores."""
+    """Draws slates by a network's scores without replacement; served by the highest scores."""
 
     def distribution(self, observation: Observation) -> PlackettLuceSlates:
         """See `SlatePolicy.distribution`."""
@@ -145,7 +145,7 @@ Built = TypeVar("Built")
 
 
 def seeded(seed: int, build: Callable[[], Built]) -> Built:
-    """Build a network with initial weights of a seed; the caller's torch random stream is left as it was."""
+    """Build a network with initial weights from a seed, leaving torch's global random stream unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

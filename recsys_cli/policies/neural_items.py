@@ -1,8 +1,8 @@
 """Item values by Bayesian linear regression on a representation that a network learns (NeuralLinear).
 
-Riquelme et al. 2018, arXiv 1802.09127, section 3: the network is trained on what items brought, by gradient; its last
-hidden layer is what the regression takes for features. The regression stands on a copy of the network that is renewed
-now and then; between renewals it is exact, at each it starts again from the observations remembered.
+Riquelme et al. 2018, arXiv 1802.09127, section 3: the network is trained on item outcomes by gradient descent; its last
+hidden layer gives the regression's features. The regression uses a copy of the network that is renewed now and then;
+between renewals it is exact, and at each it restarts from the remembered observations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Representation:
         batch_size: observations a gradient step.
         replay_ratio: times each observation is learned from, on average.
         replay_capacity: observations remembered.
-        renew_every: env steps between two renewals of what the regression stands on.
+        renew_every: env steps between renewals of the regression's representation.
     """
 
     hidden: Sequence[int]
@@ -71,7 +71,7 @@ class RepresentationNetwork(nn.Module):
 
 
 class NeuralItems(ItemValues):
-    """The network, the copy that is stood on, the regression, and the memory."""
+    """The network, its copy for the regression, the regression, and the observations."""
 
     def __init__(self, spec: ProblemSpec, design: BanditDesign, representation: Representation, seed: int) -> None:
         """Begin with a random representation.
@@ -146,7 +146,7 @@ class NeuralItems(ItemValues):
             self.optimizer.step()
 
     def _renew(self) -> None:
-        """Stand on the network as it is now, and regress the observations remembered on it."""
+        """Copy the current network, and regress the remembered observations on it."""
         self.since_renewal = 0
         self.stood_on.load_state_dict(self.network.state_dict())
         belief = self.regression
@@ -154,12 +154,12 @@ class NeuralItems(ItemValues):
         self.regression.learn(self._represent(self.x[: self.kept]), self.y[: self.kept])
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """Return the regression and the network it stands on."""
+        """Return the regression and its copy of the network."""
         network = {f"network.{name}": value for name, value in parameters_of(self.stood_on).items()}
         return network | self.regression.tensors()
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         start = "network."
         parameters = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
         load_parameters(self.stood_on, parameters)
@@ -173,7 +173,7 @@ class NeuralItems(ItemValues):
         return {**counters, **arrays, **learned, "rng": self.rng.bit_generator.state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
         for name in ("seen", "since_renewal", "rows_due"):
             setattr(self, name, state[name])
         self.x[: self.kept], self.y[: self.kept] = state["x"], state["y"]

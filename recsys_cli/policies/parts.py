@@ -1,4 +1,4 @@
-"""Policies whose learned state lies in named parts, each with arrays of its own."""
+"""Policies whose learned state is in named parts, each with its own arrays."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from recsys_cli.policies.base import SlatePolicy
 
 
 class Part(Protocol):
-    """What was learned of one thing."""
+    """One learned part."""
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return it, by name."""
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned; names and shapes are right."""
+        """Restore what `tensors` returned; names and shapes are right."""
 
 
 class PolicyOfParts(SlatePolicy):
@@ -34,7 +34,7 @@ class PolicyOfParts(SlatePolicy):
         return {f"{part}.{name}": value for part, own in self.parts().items() for name, value in own.tensors().items()}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what was learned; see `SlatePolicy.load_tensors`."""
+        """Restore what was learned; see `SlatePolicy.load_tensors`."""
         own, given = ({name: np.shape(value) for name, value in of.items()} for of in (self.tensors(), tensors))
         if own != given:
             raise ConfigError(f"the checkpoint's parameters do not fit this env or algo: {given}, wanted {own}")

@@ -1,7 +1,7 @@
-"""Bayesian linear regressions in closed form: what a linear bandit believes.
+"""Bayesian linear regressions in closed form: the posterior of a linear bandit.
 
-Kept are sums over the observations, in float64; what is asked of them (mean, width) comes from a fresh Cholesky
-decomposition after every batch. Nothing drifts as a running inverse would, whatever the number of updates.
+Sums over the observations are kept in float64; mean and width come from a new Cholesky decomposition after every batch,
+so that nothing drifts as a running inverse would.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ class LinearRegressions:
     """M independent models of `y = x . w_m + noise` with the prior `w_m ~ N(0, noise variance / ridge)`.
 
     With a forgetting factor f below 1, an observation of age a (in env steps) counts f^a; the prior is not forgotten
-    (Russac et al. 2019, arXiv 1909.09146, section 3). The variance of the noise is the same in all models and is
-    estimated from their residuals, with one observation of variance 1 before the first: so the scale of rewards does
-    not matter.
+    (Russac et al. 2019, arXiv 1909.09146, section 3). The noise variance is shared by all models and estimated from
+    their residuals, starting from one observation of variance 1, so that the scale of rewards does not matter.
 
     Attributes:
         gram: summed `x x'`, `[M, P, P]`.
@@ -53,7 +52,7 @@ class LinearRegressions:
             y: what was observed, `[n]`.
             model: which model each is about, `[n]`; the first if None.
             age: env steps since each, at the end of the batch, `[n]`; 0 if None.
-            passed: env steps of the batch, by which everything known before ages.
+            passed: env steps of the batch, by which earlier observations age.
         """
         x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
         weight = np.ones(len(y))
@@ -107,7 +106,7 @@ class LinearRegressions:
         return {name: getattr(self, name).copy() for name in ("gram", "moment", "totals")}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned; shapes are the caller's business."""
+        """Restore what `tensors` returned; shapes are the caller's business."""
         for name, value in tensors.items():
             setattr(self, name, np.array(value, np.float64))
         self._forget_derived()

@@ -1,15 +1,15 @@
-"""A policy as a function of arrays: what a model server can call.
+"""A policy as a function of arrays, for model servers.
 
-Inputs are the observation's arrays. A policy that remembers a session also takes `memory`, an array that the caller
-hands back as the answer before gave it and begins as zeros: whoever serves the policy keeps nothing between two calls,
-so any number of servers may answer one session. In `memory` stand, for each user,
+Inputs are the observation's arrays. A policy with session memory also takes `memory`, an array of zeros at first, later
+as returned by the previous call: a server keeps nothing between calls, so any number of servers may share a session.
+`memory` holds, for each user,
 
     served [1]   whether a slate was shown before; 0 begins a session
     slate [k]    that slate
     shown [k F]  its documents
     ...          what `Memory.get_state` returns
 
-and the response to that slate, which comes with the next observation, is added to it before the policy acts.
+and the response to that slate, which comes with the next observation, is added before the policy acts.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
 
-MOST_CANDIDATES = 1_000_000  # in one slate's request, so that a `memory` made up cannot ask for any amount of memory
+MOST_CANDIDATES = 1_000_000  # in one request, so that a forged `memory` cannot make it allocate without limit
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class ArraySpec:
 
 
 class StatelessPolicy:
-    """Answers arrays with arrays, as evaluation plays the policy.
+    """Maps arrays to arrays, acting as in evaluation.
 
     Attributes:
-        memory_size: length H of a user's `memory`; 0 where the policy remembers nothing and takes none.
+        memory_size: length H of a user's `memory`; 0 if the policy has none.
     """
 
     def __init__(self, spec: ProblemSpec, policy_for: Callable[[int], SlatePolicy]) -> None:
@@ -79,13 +79,13 @@ class StatelessPolicy:
 
     @property
     def outputs(self) -> list[ArraySpec]:
-        """`slate` [N, k], candidate numbers, -1 for no document; where there is a memory also `memory`."""
+        """`slate` [N, k], candidate numbers, -1 for no document; with memory also `memory`."""
         slate = ArraySpec("slate", np.dtype(np.int64), (-1, self.spec.slate_size))
         memory = ArraySpec("memory", np.dtype(np.float32), (-1, self.memory_size))
         return [slate, memory] if self.memory_size else [slate]
 
     def example(self, users: int) -> Arrays:
-        """Return inputs of users whose sessions begin, drawn uniformly inside the spec's bounds."""
+        """Return inputs of users at the start of a session, drawn uniformly inside the spec's bounds."""
         rng, spec = np.random.default_rng(0), self.spec
         doc = _drawn(rng, spec.documents.features, users, spec.width)
         if spec.documents.topics:
@@ -132,15 +132,15 @@ class StatelessPolicy:
             shape, users = np.shape(inputs[spec.name]), len(inputs["user"])
             wanted = (users, *spec.shape[1:])
             if len(shape) != len(wanted) or any(w not in (-1, n) for n, w in zip(shape, wanted, strict=True)):
-                told = str([n if n >= 0 else "C" for n in wanted]).replace("'", "")
-                raise ConfigError(f"input {spec.name!r} has shape {list(shape)} and must have {told}")
+                expected = str([n if n >= 0 else "C" for n in wanted]).replace("'", "")
+                raise ConfigError(f"input {spec.name!r} has shape {list(shape)} and must have {expected}")
 
     def _recall(self, memory: Memory, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Set a memory to what `memory` says, then add the response to the slate shown before."""
         packed, k = np.asarray(inputs["memory"], np.float32), self.spec.slate_size
         served, slates = packed[:, 0] > 0, np.nan_to_num(packed[:, 1 : k + 1], nan=-2).astype(np.int64)
         if ((slates < -1) | (slates >= MOST_CANDIDATES)).any() or not np.isfinite(packed).all():
-            raise ConfigError("input 'memory' is neither zeros nor an array that this policy answered")
+            raise ConfigError("input 'memory' is neither zeros nor an array returned by this policy")
         at = 1 + k + math.prod(self._shown)
         shown, state = packed[:, 1 + k : at].reshape(-1, *self._shown), {}
         for name, shape in self._shapes.items():
@@ -149,7 +149,7 @@ class StatelessPolicy:
         memory.set_state(state)
         if not served.any():
             return
-        # Only the documents shown are known of the candidates then; a memory asks for no other.
+        # Only the shown documents of those candidates are known; a memory needs no others.
         doc = np.zeros((len(packed), int(slates.max()) + 2, self._shown[1]), np.float32)  # -1 is the last of these
         doc[np.arange(len(packed))[:, None], slates] = shown
         response = {name: np.asarray(inputs[name]) for name in self.spec.response_space()}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class QTable:
-    """A value and a number of visits of every kind of user with every kind of slate, `[S, A]` each."""
+    """Value and number of visits for every kind of user and every kind of slate, `[S, A]` each."""
 
     def __init__(self, shape: tuple[int, int], lr: float, *, averaging: bool) -> None:
         """Begin with values of 0.
@@ -33,7 +33,7 @@ class QTable:
         self.lr, self.averaging = lr, averaging
 
     def learn(self, user: Ints, slate: Ints, target: NDArray[np.float64]) -> None:
-        """Move entries towards their targets `[n]`, one after the other where an entry appears more than once."""
+        """Move entries towards their targets `[n]`, one after the other if an entry appears more than once."""
         entry = user * self.values.shape[1] + slate
         order = np.argsort(entry, kind="stable")
         first = np.flatnonzero(np.diff(entry[order], prepend=-1))
@@ -51,7 +51,7 @@ class QTable:
         return {"values": self.values.copy(), "visits": self.visits.copy()}
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
-        """Take back what `tensors` returned."""
+        """Restore what `tensors` returned."""
         self.values, self.visits = np.array(tensors["values"]), np.array(tensors["visits"])
 
 
@@ -65,7 +65,7 @@ class TabularQPolicy(BanditPolicy):
 
         Args:
             spec: the problem.
-            bins: what the table tells apart.
+            bins: the kinds that the table distinguishes.
             table: what is learned.
             discount: of one step.
             least_visited: explore by the slate whose entry was visited least (RecSim's `min_count`).
@@ -102,10 +102,10 @@ class TabularQPolicy(BanditPolicy):
         return every, self.bins.users(user), self.bins.slates(self.bins.kinds_of(doc)[:, every])
 
     def learn(self, transitions: Mapping[str, np.ndarray]) -> float:
-        """Update the table; targets are by the table as it was before. See `BanditPolicy.learn`.
+        """Update the table; targets use the table before the update. See `BanditPolicy.learn`.
 
         Args:
-            transitions: as `FollowedChunk.transitions` gives them.
+            transitions: from `FollowedChunk.transitions`.
         """
         if not len(transitions["reward"]):
             return 0.0

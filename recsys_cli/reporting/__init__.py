@@ -1,1 +1,1 @@
-"""What runs found: results, tables, plots, what mattered; and what commands print before and after."""
+"""Results of runs: tables, plots, which axes mattered; and what commands print before and after."""

@@ -1,4 +1,4 @@
-"""What follows when a run has trained: points compared, the best evaluated on fresh users, all of it written down."""
+"""The end of a run: points are compared, the best evaluated on fresh users, and the results written."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Conclusion:
     Attributes:
         run_dir: its folder.
         stopped: whether something is left to train.
-        states: how each seed of a training stands.
-        points: of a search, all that were begun, the best first.
+        states: state of each seed of a training.
+        points: all points of a search that were started, the best first.
         best: by problem.
-        evaluations: on fresh users, by problem: of a training's finished seeds, of a search's best points' seeds.
-        importance: of the axes, by problem; None where too few points tell.
+        evaluations: on fresh users, by problem: of a training's finished seeds, or of a search's best points' seeds.
+        importance: of the axes, by problem; None if there are too few points.
         failed: seeds of a training, points of a search.
     """
 

@@ -1,4 +1,4 @@
-"""How much each axis of a sweep decided about the score: a simple estimate that says how sure it is."""
+"""How much each axis of a sweep affected the score: a simple estimate."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LEAST_POINTS, PARTS = 6, 4
 
 @dataclass(frozen=True)
 class Importance:
-    """The part of the scores' variance that each axis explains by itself.
+    """The fraction of the scores' variance that each axis explains by itself.
 
     Attributes:
-        shares: omega squared of each axis, 0..1. Interactions are in none of them.
-        points: compared.
+        shares: omega squared of each axis, 0..1, without interactions.
+        points: number of points compared.
         steps: at which they are compared: the most that all of them reached.
     """
 
@@ -36,9 +36,9 @@ class Importance:
 
 
 def importance(points: Sequence[PointResult]) -> Importance | None:
-    """Return the axes' importance, None where fewer than six points can be compared.
+    """Return the axes' importance, None if fewer than six points can be compared.
 
-    Points that a scheduler stopped early and those that ended are compared at steps that all have reached.
+    Points stopped early and finished ones are compared at steps that all have reached.
     """
     scored = [point for point in points if all(seed.scores for seed in point.seeds)]
     axes = list(dict.fromkeys(key for point in scored for key in point.setting.values))
@@ -66,7 +66,7 @@ def _score_at(point: PointResult, steps: int) -> float:
 
 
 def _levels(texts: Sequence[str]) -> np.ndarray:
-    """Return the group of each value: equal values are one, and many different numbers are cut into four parts."""
+    """Return the group of each value: one per distinct value, or four ranges if there are many numbers."""
     distinct = sorted(set(texts))
     numbers = [_number(text) for text in texts]
     if len(distinct) > len(texts) / 2 and all(number is not None for number in numbers):

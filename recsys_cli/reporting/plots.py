@@ -21,7 +21,7 @@ EARLY, ENDED = "v", "o"  # marks of points that were stopped early, and of those
 
 
 def draw(sweep_dir: Path, problem: str, points: Sequence[PointResult], search: SearchConfig) -> None:
-    """Write `parallel*.svg` and `slices*.svg`, the problem in their names where there are several."""
+    """Write `parallel*.svg` and `slices*.svg`, with the problem in their names if there are several."""
     scored = [point for point in points if math.isfinite(point.score)]
     axes = [axis for axis in dict.fromkeys(key for point in scored for key in point.values) if _varies(scored, axis)]
     if len(scored) < 2 or not axes:
@@ -45,16 +45,16 @@ def _varies(points: Sequence[PointResult], axis: str) -> bool:
 
 
 class Scale:
-    """Where the values of an axis stand: numbers by size, by logarithm where they span a lot; words in a row.
+    """Positions of an axis's values: numbers by size, or by logarithm if they span a lot; words in a row.
 
     Attributes:
         log: whether positions are logarithms.
-        words: the values in order, empty where they are numbers.
-        places: where each value stands, and the value.
+        words: the values in order, empty if they are numbers.
+        places: position of each value, and the value.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        """Tell numbers from words."""
+        """Distinguish numbers from words."""
         try:
             numbers = [float(text) for text in texts]
         except ValueError:
@@ -70,17 +70,17 @@ class Scale:
         return (low, high) if high > low else (low - 0.5, high + 0.5)
 
     def position(self, text: str) -> float:
-        """Return where a value stands."""
+        """Return a value's position."""
         if self.words:
             return float(self.words.index(text))
         return math.log10(float(text)) if self.log else float(text)
 
     def fraction(self, text: str) -> float:
-        """Return where a value stands between the lowest (0) and the highest (1)."""
+        """Return a value's position between the lowest (0) and the highest (1)."""
         return (self.position(text) - self.ends[0]) / (self.ends[1] - self.ends[0])
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return a few positions and what stands there."""
+        """Return a few positions and their labels."""
         if self.words or len(self.places) <= 5:
             return self.places
         at = np.linspace(*self.ends, 5)
@@ -88,7 +88,7 @@ class Scale:
 
 
 def _parallel(points: Sequence[PointResult], scales: dict[str, Scale], search: SearchConfig) -> Any:
-    """Draw a line a point, through its value on every axis to its score; the best are drawn last, over the others."""
+    """Draw one line per point, through its value on every axis to its score, the best on top."""
     import matplotlib.pyplot as plt
 
     figure, plot = plt.subplots(figsize=(2.2 + 1.8 * (len(scales) + 1), 4.2), layout="constrained")
@@ -115,7 +115,7 @@ def _parallel(points: Sequence[PointResult], scales: dict[str, Scale], search: S
 
 
 def _slices(points: Sequence[PointResult], scales: dict[str, Scale], search: SearchConfig) -> Any:
-    """Draw the score over each axis, one mark a point; the shade says how many steps it was trained."""
+    """Draw the score over each axis, one mark per point, shaded by the number of steps trained."""
     import matplotlib.pyplot as plt
 
     figure, plots = plt.subplots(

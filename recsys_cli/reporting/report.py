@@ -32,7 +32,7 @@ INTERRUPTED = 130
 
 
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
-    """Train, compare and evaluate what a run plans (see `driving`), print what was found, return the exit code."""
+    """Train, compare and evaluate a run's plan (see `driving`), print the results, return the exit code."""
     try:
         if not plan.searches:
             announce_training(config, run_dir)
@@ -52,7 +52,7 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
 
 
 def announce_training(config: TrainConfig, run_dir: Path) -> None:
-    """Say what is about to run, and where."""
+    """Print what is about to run, and where."""
     if config.progress == "off":
         return
     env, seeds = config.env, config.seeds
@@ -65,7 +65,7 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
 
 
 def announce_search(config: SweepConfig, space: Space, points: Sequence[Point], run_dir: Path | None) -> None:
-    """Say how many points there will be, how long they may take, and where they lie."""
+    """Print how many points there will be, how long they may take, and where they are."""
     if config.progress == "off" and not config.dry_run:
         return
     console = Console(highlight=False)
@@ -98,11 +98,11 @@ def _spell_axis(axis: Axis) -> str:
 
 
 def _estimate(config: SweepConfig, steps: int) -> str:
-    """Return an estimate of time from the speed of earlier runs of the same algorithm and problem."""
+    """Return a time estimate from the speed of earlier runs of the same algorithm and problem."""
     speeds = [speed for run in runs_in(Path(config.output_dir))[:30] for speed in _speeds(run, config)]
     if not speeds:
         return (
-            f"no estimate of time: no run of algo={config.algo.name} on env={config.env.name} in {config.output_dir} "
+            f"no time estimate: no run of algo={config.algo.name} on env={config.env.name} in {config.output_dir} "
             "to learn the speed from; the time left is shown once trials report"
         )
     resources, seeds = config.resources, config.search.seeds_per_trial
@@ -111,7 +111,7 @@ def _estimate(config: SweepConfig, steps: int) -> str:
     elif resources.concurrent_trials:
         at_once = resources.concurrent_trials
     else:
-        return "no estimate of time on a cluster; the time left is shown once trials report"
+        return "no time estimate on a cluster; the time left is shown once trials report"
     seconds = steps / statistics.median(speeds) / at_once
     return f"about {spell_seconds(seconds)} at most, at the speed of earlier runs here, {at_once} at a time"
 
@@ -138,13 +138,13 @@ def _print_training(console: Console, found: Conclusion) -> None:
 
 
 def _run_id(folder: Path) -> str:
-    """Return a seed's MLflow run id, its local one if it has no other."""
+    """Return a seed's MLflow run id, or its local id if it has none."""
     about = read_seed(folder)
     return str(about.get("mlflow_run_id") or about["id"])
 
 
 def _print_search(console: Console, config: TrainConfig, plan: Plan, found: Conclusion) -> None:
-    """Print the points, the best of them on fresh users, and what mattered."""
+    """Print the points, the evaluation of the best, and which axes mattered."""
     console.print(points_table(plan.search, found.points))
     for problem, point in found.best.items():
         _print_best(console, found, problem, point)
@@ -175,7 +175,7 @@ def _print_best(console: Console, found: Conclusion, problem: str, point: PointR
 
 
 def next_command(config: TrainConfig, plan: Plan, found: Conclusion) -> str:
-    """Return the command to type next."""
+    """Return the suggested next command."""
     if found.stopped or (found.failed and not plan.searches):
         return continue_command(config, plan, found.run_dir)
     if not plan.searches:
@@ -193,6 +193,6 @@ def continue_command(config: TrainConfig, plan: Plan, run_dir: Path) -> str:
 
 
 def where(config: TrainConfig) -> str:
-    """Return the words by which another command finds the run: its folder, and the user's own."""
+    """Return the options with which another command finds the run: its folder, and the user's own."""
     words = [] if config.output_dir == "runs" else [f"output_dir={config.output_dir}"]
     return "".join(f" {shlex.quote(word)}" for word in [*words, *folders.option_words(relative=True)])

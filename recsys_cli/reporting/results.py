@@ -1,4 +1,4 @@
-"""What a sweep found, read from its folders."""
+"""A sweep's results, read from its folders."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class SeedResult:
     """How one seed of a point ended.
 
     Attributes:
-        folder: its own.
-        seed: its own.
+        folder: its folder.
+        seed: its number.
         state: finished, pruned, stopped, failed, running, or waiting.
         steps: of its last report.
         scores: the metric's values by steps.
-        point: the axes' values of now, where a search changes them on the way.
+        point: the axes' current values, if a search changes them during training.
     """
 
     folder: Path
@@ -54,9 +54,9 @@ class PointResult:
     """How a point did.
 
     Attributes:
-        setting: what it is.
+        setting: the point's settings.
         seeds: one result each.
-        score: of all seeds together, NaN before all have one.
+        score: of all seeds together, NaN until all have one.
     """
 
     setting: Point
@@ -70,20 +70,20 @@ class PointResult:
 
     @property
     def state(self) -> str:
-        """The state that tells most: failed, then unfinished ones, then finished."""
+        """The most notable state of its seeds: failed, then unfinished ones, then finished."""
         states = [seed.state for seed in self.seeds]
         order = [FAILED, STOPPED, RUNNING, PAUSED, WAITING, PRUNED, FINISHED]
         return min(states, key=lambda state: order.index(state) if state in order else 0)
 
     @property
     def words(self) -> list[str]:
-        """The words that train it, with the values of now."""
+        """The overrides that train it, with the current values."""
         now = {key: f"{key}={text}" for key, text in self.values.items()}
         return [now.get(word.partition("=")[0], word) for word in self.setting.words]
 
     @property
     def values(self) -> dict[str, str]:
-        """The values of the axes, those of now where a search changed them."""
+        """The axes' values, the current ones if a search changed them."""
         now = self.seeds[0].point
         return {
             key: show(now[key]) if key in now and now[key] != self.setting.typed[key] else text
@@ -92,7 +92,7 @@ class PointResult:
 
 
 def collect(sweep_dir: Path, points: Sequence[Point], search: SearchConfig) -> list[PointResult]:
-    """Return the results of all points: of the finished ones first, and of the better ones first among them."""
+    """Return the results of all points: finished ones first, better ones first among them."""
     found = []
     for point in points:
         folders = point.seeds(sweep_dir, search.seeds_per_point)
@@ -115,7 +115,7 @@ def _seed_result(folder: Path, seed: int, metric: str) -> SeedResult:
 
 
 def best_points(points: Sequence[PointResult], mode: str) -> dict[str, PointResult]:
-    """Return the best point of each problem: among the finished ones, or else those that came furthest.
+    """Return the best point of each problem: among the finished ones, else among those that got furthest.
 
     Args:
         points: as `collect` returns them.
@@ -138,7 +138,7 @@ def write_results(sweep_dir: Path, points: Sequence[PointResult], best: Iterable
 def describe_best(
     best: Mapping[str, PointResult], importance: Mapping[str, Importance | None], search: SearchConfig
 ) -> dict[str, Any]:
-    """Return what `best.json` says: the best point of each problem, and what mattered."""
+    """Return the content of `best.json`: the best point of each problem, and which axes mattered."""
     found = {
         problem or "all": {
             "point": point.setting.name,
@@ -170,7 +170,7 @@ def of_problem(points: Sequence[PointResult], problem: str) -> list[PointResult]
 
 
 def _csv(points: Sequence[PointResult]) -> str:
-    """Return one row a point and seed, in the order of the points' names."""
+    """Return one row per point and seed, in the order of the points' names."""
     axes = list(dict.fromkeys(key for point in points for key in point.setting.values))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -29,7 +29,7 @@ def _empty(title: str) -> Table:
 
 
 def scores_table(scores: Sequence[Score], title: str) -> Table:
-    """Return a table of the scores, one row a policy, with the columns that the problem has."""
+    """Return a table of the scores, one row per policy, with the columns that the problem has."""
     table = _empty(title)
     table.add_column("policy")
     table.add_column("return ± 95 %", justify="right")
@@ -43,7 +43,7 @@ def scores_table(scores: Sequence[Score], title: str) -> Table:
 
 
 def final_table(evaluations: Sequence[Evaluation]) -> Table:
-    """Return the scores; of several seeds the mean of their returns, with the interval over seeds."""
+    """Return the scores; for several seeds the mean of their returns, with the interval over seeds."""
     scores, users = evaluations[0].scores, evaluations[0].users
     title = f"{users:,} fresh users, greedy"
     if len(evaluations) > 1:

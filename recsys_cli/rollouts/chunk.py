@@ -1,4 +1,4 @@
-"""Time-major pieces of experience, as a runner collects them."""
+"""Time-major chunks of experience, as collected by a runner."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Chunk:
         slate: shown candidates, `[T, N, k]`; -1 for no document.
         clicked: position clicked, `[T, N]`; k for none.
         reward: `[T, N]` float32.
-        terminated: whether the episode ended in this step, `[T, N]`. A truncated episode goes on being bootstrapped.
-        truncated: whether it was cut after this step, `[T, N]`.
-        valid: False where the step only began a new episode (gymnasium's next-step autoreset), `[T, N]`.
+        terminated: whether the episode ended in this step, `[T, N]`. A truncated episode is still bootstrapped.
+        truncated: whether it was truncated after this step, `[T, N]`.
+        valid: False if the step only began a new episode (gymnasium's next-step autoreset), `[T, N]`.
         stream: number of the runner it comes from.
-        start: the runner's lock-step count at row 0; a gap tells that rows are missing.
-        memory: what the policy remembered before the step, `[T, N, M]` float32; None if nothing.
-        mask: candidates that were there, `[T, N, C]`; None if all were.
-        response: every field of the response to `slate`, `[T, N, k]` each; None where nobody reads them.
+        start: the runner's lock-step count at row 0; a gap means that rows are missing.
+        memory: the policy's memory before the step, `[T, N, M]` float32; None without memory.
+        mask: which candidates were present, `[T, N, C]`; None if all were.
+        response: every field of the response to `slate`, `[T, N, k]` each; None if nobody reads them.
         log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32; nan if the policy is
-            known by draws only, of which a good estimate takes a thousand. None where nobody reads them.
+            known by draws only, since a good estimate takes a thousand. None if nobody reads them.
     """
 
     user: np.ndarray
@@ -57,7 +57,7 @@ class Chunk:
         """Return the valid transitions, flat.
 
         `user` [n, U], `slate` [n, k] and its documents `slate_doc` [n, k, ...], `clicked` and `reward` [n]; `memory`
-        [n, M] and `mask` [n, C] if there are any.
+        [n, M] and `mask` [n, C] if present.
         """
         step, user = np.nonzero(self.valid)
         more = {name: array[step, user] for name, array in self.arrays() if name in ("memory", "mask")}

@@ -12,34 +12,34 @@ from recsys_cli.policies.memory import Memory
 from recsys_cli.rollouts.chunk import Chunk, clicked_position, position_dtype
 from recsys_cli.rollouts.episodes import Episodes, EpisodeSums, concatenate
 
-OBSERVED = ("user", "doc", "memory", "mask")  # what a chunk keeps of observations
+OBSERVED = ("user", "doc", "memory", "mask")  # parts of observations kept in a chunk
 
 
 def first_cuts(users: int, episode_steps: int | None) -> np.ndarray:
-    """Return after how many lock-steps each user's first episode is cut, `[users]`; 0: not at all.
+    """Return after how many lock-steps each user's first episode is truncated, `[users]`; 0: not at all.
 
-    Where every episode has the same length, users who began together would end together for ever: a policy that
-    changes between the beginning and the end of an episode would then make slates look good or bad that merely were
-    shown early or late. The cuts spread the ends over all lock-steps.
+    If all episodes have the same length, users who begin together always end together: with a policy that changes
+    during an episode, slates would look good or bad merely because they were shown early or late. The cuts spread the
+    ends over all lock-steps.
 
     Args:
-        users: how many play in lock-step.
+        users: number of users in lock-step.
         episode_steps: length of the longest episode, which most have; None if nothing bounds it.
     """
     return np.arange(users) * (episode_steps or 0) // users
 
 
 class Collector:
-    """Plays the same N users on and on, and keeps what their finished episodes came to."""
+    """Plays the same N users continuously, and keeps the totals of their finished episodes."""
 
     def __init__(self, problem: EnvConfig, users: int, *, seed: int, stream: int = 0) -> None:
         """Make the users.
 
         Args:
-            problem: what to play.
+            problem: to be played.
             users: N.
             seed: of the env; every `reset` takes the next one.
-            stream: number that the chunks carry (see `Chunk`).
+            stream: number carried by the chunks (see `Chunk`).
         """
         self.problem, self.users, self.stream = problem, users, stream
         self.env = problem.make_vec(users, doc_format=problem.spec.documents.compact)
@@ -50,7 +50,7 @@ class Collector:
         self.finished: list[Episodes] = []
 
     def remember(self, memory: Memory) -> None:
-        """Extend observations by a memory from now on; a session in progress is known from here."""
+        """Extend observations by a memory from now on; it knows sessions in progress only from here."""
         self.memory = memory
 
     def reset(self) -> dict[str, Any]:
@@ -76,10 +76,10 @@ class Collector:
         """Play `length` lock-steps.
 
         Args:
-            length: how many.
-            rule: gives the distribution over slates for an observation.
-            rng: where they are drawn from.
-            propensities: whether to keep the log-probabilities of what was drawn.
+            length: number of lock-steps.
+            rule: from an observation to a distribution over slates.
+            rng: random stream of the draws.
+            propensities: whether to keep the log-probabilities of the drawn slates.
             responses: whether to keep the whole responses.
         """
         observation = self.reset() if self.observation is None else self.observation
@@ -122,7 +122,7 @@ class Collector:
         return self.memory.extend(self.reset() if self.observation is None else self.observation)
 
     def _cut(self) -> np.ndarray:
-        """Truncate the first episodes that are due and return their users; they are not among the finished ones."""
+        """Truncate the first episodes that are due and return their users; these episodes do not count as finished."""
         due = np.flatnonzero((self.cut_at == self.steps_done) & ~self.starting)
         if due.size:
             self.env.truncate(due)
@@ -153,12 +153,12 @@ class Collector:
         )
 
     def take_finished(self) -> Episodes | None:
-        """Return the episodes that ended since the last call, if any did."""
+        """Return the episodes that ended since the last call, if any."""
         finished, self.finished = self.finished, []
         return concatenate(finished) if finished else None
 
     def get_state(self) -> dict[str, Any]:
-        """Return counters and, where the env can tell, the users as they stand; not the finished episodes."""
+        """Return counters and, if the env can save them, the users' states; not the finished episodes."""
         state: dict[str, Any] = {"env_seed": self.env_seed, "steps_done": self.steps_done}
         env = self.env.get_state() if self.observation is not None else None
         if env is not None:
@@ -168,7 +168,7 @@ class Collector:
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state; users that could not be kept (recsim's) begin new episodes."""
+        """Restore the state; users that could not be saved (recsim's) begin new episodes."""
         self.env_seed, self.steps_done = state["env_seed"], state["steps_done"]
         if "env" not in state:
             self.observation = None

@@ -1,4 +1,4 @@
-"""Whole episodes: play a policy for a fixed number of fresh users and keep what each one did."""
+"""Whole episodes: play a policy for a fixed number of fresh users and keep each one's totals."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_LOCKSTEP_USERS = 2048
 
 @dataclass
 class Episodes:
-    """One entry an episode.
+    """One entry per episode.
 
     Attributes:
         returns: summed rewards.
         lengths: env steps.
         clicks: clicks.
-        watch_time: summed watch time; None where the problem has none.
-        quality: summed quality of clicked documents; None where the problem has none.
+        watch_time: summed watch time; None if the problem has none.
+        quality: summed quality of clicked documents; None if the problem has none.
     """
 
     returns: np.ndarray
@@ -89,7 +89,7 @@ def concatenate(parts: list[Episodes]) -> Episodes:
 def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int) -> Episodes:
     """Play one episode with each of `users` fresh users, as the policy is served.
 
-    Every user counts exactly once: taking the first episodes to finish would favour short ones.
+    Every user counts exactly once: taking the first finished episodes would favour short ones.
     """
     parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
     rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream

@@ -1,4 +1,4 @@
-"""Chunks with what follows them, for learners that keep none of the chunks before."""
+"""Chunks with the observation that follows, for learners that keep no earlier chunks."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from recsys_cli.rollouts.runner import VectorEnvRunner
 
 @dataclass(kw_only=True)
 class FollowedChunk(Chunk):
-    """A `Chunk` whose last step has a next observation too.
+    """A `Chunk` whose last step also has a next observation.
 
-    A row that is not valid holds the true last observation of the episode before it.
+    A row that is not valid holds the true last observation of the previous episode.
 
     Attributes:
         last_user: user observations after the last step, `[N, U]`.
         last_doc: candidates after the last step, `[N, C, F]` or `[N, C]`.
-        last_memory: what is remembered after the last step, `[N, M]`; None if nothing.
+        last_memory: memory after the last step, `[N, M]`; None without memory.
         last_mask: candidates that are there after the last step, `[N, C]`; None if all are.
     """
 
@@ -43,7 +43,7 @@ class FollowedChunk(Chunk):
 
 
 def with_what_follows(chunk: Chunk, collector: Collector) -> dict[str, Any]:
-    """Return the fields of a `FollowedChunk`: those of the chunk that was just collected, and what came after it."""
+    """Return the fields of a `FollowedChunk`: those of the chunk just collected, and the observation after it."""
     last = collector.newest()
     return {**vars(chunk), **{f"last_{name}": last[name].copy() for name in OBSERVED if name in last}}
 

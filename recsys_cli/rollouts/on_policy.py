@@ -15,10 +15,10 @@ from recsys_cli.rollouts.runner import VectorEnvRunner
 
 @dataclass(kw_only=True)
 class Rollout(FollowedChunk):
-    """A chunk that RLlib carries where it carries episodes."""
+    """A chunk that RLlib carries in place of episodes."""
 
     def __len__(self) -> int:
-        """Return the number of rows, valid or not: RLlib shares rollouts out among learners by their length."""
+        """Return the number of rows, valid or not: RLlib distributes rollouts to learners by their length."""
         return self.valid.size
 
     def env_steps(self) -> int:
@@ -39,7 +39,7 @@ class Rollout(FollowedChunk):
 
 
 class OnPolicyRunner(VectorEnvRunner):
-    """Cuts its chunks by users, one rollout a learner."""
+    """Cuts its chunks by users, one rollout per learner."""
 
     keeps_propensities = True
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from recsys_cli.rollouts.chunk import Chunk
 from recsys_cli.rollouts.replay import ReplayBuffer, Ring
 
-SMALLEST = 1e-3  # added to every error, in its units: what was once predicted well is still drawn now and then
+SMALLEST = 1e-3  # added to every error, in its units: well predicted transitions are still drawn now and then
 
 
 class PrioritizedReplay(ReplayBuffer):
     """Draws transitions with a probability that rises with their last temporal-difference error.
 
-    One call draws many minibatches, so that a cumulated sum over the buffer costs less than the sum-tree that the paper
-    keeps for one minibatch at a time; priorities change between calls.
+    One call draws many minibatches, so that a cumulative sum over the buffer costs less than the paper's sum-tree for
+    one minibatch at a time; priorities change between calls.
     """
 
     def __init__(self, *buffer: int, alpha: float = 0.6, beta: float = 0.4, **steps: Any) -> None:
@@ -36,7 +36,7 @@ class PrioritizedReplay(ReplayBuffer):
         self.highest = 1.0  # what new transitions get, so that each is drawn soon
 
     def add(self, chunk: Chunk) -> None:
-        """Append a runner's chunk; its transitions get the highest priority there is."""
+        """Append a runner's chunk; its transitions get the highest priority so far."""
         super().add(chunk)
         ring = self.rings[chunk.stream]
         priority = self.priorities.setdefault(chunk.stream, np.zeros((ring.rows, ring.users), np.float32))
@@ -70,7 +70,7 @@ class PrioritizedReplay(ReplayBuffer):
         return {**columns, "weight": (weight / weight.max()).astype(np.float32), "replay_index": index}
 
     def _chances(self, stream: int, ring: Ring) -> NDArray[np.float32]:
-        """Return the flat priorities of a ring, 0 where no transition can be drawn."""
+        """Return the flat priorities of a ring, 0 for entries that cannot be drawn."""
         usable = np.zeros((ring.rows, 1), bool)
         usable[(ring.head - ring.filled + np.arange(ring.usable_rows)) % ring.rows] = True
         return (self.priorities[stream] * (ring.arrays["valid"] & usable)).ravel()
@@ -86,10 +86,10 @@ class PrioritizedReplay(ReplayBuffer):
         return columns
 
     def update(self, index: NDArray[np.int64], error: NDArray[np.float32]) -> None:
-        """Take in the newest errors of sampled transitions; to be called before anything else is added.
+        """Update the errors of sampled transitions; to be called before anything else is added.
 
         Args:
-            index: their `replay_index`, `[n]`; of one that appears more than once, the last counts.
+            index: their `replay_index`, `[n]`; if one appears more than once, the last counts.
             error: their temporal-difference errors, `[n]`.
         """
         priority = ((np.abs(error) + SMALLEST) ** self.alpha).astype(np.float32)
@@ -98,7 +98,7 @@ class PrioritizedReplay(ReplayBuffer):
             self.priorities[stream].ravel()[inside] = priority[where]
 
     def _by_ring(self, index: NDArray[np.int64]) -> Iterator[tuple[int, Any, NDArray[np.int64]]]:
-        """Yield each ring's stream, which entries of `index` are its own, and their places in it."""
+        """Yield each ring's stream, which entries of `index` belong to it, and their places in it."""
         start = 0
         for stream, ring in self.rings.items():
             inside = index - start
@@ -112,6 +112,6 @@ class PrioritizedReplay(ReplayBuffer):
         return {**super().get_state(), "priorities": self.priorities, "highest": self.highest}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
         super().set_state(state)
         self.priorities, self.highest = state["priorities"], state["highest"]

@@ -41,7 +41,7 @@ class Ring:
         return {"arrays": self.arrays, **counters}
 
     def add(self, chunk: Chunk) -> None:
-        """Append a chunk; a gap before it makes the newest row unusable, for its next observation is lost."""
+        """Append a chunk; a gap before it makes the newest row unusable, since its next observation is lost."""
         if chunk.start != self.expected and self.filled:
             self.arrays["valid"][self.head - 1] = False
         length = len(chunk.valid)
@@ -72,7 +72,7 @@ class Ring:
         return self._wrap(rng.integers(0, self.usable_rows * self.users, n) + oldest * self.users)
 
     def _wrap(self, at: np.ndarray) -> np.ndarray:
-        """Bring places up to one round too far back into the ring; cheaper than a remainder."""
+        """Wrap places up to one round too far back into the ring; cheaper than a remainder."""
         size = self.rows * self.users
         return np.where(at >= size, at - size, at)
 
@@ -110,10 +110,10 @@ class Ring:
         return self._flat(name).take(at, axis=0, mode="clip")
 
     def _look_ahead(self, at: np.ndarray, discount: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Sum the rewards of up to `n_step` steps; return them, the bootstrap's factor, and its place.
+        """Sum the rewards of up to `n_step` steps; return the sums, the bootstrap's factor, and its place.
 
-        An episode that ends on the way ends the sum: the row after its last step is no valid transition, but holds
-        its true last observation (next-step autoreset), which a truncated episode is bootstrapped from.
+        The end of an episode ends the sum: the row after its last step is not a valid transition, but holds its true
+        last observation (next-step autoreset), from which a truncated episode is bootstrapped.
         """
         last, after = at, self._wrap(at + self.users)
         reward, factor = self._take("reward", at), np.full(len(at), discount, np.float32)
@@ -127,7 +127,7 @@ class Ring:
 
 
 class CandidateRing(Ring):
-    """Gives all candidates as well, for learners that value more than the slate shown."""
+    """Also returns all candidates, for learners that value more than the slate shown."""
 
     def gather(self, at: np.ndarray, discount: float) -> dict[str, np.ndarray]:
         """Add `doc` [n, C, F] or [n, C] and `slate` [n, k]."""
@@ -136,7 +136,7 @@ class CandidateRing(Ring):
 
 
 class ReplayBuffer:
-    """One ring a runner."""
+    """One ring per runner."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class ReplayBuffer:
             seed: of the sampling.
             n_step: steps whose rewards a sampled transition sums.
             discount: of one step.
-            ring: keeps one runner's users, and says which columns a sample has.
+            ring: class of a runner's ring, which determines the columns of a sample.
         """
         self.n_step, self.discount, self.ring = n_step, discount, ring
         self.capacity = capacity
@@ -186,14 +186,14 @@ class ReplayBuffer:
 
         Args:
             n: number of transitions.
-            progress: how much of the training is done, 0..1; makes no difference here.
+            progress: fraction of the training done, 0..1; unused here.
 
         Returns:
             `user` [n, U], `slate_doc` [n, k, F] or [n, k], `clicked` [n] (position; k for none), `reward` [n] (of
             n_step steps, discounted), `bootstrap` [n] (the discount of what follows them, 0 after a terminal step),
             and what follows: `next_user` [n, U], `next_doc` [n, C, F] or [n, C], `next_slate` [n, k] (shown there).
-            With a memory `memory` and `next_memory` [n, M]; with a varying number of candidates `mask` and `next_mask`
-            [n, C], and `shown` [n, k], the positions that hold a document.
+            With memory also `memory` and `next_memory` [n, M]; with a varying number of candidates `mask` and
+            `next_mask` [n, C], and `shown` [n, k], the positions that hold a document.
         """
         rings = list(self.rings.values())
         if len(rings) == 1:
@@ -214,6 +214,6 @@ class ReplayBuffer:
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back what `get_state` returned."""
+        """Restore what `get_state` returned."""
         self.rng.bit_generator.state = state["rng"]
         self.rings = {key: self.ring(**saved) for key, saved in state["rings"].items()}

@@ -36,16 +36,16 @@ RETURNS_LIFETIME = "returns_lifetime"  # summed over all finished episodes
 class VectorEnvRunner(EnvRunner, Checkpointable):
     """Plays `users_per_runner` users with the module's policy, and cuts their steps into chunks.
 
-    The policy behaves as it does while it learns, and explores by the config's `exploration_at(env_steps)` beside that.
-    The config also carries `problem` (EnvConfig) and, as RLlib's own keys, `num_envs_per_env_runner` (users) and
-    `rollout_fragment_length` (lock-steps a chunk).
+    The policy behaves as while learning, and also explores by the config's `exploration_at(env_steps)`. The config also
+    carries `problem` (EnvConfig) and, as RLlib's own keys, `num_envs_per_env_runner` (users) and
+    `rollout_fragment_length` (lock-steps per chunk).
     """
 
     keeps_propensities: ClassVar[bool] = False
     """Whether its chunks hold the slates' log-probabilities."""
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
-        """Build env and module; `recreated_worker` tells that an earlier runner of this index failed."""
+        """Build env and module; `recreated_worker` means that an earlier runner of this index failed."""
         super().__init__(config=config, **kwargs)
         self.worker_index: int = kwargs.get("worker_index") or 0
         torch.set_num_threads(getattr(config, "threads", 1))
@@ -62,14 +62,14 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
 
     @override(EnvRunner)
     def make_env(self) -> None:
-        """Make the users, anew."""
+        """Make new users."""
         users = self.config.num_envs_per_env_runner
         self.collector = Collector(self.config.problem, users, seed=self._env_seed, stream=self.worker_index)
         self.env = self.collector.env
 
     @override(EnvRunner)
     def make_module(self) -> None:
-        """Make the module for acting, without what only learners need."""
+        """Make the module for acting, without parts that only learners need."""
         spec = self.config.get_rl_module_spec(env=None, spaces=self.get_spaces(), inference_only=True)
         self.module = spec.build()
         self.policy = self.module.policy()
@@ -104,13 +104,13 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         """Collect a chunk, or play whole episodes.
 
         Args:
-            num_timesteps: env steps to collect at least; the config's chunk if None.
-            num_episodes: play so many fresh users to the end instead; nothing but metrics comes of it.
-            explore: whether to explore, or show what the policy is served with; the config's `explore` if None.
-                Whole episodes are always played so.
+            num_timesteps: least env steps to collect; the config's chunk if None.
+            num_episodes: instead play this many fresh users to the end, for metrics only.
+            explore: whether to explore, or act as the policy is served; the config's `explore` if None. Whole episodes
+                are always played as served.
             random_actions: show uniform slates only.
             force_reset: begin new episodes first.
-            **kwargs: what RLlib may add; not used.
+            **kwargs: further arguments of RLlib; not used.
 
         Returns:
             `Chunk`s, or one `PlayedEpisodes`.
@@ -139,7 +139,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
             return UniformPolicy(policy.slate_size).distribution
         if not explore:
             return policy.served
-        # The lifetime count is global after a sync, so that all runners follow one schedule.
+        # The lifetime count is global after a sync, so that all runners follow the same schedule.
         exploration = self.config.exploration_at(self.num_env_steps_sampled_lifetime)
         return explored(exploration, policy, policy.behaviour)
 
@@ -182,7 +182,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
 
     @override(Checkpointable)
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Return weights, counters, random streams, and the users as they stand (native problems)."""
+        """Return weights, counters, random streams, and the users' states (native problems)."""
         state: dict[str, Any] = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.num_env_steps_sampled_lifetime}
         if self._check_component(COMPONENT_RL_MODULE, components, not_components):
             state[COMPONENT_RL_MODULE] = self.module.get_state(**kwargs)
@@ -197,7 +197,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
 
     @override(Checkpointable)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state, or the part of it that is given."""
+        """Restore the state, or the given part of it."""
         if COMPONENT_RL_MODULE in state:
             self._set_weights(state)
         if NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
@@ -223,17 +223,17 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
 
     @override(Checkpointable)
     def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Return what builds this runner again."""
+        """Return the constructor's arguments."""
         return (), {"config": self.config}
 
     @override(Checkpointable)
     def get_checkpointable_components(self) -> list[tuple[str, Any]]:
-        """Return the parts that are checkpointed on their own."""
+        """Return the parts that are checkpointed separately."""
         return [(COMPONENT_RL_MODULE, self.module)]
 
 
 class PlayedEpisodes:
-    """What evaluation needs of played episodes: their env steps."""
+    """What evaluation needs from played episodes: their env steps."""
 
     def __init__(self, steps: int) -> None:
         """Keep the number of env steps."""

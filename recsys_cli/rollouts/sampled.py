@@ -1,4 +1,4 @@
-"""A replay buffer as RLlib's DQN loop asks for it: episodes in, what it takes for episodes out."""
+"""Our replay buffer for RLlib's DQN loop, with samples in place of episodes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsys_cli.rollouts.replay import ReplayBuffer
 
 
 class Sample:
-    """Transitions drawn from replay, which RLlib carries where it carries episodes.
+    """Transitions drawn from replay, which RLlib carries in place of episodes.
 
     Attributes:
         columns: by the names of `ReplayBuffer.sample`, `[n, ..]` each.
@@ -23,7 +23,7 @@ class Sample:
         self.columns = columns
 
     def __len__(self) -> int:
-        """Return the number of transitions, by which RLlib shares samples out among learners."""
+        """Return the number of transitions, by which RLlib distributes samples to learners."""
         return len(self.columns["reward"])
 
 
@@ -35,7 +35,7 @@ class SampledReplay:
 
         Args:
             buffer: holds the transitions.
-            parts: samples that a draw is cut into, one a learner.
+            parts: samples that a draw is cut into, one per learner.
         """
         self.buffer, self.parts = buffer, parts
 
@@ -45,7 +45,7 @@ class SampledReplay:
             self.buffer.add(chunk)
 
     def sample(self, num_items: int, **kwargs: Any) -> list[Sample]:
-        """Draw `num_items` transitions; what RLlib tells beside is for episodes."""
+        """Draw `num_items` transitions; RLlib's other arguments are for episodes."""
         columns = self.buffer.sample(num_items)
         cut = {name: np.array_split(column, self.parts) for name, column in columns.items()}
         return [Sample({name: pieces[part] for name, pieces in cut.items()}) for part in range(self.parts)]

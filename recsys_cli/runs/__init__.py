@@ -1,12 +1,12 @@
-"""Runs on Ray Tune: what they train, their folder, trials and seeds, progress, resuming."""
+"""Runs on Ray Tune: plan, folder, trials and seeds, progress, resuming."""
 
 import os
 
-# Read by Ray when it is imported, which no module of this package can be before this, and by its workers.
+# Read by Ray's workers, and by Ray at import, which comes after this in every module of this package.
 QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers shall use this environment, not build one by `uv run`
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this environment instead of building one with `uv run`
     "RAY_USAGE_STATS_ENABLED": "0",
     "RLLIB_TEST_NO_TF_IMPORT": "1",  # with TensorFlow installed RLlib would spend seconds importing it
     "RLLIB_TEST_NO_JAX_IMPORT": "1",

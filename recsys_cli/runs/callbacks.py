@@ -1,4 +1,4 @@
-"""What happens in the driver when a trial reports, pauses, changes or ends."""
+"""The driver's reactions when a trial reports, pauses, changes or ends."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from recsys_cli.tracking.files import write_text
 from recsys_cli.tracking.tracker import Tracker
 
 ERROR = "error.txt"
-# Of a trial's processes in one session; one more counts as a failure of its own, as when it eats all memory.
+# Lost processes of one trial in one session; one more counts as its own failure, as when it eats all memory.
 LOSSES = 3
 
 
 class Reporting(Callback):
-    """Hands reports to tracker and display, keeps how each seed ended, and stops the run when its budget is spent.
+    """Hands reports to tracker and display, records how each seed ended, and stops the run when its budget is spent.
 
     Attributes:
-        states: how each seed stands.
-        before: how it had ended before this session.
-        steps: what it has trained so far.
-        stopper: says whether a stop was requested.
-        spent: whether the budget is.
+        states: state of each seed.
+        before: its state before this session.
+        steps: its steps trained so far.
+        stopper: whether a stop was requested.
+        spent: whether the budget is spent.
 
     Args:
-        plan: says what a failure means and what the budget is; a seed of a training is finished once it is evaluated.
+        plan: the policy for failures, and the budget; a seed of a training is finished once it is evaluated.
         tracker: gets reports and states.
-        display: shows them, and failures in a line each.
+        display: shows them, and failures in one line each.
     """
 
     def __init__(self, plan: Plan, tracker: Tracker, display: Display) -> None:
-        """Spend nothing yet."""
+        """Start with nothing spent."""
         self.plan, self.search, self.tracker, self.display = plan, plan.search, tracker, display
         self.states: dict[Path, str] = {}
         self.before: dict[Path, str | None] = {}
@@ -60,20 +60,20 @@ class Reporting(Callback):
         self.lost: set[Path] = set()
 
     def begin(self, folder: Path, state: str, before: str | None, steps: int, point: Point) -> None:
-        """Take in a seed as this session finds it."""
+        """Register a seed in the state that this session finds it in."""
         self.before[folder], self.steps[folder] = before, steps
         self.display.add(folder.name, point, state, steps)
         self.write_state(folder, state)
 
     def write_state(self, folder: Path, state: str, **more: Any) -> None:
-        """Keep and track how a seed stands; that of a training is evaluated before it is written down as finished."""
+        """Record and track a seed's state; a training's seed is evaluated before it is recorded as finished."""
         self.states[folder] = state
         shown = RUNNING if state == FINISHED and not self.plan.searches else state
         note(folder, status=shown, **more)
         self.tracker.set_status(folder, shown)
 
     def close(self, folder: Path) -> None:
-        """Write down that a seed of a training is finished: it was evaluated."""
+        """Record that a seed of a training is finished: it was evaluated."""
         if not self.plan.searches:
             note(folder, status=self.states[folder])
             self.tracker.set_status(folder, self.states[folder])
@@ -83,18 +83,18 @@ class Reporting(Callback):
         self.display.show(folder.name, state)
 
     def take_lost(self) -> set[Path]:
-        """Return the folders of the trials that were lost since the last call: nobody runs them now."""
+        """Return the folders of trials lost since the last call, which nobody runs now."""
         lost, self.lost = self.lost, set()
         return lost
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Show that a trial runs, or runs again; keep all trials, which Tune goes on changing."""
+        """Show that a trial runs (again); keep the list of trials, which Tune keeps changing."""
         self.trials = trials
         for folder in folders_of(trial):
             self._set_state(folder, RUNNING)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Journal the metrics, upload new checkpoints, refresh the display; see what changed and what was spent."""
+        """Journal the metrics, upload new checkpoints, refresh the display; check for changed values and the budget."""
         self._note_point(folders_of(trial), result["point"])
         numbers = {f"point/{key}": value for key, value in result["point"].items() if _is_number(value)}
         for report in result["reports"]:
@@ -116,7 +116,7 @@ class Reporting(Callback):
 
     def _track(self, folder: Path, report: dict[str, Any]) -> None:
         if self.starts.get(folder, report["resumed_from"]) < report["resumed_from"]:
-            # The trial failed and began anew from a later checkpoint: what it reported since comes again.
+            # The trial failed and restarted from its last checkpoint: its later reports come again.
             self.tracker.rewind(folder, report["resumed_from"])
         self.starts[folder] = report["resumed_from"]
         if report["metrics"]:
@@ -135,7 +135,7 @@ class Reporting(Callback):
             self._stop(f"search.max_seconds={seconds:g} are over")
 
     def _stop(self, why: str) -> None:
-        self.display.say(f"{why}: stopping after the next report of what runs")
+        self.display.say(f"{why}: stopping after the next report of running trials")
         self.spent = self.stopper.requested = True
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
@@ -146,13 +146,13 @@ class Reporting(Callback):
         self.paused = paused
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Keep how the trial ended."""
+        """Record how the trial ended."""
         for folder in folders_of(trial):
             state = self.states.get(folder, STOPPED)
             self._ended(folder, FINISHED if state == FINISHED else self._stopped(folder))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Say how it failed, and keep all of it; a trial whose process is gone did not fail."""
+        """Show how it failed and keep the full error; a trial that lost its process did not fail."""
         error, folders = error_of(trial), folders_of(trial)
         if is_loss(error) and self._lose(folders):
             return
@@ -175,7 +175,7 @@ class Reporting(Callback):
         self.lost.update(folders)
         for folder in folders:
             self.display.say(
-                f"{folder.name} lost its process or node: it goes on from its last checkpoint once others end"
+                f"{folder.name} lost its process or node: it continues from its last checkpoint once others end"
             )
             self._set_state(folder, PAUSED)
         return True
@@ -184,7 +184,7 @@ class Reporting(Callback):
         self._set_state(folder, state, **({"pruned": True} if state == PRUNED else {}))
 
     def _stopped(self, folder: Path) -> str:
-        """Return what it means that a seed ended early: its scheduler's doing, or that of a stop of everything."""
+        """Return why a seed ended early: stopped by its scheduler, or with the whole run."""
         if not self.stopper.requested:
             return PRUNED
         before = self.before.get(folder)
@@ -192,13 +192,13 @@ class Reporting(Callback):
 
 
 def error_of(trial: Any) -> BaseException | None:
-    """Return what a trial of Tune's failed by: as staged on this machine, since Tune copies it to the run later."""
+    """Return a trial's error as staged on this machine, since Tune copies it to the run later."""
     file = trial.pickled_error_file
     return cloudpickle.loads(Path(file).read_bytes()) if file and Path(file).exists() else None
 
 
 def is_loss(error: BaseException | None) -> bool:
-    """Whether a trial ended because a process of it was gone, as with its node, and not by an error of its own."""
+    """Whether a trial ended because it lost a process, as with its node, and not by its own error."""
     cause = error.as_instanceof_cause() if isinstance(error, RayTaskError) else error
     return isinstance(cause, RayActorError) and not cause.actor_init_failed
 

@@ -1,4 +1,4 @@
-"""Joining a Ray cluster that runs already: where it is, whether it answers, and the code that its nodes need."""
+"""Joining a running Ray cluster: its address, whether it answers, and the code that its nodes need."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = "resources.ray_address"
 PORT = "6379"
 ANSWER_S = 5.0
 CACHES = (".*", "__pycache__")
-LEFT_OUT = (*CACHES, "runs", "mlruns", "*.db")  # of a folder of the user's own
+LEFT_OUT = (*CACHES, "runs", "mlruns", "*.db")  # of the user's own folders
 MOST_MB = 100  # Ray takes 500, and every node copies them
 
 
@@ -41,8 +41,8 @@ def find_cluster(asked: str) -> str:
     """Return the address of a cluster that answers.
 
     Args:
-        asked: `<host>:<port>` of its head, or `auto`: RAY_ADDRESS, or else the cluster that `ray start` has joined this
-            machine to. Unlike Ray's own `auto` never the private Ray of another command that happens to run here.
+        asked: `<host>:<port>` of its head, or `auto`: RAY_ADDRESS, else the cluster that this machine joined by `ray
+            start`. Unlike Ray's own `auto`, never the private Ray of another command on this machine.
 
     Raises:
         ConfigError: there is none, or nothing listens there.
@@ -52,8 +52,8 @@ def find_cluster(asked: str) -> str:
         address = os.environ.get("RAY_ADDRESS") or joined_cluster() or ""
         if not address:
             raise ConfigError(
-                f"{KEY}=auto: this machine is in no Ray cluster, and RAY_ADDRESS is not set: begin one by `ray start "
-                f"--head`, give {KEY}=<head's host>:{PORT}, or train on this machine alone by resources=workstation"
+                f"{KEY}=auto: this machine is in no Ray cluster, and RAY_ADDRESS is not set: start one with `ray start "
+                f"--head`, set {KEY}=<head's host>:{PORT}, or train on this machine alone with resources=workstation"
             )
     named = f"{KEY}={asked}" + (f" ({address})" if asked == "auto" else "")
     host, _, port = address.rpartition(":")
@@ -63,18 +63,16 @@ def find_cluster(asked: str) -> str:
     try:
         socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
     except OSError as error:
-        raise ConfigError(
-            f"{named}: no Ray answers at {host}:{port} ({error}); `ray status` on its head says more"
-        ) from None
+        raise ConfigError(f"{named}: no Ray answers at {host}:{port} ({error}); see `ray status` on its head") from None
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @contextmanager
 def shipped(resources: ResourcesConfig) -> Iterator[dict[str, Any]]:
-    """Yield the `runtime_env` by which all processes on the cluster have our code and know the user's own folders.
+    """Yield the `runtime_env` that gives all processes on the cluster our code and the user's own folders.
 
-    With `resources.ship_code` these are copies of this package and of those folders, taken now; Ray hands them to every
-    node. Otherwise every node has to have both under the same paths.
+    With `resources.ship_code` these are copies of this package and those folders, made now and sent to every node by
+    Ray. Otherwise every node must have both under the same paths.
 
     Raises:
         ConfigError: a folder too big to be copied to every node.
@@ -90,7 +88,7 @@ def shipped(resources: ResourcesConfig) -> Iterator[dict[str, Any]]:
         names = [f"own/{number}" for number, _ in enumerate(folders.named())]
         for name, folder in zip(names, folders.named(), strict=True):
             _copy(folder, stage / name, LEFT_OUT)
-        # Relative to the copy, in which Ray starts its processes: where that lies is for each node to choose.
+        # Relative to the copy, in which Ray starts its processes: each node chooses where that is.
         variables = {"PYTHONPATH": os.pathsep.join([*names, "${PYTHONPATH}"])} if names else {}
         variables |= {"RAY_CHDIR_TO_TRIAL_DIR": "0", **folders.shipped_environment(names)}
         yield {"working_dir": str(stage), "env_vars": variables}
@@ -103,7 +101,7 @@ def _copy(folder: Path, to: Path, left_out: Sequence[str]) -> None:
     if size > MOST_MB:
         raise ConfigError(
             f"{show_path(folder)} holds {size:,.0f} MB, too much to copy to every node (at most {MOST_MB}): keep it on "
-            "storage that all nodes see, and give resources.ship_code=false"
+            "storage that all nodes see, and set resources.ship_code=false"
         )
     for path in files:
         (to / path).parent.mkdir(parents=True, exist_ok=True)

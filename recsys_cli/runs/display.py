@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a live table on a terminal, plain lines otherwise."""
+"""A run's progress display: a live table on a terminal, plain lines otherwise."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, ST
 from recsys_cli.runs.plan import Plan, Point, spell_values
 
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
-PLAIN_EVERY = 30.0  # seconds between two lines about the whole of a search
+PLAIN_EVERY = 30.0  # seconds between lines about the whole search
 LEFT = ("seed", "", "values")  # columns whose text is flush left
 
 
 @dataclass
 class SeedProgress:
-    """The latest of one seed."""
+    """Latest values of one seed."""
 
     values: Mapping[str, str]
     target: int
@@ -39,7 +39,7 @@ class SeedProgress:
     first_steps: int = 0
 
     def update(self, report: dict[str, Any], metric: str) -> None:
-        """Take in a report."""
+        """Update from a report."""
         if self.began is None:
             self.began, self.first_steps = time.monotonic(), report["steps"]
         metrics, self.state, self.steps = report["metrics"], RUNNING, report["steps"]
@@ -59,7 +59,7 @@ class SeedProgress:
 
 
 class Display:
-    """Shows a run while the block lasts: its seeds and, of a search, what is found and the time left.
+    """Shows a run while the block lasts: its seeds and, for a search, the best so far and the time left.
 
     Args:
         mode: `auto`, `rich`, `plain` or `off`.
@@ -67,7 +67,7 @@ class Display:
     """
 
     def __init__(self, mode: str, plan: Plan) -> None:
-        """Look where it writes."""
+        """Check where it writes."""
         self.console = Console(highlight=False)
         self.mode = ("rich" if self.console.is_terminal else "plain") if mode == "auto" else mode
         self.plan, self.search = plan, plan.search
@@ -98,7 +98,7 @@ class Display:
             self.console.print(line, soft_wrap=True, markup=False)
 
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
-        """Show a seed of a point; the steps are those of earlier sessions."""
+        """Show a seed of a point, with its steps in earlier sessions."""
         known = self.seeds.get(name)
         self.seeds[name] = SeedProgress(point.values, point.config.steps, state, steps)
         self.done_before += steps - (known.steps if known else 0)
@@ -145,7 +145,7 @@ class Display:
         scored = {name: seed for name, seed in self.seeds.items() if not math.isnan(seed.score)}
         sign = 1 if self.search.mode == "max" else -1
         furthest = max((seed.steps for seed in scored.values()), default=0)
-        # Scores of trainings cut short are no match for those of whole ones.
+        # Scores of trainings cut short cannot be compared with those of whole ones.
         fit = {name: seed for name, seed in scored.items() if 2 * seed.steps >= furthest}
         return max(fit.items(), key=lambda item: sign * item[1].score, default=None)
 
@@ -175,7 +175,7 @@ class Display:
             self.live.update(self.renderable())
 
     def renderable(self) -> RenderableType:
-        """Return the seeds, of a search those that run, one a line; the baselines, or what a search has found."""
+        """Return the seeds (of a search the running ones), one per line; the baselines, or a search's best so far."""
         table = Table(show_edge=False, pad_edge=False)
         score = self.search.metric if self.plan.searches else "greedy return"
         for heading in ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values"):
@@ -199,7 +199,7 @@ class Display:
 
 
 def spell_score(score: float) -> str:
-    """Return a score in as many digits as tell it from others: 277.5, 0.8312."""
+    """Return a score with enough digits to compare it: 277.5, 0.8312."""
     return f"{score:.1f}" if abs(score) >= 10 or score == 0 else f"{score:.4g}"
 
 

@@ -42,7 +42,7 @@ class Baselines(threading.Thread):
     """Plays the baselines while Ray trains.
 
     Args:
-        settings: which baselines, on whom.
+        settings: the baselines and their users.
         env: the problem.
         show: gets the mean returns.
     """
@@ -56,7 +56,7 @@ class Baselines(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Play, and keep what goes wrong for the thread that asks for the scores."""
+        """Play, and keep any error for the thread that waits for the scores."""
         try:
             self.scores = score_baselines(self.settings.baselines, self.env, self.settings.users, self.settings.seed)
             self.show({score.policy: score.returns.mean for score in self.scores})
@@ -73,16 +73,16 @@ class Baselines(threading.Thread):
 
 @contextmanager
 def driving(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> Iterator[Driver]:
-    """Yield the driver of one session of a run, new or resumed, which has the run's folder to itself.
+    """Yield the driver of one session of a run, new or resumed, with exclusive use of the run's folder.
 
     Args:
-        config: of the run, resolved.
+        config: the run's resolved config.
         plan: what it trains.
         run_dir: made by `folder.create_run`.
-        command: the words typed, for the record.
+        command: the command line, for the record.
 
     Raises:
-        ConfigError: another process has the run.
+        ConfigError: another process uses the run.
     """
     display, tracking = Display(config.progress, plan), config.tracking
     with Tracker(
@@ -106,7 +106,7 @@ def driving(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
 
 
 class Driver:
-    """Trains what is left of a plan, going on from the checkpoints that are there; see `driving`."""
+    """Trains what is left of a plan, from the existing checkpoints; see `driving`."""
 
     def __init__(
         self, config: TrainConfig, plan: Plan, run_dir: Path, command: list[str], tracker: Tracker, display: Display
@@ -143,7 +143,7 @@ class Driver:
         return len(self.plan.points) < self.plan.expected or bool(states - {FINISHED, PRUNED, FAILED})
 
     def train(self) -> None:
-        """Train until all is done or a stop is asked for."""
+        """Train until all is done or a stop is requested."""
         trials = self._trials()
         with self.display:
             if not trials:
@@ -173,9 +173,9 @@ class Driver:
             self.baselines = Baselines(settings, env, self.display.set_references)
 
     def _trials(self) -> Any:
-        """Return the trials of the points that are planned, if there is something to do, or a searcher that has more.
+        """Return the trials of the planned points, if there is something to do, or a searcher that has more.
 
-        Trials that are compared are done when all of them are: an earlier session's reports come again.
+        Trials that are compared are only done together: an earlier session's reports come again.
         """
         finished = not self.stopped and FAILED not in map(_state, self.folders())
         if self.search.adaptive:
@@ -186,7 +186,7 @@ class Driver:
         return [trial for trial in trials if {self.states[folder] for folder in trial.seeds.values()} != {FINISHED}]
 
     def _lost(self) -> Any:
-        """Return the trials to run again because a process of them was gone: they go on as in a resumed run."""
+        """Return the trials to run again after losing a process; they continue as in a resumed run."""
         lost = self.reporting.take_lost()
         if not lost or self.reporting.stopper.requested:
             return None
@@ -203,7 +203,7 @@ class Driver:
         return trial
 
     def _trials_of(self, point: Point, among: Container[Path] | None = None) -> list[TrialSpec]:
-        """Open a point's seeds, all or those in some folders, and return its trials: one with all, or one a seed."""
+        """Open a point's seeds, all or those in some folders, and return its trials: one for all, or one per seed."""
         seeds = {seed: folder for seed, folder in self.seeds(point).items() if among is None or folder in among}
         known = {folder: read_seed(folder) for folder in seeds.values()}
         failed = [_reason(folder) for folder, about in known.items() if about.get("status") == FAILED]
@@ -223,7 +223,7 @@ class Driver:
         return [whole] if self.search.joint else [replace(whole, seeds={seed: seeds[seed]}) for seed in seeds]
 
     def _open(self, point: Point, seed: int, folder: Path) -> None:
-        """Open a seed, or open it again: with what it is, where it goes on from, and how it stands."""
+        """Open a seed, new or again: with its tags, where it continues from, and its state."""
         before, checkpoints = _state(folder), Checkpoints.of(folder, point.config)
         last = checkpoints.pointed("last")
         steps = last["steps"] if last else 0
@@ -244,12 +244,12 @@ class Driver:
         note(folder, seed=seed)
         state = self._state_now(point, before, steps if last else None)
         if last and not self.plan.searches:
-            goes_on = "nothing left to train:" if state == FINISHED else "goes on from"
-            self.display.say(f"{folder.name}: {goes_on} {steps:,} of {point.config.steps:,} steps")
+            resumes = "nothing left to train:" if state == FINISHED else "continues from"
+            self.display.say(f"{folder.name}: {resumes} {steps:,} of {point.config.steps:,} steps")
         self.reporting.begin(folder, state, before, steps, point)
 
     def _state_now(self, point: Point, before: str | None, steps: int | None) -> str:
-        """Return how a seed stands as this session begins, with so many steps in its last checkpoint, if any."""
+        """Return a seed's state as this session begins, given the steps of its last checkpoint, if any."""
         if self.search.joint:
             return before if before in (FINISHED, PRUNED) else WAITING
         config = point.config
@@ -257,7 +257,7 @@ class Driver:
         return FINISHED if ended and before != FAILED else WAITING
 
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:
-        """Play the last checkpoints of a point's seeds on fresh users, and the baselines on the same; track it all."""
+        """Play the last checkpoints of a point's seeds and the baselines on the same fresh users; track the results."""
         settings, found = self.config.evaluation, []
         last_of = {folder: Checkpoints.of(folder, point.config).path("last") for folder in folders}
         if not any(last_of.values()):
@@ -277,12 +277,12 @@ class Driver:
 
 
 def _state(folder: Path) -> str | None:
-    """Return how a seed ended, or that it runs; None for one that never began."""
+    """Return how a seed ended, or that it is running; None if it never started."""
     state: str | None = read_seed(folder).get("status")
     return state
 
 
 def _reason(folder: Path) -> str:
-    """Return the line that says why a seed failed."""
+    """Return the line of a seed's error that says why it failed."""
     log = folder / ERROR
     return last_line(log.read_text(encoding="utf-8") if log.exists() else None)

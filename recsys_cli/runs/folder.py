@@ -20,19 +20,19 @@ from recsys_cli.tracking.folder import CONFIG, SEED
 from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN
 from recsys_cli.tracking.provenance import git_commit, versions
 
-# How a seed stands, in its `seed.json`.
+# A seed's state, in its `seed.json`.
 WAITING, RUNNING, PAUSED = "waiting", "running", "paused"
 FINISHED, PRUNED, STOPPED, FAILED = "finished", "pruned", "stopped", "failed"
 
 
 def create_run(config: TrainConfig, root: str, command: list[str], **about: Any) -> Path:
-    """Make a new folder under `output_dir`, with the resolved config and what is known of its making.
+    """Make a new folder under `output_dir`, with the resolved config and provenance.
 
     Args:
         config: resolved.
         root: the command that makes it.
-        command: the words typed.
-        about: more that shall stand in `run.json`.
+        command: the command line.
+        about: more values for `run.json`.
 
     Raises:
         ConfigError: `name` is taken.
@@ -63,19 +63,19 @@ def create_run(config: TrainConfig, root: str, command: list[str], **about: Any)
 
 
 def keep_config(run_dir: Path, config: TrainConfig) -> None:
-    """Write a continued run's config if it was changed, so that the next continuation goes on with it."""
+    """Write a continued run's config if it changed, so that the next continuation uses it."""
     text = config.to_yaml()
     if (run_dir / CONFIG).read_text(encoding="utf-8") != text:
         write_text(run_dir / CONFIG, text)
 
 
 def note(folder: Path, **values: Any) -> None:
-    """Put values into a seed's `seed.json`."""
+    """Update a seed's `seed.json`."""
     update_json(folder / SEED, lambda about: about.update(values))
 
 
 def read_seed(folder: Path) -> dict[str, Any]:
-    """Return what is kept of a seed."""
+    """Return the content of a seed's `seed.json`."""
     return dict(read_json(folder / SEED, default={}))
 
 
@@ -88,7 +88,7 @@ class Checkpoints:
 
     @classmethod
     def of(cls, folder: Path, config: TrainConfig) -> Checkpoints:
-        """Return those in a seed's folder."""
+        """Return the checkpoints in a seed's folder."""
         return cls(folder / CHECKPOINTS, config.checkpoint.keep)
 
     def write(
@@ -100,13 +100,13 @@ class Checkpoints:
         metrics: Mapping[str, float],
         best_return: float | None,
     ) -> Path:
-        """Write a checkpoint whole, point `last` (and `best`) at it, and drop the old ones.
+        """Write a checkpoint atomically, point `last` (and `best`) at it, and delete old ones.
 
         Args:
             training: to be saved.
             config: resolved.
-            seed: its own.
-            metrics: what is reported of this env step; a resumed training looks here for what a killed one knew.
+            seed: its number.
+            metrics: the report at this env step, for a training resumed after a kill.
             best_return: greedy return, if this is the best so far.
         """
         steps = training.steps
@@ -134,11 +134,11 @@ class Checkpoints:
         return path
 
     def at(self, steps: int) -> Path:
-        """Return the folder of a checkpoint at so many steps."""
+        """Return the folder of the checkpoint at these steps."""
         return self.folder / f"step_{steps:09d}"
 
     def pointed(self, alias: str) -> dict[str, Any] | None:
-        """Return what `best.json` or `last.json` says, None if there is none."""
+        """Return the content of `best.json` or `last.json`, None if there is none."""
         pointer: dict[str, Any] | None = read_json(self.folder / f"{alias}.json", default=None)
         return pointer if pointer and (self.folder / pointer["path"]).is_dir() else None
 

@@ -20,12 +20,12 @@ class Point:
     """One setting of a run.
 
     Attributes:
-        name: which its seeds' folders begin with; empty for that of a training.
-        words: behind the command; without those of a search they train it by `recsys train`.
-        values: of the axes, each as one types it.
-        typed: the values of axes that are keys and not groups, as Python has them.
+        name: prefix of its seeds' folders; empty for a training.
+        words: its overrides; without those of the search, `recsys train` trains it from them.
+        values: of the axes, as typed on the command line.
+        typed: Python values of axes that are keys, not groups.
         config: of its trainings.
-        proposal: what an adaptive search called it, by which it is proposed again.
+        proposal: an adaptive search's id, by which it is proposed again.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Point:
 
     @property
     def problem(self) -> str:
-        """Return what tells the point's problem from that of others: only within one are scores compared."""
+        """Return a label of the point's problem; only scores on the same problem are compared."""
         return spell_values({key: value for key, value in self.values.items() if key.split(".")[0] == "env"})
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,27 +46,27 @@ class Point:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Point:
-        """Return the point that `to_dict` described."""
+        """Return the point from `to_dict`'s values."""
         return cls(**{**values, "words": tuple(values["words"]), "config": TrainConfig.from_dict(values["config"])})
 
     def seeds(self, run_dir: Path, number: int) -> dict[int, Path]:
-        """Return the folder of each of so many seeds."""
+        """Return the folder of each seed."""
         first, prefix = self.config.seed, f"{self.name}-" if self.name else ""
         return {seed: run_dir / f"{prefix}seed_{seed}" for seed in range(first, first + number)}
 
 
 def spell_values(values: Mapping[str, str]) -> str:
-    """Return values as one types them."""
+    """Return values as typed on the command line."""
     return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 class Plan:
-    """The points of a run and how Tune goes about them: here one point, whose seeds are a trial each.
+    """The points of a run and how Tune runs them: here one point, with one trial per seed.
 
     Attributes:
         root: the command.
-        retries: of a failed trial, at once.
-        search: what a score is, how seeds make trials, and what stops the run.
+        retries: immediate retries of a failed trial.
+        search: how points are scored, how seeds make trials, and what stops the run.
         points: those known so far.
     """
 
@@ -95,7 +95,7 @@ class Plan:
 
     @property
     def expected(self) -> int:
-        """How many points there will be."""
+        """Total number of points."""
         return len(self.points)
 
     def seed_names(self) -> list[str]:
@@ -104,16 +104,16 @@ class Plan:
         return [folder.name for point in self.points for folder in point.seeds(Path(), number).values()]
 
     def read(self, run_dir: Path) -> None:
-        """Read the points that an earlier session planned; a training's config says all."""
+        """Read the points planned by an earlier session; a training needs only its config."""
 
     def add(self, run_dir: Path, point: Point) -> None:
         """Add a point that an adaptive search proposed."""
         raise NotImplementedError
 
     def proposals(self, make_trial: Callable[[Point], TrialSpec]) -> Any:
-        """Return the searcher of Tune's that proposes the points of an adaptive search."""
+        """Return Tune's searcher that proposes the points of an adaptive search."""
         raise NotImplementedError
 
     def tune_arguments(self, stopper: OnRequest) -> dict[str, Any]:
-        """Return what `tune.run` needs to know of the search."""
+        """Return the arguments of `tune.run` for the search."""
         return {}

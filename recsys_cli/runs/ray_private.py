@@ -1,6 +1,6 @@
-"""All that we use of Ray's private parts: small functions around some, and the names of those that our classes need.
+"""All uses of Ray's private API: small functions around some, and the names of those that our classes need.
 
-Checked against Ray 2.60. Another release may have moved any of them: a test says which, before anything else fails.
+Checked against Ray 2.60. Another release may have moved any of them; a test names which, before anything else fails.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HOOKS = {
 
 
 def joined_cluster() -> str | None:
-    """Return the address of the cluster that this machine has joined by `ray start`, if any."""
+    """Return the address of the cluster that this machine joined by `ray start`, if any."""
     import ray
 
     address: str | None = ray._private.services.find_bootstrap_address(None)
@@ -51,14 +51,14 @@ def joined_cluster() -> str | None:
 
 
 def listening_host(host: str) -> str:
-    """Return the address that Ray's nodes listen at where a host's name or address is given."""
+    """Return the address that Ray's nodes listen at, for a host's name or address."""
     import ray
 
     return str(ray._private.services.resolve_ip_for_localhost(host))
 
 
 def session_dir() -> Path:
-    """Return the folder of the Ray session that this process has started."""
+    """Return the folder of the Ray session started by this process."""
     import ray
 
     return Path(ray._private.worker.global_worker.node.get_session_dir_path())

@@ -24,13 +24,13 @@ CHANGEABLE = {
     "train": ("steps", "progress", "evaluation", "checkpoint", "resources"),
     "sweep": (*BUDGET, "progress", "resources"),
 }
-FIXED = ("resources.users_per_runner",)  # the users go on as they stand
+FIXED = ("resources.users_per_runner",)  # the users continue in their current state
 SECTIONS = ("evaluation", "checkpoint", "resources")
 SCHEMAS: dict[str, type[TrainConfig]] = {"train": TrainConfig, "sweep": SweepConfig}
 
 
 def is_resume(words: list[str]) -> bool:
-    """Whether the words ask for a run to be continued."""
+    """Whether the overrides resume a run."""
     return any(word.lstrip("+").startswith("resume=") and word.partition("=")[2] not in ("", "null") for word in words)
 
 
@@ -38,16 +38,16 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
     """Return the config and the folder of the run to continue.
 
     Args:
-        words: behind the command, `resume=` among them.
+        words: the command's overrides, including `resume=`.
         root: the command, train or sweep.
 
     Raises:
-        ConfigError: no such run, one of the other command, or a key that a continued run cannot change.
+        ConfigError: no such run, a run of the other command, or a key that a continued run cannot change.
     """
     changes, run_dir = _read_changes(words, root)
     if (run_dir / SWEEP).exists() != (root == "sweep"):
-        what, other = ("a run and no sweep", "train") if root == "sweep" else ("a sweep", "sweep")
-        raise ConfigError(f"resume={run_dir.name} is {what}: recsys {other} resume={run_dir.name}")
+        what, other = ("a run, not a sweep", "train") if root == "sweep" else ("a sweep", "sweep")
+        raise ConfigError(f"resume={run_dir.name} is {what}: use recsys {other} resume={run_dir.name}")
     with remembered_classes(run_dir):
         config = SCHEMAS[root].from_dict(merge_changes(_read_config(run_dir), changes))
     check_resources(config.resources, config.framework)
@@ -56,15 +56,15 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
 
 
 def remembered_classes(run_dir: Path) -> Any:
-    """Return a block in which the user's own classes are found where they lay when the run began."""
+    """Return a context in which the user's own classes are found where they were when the run began."""
     return own_classes.remembering(read_json(run_dir / RUN, default={}).get("config_path"))
 
 
 def _read_changes(words: Sequence[str], root: str) -> tuple[list[tuple[str, Any]], Path]:
-    """Return what the words change in the run that they continue, and its folder."""
+    """Return the changes to the resumed run, and its folder."""
     changeable, what = CHANGEABLE[root], "sweep" if root == "sweep" else "run"
     allowed = ", ".join(f"{key}.<key>" if key in SECTIONS else key for key in changeable)
-    hint = f"what may change beside resume=: {allowed} (not {', '.join(FIXED)})"
+    hint = f"with resume= these may change: {allowed} (not {', '.join(FIXED)})"
     request = read(list(words), root)
     if request.options:
         group = next(iter(request.options))

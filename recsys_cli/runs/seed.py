@@ -1,4 +1,4 @@
-"""The training of one seed: train, evaluate, checkpoint, report; and repeat what an earlier session has reported."""
+"""The training of one seed: train, evaluate, checkpoint, report; and repeat an earlier session's reports."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from recsys_cli.tracking.folder import JOURNAL
 
 @dataclass(frozen=True)
 class Report:
-    """What a seed's training hands to the driver, in plain values.
+    """A report of a seed's training to the driver, in plain values.
 
     Attributes:
         folder: the seed's.
         steps: so far.
-        metrics: of the time since the last report.
+        metrics: since the last report.
         checkpoint: folder of one just written.
         best: whether the greedy return is the best so far.
-        resumed_from: steps of the checkpoint that this process began with.
+        resumed_from: steps of the checkpoint that this process started from.
         finished: whether nothing is left to train.
-        repeated: whether the journal has this report already: an earlier session made it.
+        repeated: whether the journal already has this report, from an earlier session.
     """
 
     folder: str
@@ -41,18 +41,18 @@ class Report:
 
 
 class SeedTraining:
-    """Drives a `Training` to `steps`; goes on from its folder's last checkpoint where there is one.
+    """Drives a `Training` to `steps`, from its folder's last checkpoint if there is one.
 
     Args:
         run: resolved.
-        seed: its own.
-        folder: its own, among others of the run.
-        repeat: first report again what the journal holds up to the last checkpoint, without training: so a scheduler
-            that begins anew learns what its predecessor knew.
+        seed: its number.
+        folder: its folder in the run's.
+        repeat: first repeat the journal's reports up to the last checkpoint, without training, so that a new scheduler
+            learns what its predecessor knew.
     """
 
     def __init__(self, run: TrainConfig, seed: int, folder: Path, *, repeat: bool = False) -> None:
-        """Read what is there; the training is built when it is first needed."""
+        """Read the folder; the training is built when first needed."""
         self.run, self.seed, self.folder = run, seed, folder
         self.checkpoints = Checkpoints.of(folder, run)
         self.metrics = self.checkpoints.metrics()
@@ -66,7 +66,7 @@ class SeedTraining:
 
     @property
     def training(self) -> Training:
-        """The training, at the first call built and restored from the last checkpoint."""
+        """The training, built and restored from the last checkpoint at the first call."""
         return self._training or self._build(self.checkpoints.path("last"))
 
     def _build(self, checkpoint: Path | None) -> Training:
@@ -89,7 +89,7 @@ class SeedTraining:
         return not self.run.algo.trains_on(self.run.env.spec) or steps >= self.run.steps
 
     def report(self) -> Report:
-        """Return the next report: one of an earlier session, or what training brings."""
+        """Return the next report: an earlier session's, or from training."""
         if self.known:
             row = self.known.popleft()
             return self._report(row["steps"], row["metrics"], repeated=True)
@@ -131,7 +131,7 @@ class SeedTraining:
         return {**metrics, "time/steps_per_s": speed, "time/train_cpu_s": self.train_seconds}
 
     def _evaluate(self, metrics: dict[str, float]) -> float | None:
-        """Add greedy episodes' means to the metrics; return their return where it is the best so far."""
+        """Add greedy episodes' means to the metrics; return their return if it is the best so far."""
         self.evaluated_at = self.steps
         settings = self.run.evaluation
         # Other users each time, and never those of the final evaluation.
@@ -148,8 +148,8 @@ class SeedTraining:
     def save(self) -> Path:
         """Return the checkpoint of the last report, written if there is none yet.
 
-        While an earlier session's reports are repeated that may be one long dropped; a scheduler then copies it only
-        into seeds that have gone on from their copy since.
+        While an earlier session's reports are repeated, it may be long deleted; a scheduler then copies it only into
+        seeds that have since continued from their copy.
         """
         if self._training is None:
             return self.checkpoints.at(self.reported_at)
@@ -158,23 +158,23 @@ class SeedTraining:
         return self.checkpoints.at(self.saved_at)
 
     def go_on_from(self, checkpoint: Path, steps: int, unit: int) -> None:
-        """Go on from a checkpoint of its own, or of another seed that it shall become a copy of.
+        """Continue from its own checkpoint, or from that of another seed to copy.
 
         Args:
             checkpoint: what `save` returned.
             steps: reported when it was written.
-            unit: steps between two reports.
+            unit: steps between reports.
         """
         while self.known and self.known[0]["steps"] // unit <= steps // unit:
             self.known.popleft()
         if checkpoint.is_relative_to(self.folder) or self.known:
-            return  # its own last one is the same, or what became of the copy
+            return  # its own last one is the same, or continues the copy
         self._build(checkpoint)
         self.evaluated_at = self.steps
         self._checkpoint(None)
 
     def stop(self) -> None:
-        """Write a last checkpoint where training was stopped early, and end the processes."""
+        """Write a last checkpoint if training was stopped early, and end the processes."""
         if self._training is not None:
             if self._unsaved and self.steps > 0:
                 self._checkpoint(None)

@@ -24,7 +24,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path, seeds: int = 1) -> It
     """Start a local Ray, or join the cluster at `resources.ray_address`; shut down afterwards.
 
     Args:
-        resources: of every trial, and how many may run at the same time.
+        resources: of each trial, and how many may run at the same time.
         run_dir: the run's folder.
         seeds: of one trial.
 
@@ -34,7 +34,7 @@ def ray_session(resources: ResourcesConfig, run_dir: Path, seeds: int = 1) -> It
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` tells failures, in a line each
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` shows failures, in one line each
     if resources.ray_address is None:
         with folders.handed_on():
             start(_local(resources, seeds))

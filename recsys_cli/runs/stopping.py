@@ -15,20 +15,20 @@ class OnRequest(Stopper):
     """Stops all trials after their next report once `requested`."""
 
     def __init__(self, idle: Callable[[], bool]) -> None:
-        """Nothing is requested yet; `idle` tells whether no trial is running."""
+        """Start without a request; `idle` returns whether no trial is running."""
         self.requested = False
         self.idle = idle
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what Tune writes with its own state, which nobody reads: `idle` may hold what cannot be pickled."""
+        """Return the state without `idle`, which may not be picklable; nobody reads what Tune saves of it."""
         return {"requested": self.requested}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether this trial shall stop."""
+        """Whether this trial must stop."""
         return self.requested
 
     def stop_all(self) -> bool:
-        """Whether no new trial shall start; not before the running ones stopped, whose last reports would be lost."""
+        """Whether to end the run; only once running trials have stopped, else their last reports would be lost."""
         return self.requested and self.idle()
 
 

@@ -27,13 +27,13 @@ class TrialSpec:
     Attributes:
         config: resolved.
         seeds: folder of each.
-        point: values of dotted keys that a search may change while the trial runs, put over `config`.
+        point: values of dotted keys that a search may change while the trial runs; they override `config`.
         metric: whose latest value is the score.
-        over_seeds: how the seeds' values become one: mean or iqm.
+        over_seeds: how the seeds' values are combined: mean or iqm.
         unit: steps of one unit of progress.
-        repeat: whether reports of an earlier session come again, for the scheduler to see.
+        repeat: whether to repeat an earlier session's reports for the scheduler.
         pruned: whether a scheduler ended it in an earlier session.
-        failed: how it failed in an earlier session, if it shall fail again: others were judged without it.
+        failed: its error in an earlier session, if it must fail again: others were judged without it.
     """
 
     config: TrainConfig
@@ -56,15 +56,15 @@ class TrialSpec:
 
 
 def folders_of(trial: Any) -> list[Path]:
-    """Return the seeds' folders of one of Tune's trials."""
+    """Return the seeds' folders of a Tune trial."""
     return [Path(seed["folder"]) for seed in trial.config["seeds"]]
 
 
 class TrainingTrial(Trainable):
     """Lets its seeds report in turn; Tune's config is a `TrialSpec.to_tune()`.
 
-    Checkpoints are written by the seeds and not by Tune, so that one stands whole on disk, under its final name, the
-    moment `last.json` names it. What Tune keeps of a trial that it pauses or clones only points at them.
+    Checkpoints are written by the seeds, not by Tune, so that each is complete under its final name before `last.json`
+    names it. What Tune keeps of a trial that it pauses or clones only points at them.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ class TrainingTrial(Trainable):
         """Let every seed report once.
 
         Raises:
-            RuntimeError: it failed in an earlier session, at this place.
+            RuntimeError: it failed at this point in an earlier session.
         """
         if self.spec["failed"] is not None and not any(seed.known for seed in self.seeds):
             raise RuntimeError(f"failed in an earlier session: {self.spec['failed']}")
@@ -99,10 +99,10 @@ class TrainingTrial(Trainable):
         }
 
     def _score(self, reports: list[Report]) -> float:
-        """Return the joint score of the seeds' latest values; NaN before all have one.
+        """Return the joint score of the seeds' latest values; NaN until all have one.
 
         Raises:
-            ValueError: evaluated episodes that lack the metric, which the problem then never has.
+            ValueError: evaluated episodes lack the metric, so the problem does not have it.
         """
         name = self.spec["metric"]
         for report in reports:
@@ -114,12 +114,12 @@ class TrainingTrial(Trainable):
         return joint_score(known, self.spec["over_seeds"])
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Point at the seeds' checkpoints of now."""
+        """Point at the seeds' current checkpoints."""
         paths = [str(seed.save()) for seed in self.seeds]
         write_json(Path(checkpoint_dir) / POINTER, {"steps": self.reported_at, "paths": paths})
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        """Go on from where this or another trial was."""
+        """Continue from where this or another trial was."""
         pointer = read_json(Path(checkpoint) / POINTER)
         self.reported_at = pointer["steps"]
         for seed, path in zip(self.seeds, pointer["paths"], strict=True):

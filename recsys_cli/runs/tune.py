@@ -1,4 +1,4 @@
-"""Trials on Ray Tune: what each needs of the machine, and running them."""
+"""Running trials on Ray Tune, and the resources of each."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def run_trials(
     """Run trials by Ray Tune.
 
     Args:
-        trials: all of them, or one of Tune's searchers that gives them one by one.
+        trials: all of them, or one of Tune's searchers that proposes them one by one.
         run_dir: the run's folder.
-        resources: of any trial.
-        reporting: gets every report, and is asked after it whether to stop.
+        resources: of each trial.
+        reporting: gets every report, then decides whether to stop.
         seeds: of one trial.
         search: more arguments of `tune.run`.
     """

@@ -1,4 +1,4 @@
-"""The axes of a sweep: words of Hydra's grammar that stand for several values."""
+"""The axes of a sweep: overrides in Hydra's grammar with several values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hydra.errors import HydraException
 from recsys_cli.config import catalog
 from recsys_cli.config.errors import ConfigError, one_line
 
-# What points must share: where they run and are kept, and what the sweep itself decides.
+# Shared by all points: where they run and are kept, and what the sweep itself decides.
 _FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "steps", "output_dir", "name", "resume", "from"}
 _FIXED |= {"progress", "report_every", "evaluation", "checkpoint", "dry_run", "space", "experiment", "framework"}
 
 
 @dataclass(frozen=True)
 class Choices:
-    """An axis with listed values, each as one types it."""
+    """An axis with listed values, as typed on the command line."""
 
     key: str
     values: tuple[str, ...]
@@ -33,8 +33,8 @@ class Interval:
     """An axis with all values between two ends, both inclusive.
 
     Attributes:
-        log: whether equal factors count as equal steps.
-        integer: whether only whole numbers are meant.
+        log: whether the scale is logarithmic.
+        integer: whether values are integers.
     """
 
     key: str
@@ -44,7 +44,7 @@ class Interval:
     integer: bool
 
     def at(self, fraction: float) -> str:
-        """Return the value at a fraction of the way from the low to the high end, as one types it."""
+        """Return the value at a fraction of the way from the low to the high end, as typed."""
         if self.log:
             value = math.exp(math.log(self.low) + fraction * (math.log(self.high) - math.log(self.low)))
         else:
@@ -52,7 +52,7 @@ class Interval:
         return self.spell(value)
 
     def spell(self, value: float) -> str:
-        """Return a value inside the interval as one types it, in four digits where they say it."""
+        """Return a value inside the interval as typed, rounded to four digits if it stays inside."""
         value = min(max(value, self.low), self.high)
         if self.integer:
             return str(round(value))
@@ -65,19 +65,19 @@ MOST_VALUES = 1_000
 
 
 def value_of(key: str, text: str) -> Any:
-    """Return what a value typed for a key means."""
+    """Return the Python value of a key's typed value."""
     return OverridesParser.create().parse_override(f"{key}={text}").value()
 
 
 def split(words: Sequence[str], groups: Iterable[str]) -> tuple[list[str], list[Axis]]:
-    """Part the words that stand for one value from those that stand for several.
+    """Split overrides with one value from those with several.
 
     Args:
-        words: behind `recsys sweep`.
-        groups: config groups, whose options `glob` looks through.
+        words: the overrides of `recsys sweep`.
+        groups: config groups, whose options `glob` matches.
 
     Raises:
-        ConfigError: an axis that is empty, inverted, given twice or not open to sweeps.
+        ConfigError: an axis that is empty, inverted, given twice or not allowed in sweeps.
     """
     parser = OverridesParser.create()
     plain: list[str] = []
@@ -102,7 +102,7 @@ def split(words: Sequence[str], groups: Iterable[str]) -> tuple[list[str], list[
 
 
 def _parse(parser: OverridesParser, word: str) -> Override | None:
-    """Return a word that stands for several values, None for any other, right or wrong."""
+    """Return an override with several values; None for any other, valid or not."""
     if "=" not in word or word.startswith(("-", "~")):
         return None
     try:
@@ -116,7 +116,7 @@ def _parse(parser: OverridesParser, word: str) -> Override | None:
 
 
 def _reason(error: HydraException) -> str:
-    """Return what is wrong, without Hydra's drawing of where."""
+    """Return what is wrong, without Hydra's drawing of the position."""
     reason = one_line(str(error).splitlines()[0].partition(" while evaluating ")[2].partition(": ")[2])
     grammar = "choice(a,b), range(start,stop,step), interval(a,b), int(interval(a,b)), tag(log,interval(a,b)), glob(*)"
     return f"{reason or 'the value cannot be read'}; several values are written a,b or {grammar}"
@@ -142,7 +142,7 @@ def _axis(override: Override, word: str, groups: list[str]) -> Axis:
         raise ConfigError(f"{word} holds no value")
     twice = [value for value in values if values.count(value) > 1]
     if twice:
-        raise ConfigError(f"{word}: {twice[0]} is there twice")
+        raise ConfigError(f"{word}: {twice[0]} is listed twice")
     return Choices(key, tuple(values))
 
 
@@ -167,7 +167,7 @@ def _interval(key: str, found: IntervalSweep, word: str) -> Interval:
     assert low is not None and high is not None
     unknown = set(found.tags) - {"log"}
     if unknown:
-        raise ConfigError(f"{word}: {sorted(unknown)[0]} is no tag of a sweep; allowed: log")
+        raise ConfigError(f"{word}: {sorted(unknown)[0]} is not a tag of a sweep; allowed: log")
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ConfigError(f"{word}: the ends of an interval must be finite")
     if low >= high:
@@ -188,10 +188,10 @@ def _globbed(key: str, found: Glob, word: str, groups: list[str]) -> list[str]:
         and not any(fnmatch.fnmatch(name, pattern) for pattern in found.exclude)
     ]
     if not kept:
-        raise ConfigError(f"{word} meets none of {', '.join(names)}")
+        raise ConfigError(f"{word} matches none of {', '.join(names)}")
     return kept
 
 
 def _short(value: Any) -> str:
-    """Return a step of a range without the dust of binary fractions: 0.3 for 0.30000000000000004."""
+    """Return a step of a range without rounding noise: 0.3 for 0.30000000000000004."""
     return repr(float(f"{value:.12g}")) if isinstance(value, float) else str(value)

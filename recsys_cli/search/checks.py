@@ -1,4 +1,4 @@
-"""What a sweep is asked before anything runs."""
+"""Checks of a sweep before anything runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from recsys_cli.search.points import Space
 
 
 def check_sweep(space: Space) -> list[Point]:
-    """Return the points that a sweep begins with, after all checks that can be made before.
+    """Return the points that a sweep begins with, after all checks possible in advance.
 
     Raises:
-        ConfigError: a point that cannot be, or a search that the space is not for.
+        ConfigError: an invalid point, or a search that does not fit the space.
     """
     config = space.base
     search = config.search
@@ -27,7 +27,7 @@ def check_sweep(space: Space) -> list[Point]:
             if key.split(".")[0] == "env":
                 raise ConfigError(
                     f"{key}: search={search.name} compares points with each other, and returns of different problems "
-                    "cannot be; allowed: search=grid, search=random, or one sweep a problem"
+                    "cannot be; allowed: search=grid, search=random, or one sweep per problem"
                 )
     if search.changes:
         _check_changes(space, axes)
@@ -52,13 +52,13 @@ def _check_metric(search: SearchConfig, config: TrainConfig) -> None:
     every, steps = config.evaluation.every, config.steps
     if name.startswith("eval/") and not 0 < every <= steps:
         raise ConfigError(
-            f"evaluation.every={every}: search.metric={name} comes of evaluations while training, of which steps="
-            f"{steps} would have none: give evaluation.every={max(1, steps // 5)}"
+            f"evaluation.every={every}: search.metric={name} comes from evaluations while training, of which steps="
+            f"{steps} would have none: set evaluation.every={max(1, steps // 5)}"
         )
 
 
 def _check_words(space: Space) -> None:
-    """Refuse what the search decides."""
+    """Refuse keys that the search sets."""
     search = space.base.search
     for word in space.plain:
         key = word.lstrip("+").partition("=")[0]
@@ -67,7 +67,7 @@ def _check_words(space: Space) -> None:
 
 
 def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
-    """Refuse what cannot change in a running training."""
+    """Refuse axes that cannot change in a running training."""
     name = space.base.search.name
     if len(space.branches) > 1:
         raise ConfigError(f"search={name} changes values of running trainings, which an axis over a group cannot be")
@@ -91,7 +91,7 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
 
 
 def _check_processes(config: SweepConfig) -> None:
-    """Refuse more processes a trial than the machine has CPUs and GPUs for: a point's seeds may train as one trial."""
+    """Refuse trials with more processes than there are CPUs and GPUs: a point's seeds may train as one trial."""
     search, resources = config.search, config.resources
     if resources.ray_address is not None:
         return
@@ -105,6 +105,6 @@ def _check_processes(config: SweepConfig) -> None:
             trials = f" in each of resources.concurrent_trials={at_once}" if unit == "CPU" and at_once > 1 else ""
             raise ConfigError(
                 f"search.seeds_per_point={search.seeds_per_point} train as one trial with search={search.name}; with "
-                f"their runners and learners they need {needed:g} {unit}s{trials}, there are {there}: give "
+                f"their runners and learners they need {needed:g} {unit}s{trials}, there are {there}: use "
                 "resources=laptop, or fewer seeds"
             )

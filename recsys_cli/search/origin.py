@@ -1,4 +1,4 @@
-"""`recsys train from=<sweep>/best`: the words of a sweep's point, to be trained anew."""
+"""`recsys train from=<sweep>/best`: the overrides of a sweep's point, to train it again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OF_THE_SWEEP = ("search", "space", "dry_run", "name", "output_dir", "progress")
 
 
 def expand(words: list[str]) -> list[str]:
-    """Return the words with `from=<sweep>/<point>` replaced by the point's; those given beside it win.
+    """Return the overrides with `from=<sweep>/<point>` replaced by the point's; explicit ones win.
 
     Raises:
         ConfigError: no such sweep or point.
@@ -32,7 +32,7 @@ def expand(words: list[str]) -> list[str]:
 
 
 def _value(words: list[str], default: str) -> str:
-    """Return the value of the last word, without the quotes of Hydra's grammar."""
+    """Return the value of the last override, without the quotes of Hydra's grammar."""
     return words[-1].partition("=")[2].strip("'\"").rstrip("/") if words else default
 
 
@@ -44,7 +44,7 @@ def _point_words(reference: str, output_dir: Path) -> list[str]:
     about = read_json(sweep_dir / SWEEP)
     if about is None:
         raise ConfigError(
-            f"{KEY}={reference}: {name} is a run and no sweep; evaluate it, or continue it by resume={name}"
+            f"{KEY}={reference}: {name} is a run, not a sweep; evaluate it, or continue it with resume={name}"
         )
     known = {planned["name"]: list(planned["words"]) for planned in about["points"]}
     best = {

@@ -1,4 +1,4 @@
-"""The plan of a search: points that are kept in `sweep.json`, and how Tune goes through them."""
+"""The plan of a search: its points, kept in `sweep.json`, and how Tune runs them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RETRIES = {"continue": 0, "retry": 2, "stop": 0}
 
 
 def create_sweep(config: SweepConfig, words: list[str], command: list[str], points: list[Point]) -> Path:
-    """Make the folder of a new sweep and write what it is.
+    """Make the folder of a new sweep and write its description.
 
     Raises:
         ConfigError: `name` is taken.
@@ -34,7 +34,7 @@ def create_sweep(config: SweepConfig, words: list[str], command: list[str], poin
 
 
 def read_points(run_dir: Path, config: SweepConfig) -> list[Point]:
-    """Return the points planned so far, with the resources that the sweep has now."""
+    """Return the points planned so far, with the sweep's current resources."""
     with remembered_classes(run_dir):
         points = [Point.from_dict(values) for values in read_json(run_dir / SWEEP)["points"]]
     return [replace(point, config=replace(point.config, resources=config.resources)) for point in points]
@@ -45,37 +45,37 @@ class SearchPlan(Plan):
 
     Args:
         config: of the sweep.
-        space: what its words mean; None in a sweep that is continued, which reads them only if it needs them.
+        space: of the sweep; None in a continued sweep, which builds it only if needed.
         run_dir: its folder.
     """
 
     root = "sweep"
 
     def __init__(self, config: SweepConfig, space: Space | None, run_dir: Path) -> None:
-        """Know no points yet."""
+        """Start without points."""
         self.config, self.search = config, config.search
         if space is None and (self.search.changes or self.search.adaptive):
-            space = Space(read_json(run_dir / SWEEP)["words"])  # points are planned, whatever their words mean today
+            space = Space(read_json(run_dir / SWEEP)["words"])  # points stay as planned
         self.space = space
         self.points: list[Point] = []
         self.retries = RETRIES[self.search.on_failure]
 
     @property
     def expected(self) -> int:
-        """How many points there will be."""
+        """Total number of points."""
         return self.search.trials if isinstance(self.search, RandomSearch) else len(self.points)
 
     def read(self, run_dir: Path) -> None:
-        """Read the points that are planned."""
+        """Read the planned points."""
         self.points += read_points(run_dir, self.config)
 
     def add(self, run_dir: Path, point: Point) -> None:
-        """Add a point that was proposed."""
+        """Add a proposed point."""
         update_json(run_dir / SWEEP, lambda sweep: sweep["points"].append(point.to_dict()))
         self.points.append(point)
 
     def proposals(self, make_trial: Callable[[Point], TrialSpec]) -> Any:
-        """Return the searcher that proposes points, those of earlier sessions first."""
+        """Return the searcher that proposes points, starting with those of earlier sessions."""
         from recsys_cli.search.proposals import Proposals
 
         assert isinstance(self.search, RandomSearch) and self.space is not None
@@ -83,7 +83,7 @@ class SearchPlan(Plan):
         return Proposals(self.space, self.search, known, make_trial)
 
     def tune_arguments(self, stopper: OnRequest) -> dict[str, Any]:
-        """Return the scheduler, and what it needs."""
+        """Return the scheduler and its arguments."""
         branches = self.space.branches if self.space and self.search.changes else []
         axes = {axis.key: axis for branch in branches for axis in branch.axes}
         arguments: dict[str, Any] = {"scheduler": make_scheduler(self.config, axes, stopper)}

@@ -1,4 +1,4 @@
-"""The points of a sweep: every one is composed and checked before anything runs."""
+"""The points of a sweep, all composed and checked before anything runs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Branch:
     """A part of the space in which all points have the same axes.
 
     Attributes:
-        words: what all points of it share.
-        picked: the options that tell it from other branches, by group.
+        words: overrides shared by its points.
+        picked: the options that distinguish it from other branches, by group.
         axes: of keys.
     """
 
@@ -41,14 +41,14 @@ class Space:
     """All that a sweep may try.
 
     Args:
-        words: behind `recsys sweep`.
+        words: the overrides of `recsys sweep`.
 
     Raises:
-        ConfigError: nothing to search, or an axis that makes no sense.
+        ConfigError: nothing to search, or an invalid axis.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
-        """Read the axes, and the algorithms' own where none is given."""
+        """Read the axes, or the algorithms' own if none is given."""
         self.composer = Composer(ROOT)
         groups = [default.group for default in catalog.defaults(catalog.root_path(ROOT))]
         self.plain, self.axes = split(words, groups)
@@ -71,7 +71,7 @@ class Space:
             self.branches = [self._with_own_space(branch, groups) for branch in self.branches]
         if not any(branch.axes for branch in self.branches) and len(self.branches) == 1:
             raise ConfigError(
-                f"nothing to search: give a key several values, as algo.lr=1e-3,3e-4 or "
+                f"nothing to search: give a key several values, such as algo.lr=1e-3,3e-4 or "
                 f"'algo.lr=tag(log,interval(1e-4,1e-2))'; algo={self.base.algo.name} has no space of its own"
             )
 
@@ -92,7 +92,7 @@ class Space:
         return Branch((*branch.words, *plain), branch.picked, (*branch.axes, *axes))
 
     def _sample(self, branch: Branch, fraction: Any) -> tuple[list[str], dict[str, str]]:
-        """Return the words and values at a fraction of every axis."""
+        """Return the overrides and values at a fraction of every axis."""
         values = dict(branch.picked) | {axis.key: at(axis, fraction(axis)) for axis in branch.axes}
         return [*branch.words, *(f"{axis.key}={values[axis.key]}" for axis in branch.axes)], values
 
@@ -100,7 +100,7 @@ class Space:
         """Return the points that the search begins with: all of a grid, or those drawn.
 
         Raises:
-            ConfigError: a point that cannot be, two that are the same, or more asked for than there are.
+            ConfigError: an invalid point, two identical ones, or more requested than exist.
         """
         search = self.base.search
         if isinstance(search, RandomSearch):
@@ -111,7 +111,7 @@ class Space:
             for branch in self.branches
         )
         if number > MOST_POINTS:
-            raise ConfigError(f"the grid has {number:,} points, at most {MOST_POINTS:,} are tried: give search=random")
+            raise ConfigError(f"the grid has {number:,} points, at most {MOST_POINTS:,} are tried: set search=random")
         points = [self.point(i, *one) for i, one in enumerate(self._grid(search.interval_points))]
         seen: dict[str, Point] = {}
         for point in points:
@@ -151,29 +151,29 @@ class Space:
             if len(points) == number:
                 return points
         raise ConfigError(
-            f"search.trials={number}: the space holds only {len(points)} points; search=grid tries them all"
+            f"search.trials={number}: the space has only {len(points)} points; search=grid tries them all"
         )
 
     def point(self, number: int, words: Sequence[str], values: Mapping[str, str]) -> Point:
         """Compose a point.
 
         Raises:
-            ConfigError: it cannot be.
+            ConfigError: it is invalid.
         """
         try:
             config: SweepConfig = self.composer(words)
         except ConfigError as error:
-            raise ConfigError(f"point {spell_values(values)} cannot be: {error}" if values else str(error)) from None
+            raise ConfigError(f"point {spell_values(values)}: {error}" if values else str(error)) from None
         typed = {key: value_of(key, text) for key, text in values.items() if "." in key}
         return Point(f"p{number:03d}", tuple(words), dict(values), typed, config.training())
 
     def corners(self) -> list[Point]:
         """Compose every branch with every axis at its ends and at every listed value, the others at their first.
 
-        For searches that choose their points on the way.
+        For searches that choose their points as they go.
 
         Raises:
-            ConfigError: one of them cannot be.
+            ConfigError: one of them is invalid.
         """
         found = []
         for branch in self.branches:
@@ -187,14 +187,14 @@ class Space:
 
 
 def at(axis: Axis, fraction: float) -> str:
-    """Return the value at a fraction of an axis, as one types it."""
+    """Return the value at a fraction of an axis, as typed."""
     if isinstance(axis, Interval):
         return axis.at(fraction)
     return axis.values[min(int(fraction * len(axis.values)), len(axis.values) - 1)]
 
 
 def _has(picked: Mapping[str, str], key: str) -> bool:
-    """Whether the options picked have a key; one of a group that is no axis counts as theirs."""
+    """Whether the picked options have a key; true for keys of groups that are not axes."""
     group, dot, name = key.lstrip("+").partition(".")
     if not dot or group not in picked:
         return True

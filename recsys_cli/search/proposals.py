@@ -1,4 +1,4 @@
-"""Searches that propose each point from the scores of those before, as a searcher of Tune's."""
+"""Searches that propose each point from earlier scores, as a Tune searcher."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Proposals(Searcher):
     """Turns proposed values into points, and points into trials.
 
     Args:
-        space: what may be proposed.
+        space: of possible points.
         search: its settings.
-        known: the proposals of earlier sessions in order; they are made again first, and their trials repeat what they
-            reported, by which the model learns what it knew.
-        make_trial: of a new or known point.
+        known: proposals of earlier sessions in order; they are made again first, and their trials repeat their reports,
+            from which the model is rebuilt.
+        make_trial: makes the trial of a new or known point.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Proposals(Searcher):
         known: Sequence[Mapping[str, Any]],
         make_trial: Callable[[Point], TrialSpec],
     ) -> None:
-        """Build the searcher behind it."""
+        """Build the underlying searcher."""
         super().__init__(metric=SCORE, mode=search.mode)
         self.space, self.trials, self.make_trial = space, search.trials, make_trial
         self.number = 0
@@ -44,7 +44,7 @@ class Proposals(Searcher):
         self.inner = build(space.branches, search, [dict(proposal) for proposal in known])
 
     def suggest(self, trial_id: str) -> Any:
-        """Return the next trial, `Searcher.FINISHED` after the last."""
+        """Return the next trial, or `Searcher.FINISHED` after the last."""
         if self.number >= self.trials:
             return Searcher.FINISHED
         proposal = self.inner.suggest(trial_id)
@@ -58,19 +58,19 @@ class Proposals(Searcher):
         return self.make_trial(replace(point, proposal=proposal)).to_tune()
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Hand a score on."""
+        """Pass on a score."""
         self.inner.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Hand a last score on."""
+        """Pass on a final score."""
         self.inner.on_trial_complete(trial_id, result, error)
 
     def on_pause(self, trial_id: str) -> None:
-        """Tell BOHB that a trial waits at its rung."""
+        """Notify BOHB that a trial waits at its rung."""
         self.inner.on_pause(trial_id)
 
     def on_unpause(self, trial_id: str) -> None:
-        """Tell BOHB that a trial goes on."""
+        """Notify BOHB that a trial continues."""
         self.inner.on_unpause(trial_id)
 
 

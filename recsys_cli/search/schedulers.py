@@ -1,7 +1,7 @@
-"""Tune's schedulers as a sweep uses them: they see earlier sessions' reports again, and start nothing once stopped.
+"""Tune's schedulers as used by a sweep: they see earlier sessions' reports again, and start nothing once stopped.
 
-A resumed sweep begins with new schedulers. Its trials first repeat what they reported before, so that brackets, rungs
-and populations stand again as they stood; nothing of a scheduler is saved, and nothing of it can be lost.
+A resumed sweep begins with new schedulers. Its trials first repeat their earlier reports, which rebuilds brackets,
+rungs and populations; no scheduler state is saved, so none can be lost.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class _Held:
     """Starts no trial once a stop was requested: those paused or pending wait for the next session.
 
     Attributes:
-        stopper: tells whether a stop was requested.
-        at_once: trials that run at the same time on a cluster, None for as many as fit; Tune may start a few more that
-            wait already. A local Ray has CPUs for no more (`ResourcesConfig.local_cpus`). Tune's own limit would hold
-            trials back until others have ended, so that no two of them were ever compared.
+        stopper: knows whether a stop was requested.
+        at_once: concurrent trials on a cluster, None for as many as fit; Tune may start a few more that are already
+            pending. A local Ray has no CPUs for more (`ResourcesConfig.local_cpus`). Tune's own limit would hold trials
+            back until others have ended, so that no two of them would ever be compared.
     """
 
     stopper: OnRequest
@@ -54,9 +54,9 @@ class _Held:
 
 
 class _Recalled(_Held):
-    """Takes back no decision: of an asynchronous scheduler they depend on the order in which reports came.
+    """Keeps earlier decisions, since those of an asynchronous scheduler depend on the order of reports.
 
-    A repeated report goes into its state as any other; whether the trial went on after it is known.
+    A repeated report updates its state like any other; whether the trial continued after it is already known.
     """
 
     def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -71,7 +71,7 @@ class _Recalled(_Held):
 
 
 class _Seeded(_Held):
-    """Draws for each copy by its own seed, whatever was drawn before it, and keeps changed values inside the space.
+    """Draws for each copy from its own seed, whatever was drawn before, and keeps changed values inside the space.
 
     Attributes:
         seed: of the search.
@@ -93,20 +93,20 @@ class _Seeded(_Held):
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         config, operations = super()._get_new_config(trial, trial_to_clone)  # type: ignore[misc]
         point = {key: inside(self.axes[key], value) for key, value in config["point"].items()}
-        # A copy trains another point, but where and as whom it did.
+        # A copy trains the other's point, but in its own folder and with its own seed.
         return {**trial.config, "point": point}, operations
 
 
 def inside(axis: Axis, value: Any) -> Any:
-    """Return a value of an interval as it may be: within its ends, whole where it is of whole numbers."""
+    """Return a value clipped to its interval, rounded if it is an integer."""
     if not isinstance(axis, Interval):
         return value
-    kept = min(max(float(f"{value:.6g}"), axis.low), axis.high)  # short enough to be shown and typed as it is
+    kept = min(max(float(f"{value:.6g}"), axis.low), axis.high)  # short enough to show and type
     return round(kept) if axis.integer else kept
 
 
 class _Fifo(_Held, FIFOScheduler):
-    """All to their end."""
+    """Trains all to the end."""
 
 
 class _HyperBand(_Held, HyperBandScheduler):
@@ -134,19 +134,19 @@ class _Pb2(_Seeded, PB2):
 
 
 class GivenTrials(BasicVariantGenerator):
-    """Trials known beforehand, of a scheduler that pauses some.
+    """Known trials for a scheduler that pauses some.
 
-    The search is over when they are, and not when all have begun: after that Tune would end the process of every trial
-    that a scheduler pauses, and start another where one goes on.
+    The search is over when all have ended, not when all have started: after that Tune would end the process of every
+    paused trial and start another when it continues.
     """
 
     def __init__(self, **settings: Any) -> None:
-        """Begin without trials."""
+        """Start without trials."""
         super().__init__(**settings)
         self.begun: list[Trial] = []
 
     def next_trial(self) -> Trial | None:
-        """Return the next one, None for none at present."""
+        """Return the next trial, None if there is none at present."""
         trial = super().next_trial()
         if trial is not None:
             self.begun.append(trial)
@@ -157,7 +157,7 @@ class GivenTrials(BasicVariantGenerator):
         return super().is_finished() and all(trial.is_finished() for trial in self.begun)
 
     def get_state(self) -> dict[str, Any]:
-        """Leave the trials out of what Tune saves of its searches, and nobody reads."""
+        """Leave the trials out of Tune's saved state, which nobody reads."""
         state: dict[str, Any] = super().get_state()
         state.pop("begun")
         return state
@@ -169,7 +169,7 @@ def make_scheduler(config: SweepConfig, axes: dict[str, Axis], stopper: OnReques
     Args:
         config: of the sweep.
         axes: of keys, by key.
-        stopper: tells whether a stop was requested.
+        stopper: knows whether a stop was requested.
     """
     search = config.search
     scheduler = _make(search, config.steps, axes)
@@ -204,12 +204,12 @@ def _make(search: SearchConfig, steps: int, axes: dict[str, Axis]) -> Any:
 
 
 def mutation(axis: Axis) -> Any:
-    """Return an axis as population-based training takes it: a list, or a range of Tune's."""
+    """Return an axis as population-based training takes it: a list, or one of Tune's ranges."""
     return drawn(axis) if isinstance(axis, Interval) else [value_of(axis.key, text) for text in axis.values]
 
 
 def drawn(axis: Interval) -> Any:
-    """Return Tune's name of an interval."""
+    """Return Tune's name for an interval."""
     from ray import tune
 
     if axis.integer:

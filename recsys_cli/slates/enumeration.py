@@ -1,4 +1,4 @@
-"""All slates of a size, for methods that value each one."""
+"""All slates of a given size, for methods that value each one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 def count_slates(num_candidates: int, slate_size: int, ordered: bool) -> int:
-    """Return how many slates of different candidates there are; where order does not matter, each set once."""
+    """Return the number of slates of different candidates; if order does not matter, each set counts once."""
     return (math.perm if ordered else math.comb)(num_candidates, slate_size)
 
 
@@ -37,7 +37,7 @@ def filled_up(
 ) -> NDArray[np.int64]:
     """Return whole slates `[n, k]`: leading documents `[n, a]`, then the candidates left in rising order.
 
-    Where a mask `[n, C]` leaves fewer than k candidates, and in leading documents, -1 stands for none.
+    If a mask `[n, C]` leaves fewer than k candidates, and in leading documents, -1 means none.
     """
     taken = np.zeros((len(leading), num_candidates), bool) if mask is None else ~mask
     row, place = np.nonzero(leading >= 0)

@@ -1,7 +1,7 @@
-"""The slates of the SlateQ paper's two cheaper optimisers (Ie et al. 2019, arXiv 1905.12767, section 5.2).
+"""The SlateQ paper's two cheaper slate optimisers (Ie et al. 2019, arXiv 1905.12767, section 5.2).
 
-Both are stated there for a no-click worth nothing. A constant added to all values, the null item's too, changes no
-comparison of slates, so here they rank by `q - q_null`, which is the paper's ranking where `q_null` is 0.
+The paper states both for a no-click worth nothing. A constant added to all values, including the null item's, changes
+no comparison of slates, so here they rank by `q - q_null`, which is the paper's ranking if `q_null` is 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def top_k_slates(
 ) -> tuple[Tensor, Tensor]:
     """Return the k candidates of greatest `v * (q - q_null)`, in falling order, and the slate's value.
 
-    Arguments and result are those of `optimal_slates`. What the items of a slate take from each other is ignored.
+    Arguments and result are those of `optimal_slates`. Competition between the items of a slate is ignored.
     """
     v = only(v, mask, 0.0)
     slate = only(v * (q - q_null[:, None]), mask).topk(k, dim=-1).indices
@@ -29,10 +29,10 @@ def top_k_slates(
 def greedy_slates(
     v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the slate built by adding, k times, the candidate that makes the slate so far worth most, and its value.
+    """Return the slate built by adding, k times, the candidate that gives the most valuable slate, and its value.
 
-    Arguments and result are those of `optimal_slates`; the order is that of adding. A candidate added later may be
-    worth less than the slate so far, which then loses by every addition, but least by this one.
+    Arguments and result are those of `optimal_slates`, in order of adding. A later candidate may be worth less than the
+    slate so far, so that every addition lowers its value; then the one that lowers it least is added.
     """
     v, gain = only(v, mask, 0.0), q - q_null[:, None]
     mass, worth = v_null[:, None], torch.zeros_like(v_null)[:, None]

@@ -1,6 +1,6 @@
 """Dinkelbach's method as one GPU kernel: each program takes a few rows through all their rounds.
 
-As separate tensor operations a round is a dozen kernels, and the CPU waits for the GPU to hear whether it was the last.
+As separate tensor operations a round is a dozen kernels, and the CPU waits for the GPU to know whether it was the last.
 """
 
 from __future__ import annotations

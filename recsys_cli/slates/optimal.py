@@ -51,7 +51,7 @@ def optimal_slates(
         v_null: score of not clicking, `[B]`, not negative.
         q_null: value of not clicking, `[B]`.
         k: slate size, at most C.
-        mask: candidates that are there, `[B, C]`; None: all are.
+        mask: which candidates are present, `[B, C]`; None: all are.
 
     Returns:
         Indices `[B, k]` in falling order of `v * (q - value)`, and the slates' values `[B]`. If fewer than k candidates
@@ -85,12 +85,12 @@ def optimal_slates(
 
 
 def only(values: Tensor, mask: Tensor | None, otherwise: float = -math.inf) -> Tensor:
-    """Return the values `[B, C]` of candidates that are there, and another for those that are not."""
+    """Return the values `[B, C]` of present candidates, and `otherwise` for the rest."""
     return values if mask is None else values.masked_fill(~mask, otherwise)
 
 
 def shown(slates: Tensor, mask: Tensor | None) -> Tensor:
-    """Return slates `[B, k]` with -1 in place of candidates that are not there; these come last."""
+    """Return slates `[B, k]` with -1 in place of missing candidates; these come last."""
     return slates if mask is None else slates.masked_fill(~mask.gather(-1, slates), -1)
 
 
@@ -103,7 +103,7 @@ def of_shown(values: Tensor, slates: Tensor) -> Tensor:
 def _in_one_kernel(
     v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Do the same on the GPU without the CPU's waiting for it, so that a CUDA graph can hold it."""
+    """Do the same on the GPU without synchronising with the CPU, so that it fits in a CUDA graph."""
     from recsys_cli.slates.kernel import solve  # Triton is where PyTorch has a GPU, and where a compiler is needed
 
     return solve(v, q, v_null, q_null, k, MAX_ROUNDS, TOLERANCE, mask)
@@ -117,7 +117,7 @@ def _(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor
 def _until_settled(
     improve: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]], slate: Tensor, value: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Repeat `improve`, which tells whether it was the last time, at most `MAX_ROUNDS` times."""
+    """Repeat `improve` until it reports convergence, at most `MAX_ROUNDS` times."""
     if torch.compiler.is_compiling():  # the same as a part of the graph
 
         def again(slate: Tensor, value: Tensor, settled: Tensor, rounds: Tensor) -> Tensor:

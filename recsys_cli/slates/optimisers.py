@@ -31,14 +31,14 @@ def whole_slates(
 ) -> Tensor:
     """Return slates `[B, k]` for users who look at the first `attended` positions only.
 
-    Those hold the slate that `optimise` finds for that size; the others are filled up by falling value, and by -1 if
-    no more candidates are there (`mask` [B, C]).
+    These hold the slate that `optimise` finds for that size; the others are filled by falling value, and with -1 if the
+    candidates run out (`mask` [B, C]).
     """
     best, _ = optimise(v, q, v_null, q_null, attended, mask)
     if attended == k:
         return best
     left = torch.ones_like(q, dtype=torch.bool) if mask is None else mask.clone()
-    left.scatter_(-1, best.clamp_min(0), False)  # where nothing was there, nothing is left anyway
+    left.scatter_(-1, best.clamp_min(0), False)  # if one is -1, no candidates are left anyway
     rest = only(q, left).topk(k - attended, dim=-1).indices
     return torch.cat([best, shown(rest, left)], dim=-1)
 
@@ -46,14 +46,14 @@ def whole_slates(
 def slate_scores(parts: Parts, slates: Tensor, attended: int, mask: Tensor | None = None) -> Tensor:
     """Return scores of the candidates, `[B, C]`, of which the k greatest, falling, are the slates `[B, k]`.
 
-    They are `v * (q - value)` by the slate's value, which rank the optimal slate first. If another optimiser, or
-    positions that the user doesn't look at, give another order, the same numbers are dealt out in the slate's.
+    They are `v * (q - value)` with the slate's value, which rank the optimal slate first. If another optimiser, or
+    positions that the user doesn't look at, give another order, the same numbers are reassigned in the slate's order.
 
     Args:
         parts: of a slate's value.
         slates: `[B, k]`.
         attended: leading positions that the user looks at.
-        mask: candidates that are there, `[B, C]`; the scores of others mean nothing.
+        mask: which candidates are present, `[B, C]`; the scores of others mean nothing.
     """
     v, q, v_null, q_null = parts
     best = slates[:, :attended]

@@ -32,7 +32,7 @@ class PlackettLuce:
             scores: log-weights of the candidates, `[B, C]`, finite.
             slate_size: k, from 1 to C.
             generator: random stream on the CPU, of draws and of estimates; torch's own if None.
-            mask: candidates that are there, `[B, C]` bool; all if None. A slate with fewer than k is padded with -1.
+            mask: which candidates are present, `[B, C]` bool; None: all. A slate with fewer than k is padded with -1.
 
         Raises:
             ValueError: a slate of that size cannot be drawn.
@@ -111,7 +111,7 @@ class PlackettLuce:
         return all_slates(self.scores.shape[-1], self.slate_size - 1, True, self.scores.device)[None]
 
     def _conditionals(self, prefixes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each place's log-probabilities given the documents before it, and which are taken `[.., M, k, C]`.
+        """Return each position's log-probabilities given the documents before it, and which are taken `[.., M, k, C]`.
 
         Args:
             prefixes: the first k - 1 documents, `[B or 1, M, k - 1]`.
@@ -129,7 +129,7 @@ class PlackettLuce:
         return left.masked_fill(taken.all(-1, keepdim=True), 0.0).log_softmax(-1), taken
 
     def _mean_over(self, prefixes: Tensor, conditional: Tensor, each: Tensor, baseline: Tensor) -> Tensor:
-        """Return the expectation `[B]` of the sum over places of `each` [B, M, k], a function of what is before it."""
+        """Return the expectation `[B]` of the sum over positions of `each` [B, M, k], a function of the prefixes."""
         index = prefixes.clamp_min(0)[..., None].expand(*conditional.shape[:2], -1, 1)
         steps = conditional[..., :-1, :].gather(-1, index)[..., 0]
         log_p = torch.cat([torch.zeros_like(each[..., :1]), steps.cumsum(-1)], dim=-1)  # of what is before each place

@@ -21,7 +21,7 @@ def uniform_slates(
         n: how many.
         num_candidates: C.
         slate_size: k; at most C without a mask.
-        mask: candidates that are there, `[n, C]` bool; None if all are. A slate with fewer than k is padded with -1.
+        mask: which candidates are present, `[n, C]` bool; None if all are. A slate with fewer than k is padded with -1.
 
     Returns:
         Indices `[n, k]`, int64.

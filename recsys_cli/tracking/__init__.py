@@ -1,1 +1,1 @@
-"""What a run leaves behind: journal, checkpoint bundles, MLflow, and finding them again."""
+"""Records of runs: journal, checkpoint bundles, MLflow, and finding them again."""

@@ -1,4 +1,4 @@
-"""Which MLflow: the tracking URI and where its artifacts go."""
+"""The MLflow tracking URI and where its artifacts go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def check_uri(uri: str) -> None:
-    """Refuse an address that no MLflow store has, before training starts.
+    """Refuse an address that is not an MLflow store's, before training starts.
 
     Raises:
         ConfigError: unknown scheme.
@@ -33,7 +33,7 @@ def check_uri(uri: str) -> None:
     if scheme not in _SCHEMES:
         near = closest(scheme, _SCHEMES)
         raise ConfigError(
-            f"tracking.uri={mask(uri)!r} is no MLflow address: it begins with one of "
+            f"tracking.uri={mask(uri)!r} is not an MLflow address: it must begin with one of "
             f"{', '.join(f'{name}:' for name in _SCHEMES)}{near and '.' + near}"
         )
 
@@ -41,7 +41,7 @@ def check_uri(uri: str) -> None:
 def artifact_location(uri: str, output_dir: Path) -> str | None:
     """Return where a new experiment keeps artifacts: `mlartifacts` beside a SQLite file, else in `output_dir`.
 
-    None where a server decides.
+    None if a server decides.
     """
     if uri.startswith(("http:", "https:", "databricks")):
         return None

@@ -1,4 +1,4 @@
-"""One thread that brings MLflow up to date, so that neither its import nor its server holds training up."""
+"""A thread that brings MLflow up to date, so that neither its import nor its server delays training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
 
 
 class Background:
-    """Uploads folders as they are named; after a failure it waits longer each time, until a later report.
+    """Uploads folders as requested; after each failure it waits longer before trying at a later report.
 
     Args:
         uri: MLflow tracking URI.
@@ -38,10 +38,10 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="mlflow-upload", daemon=True)
 
     def wake(self, folder: Path, *, soon: bool = True) -> None:
-        """Have a folder uploaded: at once, or with `soon=False` when the first report comes.
+        """Request a folder's upload: at once, or with `soon=False` at the first report.
 
-        Importing MLflow takes seconds of the interpreter's time. Before the first report the driver needs them itself,
-        to import Ray and start the trials; after it the driver only waits for its trials.
+        Importing MLflow takes seconds of the interpreter's time. Before the first report the driver needs them itself
+        to import Ray and start the trials; afterwards it only waits for its trials.
         """
         with self._changed:
             self._dirty[folder] = None
@@ -94,7 +94,7 @@ class Background:
         return bool(self._dirty) and time.monotonic() >= self._next_try
 
     def _attempt(self, act: Callable[[], None]) -> bool:
-        """Run one upload; whatever MLflow raises is reported once and tried again later."""
+        """Run one upload; an MLflow error is reported once, and the upload tried again later."""
         try:
             with self._uploading:
                 act()
@@ -111,7 +111,7 @@ class Background:
         with self._changed:
             if away and not self._away:
                 self._notices.append(
-                    f"MLflow at {mask(self._uri)} is away ({reason}): training goes on, all is kept in {self._run_dir}"
+                    f"MLflow at {mask(self._uri)} is down ({reason}): training continues, all stays in {self._run_dir}"
                 )
             elif self._away and not away:
                 self._notices.append(f"MLflow at {mask(self._uri)} answers again")
@@ -119,7 +119,7 @@ class Background:
 
 
 def reason(error: BaseException) -> str:
-    """Return an error's first line, short: MLflow's messages run over many lines and repeat their causes."""
+    """Return a short form of an error's first line: MLflow's messages are long and repeat their causes."""
     text = mask(str(error)).strip().partition("\n")[0]
     if match := re.search(r"\[Errno \d+\] ([^'\")]+)|timed out", text):
         text = match[1] or match[0]

@@ -54,7 +54,7 @@ class Bundle:
 
     @property
     def training_state(self) -> Path | None:
-        """The folder of RLlib's state for resuming, or None where the bundle has none."""
+        """The folder of RLlib's state for resuming, or None if the bundle has none."""
         folder = self.path / TRAINING_STATE
         return folder if folder.is_dir() else None
 
@@ -88,7 +88,7 @@ def write_bundle(
 
 
 def is_bundle(folder: Path) -> bool:
-    """Tell whether `folder` holds a bundle's files (not whether they are sound: `read_bundle` does)."""
+    """Return whether `folder` holds a bundle's files (`read_bundle` checks that they are valid)."""
     return (folder / MANIFEST).is_file() and (folder / TENSORS).is_file()
 
 
@@ -117,7 +117,7 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def plain(value: Any, name: str = "value") -> Any:
-    """Turn numpy scalars and arrays, tuples, paths and enums into what safe YAML and JSON can hold."""
+    """Turn numpy scalars and arrays, tuples, paths and enums into types that safe YAML and JSON can hold."""
     if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, np.generic | Enum)):
         return value
     if isinstance(value, np.generic | np.ndarray):
@@ -150,7 +150,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"checkpoint {folder} has format {version}, this recsys-cli reads up to {FORMAT}: upgrade recsys-cli"
         )
     if version < FORMAT:
-        raise ConfigError(f"checkpoint {folder} has format {version}, this recsys-cli reads {FORMAT}: train it anew")
+        raise ConfigError(f"checkpoint {folder} has format {version}, this recsys-cli reads {FORMAT}: train it again")
     for key in ("config", "spec", "info"):
         if not isinstance(manifest.get(key), dict):
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no {key!r}")

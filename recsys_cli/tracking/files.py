@@ -40,12 +40,12 @@ _threads = threading.RLock()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, wholly or not at all; missing parent folders are made."""
+    """Write `text` to `path` atomically; missing parent folders are made."""
     _write(path, text.encode())
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays by name as a NumPy `.npz` file, wholly or not at all."""
+    """Write arrays by name as a NumPy `.npz` file, atomically."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -70,15 +70,15 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, wholly or not at all."""
+    """Write `value` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """Read a JSON file; `default` where there is none.
+    """Read a JSON file; `default` if there is none.
 
     Raises:
-        ConfigError: the file is not JSON (it was changed by hand: our own writes are whole).
+        ConfigError: the file is not JSON (it was edited by hand: our own writes are atomic).
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -134,7 +134,7 @@ def append_jsonl(path: Path, row: dict[str, Any]) -> None:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Return a journal's rows; a torn last line (no line end) is no row, a missing file has none."""
+    """Return a journal's rows; a torn last line (no line end) does not count, a missing file has none."""
     return [row for row, _ in read_jsonl_from(path, 0)]
 
 
@@ -164,7 +164,7 @@ def read_jsonl_from(path: Path, offset: int) -> list[tuple[dict[str, Any], int]]
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock of a file or folder among processes; it ends with the process, however that dies.
+    """Hold a lock on a file or folder among processes; it ends with the process, however it dies.
 
     Yields:
         Whether the lock is held; False only with `wait=False` while another holder has it.
@@ -185,7 +185,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def _put(new: Path, path: Path) -> None:
-    """Rename a folder to `path`; one that stands there becomes `new`, in the same instant where the system can."""
+    """Rename a folder to `path`; an existing one there becomes `new`, atomically if the system can."""
     if not path.exists():
         new.rename(path)
         return
@@ -203,7 +203,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left: of this host with a dead process id, or older than a day."""
+    """Remove files left by killed writers: of this host with a dead process id, or older than a day."""
     for path in folder.glob(".tmp-*"):
         match = _LEFTOVER.match(path.name)
         if match is None or not _is_left(path, match["host"], int(match["pid"])):

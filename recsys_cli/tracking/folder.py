@@ -5,10 +5,10 @@ A tracked folder is a seed's folder, or a run's folder that stands for the paren
     tracking.json   the plan: address, params, tags, checkpoints, evaluation and status that MLflow should show
     metrics.jsonl   the journal: every report, MLflow or not
     uploaded.json   what one MLflow server has of both
-    config.yaml     of the run: its resolved config, in the folder itself or the one above
+    config.yaml     the run's resolved config, in the folder itself or the one above
 
-Uploading is the difference, so that training, a resumed training and `recsys sync` all upload by the same code and a
-process killed at any moment loses nothing.
+The difference is uploaded, so that training, resumed training and `recsys sync` use the same code and a process killed
+at any moment loses nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Plan:
         uri: tracking URI, credentials masked; None with tracking off.
         experiment: MLflow experiment.
         name: MLflow run name.
-        id: the local id, a tag of the MLflow run, by which a run is found that was made but not recorded.
+        id: the local id, a tag of the MLflow run, to find runs that were made but not recorded.
         parent: the parent's folder relative to this one, or None.
         params: flat config.
         tags: MLflow tags.
@@ -50,7 +50,7 @@ class Plan:
         status: RUNNING, SCHEDULED (paused), FINISHED, FAILED or KILLED.
         ended: Unix time in milliseconds, None while it is not over.
         bundles: checkpoint folder of each alias (`best`, `last`), relative to this one.
-        training_state: whether `last` is uploaded with what resuming needs.
+        training_state: whether `last` is uploaded with the state for resuming.
         evaluations: time, steps and metrics of each results file (`evaluation.json`) in the folder.
         register: name to register the best bundle under, or None.
     """
@@ -105,13 +105,13 @@ class Uploaded:
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """Return a folder's plan, or None where it was never tracked."""
+    """Return a folder's plan, or None if it was never tracked."""
     values = read_json(folder / PLAN)
     return None if values is None else Plan(**_known(Plan, values))
 
 
 def edit_plan(folder: Path, change: Callable[[Plan], None]) -> None:
-    """Let `change` edit the plan; safe among threads and processes. Nothing happens where there is no plan."""
+    """Let `change` edit the plan; safe among threads and processes. Does nothing if there is no plan."""
 
     def edit(values: dict[str, Any]) -> None:
         plan = Plan(**_known(Plan, values))
@@ -123,7 +123,7 @@ def edit_plan(folder: Path, change: Callable[[Plan], None]) -> None:
 
 
 def save_plan(folder: Path, plan: Plan) -> None:
-    """Write a folder's plan anew."""
+    """Overwrite a folder's plan."""
     write_json(folder / PLAN, asdict(plan))
 
 
@@ -141,7 +141,7 @@ def save_uploaded(folder: Path, uploaded: Uploaded) -> None:
 
 
 def run_config(folder: Path) -> str | None:
-    """Return the run's config as yaml text, credentials masked; None where the run has none."""
+    """Return the run's config as yaml text, credentials masked; None if the run has none."""
     places = [place / CONFIG for place in (folder, folder.parent) if (place / CONFIG).is_file()]
     return mask(places[0].read_text(encoding="utf-8")) if places else None
 
@@ -152,10 +152,10 @@ def append_report(folder: Path, steps: int, seconds: float, metrics: dict[str, f
 
 
 def rewind(folder: Path, steps: int) -> None:
-    """Drop the reports after `steps`: a training that resumes from there writes them again.
+    """Drop the reports after `steps`: a training resumed there writes them again.
 
-    MLflow cannot forget them, so the rows that come again up to the last uploaded one count as uploaded; MLflow then
-    holds each env step once.
+    MLflow cannot delete them, so repeated rows up to the last uploaded one count as uploaded; MLflow then has each env
+    step once.
     """
     journal = folder / JOURNAL
     rows = read_jsonl_from(journal, 0)
@@ -174,7 +174,7 @@ def rewind(folder: Path, steps: int) -> None:
 
 
 def pending(folder: Path, uri: str) -> list[str]:
-    """Say in a few words each what of a folder is not yet on the server at `uri` (masked)."""
+    """Return short descriptions of what a folder has that the server at `uri` (masked) lacks."""
     plan = read_plan(folder)
     if plan is None:
         return []
@@ -195,11 +195,11 @@ def pending(folder: Path, uri: str) -> list[str]:
 
 
 def artifact_path(bundle_dir: Path) -> str | None:
-    """Return where a bundle stands among a run's artifacts: `checkpoints/<folder>-<hash of recsys.yaml>`.
+    """Return a bundle's path among a run's artifacts: `checkpoints/<folder>-<hash of recsys.yaml>`.
 
-    The hash is there because artifacts cannot be replaced at once: another content gets another place, and a tag of
-    the run, which changes at once, says which place is the best and which the last. None for what is no bundle (any
-    more): a checkpoint that was pruned before it was uploaded.
+    The hash is needed because artifacts cannot be replaced atomically: other content gets another path, and tags of the
+    run, which change atomically, name the best and the last. None if it is not a bundle (any more): a checkpoint that
+    was pruned before it was uploaded.
     """
     manifest = bundle_dir / MANIFEST
     if not is_bundle(bundle_dir):
@@ -216,6 +216,6 @@ def _lines(rows: list[dict[str, Any]]) -> str:
 
 
 def _known(schema: type, values: dict[str, Any]) -> dict[str, Any]:
-    """Drop the keys that a newer version may have written."""
+    """Drop unknown keys, which a newer version may have written."""
     names = {item.name for item in fields(schema)}
     return {key: value for key, value in values.items() if key in names}

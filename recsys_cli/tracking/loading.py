@@ -1,4 +1,4 @@
-"""The policy that a checkpoint bundle holds: all it takes is the bundle, and the problem's simulator only to play."""
+"""The policy in a checkpoint bundle; the problem's simulator is needed only to play."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from recsys_cli.tracking.bundle import Bundle, read_bundle
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A bundle's policy, its algorithm, and the problem that it is to act on.
+    """A bundle's policy, its algorithm, and the problem that it will act on.
 
     Attributes:
         bundle: as read.
@@ -48,7 +48,7 @@ class Checkpoint:
         """The problem with its simulator.
 
         Raises:
-            ConfigError: the simulator's module is not here, or it does not allow a change.
+            ConfigError: the simulator's module is missing, or it does not allow a change.
         """
         env: EnvConfig = self._built(apply_env_overrides(self.bundle.config["env"], self.env_changes), "env")
         return env
@@ -75,7 +75,7 @@ class Checkpoint:
         """Return the policy, to act on another problem.
 
         Raises:
-            ConfigError: what was learned does not fit it.
+            ConfigError: the learned parameters do not fit it.
         """
         self.algo.check(spec)
         policy = self.algo.make_policy(spec, seed=0)

@@ -28,17 +28,17 @@ def runs_in(output_dir: Path) -> list[Path]:
 
 
 def is_run(folder: Path) -> bool:
-    """Tell whether a folder is a run's."""
+    """Return whether a folder is a run's."""
     return (folder / RUN).is_file() or bool(seeds_of(folder))
 
 
 def is_seed(folder: Path) -> bool:
-    """Tell whether a folder is a seed's."""
+    """Return whether a folder is a seed's."""
     return (folder / SEED).is_file()
 
 
 def run_of(path: Path) -> Path | None:
-    """Return the run that a path is or lies in, None outside any."""
+    """Return the run that a path is or is in, None if there is none."""
     path = path.resolve()
     for folder in (path, *list(path.parents)[:3]):
         if is_seed(folder):
@@ -52,7 +52,7 @@ def find(name: str, output_dir: Path, key: str) -> Path | None:
     """Return the run's or seed's folder of a path, a name or an id (whole, or a prefix of 6 characters or more).
 
     Raises:
-        ConfigError: a prefix that several have; `key` names the setting in the message.
+        ConfigError: an ambiguous prefix; `key` names the setting in the message.
     """
     for folder in (Path(name).expanduser(), output_dir / name):
         if folder.is_dir() and (is_seed(folder) or is_run(folder)):
@@ -63,7 +63,7 @@ def find(name: str, output_dir: Path, key: str) -> Path | None:
     found = {path for word, path in known.items() if len(name) >= SHORTEST_PREFIX and word.startswith(name)}
     if len(found) > 1:
         names = ", ".join(sorted(path.relative_to(output_dir.resolve()).as_posix() for path in found))
-        raise ConfigError(f"{key}={name!r} may be any of {names}: give more characters")
+        raise ConfigError(f"{key}={name!r} matches {names}: give more characters")
     return next(iter(found), None)
 
 
@@ -82,12 +82,12 @@ def identifiers(output_dir: Path) -> dict[str, Path]:
 
 
 def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | None:
-    """Return the bundle that a folder is or holds, None where it is of no kind that holds any.
+    """Return the bundle that a folder is or holds, None if it is no kind of folder that holds any.
 
     Args:
         folder: a bundle, a `checkpoints` folder, a seed or a run with one seed.
         alias: `best`, `last` or the name of a checkpoint's folder.
-        say: called when another checkpoint than the one asked for is used.
+        say: called if a checkpoint other than the requested one is used.
 
     Raises:
         ConfigError: several seeds, or no checkpoint.
@@ -120,7 +120,7 @@ def _best_of_sweep(folder: Path, seeds: list[Path]) -> Path | None:
 
 
 def _pick(checkpoints: Path, alias: str, say: Callable[[str], None]) -> Path:
-    """Return the whole bundle that an alias names, or the next best one there is, saying so."""
+    """Return the complete bundle that an alias names, or with a notice the next best one."""
     whole = sorted(path for path in checkpoints.glob("[!.]*") if is_bundle(path))
     if not whole:
         raise ConfigError(f"{checkpoints.parent} has no checkpoint yet")

@@ -1,8 +1,8 @@
 """Checkpoint bundles among an MLflow run's artifacts, and in its model registry.
 
-A bundle's place is `folder.artifact_path`; the run's tags `checkpoint.best` and `checkpoint.last` name the places. A
-tag changes in one transaction after the files are there, so a reader finds the old bundle or the new one, never a mix.
-Places that no tag and no registered model names any more are deleted.
+A bundle's path is `folder.artifact_path`; the run's tags `checkpoint.best` and `checkpoint.last` name the paths. A tag
+changes in one transaction after the files are uploaded, so a reader finds the old bundle or the new one, never a mix.
+Paths no longer named by any tag or registered model are deleted.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ def register(client: MlflowClient, folder: Path, plan: Plan, done: Uploaded) -> 
 def publish(client: MlflowClient, run_id: str, bundle_dir: Path, place: str, name: str) -> tuple[ModelVersion, bool]:
     """Make a bundle a version of a registered model; return it, and whether it is new.
 
-    The bundle's place among the run's artifacts becomes an MLflow model: bundle and model are one folder.
+    The bundle's folder among the run's artifacts becomes an MLflow model: bundle and model are one folder.
 
     Args:
         client: of tracking store and registry.
         run_id: the run that the bundle belongs to.
         bundle_dir: its files.
-        place: where it stands among the run's artifacts, or shall stand.
+        place: its current or future path among the run's artifacts.
         name: the registered model, made if missing.
 
     Raises:
@@ -89,7 +89,7 @@ def publish(client: MlflowClient, run_id: str, bundle_dir: Path, place: str, nam
 
 @contextmanager
 def suppress_existing() -> Iterator[None]:
-    """Let a thing be there already."""
+    """Ignore the error that something already exists."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -121,7 +121,7 @@ def _upload_files(client: MlflowClient, run_id: str, bundle_dir: Path, place: st
 
 
 def _prune(client: MlflowClient, run_id: str) -> None:
-    """Delete the places that nothing names; a store that cannot delete keeps them, which costs room only."""
+    """Delete unnamed paths; a store that cannot delete keeps them, which only costs space."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     run = client.get_run(run_id)

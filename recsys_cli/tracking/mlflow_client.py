@@ -12,7 +12,7 @@ from recsys_cli.tracking.address import artifact_location, sqlite_path
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Set where the user has not: MLflow's own retries take minutes, ours come with later reports.
+# Set unless the user has: MLflow's own retries take minutes, ours come with later reports.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -21,7 +21,7 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file that happens to lie where one stands says nothing about a model
+    "MLFLOW_UV_AUTO_DETECT": "false",  # a lock file in the working folder says nothing about a model
 }
 
 

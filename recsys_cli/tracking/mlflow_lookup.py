@@ -1,4 +1,4 @@
-"""Checkpoint bundles that lie only in MLflow: found by run or model, downloaded once into a cache."""
+"""Checkpoint bundles that are only in MLflow: found by run or model, downloaded once into a cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Lookup:
     Args:
         uri: MLflow tracking URI.
         output_dir: the folder of runs; downloads go to `.cache/mlflow` in it.
-        say: called when another checkpoint than the one asked for is used.
+        say: called if a checkpoint other than the requested one is used.
     """
 
     def __init__(self, uri: str, output_dir: Path, say: Callable[[str], None]) -> None:
@@ -44,7 +44,7 @@ class Lookup:
         self._say = say
 
     def of_run(self, name: str, alias: str) -> Path | None:
-        """Return the bundle of an MLflow run id, a seed's local id or a run's name; None where MLflow has no such run.
+        """Return the bundle of an MLflow run id, a seed's local id or a run's name; None if MLflow has no such run.
 
         Raises:
             ConfigError: several seeds, or no checkpoint.
@@ -75,7 +75,7 @@ class Lookup:
         return self._download(source, owner)
 
     def _there(self) -> bool:
-        """Tell whether there is anything to ask: a SQLite file that is not there must not be made by asking."""
+        """Return whether there is anything to ask: a query must not create a missing SQLite file."""
         path = sqlite_path(self._uri)
         return path is None or path.is_file()
 
@@ -100,7 +100,7 @@ class Lookup:
     def _download(self, source: str, owner: str) -> Path:
         """Download a bundle's two files; a place's content never changes, so one download is enough.
 
-        The run's own evaluation comes along where it has one, so that a later evaluation can tell itself from it.
+        The run's own evaluation, if any, is downloaded too, so that a later evaluation can be distinguished from it.
         """
         from mlflow.artifacts import download_artifacts, list_artifacts
 

@@ -38,7 +38,7 @@ _NOT_IN_KEYS = re.compile(r"[^\w\-. /:]")
 class MlflowUploader:
     """Uploads what an MLflow server lacks of tracked folders.
 
-    Metrics carry the journal's times, so that a report sent twice (its answer was lost) is one point in MLflow.
+    Metrics carry the journal's times, so that a report sent twice (if the reply was lost) is one point in MLflow.
 
     Args:
         uri: MLflow tracking URI.
@@ -61,7 +61,7 @@ class MlflowUploader:
         """Upload the difference between a folder and its MLflow run.
 
         Raises:
-            Exception: whatever MLflow raises; what was uploaded until then is remembered.
+            Exception: any MLflow error; what was uploaded until then is remembered.
         """
         plan = read_plan(folder)
         if plan is None:
@@ -110,7 +110,7 @@ class MlflowUploader:
         return True
 
     def _find(self, plan: Plan) -> str | None:
-        """Find the run that a killed process made and did not live to record."""
+        """Find the run that a killed process made but did not record."""
         experiment = self.client.get_experiment_by_name(plan.experiment)
         if experiment is None:
             return None
@@ -134,7 +134,7 @@ class MlflowUploader:
             update_json(folder / SEED, lambda seed: seed.update(mlflow_run_id=done.run_id))
 
     def _log_config(self, folder: Path, done: Uploaded) -> None:
-        """Make the run's config an artifact, anew where a resumed training changed it."""
+        """Upload the run's config as an artifact, again if a resumed training changed it."""
         config = run_config(folder)
         if config is not None and config != done.config:
             self.client.log_text(str(done.run_id), config, CONFIG)
@@ -223,7 +223,7 @@ def _key(name: str) -> str:
 
 
 def _standard_tags(tags: dict[str, str]) -> dict[str, str]:
-    """Return the tags that MLflow's own pages show: what ran, at which commit."""
+    """Return the tags shown on MLflow's own pages: what ran, at which commit."""
     standard = {"mlflow.source.type": "LOCAL", "mlflow.source.name": tags.get("command", "recsys")[:TAG_LENGTH]}
     if "git_commit" in tags:
         standard["mlflow.source.git.commit"] = tags["git_commit"]

@@ -31,7 +31,7 @@ def plan_evaluation(
     file_name: str = EVALUATION,
     arrays: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a results file and have it uploaded at the next chance; any process may call it at any time."""
+    """Write a results file to be uploaded at the next opportunity; any process may call this at any time."""
     rows = read_jsonl_from(folder / JOURNAL, 0)
     summary = summarise(results, headline, file_name, rows[-1][0]["steps"] if rows else 0)
     write_results(folder / file_name, results, arrays)
@@ -51,10 +51,10 @@ def summarise(
     """Return the time, steps and metrics (`<file>/<key>`) under which an evaluation is logged.
 
     Args:
-        results: what was found; its own `steps` goes before the argument.
-        headline: the numbers that count; None: every number in `results`, nested keys dotted.
-        file_name: the results file, whose stem begins the metrics' names.
-        steps: steps of the checkpoint where `results` does not say.
+        results: of the evaluation; its own `steps` takes precedence over the argument.
+        headline: the main numbers; None: every number in `results`, nested keys dotted.
+        file_name: the results file, whose stem prefixes the metrics' names.
+        steps: steps of the checkpoint, if not in `results`.
     """
     numbers = flatten(plain(results if headline is None else headline, "results"))
     metrics = {f"{Path(file_name).stem}/{key}": float(value) for key, value in numbers.items() if _number(value)}
@@ -62,7 +62,7 @@ def summarise(
 
 
 def plan_status(folder: Path, status: str, ended: float | None = None) -> None:
-    """Set the status that MLflow should show: as MLflow says it, or as `seed.json` does.
+    """Set the status that MLflow should show, in MLflow's words or those of `seed.json`.
 
     Args:
         folder: the tracked folder.
@@ -91,7 +91,7 @@ def joint_status(seed_dirs: list[Path]) -> str:
 
 
 def missing_lines(tracked: list[Path], uri: str) -> list[str]:
-    """Return one line for each folder of which the server at `uri` (masked) lacks something."""
+    """Return one line for each folder that is not fully on the server at `uri` (masked)."""
     lines = []
     for folder in tracked:
         parts = folders.pending(folder, uri)

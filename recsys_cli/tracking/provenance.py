@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit(cwd: Path) -> str | None:
-    """Return the commit checked out in `cwd`, `-dirty` added where tracked files differ from it.
+    """Return the commit checked out in `cwd`, with `-dirty` if tracked files differ from it.
 
     None outside a repository, before its first commit, or without git.
     """
@@ -67,5 +67,5 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str | int 
 
 
 def mask(text: str) -> str:
-    """Hide `user:password@` in the addresses a text holds."""
+    """Hide `user:password@` in the addresses in a text."""
     return _CREDENTIALS.sub("***@", text)

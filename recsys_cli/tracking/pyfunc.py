@@ -3,10 +3,10 @@
     model = mlflow.pyfunc.load_model("models:/slateq@champion")
     slates = model.predict({"user": user, "doc": doc})  # [N, U] and [N, C, F], both float32 -> [N, k]
 
-The model's folder is the bundle with MLflow's files beside its own: `MLmodel` names this module, whose `_load_pyfunc`
-rebuilds the policy out of `recsys.yaml` and `policy.safetensors`. Nothing is pickled. Policies that remember a session
-(`algo.memory`, `algo.statistics=per_user`) also take the response to the last slate and `memory`, and answer a dict
-of `slate` and `memory`; see `policies.stateless`. The number of candidates is free where the policy allows it.
+The model's folder is the bundle plus MLflow's files: `MLmodel` names this module, whose `_load_pyfunc` rebuilds the
+policy from `recsys.yaml` and `policy.safetensors`. Nothing is pickled. Policies with session memory (`algo.memory`,
+`algo.statistics=per_user`) also take the response to the last slate and `memory`, and return a dict of `slate` and
+`memory`; see `policies.stateless`. The number of candidates is free if the policy allows it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlflow.types import Schema
 
 EXAMPLE_USERS = 2
-POLICIES_KEPT = 16  # one a number of candidates
+POLICIES_KEPT = 16  # one per number of candidates
 
 
 class PolicyModel:
@@ -54,7 +54,7 @@ class PolicyModel:
 
         Args:
             model_input: the arrays that the model's signature names.
-            params: none are known.
+            params: not used.
 
         Raises:
             MlflowException: inputs that do not fit together.
@@ -77,7 +77,7 @@ def write_model(bundle_dir: Path, folder: Path, run_id: str) -> None:
     """Write MLflow's files for a bundle: `MLmodel` with the signature, input example, requirements.
 
     Args:
-        bundle_dir: the bundle, which is only read; beside copies of its files these make the model.
+        bundle_dir: the bundle, which is only read; copies of its files and these make the model.
         folder: gets the files; empty.
         run_id: MLflow run that the checkpoint comes from.
 
@@ -108,7 +108,7 @@ def write_model(bundle_dir: Path, folder: Path, run_id: str) -> None:
 
 
 def signature(function: StatelessPolicy) -> ModelSignature:
-    """Return MLflow's words for a policy's inputs and outputs; slates alone have no name."""
+    """Return MLflow's description of a policy's inputs and outputs; slates alone have no name."""
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -119,9 +119,9 @@ def signature(function: StatelessPolicy) -> ModelSignature:
 
 
 def requirements(trained_with: Mapping[str, str]) -> list[str]:
-    """Return what loading takes, by name and version: the versions trained with, this MLflow's, and safetensors'.
+    """Return the requirements for loading: the versions trained with, this MLflow's, and safetensors'.
 
-    Local parts of versions (`+cpu`) are left out: no registry has them, and what differs in them only is the same.
+    Local parts of versions (`+cpu`) are left out: no registry has them, and they do not change the code.
     """
     from recsys_cli.tracking.provenance import versions
 

@@ -1,4 +1,4 @@
-"""What `checkpoint=` and `resume=` may say, turned into a folder: paths, names, ids, MLflow runs and models."""
+"""Resolving `checkpoint=` and `resume=` to a folder: paths, names, ids, MLflow runs and models."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
             `/<checkpoint>` after it if wanted, or `models:/<name>/<version>` or `models:/<name>@<alias>`.
         output_dir: the folder of runs.
         uri: MLflow tracking URI; None: `sqlite:///<output_dir>/mlflow.db`.
-        say: called when another checkpoint than the one asked for is used.
+        say: called if a checkpoint other than the requested one is used.
 
     Raises:
         ConfigError: not found, ambiguous, or no checkpoint there.
@@ -87,7 +87,7 @@ def _on_disk(name: str, alias: str, output_dir: Path, say: Callable[[str], None]
 
 
 def _ask_mlflow(name: str, alias: str | None, uri: str, output_dir: Path, say: Callable[[str], None]) -> Path | None:
-    """Return a run's bundle from MLflow, a model's for alias None, None where MLflow knows no such run."""
+    """Return a run's bundle from MLflow, or a model's for alias None; None if MLflow knows no such run."""
     from recsys_cli.tracking.mlflow_lookup import Lookup
 
     check_uri(uri)
@@ -98,7 +98,7 @@ def _ask_mlflow(name: str, alias: str | None, uri: str, output_dir: Path, say: C
         raise
     except Exception as error:
         raise ConfigError(
-            f"checkpoint={name!r} is not in {output_dir}, and MLflow at {mask(uri)} gave no answer: {reason(error)}"
+            f"checkpoint={name!r} is not in {output_dir}, and MLflow at {mask(uri)} did not answer: {reason(error)}"
         ) from None
 
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Registered:
-    """What a checkpoint is called in the registry.
+    """A checkpoint's names in the registry.
 
     Attributes:
         version: `models:/<name>/<version>`.
         new: whether this made the version.
-        alias: `models:/<name>@<alias>`, or None where none was asked for.
-        before: version that the alias pointed at, where it was another.
+        alias: `models:/<name>@<alias>`, or None if none was requested.
+        before: version that the alias pointed at, if it was another.
         run_id: MLflow run that the checkpoint comes from.
         uri: MLflow tracking URI, credentials masked.
         default_uri: whether that is where commands look by default.
@@ -47,7 +47,7 @@ def register_checkpoint(
 
     Args:
         bundle_dir: what `references.resolve` returned.
-        name: the model; made if it is not there.
+        name: the model; created if missing.
         alias: or None.
         uri: MLflow tracking URI; None: where the run was tracked.
         output_dir: the folder of runs.
@@ -113,9 +113,9 @@ def _of_seed(seed_dir: Path, bundle_dir: Path, uri: str | None, output_dir: Path
     run_dir, plan = seed_dir.parent, folders.read_plan(seed_dir)
     tracked = None if plan is None else plan.uri
     if tracked is None:
-        raise ConfigError(f"run {run_dir.name} is in no MLflow: upload it first by recsys sync {run_dir} uri=...")
+        raise ConfigError(f"run {run_dir.name} is not in MLflow: upload it first with recsys sync {run_dir} uri=...")
     if uri is None and "://***@" in tracked:
-        raise ConfigError(f"run {run_dir.name} went to {tracked}, whose password is not kept: give tracking.uri=...")
+        raise ConfigError(f"run {run_dir.name} went to {tracked}, whose password is not kept: set tracking.uri=...")
     address = resolved_uri(uri if uri is not None else tracked, output_dir)
     check_uri(address)
     run_id = folders.read_uploaded(seed_dir, mask(address)).run_id

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Synced:
-    """What a synchronisation did.
+    """The result of a synchronisation.
 
     Attributes:
         uri: the MLflow server, credentials masked.
@@ -48,7 +48,7 @@ class Synced:
 
 
 def sync_run(run_dir: Path, uri: str | None) -> Synced:
-    """Upload what MLflow lacks of a run; a training that died without a word is marked KILLED.
+    """Upload what MLflow lacks of a run; a training that died without recording its end is marked KILLED.
 
     Args:
         run_dir: the run's folder.
@@ -86,7 +86,7 @@ def record_evaluation(
 
     Args:
         bundle_dir: what `references.resolve` returned.
-        results: what the results file shall hold.
+        results: content of the results file.
         uri: MLflow tracking URI for a downloaded bundle; None: the local SQLite file.
         output_dir: the folder of runs.
         headline: numbers that become metrics `<file>/<key>`; None: every number in `results`.
@@ -94,7 +94,7 @@ def record_evaluation(
         arrays: what the results sum up, kept beside the file as `.npz`.
 
     Returns:
-        One line to show where it could not be logged (now), else None.
+        One line to show if it could not be logged (now), else None.
     """
     seed_dir = bundle_dir.resolve().parent.parent
     if not is_seed(seed_dir):
@@ -133,16 +133,16 @@ def _address(folder: Path, uri: str | None, run_dir: Path) -> str:
     plan = folders.read_plan(folder)
     known = uri if uri is not None or plan is None else plan.uri
     if known is None:
-        raise ConfigError(f"run {run_dir.name} was trained with tracking=off: say where to upload it by uri=...")
+        raise ConfigError(f"run {run_dir.name} was trained with tracking=off: set where to upload it with uri=...")
     if "://***@" in known:
-        raise ConfigError(f"run {run_dir.name} went to {known}, whose password is not kept: give it by uri=...")
+        raise ConfigError(f"run {run_dir.name} went to {known}, whose password is not kept: set uri=...")
     address = resolved_uri(known, run_dir.parent)
     check_uri(address)
     return address
 
 
 def _close_dead(folder: Path, seeds: list[Path]) -> None:
-    """Give a folder that no process trains any more the status it ended with."""
+    """Set the final status of a folder that no process trains any more."""
     plan = folders.read_plan(folder)
     if plan is None or plan.status not in UNFINISHED:
         return
@@ -164,5 +164,5 @@ def _upload(tracked: list[Path], uri: str, run_dir: Path) -> str | None:
             folders.edit_plan(folder, lambda plan: setattr(plan, "uri", mask(uri)))
             uploader.sync(folder)
     except Exception as error:
-        return f"MLflow at {mask(uri)} is away: {reason(error)}"
+        return f"MLflow at {mask(uri)} is down: {reason(error)}"
     return None

@@ -1,7 +1,7 @@
-"""Tracking of one run: the journal on disk at once, MLflow behind it.
+"""Tracking of one run: the journal on disk at once, MLflow later.
 
-The journal and `tracking.json` are written before anything else; a background thread brings MLflow up to them. If the
-server is away, training goes on and nothing is lost: see `folder` for what lies on disk.
+The journal and `tracking.json` are written before anything else; a background thread brings MLflow up to date. If the
+server is down, training continues and nothing is lost: see `folder` for what is on disk.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LOCK = ".tracker.lock"
 
 
 class Tracker:
-    """What the driver of a run reports about its seeds; use it as a context manager.
+    """Takes the driver's reports about a run's seeds; use it as a context manager.
 
     Args:
         run_dir: the run's folder; seeds are folders inside it.
@@ -39,11 +39,11 @@ class Tracker:
         uri: MLflow tracking URI; None: `sqlite:///<output_dir>/mlflow.db`, artifacts in `<output_dir>/mlartifacts`.
         experiment: MLflow experiment.
         register_model: name to register the best checkpoint of the finished seeds under, or None.
-        upload_training_state: whether the last checkpoint goes to MLflow with what resuming needs (replay included).
-        say: gets one-line notices, only ever called from the caller's own thread.
+        upload_training_state: whether the last checkpoint goes to MLflow with the state for resuming (incl. replay).
+        say: gets one-line notices, always called from the caller's own thread.
 
     Raises:
-        ConfigError: a tracking URI that no MLflow store has, or another process is training this run.
+        ConfigError: a tracking URI that is not an MLflow store's, or another process is training this run.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Tracker:
         parent: Path | None = None,
         resumed_from: int | None = None,
     ) -> None:
-        """Begin tracking a seed's folder (or a run's), or go on with it: one tracked before keeps its MLflow run.
+        """Start or continue tracking a seed's folder (or a run's): one tracked before keeps its MLflow run.
 
         Args:
             folder: the seed's.
@@ -155,7 +155,7 @@ class Tracker:
 
         Args:
             folder: the seed's folder.
-            results: what the file shall hold.
+            results: content of the file.
             headline: numbers that become metrics; None: every number in `results`, nested keys dotted.
             file_name: the file; another name keeps another evaluation beside the first.
             arrays: what the results sum up, kept beside the file as `.npz`.
@@ -165,7 +165,7 @@ class Tracker:
         self._wake(folder)
 
     def add_file(self, folder: Path, file_name: str) -> None:
-        """Upload a file of the seed's folder, such as a table or a figure; again where it was added before."""
+        """Upload a file of the seed's folder, such as a table or a figure; again if it was added before."""
         file = {"time": time.time(), "steps": 0, "metrics": {}}
         edit_plan(Path(folder).resolve(), lambda plan: plan.evaluations.update({file_name: file}))
         self._wake(folder)
@@ -185,7 +185,7 @@ class Tracker:
     def close(self, timeout: float = 60.0) -> list[str]:
         """Upload the rest, at most `timeout` seconds long, and return what is still missing, one line a folder.
 
-        Seeds that were not closed count as KILLED. What is missing is also said, with the command that uploads it.
+        Seeds that were not closed count as KILLED. What is missing is also shown, with the command that uploads it.
         """
         if self._closed:
             return []
@@ -248,7 +248,7 @@ class Tracker:
         return plan
 
     def _plan_registration(self) -> None:
-        """Have the best bundle of the finished seeds registered, once all are known."""
+        """Register the best bundle of the finished seeds, once all are known."""
         returns = {}
         for folder in self._seeds:
             plan = folders.read_plan(folder)

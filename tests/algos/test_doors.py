@@ -29,8 +29,8 @@ def test_no_algorithm_imports_settings_at_run_time(path: Path) -> None:
 def test_settings_import_neither_ray_nor_torch() -> None:
     modules = [".".join(path.relative_to(FOLDER.parents[1]).with_suffix("").parts) for path in SETTINGS]
     code = f"import sys, {', '.join(sorted(modules))}; print([m for m in ('ray', 'torch') if m in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", catalog.option_names("algo"))

@@ -109,7 +109,7 @@ def test_rllib_s_dqn_loss_is_that_of_whole_slates(problem: str, double_q: str) -
 def test_rllib_s_sac_losses_are_those_of_whole_slates(problem: str) -> None:
     own = Learning("algo=sac", f"env={problem}", "algo.reward_unit=20", "algo.temperature=0.7")
     own.loss()
-    told = {name: loss.item() for (_, name), loss in own.learner._temp_losses.items()}
+    computed = {name: loss.item() for (_, name), loss in own.learner._temp_losses.items()}
     net, module, columns, rows = own.module.net.values, own.module, own.sample.columns, np.arange(9)
 
     def softmax(values: np.ndarray) -> np.ndarray:
@@ -125,12 +125,12 @@ def test_rllib_s_sac_losses_are_those_of_whole_slates(problem: str) -> None:
         values[rows, own.shown()] = own.values_of_shown(critic)
         error = np.abs(values[rows, own.shown()] - target)
         huber = np.where(error < 1, error**2 / 2, error - 0.5)
-        assert told[name] == pytest.approx(huber.mean(), rel=1e-3)
+        assert computed[name] == pytest.approx(huber.mean(), rel=1e-3)
     lesser = np.minimum(*critics.values())
-    assert told["policy_loss"] == pytest.approx((p * (0.7 * np.log(p) - lesser)).sum(-1).mean(), rel=1e-3)
+    assert computed["policy_loss"] == pytest.approx((p * (0.7 * np.log(p) - lesser)).sum(-1).mean(), rel=1e-3)
     entropy = -(p * np.log(p)).sum(-1).mean()
     wanted = own.config.settings.target_entropy * math.log(len(own.every))
-    assert told["alpha_loss"] == pytest.approx(math.log(0.7) * (entropy - wanted), rel=1e-3)
+    assert computed["alpha_loss"] == pytest.approx(math.log(0.7) * (entropy - wanted), rel=1e-3)
 
 
 def test_sac_s_gradients_are_those_of_all_slates_valued(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,14 +141,14 @@ def test_sac_s_gradients_are_those_of_all_slates_valued(monkeypatch: pytest.Monk
         found = own.learner.compute_gradients({DEFAULT_MODULE_ID: own.loss()})
         return [gradient.clone() for gradient in found.values()]
 
-    told = gradients()
+    computed = gradients()
     every = own.module.net.all_slates(5, torch.device("cpu"))
     monkeypatch.setattr(
         own.module, "_values_of_shown", lambda critic, batch: critic(batch["user"], batch["doc"], every)
     )
     expected = gradients()
-    assert len(told) == len(expected) == len(own.learner._params)
-    for one, other in zip(told, expected, strict=True):
+    assert len(computed) == len(expected) == len(own.learner._params)
+    for one, other in zip(computed, expected, strict=True):
         assert one.any()
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 
@@ -176,8 +176,8 @@ def test_the_sac_policy_draws_by_its_softmax() -> None:
 
 @pytest.mark.parametrize("algo", ALGOS)
 def test_what_does_not_fit_is_refused(algo: str) -> None:
-    def refused(told: str, *words: str) -> None:
-        with pytest.raises(ConfigError, match=told):
+    def refused(message: str, *words: str) -> None:
+        with pytest.raises(ConfigError, match=message):
             compose("train", [f"algo={algo}", *words])
 
     refused(

@@ -41,11 +41,11 @@ def test_a_slates_value_is_an_mlp_of_its_documents_in_order(form: str) -> None:
     dense = np.eye(6, dtype=np.float32)[topic]
     doc = torch.as_tensor(topic if form == "index" else dense)
     slates = torch.tensor(list(permutations(range(5), 2)))
-    told = values(torch.as_tensor(user), doc, slates).detach()
-    assert told.shape == (4, 20)
+    computed = values(torch.as_tensor(user), doc, slates).detach()
+    assert computed.shape == (4, 20)
     for i in (0, 3):
         for j in (0, 7, 19):
-            assert told[i, j].item() == pytest.approx(value_by_hand(values, user[i], dense[i, slates[j]]), rel=1e-4)
+            assert computed[i, j].item() == pytest.approx(value_by_hand(values, user[i], dense[i, slates[j]]), rel=1e-4)
 
 
 @pytest.mark.parametrize("cascade", [True, False])
@@ -84,7 +84,7 @@ def test_loss_is_the_definition(problem: str, double_q: str) -> None:
     replay = ReplayBuffer(1000, 1, seed=0, discount=0.9)
     replay.add(collector.collect(20, random.distribution, np.random.default_rng(0)))
     batch = {name: torch.as_tensor(column) for name, column in replay.sample(9).items()}
-    told = learner.compute_loss_for_module(
+    computed = learner.compute_loss_for_module(
         module_id=DEFAULT_MODULE_ID, config=config, batch=batch, fwd_out=module._forward_train(batch)
     )
     every = torch.tensor(list(combinations(range(5), module.net.attended)))
@@ -97,7 +97,7 @@ def test_loss_is_the_definition(problem: str, double_q: str) -> None:
             docs = batch["slate_doc"][i : i + 1, : module.net.attended]
             own = module.net.values(batch["user"][i : i + 1], docs, torch.arange(module.net.attended)[None]).item()
             errors.append(own - batch["reward"][i].item() - batch["bootstrap"][i].item() * target[i, chosen[i]].item())
-    assert told.item() == pytest.approx(np.square(errors).mean() / config.settings.network.scale**2, rel=1e-4)
+    assert computed.item() == pytest.approx(np.square(errors).mean() / config.settings.network.scale**2, rel=1e-4)
 
 
 def test_too_many_slates_are_refused_politely() -> None:

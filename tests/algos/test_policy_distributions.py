@@ -87,8 +87,8 @@ def test_softened_it_may_show_anything_and_likes_best_what_it_serves(name: str, 
         law = played.policy.softened(played.observation, temperature)
         p = every(law)
         np.testing.assert_allclose(p.sum(1), 1)
-        told = count_slates(C, played.env.spec.attended, played.env.spec.order_matters)
-        many = told if isinstance(law, EnumeratedSoftmax) else count_slates(C, K, ordered=True)
+        count = count_slates(C, played.env.spec.attended, played.env.spec.order_matters)
+        many = count if isinstance(law, EnumeratedSoftmax) else count_slates(C, K, ordered=True)
         assert (np.isfinite(law.log_prob(best)).all() and temperature < 1) or ((p > 0).sum(1) == many).all()
         np.testing.assert_allclose(np.exp(law.log_prob(best)), p.max(1), rtol=1e-6)
 
@@ -174,7 +174,7 @@ def test_the_readme_has_the_table_of_all_algorithms() -> None:
     alike: dict[str, list[str]] = {}
     for name in NAMES:
         alike.setdefault(cells(name), []).append(f"`{name}`")
-    table = [f"| {', '.join(names)} | {told}" for told, names in alike.items()]
+    table = [f"| {', '.join(names)} | {cells}" for cells, names in alike.items()]
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert all(line in readme for line in table), "\n".join(["the README wants:", *table])
 

@@ -107,10 +107,12 @@ def test_advantages_are_the_definition(discount: float, lam: float) -> None:
     ends &= valid
     valid = np.vstack([np.ones((1, 9), bool), ~ends[:-1]])
     terminated = ends & (rng.random((12, 9)) < 0.5)  # the others are truncated
-    told = generalised_advantages(
+    computed = generalised_advantages(
         *(torch.as_tensor(array) for array in (values, reward, terminated, valid)), discount, lam
     )
-    np.testing.assert_allclose(told, advantages_by_hand(values, reward, terminated, valid, discount, lam), atol=1e-12)
+    np.testing.assert_allclose(
+        computed, advantages_by_hand(values, reward, terminated, valid, discount, lam), atol=1e-12
+    )
 
 
 def test_a_batch_holds_the_valid_transitions() -> None:
@@ -135,8 +137,8 @@ def test_a_batch_holds_the_valid_transitions() -> None:
     with torch.no_grad():
         rows = [Observed(*map(torch.as_tensor, row)) for row in zip(*every, strict=True)]
         values = np.stack([module.critic(row).numpy() for row in rows])
-    told = advantages_by_hand(values, rollout.reward, rollout.terminated, rollout.valid, 1.0, 0.8)
-    np.testing.assert_allclose(batch["value_targets"], (told + values[:-1])[rollout.valid], rtol=1e-4, atol=1e-3)
+    computed = advantages_by_hand(values, rollout.reward, rollout.terminated, rollout.valid, 1.0, 0.8)
+    np.testing.assert_allclose(batch["value_targets"], (computed + values[:-1])[rollout.valid], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("changes", [("env.time_budget=6",), ("env=interest_exploration", "env.horizon=9")])
@@ -159,7 +161,7 @@ def test_v_trace_on_policy_gives_whole_returns_also_where_episodes_are_cut(chang
         slates = module.get_train_action_dist_cls().from_logits(module._forward(batch)[Columns.ACTION_DIST_INPUTS])
         target = slates.logp(batch[Columns.ACTIONS]).unflatten(0, (32, 21)).T
     mask = rows[Columns.LOSS_MASK]
-    told, _ = vtrace_torch(
+    computed, _ = vtrace_torch(
         target_action_log_probs=target,
         behaviour_action_log_probs=rows[Columns.ACTION_LOGP],
         discounts=config.gamma * mask * ~rows[Columns.TERMINATEDS],
@@ -171,7 +173,7 @@ def test_v_trace_on_policy_gives_whole_returns_also_where_episodes_are_cut(chang
         values.numpy(), rollout.reward, rollout.terminated, rollout.valid, config.gamma, lam=1.0
     )
     assert rollout.env_steps() == mask.sum() < 32 * 20
-    np.testing.assert_allclose((told - values)[:-1][rollout.valid], expected[rollout.valid], rtol=1e-3, atol=2e-2)
+    np.testing.assert_allclose((computed - values)[:-1][rollout.valid], expected[rollout.valid], rtol=1e-3, atol=2e-2)
 
 
 def test_what_is_bootstrapped_from_stays_as_it_was_at_the_update_s_beginning() -> None:

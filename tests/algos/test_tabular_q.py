@@ -82,7 +82,7 @@ def test_what_was_visited_least_is_shown_to_find_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ([], r"95,367,431,640,625 x 400 for env=interest_evolution.*limit algo.max_entries=1,000,000"),
         (
@@ -94,8 +94,8 @@ def test_what_was_visited_least_is_shown_to_find_out() -> None:
         (["env=interest_exploration", "algo.lr=0"], "algo.lr=0"),
     ],
 )
-def test_what_does_not_fit_is_refused(words: list[str], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_what_does_not_fit_is_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         compose("train", ["algo=tabular_q", *words])
 
 

@@ -33,8 +33,8 @@ def test_nothing_heavy_is_imported(words: list[str]) -> None:
         "import sys; from recsys_cli.cli import main; main(sys.argv[1:]);"
         f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
     )
-    told = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
-    assert told.stderr.splitlines()[-1] == "[]"
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("help",)])
@@ -98,5 +98,5 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("words", ["train --help", "list", "completion bash"])
 def test_a_reader_that_has_gone_is_no_error(words: str) -> None:
     line = f"(sleep 0.2; exec {sys.executable} -m recsys_cli.cli {words}) | true"
-    told = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stderr) == (0, "")
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -38,10 +38,10 @@ def test_keys_of_every_option_are_listed(run_cli, group: str) -> None:
             assert not key.value or key.name in outcome.out
 
 
-def test_ranges_are_told_by_list_and_completion(run_cli) -> None:
+def test_ranges_are_shown_by_list_and_completion(run_cli) -> None:
     out = " ".join(run_cli("list", "algo=slateq").out.split())
-    assert "learning rate at the start [above 0]" in out
+    assert "initial learning rate [above 0]" in out
     assert "widths of the hidden layers [each at least 1]" in out
-    assert "how many runs: seeds seed, seed+1, ... [at least 1]" in " ".join(run_cli("train", "--help").out.split())
+    assert "number of seeds: seed, seed+1, ... [at least 1]" in " ".join(run_cli("train", "--help").out.split())
     about = dict(candidates(["train", "seed"]))
-    assert about == {"seed=": "seed of the first run [from 0 to 4,294,967,295] (0)", "seeds=": about["seeds="]}
+    assert about == {"seed=": "the first seed [from 0 to 4,294,967,295] (0)", "seeds=": about["seeds="]}

@@ -99,11 +99,14 @@ def test_completion_offers_what_was_taken_over(folder: Path, line: str, some: li
     [
         (
             "defaults: [interest_evolutoin, _self_]",
-            "names 'interest_evolutoin', which is no option of env. Did you mean",
+            "names 'interest_evolutoin', which is not an option of env. Did you mean",
         ),
-        ("defaults: [short, _self_]", "short.yaml: defaults names 'short', which takes over this file itself"),
-        ("defaults: [shorter, _self_]", "defaults names 'short', which takes over this file itself"),
-        ("defaults:\n  - /algo: slateq\n  - interest_evolution", "names '/algo: slateq', which is no option of env"),
+        ("defaults: [short, _self_]", "short.yaml: defaults names 'short', which inherits from this file itself"),
+        ("defaults: [shorter, _self_]", "defaults names 'short', which inherits from this file itself"),
+        (
+            "defaults:\n  - /algo: slateq\n  - interest_evolution",
+            "names '/algo: slateq', which is not an option of env",
+        ),
         ("defaults: [broken]", "broken.yaml, line 1"),
         ("defaults: [interest_evolution]\nname: long", "name=long must be the name of the file, short"),
         ("defaults: [interest_evolution]\nnum_topic: 3", "env.num_topic is unknown. Did you mean 'env.num_topics'?"),

@@ -1,4 +1,4 @@
-"""`--config-dir` and RECSYS_CONFIG_PATH: own options are found everywhere, and their faults told in one line."""
+"""`--config-dir` and RECSYS_CONFIG_PATH: own options are found everywhere, and their faults reported in one line."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_nothing_stays_behind(run_cli, folder: Path) -> None:
     assert run_cli("--config-dir", str(folder), "train", ENV, "--cfg", "job").code == 0
     assert (dict(os.environ), sys.path) == before[:2]
     assert "embedding_feed" not in set(sys.modules) - before[2]
-    assert "is not there" in run_cli("train", ENV, "--cfg", "job").err
+    assert "does not exist" in run_cli("train", ENV, "--cfg", "job").err
 
 
 def test_two_folders_and_the_variable_add_up(run_cli, folder: Path, tmp_path: Path, monkeypatch) -> None:
@@ -145,7 +145,7 @@ def replaced(old: str, new: str) -> Callable[[str], str]:
 
 
 CASES = [
-    # the folder's own faults: file, what becomes of its text (None: it is new and holds the last), what is told
+    # the folder's own faults: file, what becomes of its text (None: it is new and holds the last), what is reported
     (YAML, replaced("num_features: 16", "num_features: [16"), ["embedding_feed.yaml, line"]),
     (YAML, lambda text: "just words", ["embedding_feed.yaml holds no keys"]),
     (YAML, lambda text: "a: \udcff", ["embedding_feed.yaml cannot be read"]),
@@ -156,9 +156,9 @@ CASES = [
     (YAML, replaced("num_features: 16", "num_features: 0"), ["env.num_features=0 must be at least 1"]),
     (YAML, replaced("FeedConfig", "FeedConf"), ["has no class EmbeddingFeedConf", "'EmbeddingFeedConfig'"]),
     (YAML, replaced("FeedConfig", "FeedVectorEnv"), ["EmbeddingFeedVectorEnv is not a dataclass"]),
-    (YAML, replaced("embedding_feed.Emb", "elsewhere.Emb"), ["is not followed", "the module 'elsewhere'"]),
-    (YAML, replaced("embedding_feed.Emb", "os.path.Emb"), ["is not followed", "the module 'os.path'"]),
-    (YAML, replaced("embedding_feed.Emb", "mine/../embedding_feed.Emb"), ["is not followed"]),
+    (YAML, replaced("embedding_feed.Emb", "elsewhere.Emb"), ["is not imported", "the module 'elsewhere'"]),
+    (YAML, replaced("embedding_feed.Emb", "os.path.Emb"), ["is not imported", "the module 'os.path'"]),
+    (YAML, replaced("embedding_feed.Emb", "mine/../embedding_feed.Emb"), ["is not imported"]),
     (YAML, replaced("embedding_feed.EmbeddingFeed", "mine.patient.Patient"), ["does not derive from", "EnvConfig"]),
     (MODULE, replaced("@dataclass", ""), ["is not a dataclass: decorate it with @dataclass in ", "embedding_feed.py"]),
     (MODULE, replaced("(EnvConfig)", "(EnvConfig"), ["embedding_feed.py, line 27: invalid syntax"]),
@@ -179,11 +179,15 @@ CASES = [
         replaced("def describe", "def described"),
         ["FeedConfig lacks describe", "envs.base.EnvConfig"],
     ),
-    ("env/interest_evolution.yaml", lambda text: "a: 1", ["interest_evolution.yaml is there already: rename yours"]),
-    ("experiment/slateq_paper/_setting.yaml", lambda text: "a: 1", ["_setting.yaml is there already"]),
-    ("train.yaml", lambda text: "a: 1", ["train.yaml is there already"]),
-    ("experiment/bare.yaml", lambda text: "seed: 1", ["bare.yaml: a preset opens with the line '# @package _global_'"]),
-    ("envs/feed.yaml", lambda text: "a: 1", ["envs is the folder of no group. Did you mean 'env'?"]),
+    ("env/interest_evolution.yaml", lambda text: "a: 1", ["interest_evolution.yaml already exists: rename yours"]),
+    ("experiment/slateq_paper/_setting.yaml", lambda text: "a: 1", ["_setting.yaml already exists"]),
+    ("train.yaml", lambda text: "a: 1", ["train.yaml already exists"]),
+    (
+        "experiment/bare.yaml",
+        lambda text: "seed: 1",
+        ["bare.yaml: a preset must start with the line '# @package _global_'"],
+    ),
+    ("envs/feed.yaml", lambda text: "a: 1", ["envs is not a group's folder. Did you mean 'env'?"]),
     ("logging.py", lambda text: "", ["logging.py would hide Python's own module logging"]),
     ("types/__init__.py", lambda text: "", ["types would hide Python's own module types"]),
 ]
@@ -215,8 +219,8 @@ def test_faults_take_one_line_that_names_the_file(
             ["--config-dir", "empty"],
             ["empty holds neither modules nor options", "Groups: algo, debug, env"],
         ),
-        (["--config-di", "empty"], ["--config-di is no option. Did you mean '--config-dir'?"]),
-        (["env=embedding_feed"], ["env=embedding_feed is not there", "Your own are found by --config-dir <folder>"]),
+        (["--config-di", "empty"], ["--config-di is not an option. Did you mean '--config-dir'?"]),
+        (["env=embedding_feed"], ["env=embedding_feed does not exist", "Your own are found by --config-dir <folder>"]),
     ],
 )
 def test_folders_that_are_wrong(run_cli, tmp_path, monkeypatch, words: list[str], expected: list[str]) -> None:
@@ -238,7 +242,7 @@ def test_a_module_that_no_folder_holds_is_not_imported(tmp_path: Path, monkeypat
     write(tmp_path, {"trap/__init__.py": "", "trap/door.py": "raise SystemExit('opened')"})
     monkeypatch.syspath_prepend(str(tmp_path))  # Python would find it
     monkeypatch.delenv(folders.VARIABLE, raising=False)
-    with pytest.raises(ConfigError, match="is not followed"):
+    with pytest.raises(ConfigError, match="is not imported"):
         schema_of("trap.door.Config")
     assert not {"trap", "trap.door"} & set(sys.modules)
 
@@ -247,7 +251,7 @@ def test_a_class_of_ones_own_may_not_come_from_elsewhere(folder: Path, tmp_path:
     write(tmp_path, {"faraway.py": "from dataclasses import dataclass\n\n\n@dataclass\nclass Config:\n    a: int\n"})
     write(folder, {"shim.py": "from faraway import Config\n"})
     monkeypatch.syspath_prepend(str(tmp_path))
-    with folders.using([str(folder)]), pytest.raises(ConfigError, match="comes from faraway, which is in no folder"):
+    with folders.using([str(folder)]), pytest.raises(ConfigError, match="comes from faraway, which is not in a folder"):
         schema_of("shim.Config")
 
 

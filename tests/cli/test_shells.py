@@ -108,5 +108,5 @@ def test_bash_replies_with_what_follows_the_last_word_break(word_breaks: str, en
         _recsys_complete recsys long =
         printf '[%s]' "${{COMPREPLY[@]}}"
     """
-    told = subprocess.run(["bash", "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout == ("[long_term_satisfaction ]" if "=" in word_breaks else "[env=long_term_satisfaction ]")
+    done = subprocess.run(["bash", "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == ("[long_term_satisfaction ]" if "=" in word_breaks else "[env=long_term_satisfaction ]")

@@ -113,7 +113,7 @@ def test_where_the_folder_is_not_one_line_says_what_is_missing(own: Trained, run
     outcome = run(*words)
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.count("\n") == 1
-    assert "_target_=embedding_feed.EmbeddingFeedConfig is not followed" in outcome.err
+    assert "_target_=embedding_feed.EmbeddingFeedConfig is not imported" in outcome.err
     assert "the module 'embedding_feed'" in outcome.err
     assert "--config-dir <folder> or RECSYS_CONFIG_PATH=<folder>" in outcome.err
     assert f"(trained with --config-dir {own.recsys.folder / 'my simulator'})" in outcome.err
@@ -134,5 +134,5 @@ def test_resume_goes_on_with_workers_of_its_own(own: Trained) -> None:
     words = ("resume=longer", "steps=4000", "resources.env_runners=1", "resources.num_cpus=2")
     outcome = own.recsys("train", *words, "--config-dir", "my simulator")
     assert outcome.code == 0, outcome
-    assert "seed_0: goes on from" in outcome.out
+    assert "seed_0: continues from" in outcome.out
     assert read(copy / "seed_0" / "checkpoints" / "last.json")["steps"] >= 4000

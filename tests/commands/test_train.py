@@ -138,7 +138,7 @@ def test_kill_9_costs_one_checkpoint_interval_at_most(
     resumed = recsys("train", "resume=killed")
     assert resumed.code == 0, resumed
     if checkpoints:
-        assert "seed_0: goes on from" in resumed.out
+        assert "seed_0: continues from" in resumed.out
     assert_the_uninterrupted_one(seed, trained)
     assert not list(seed.parent.rglob(".tmp-*"))
 
@@ -161,7 +161,7 @@ def test_ctrl_c_checkpoints_and_resume_goes_on_to_the_same_end(recsys: Recsys, t
 
     resumed = recsys("train", "resume=stopped")
     assert resumed.code == 0, resumed
-    assert f"seed_0: goes on from {last:,} of 10,000 steps" in resumed.out
+    assert f"seed_0: continues from {last:,} of 10,000 steps" in resumed.out
     assert_the_uninterrupted_one(seed, trained)
 
 

@@ -50,7 +50,7 @@ def test_every_yaml_opens_with_one_line_that_says_what_it_is(path: Path) -> None
 
 @pytest.mark.parametrize("path", [path for path in YAMLS if catalog.target(path)])
 def test_every_key_has_a_comment(path: Path) -> None:
-    # What a sweep searches is told key by key above.
+    # The space that a sweep searches is described key by key above.
     keys = [key for key in catalog.keys(path) if not key.name.startswith("space.")]
     parents = {key.name for key in keys if not key.value}
     assert [key.name for key in keys if not key.comment and key.name not in {"name", *parents}] == []
@@ -103,10 +103,10 @@ def test_defaults_of_a_root() -> None:
 def test_comments_may_stand_behind_or_above(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(
-        "# What it is\n\n# above, told\n# in two lines\na: 1\nb: x # behind\nc:\n  d: '#1'  # nested\ne: 2\n"
+        "# What it is\n\n# above, given\n# in two lines\na: 1\nb: x # behind\nc:\n  d: '#1'  # nested\ne: 2\n"
     )
     assert [(key.name, key.value, key.comment) for key in catalog.keys(path)] == [
-        ("a", "1", "above, told in two lines"),
+        ("a", "1", "above, given in two lines"),
         ("b", "x", "behind"),
         ("c", "", ""),
         ("c.d", "'#1'", "nested"),

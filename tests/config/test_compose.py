@@ -155,6 +155,6 @@ def test_changes_to_a_saved_env_are_put_in() -> None:
     ],
 )
 def test_changes_that_a_saved_env_does_not_know_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         apply_env_overrides(compose("train", []).to_dict()["env"], changes)
-    assert str(told.value).startswith(message)
+    assert str(caught.value).startswith(message)

@@ -68,7 +68,7 @@ def test_trials_at_the_same_time_bound_a_local_ray(machine: Any, asked: dict[str
         (5, 0, {"env_runners": 4}),
         (8, 0, {"env_runners": 3, "concurrent_trials": 2, "num_cpus": 8}),
         (2, 2, {"gpus_per_learner": 2}),
-        (1, 0, {"env_runners": 500, "gpus_per_learner": 4, "ray_address": "auto"}),  # the cluster will tell
+        (1, 0, {"env_runners": 500, "gpus_per_learner": 4, "ray_address": "auto"}),  # the cluster will check
     ],
 )
 def test_what_is_there_is_granted(machine: Any, cpus: int, gpus: int, asked: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ def test_compiling_needs_a_compiler_and_python_s_headers(
     compiler, include = tmp_path / "compiler", tmp_path / "include"
     monkeypatch.setattr(module.sysconfig, "get_path", lambda name: str(include))
     monkeypatch.setenv("CXX", str(compiler))
-    with pytest.raises(ConfigError, match=f"there is no {compiler} on the PATH.*give framework=torch"):
+    with pytest.raises(ConfigError, match=f"there is no {compiler} on the PATH.*set framework=torch"):
         check_resources(_laptop(), load("framework", "torch_compile"))
     compiler.write_text("#!/bin/sh\n")
     compiler.chmod(0o755)
@@ -121,7 +121,7 @@ def test_without_compiling_no_compiler_is_needed(machine: Any, monkeypatch: pyte
     machine(1, 0)
     monkeypatch.setenv("CXX", "/nowhere/g++")
     check_resources(_laptop(), load("framework", "torch"))
-    check_resources(_laptop(ray_address="auto"), load("framework", "torch_compile"))  # the cluster will tell
+    check_resources(_laptop(ray_address="auto"), load("framework", "torch_compile"))  # the cluster will check
 
 
 @pytest.mark.parametrize(

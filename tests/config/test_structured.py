@@ -89,20 +89,20 @@ def test_nested_values_become_nested_objects() -> None:
         (_with(rat=1), "x.rat is unknown. Did you mean 'x.rate'?"),
         (_with(inner={"sise": 3, "kind": "a"}), "x.inner.sise is unknown. Did you mean 'x.inner.size'?"),
         (_with(inner={"size": "big", "kind": "a"}), "x.inner.size=big: an integer is expected"),
-        (_with(inner={"size": 3}), "x.inner.kind is required: give x.inner.kind=<value>"),
+        (_with(inner={"size": 3}), "x.inner.kind is required: set x.inner.kind=<value>"),
         (_with(inner={"size": 3, "kind": "c"}), "x.inner.kind=c: one of a, b is expected"),
         (_with(inner=None), "x.inner=null: it is a group of keys, set one of them as x.inner.<key>=<value>"),
         (_with(maybe=4), "x.maybe=4: it is a group of keys, set one of them as x.maybe.<key>=<value>"),
         (_with(widths=[1, None]), "x.widths=[1,null]: a list of integers is expected"),
         (_with(widths=3), "x.widths=3: a list of integers is expected"),
-        (_with(label="???"), "x.label is required: give x.label=<value>"),
+        (_with(label="???"), "x.label is required: set x.label=<value>"),
         (_with(rate=2), "x.rate=2.0 must be at most 1"),
     ],
 )
 def test_wrong_values_are_named_in_full(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         build_as(Outer, values, "x")
-    assert str(told.value) == message
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_values_that_do_not_fit_are_told_in_plain_words(value: Any, hint: Any, w
     ],
 )
 def test_values_outside_their_range_are_told(value: Any, hint: Any, message: str) -> None:
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as caught:
         convert(value, hint, "x")
-    assert str(told.value).startswith("x") and str(told.value).endswith(f" {message}")
+    assert str(caught.value).startswith("x") and str(caught.value).endswith(f" {message}")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def problem(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def has_recsim(problem: str) -> bool:
-    """Tell whether the problem is one of recsim's."""
+    """Return whether the problem is one of recsim's."""
     return type(load("env", problem)).recsim_problem is not EnvConfig.recsim_problem
 
 

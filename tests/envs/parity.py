@@ -18,7 +18,7 @@ def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 def compare(ours: dict[str, np.ndarray], recsim: dict[str, np.ndarray]) -> list[str]:
-    """Return what differs between two sets of episodes' statistics, in words; empty if they are equal in law."""
+    """Return the differences between two sets of episodes' statistics, in words; empty if equal in distribution."""
     assert ours.keys() == recsim.keys()
     found = []
     counts = [values["return"].size for values in (ours, recsim)]

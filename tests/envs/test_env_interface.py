@@ -92,7 +92,7 @@ def test_new_users_come_with_autoreset(problem: str, backend: str) -> None:
     env.reset(seed=1)
     key = {"interest_exploration": "affinity", "long_term_satisfaction": "satisfaction"}.get(problem)
     if key is None and not len(env.config.spec.user):
-        pytest.skip("how to tell this problem's users apart is not known here")
+        pytest.skip("how to distinguish this problem's users is not known here")
     before = env.hidden_state()[key] if key else env.observe()["user"]
     trajectory(env, 40)
     after = env.hidden_state()[key] if key else env.observe()["user"]

@@ -1,4 +1,4 @@
-"""The vectorised problems are equal in law to recsim: episodes against recorded ones of recsim itself."""
+"""The vectorised problems are equal in distribution to recsim: episodes against recorded ones of recsim itself."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_numbers_are_topics_or_items() -> None:
 
 def test_a_spec_without_a_limit_says_how_to_give_one() -> None:
     spec = load("env", "interest_evolution").spec
-    with pytest.raises(ConfigError, match=r"give env\.num_candidates"):
+    with pytest.raises(ConfigError, match=r"set env\.num_candidates"):
         _ = ProblemSpec(spec.name, spec.user, spec.documents, spec.response, 2, None).width
     with pytest.raises(ConfigError, match=r"env\.num_candidates=1 must be at least env\.slate_size=2"):
         spec.with_candidates(1)

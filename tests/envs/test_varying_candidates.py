@@ -54,7 +54,7 @@ def test_candidates_come_and_go(problem: str, resample: bool) -> None:
 @pytest.mark.parametrize(
     ("slate", "why"),
     [
-        ([0, 1, 2], "must hold 2 of the 2 candidates that are there, filled up with -1"),  # 2 is not there
+        ([0, 1, 2], "must hold 2 of the 2 candidates that are present, padded with -1"),  # 2 is not there
         ([0, -1, -1], "must hold 2 of the 2"),
         ([-1, 0, 1], "must hold 2 of the 2"),
         ([0, 0, -1], "holds a candidate twice"),

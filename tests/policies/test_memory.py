@@ -95,7 +95,7 @@ def test_topic_numbers_are_remembered_as_their_one_hot_rows(kind: str) -> None:
 
 
 class Noting(GreedyPolicy):
-    """Shows the first documents; notes the step count that its memory tells."""
+    """Shows the first documents; notes the step count in its memory."""
 
     def __init__(self, env: EnvConfig) -> None:
         self.env, self.steps = env, []

@@ -20,7 +20,7 @@ HOW = Representation([16, 8], lr=1e-2, batch_size=64, replay_ratio=4.0, replay_c
 
 
 def batch(n, seed):
-    """Rewards that are greatest in the middle of the only feature: no line tells that."""
+    """Rewards that are greatest in the middle of the only feature: no line fits that."""
     rng = np.random.default_rng(seed)
     doc = rng.random((n, 1, 1)).astype(np.float32)
     y = 100 * np.exp(-50 * (doc[:, 0, 0] - 0.5) ** 2) + rng.normal(size=n)

@@ -140,7 +140,7 @@ def test_the_value_after_a_click_is_the_mean_over_where_the_interest_goes():
     value = SessionValue(env, coefficients)
     interests, topic = rng.uniform(-1, 1, (30, 10)), rng.integers(0, 10, (30, 4))
     left = rng.uniform(1, 200, (30, 4))
-    told = value.after_clicks(interests, topic, left)
+    computed = value.after_clicks(interests, topic, left)
     for j in range(4):
         at, expected = (np.arange(30), topic[:, j]), np.zeros(30)
         before = interests[at]
@@ -149,7 +149,7 @@ def test_the_value_after_a_click_is_the_mean_over_where_the_interest_goes():
             after = interests.copy()
             after[at] = np.clip(before + sign * step, -1, 1)
             expected += probability * value.after_no_click(after, left[:, j])
-        np.testing.assert_allclose(told[:, j], expected, rtol=1e-9)
+        np.testing.assert_allclose(computed[:, j], expected, rtol=1e-9)
     assert not value.after_no_click(interests, np.full(30, -3.0)).any()
 
 
@@ -159,7 +159,7 @@ def test_a_fitted_value_is_what_its_policy_earns():
     value = sessions.fit(env)
     fresh = simulate(env, Price(1.4), 1500, seed=5)
     begin = fresh.level[0].astype(np.float64) @ value.weights.T
-    told = begin.sum(1)  # at the whole budget both powers of it are 1
+    computed = begin.sum(1)  # at the whole budget both powers of it are 1
     error = fresh.returns.std() / np.sqrt(1500)
-    assert told.mean() == pytest.approx(fresh.returns.mean(), abs=6 * error)
-    assert np.corrcoef(told, fresh.returns)[0, 1] > 0.2
+    assert computed.mean() == pytest.approx(fresh.returns.mean(), abs=6 * error)
+    assert np.corrcoef(computed, fresh.returns)[0, 1] > 0.2

@@ -66,7 +66,7 @@ def test_sessions_played_through_arrays_are_those_of_the_policy(
     assert (function.memory_size > 0) == (changes != {"memory": "none"})
 
 
-def test_inputs_that_do_not_fit_are_told_in_one_line() -> None:
+def test_inputs_that_do_not_fit_are_reported_in_one_line() -> None:
     env = structured.load("env", "interest_evolution")
     policy = policy_of(env, "slateq", memory="raw")
     function = StatelessPolicy(env.spec, lambda _: policy)

@@ -15,7 +15,7 @@ EPISODE = 5  # steps; the step after the last one only begins the next episode
 
 
 def chunk(start, length, users=3, stream=0, terminates=True):
-    """Make a chunk whose every entry tells its lock-step, user and candidate."""
+    """Make a chunk whose every entry encodes its lock-step, user and candidate."""
     t = np.arange(start, start + length)[:, None] + np.zeros(users)
     u = np.arange(users) + 100.0 * stream
     phase = (t + np.arange(users)) % (EPISODE + 1)  # users end at different times

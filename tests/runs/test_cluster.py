@@ -78,8 +78,8 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     words += ["resources.users_per_runner=50", "name=a"]
     monkeypatch.setattr("recsys_cli.runs.plan.Plan.retries", 0)  # a training's, at once
     assert main([*command.split(), *words]) == code
-    told = "lost its process or node" if losses else "failed: The actor is dead because its worker process has died"
-    assert f"{victim} {told}" in capsys.readouterr().out
+    expected = "lost its process or node" if losses else "failed: The actor is dead because its worker process has died"
+    assert f"{victim} {expected}" in capsys.readouterr().out
     states = {path.parent.name: read_json(path)["status"] for path in tmp_path.glob("runs/a/*/seed.json")}
     assert states == {spared: "finished", victim: state}
     steps = [row["steps"] for row in read_jsonl(tmp_path / "runs/a" / victim / "metrics.jsonl")]
@@ -103,8 +103,8 @@ def test_a_cluster_that_does_not_answer_is_refused_at_once(
     values = ["algo.lr=1e-3,1e-4"] if command == "sweep" else []
     assert main([command, "resources=cluster", *values]) == 2
     printed = capsys.readouterr().err
-    told = f"resources.ray_address=auto (127.0.0.1:{free_port}): no Ray answers at"
-    assert told in printed and printed.count("\n") == 1
+    expected = f"resources.ray_address=auto (127.0.0.1:{free_port}): no Ray answers at"
+    assert expected in printed and printed.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,7 +202,7 @@ def test_nodes_without_our_code_get_it_and_the_users(tmp_path: Path) -> None:
             f"resources.ray_address={nodes.address}",
         ]
         shipped = Driver(tmp_path, *words, "name=shipped", "resources.ship_code=true")
-        assert shipped.finish() == 0, shipped.told()
+        assert shipped.finish() == 0, shipped.output()
         used = set(mark.read_text().split())
         assert str(own / "mine.py") in used and any("/working_dir_files/" in path for path in used)
         bare = Driver(tmp_path, *words, "name=bare", "resources.ship_code=false")

@@ -67,7 +67,7 @@ def test_a_finished_run_has_nothing_left_to_train_and_can_be_extended(train: Tra
     Path("runs").rename("elsewhere")  # all that a continuation needs is in the run's folder
     code, printed = train("resume=elsewhere/a", "steps=4000")
     assert code == 0
-    assert f"seed_0: goes on from {first:,} of 4,000 steps" in printed
+    assert f"seed_0: continues from {first:,} of 4,000 steps" in printed
     assert read_json("elsewhere" / seed.relative_to("runs") / "checkpoints/last.json")["steps"] >= 4000
     # The next continuation knows of it.
     assert "of 4,000 steps" in train("resume=elsewhere/a")[1]
@@ -116,7 +116,7 @@ def composed(*words: str) -> str:
     return compose("train", words).to_yaml()
 
 
-def test_a_failing_trial_is_told_in_one_line(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_trial_is_reported_in_one_line(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("debug=smoke", "progress=plain", "evaluation.baselines=[random]", "name=a")
     # Torch finds out only when the training starts.
     code, printed = train(*words, "algo.network.hidden=[2000000000000]")

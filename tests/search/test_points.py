@@ -105,11 +105,11 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
     ("words", "message"),
     [
         (["algo=random"], "nothing to search: give a key several values"),
-        (["algo.lr=1e-3,-1"], "point algo.lr=-1 cannot be: algo.lr=-1.0 must be above 0"),
+        (["algo.lr=1e-3,-1"], "point algo.lr=-1: algo.lr=-1.0 must be above 0"),
         (["algo.lrr=1,2"], "Did you mean 'algo.lr'?"),
         (["algo=slateq,linucb", "algo.lrr=1,2"], "algo.lrr is unknown"),
         (["algo.replay_ratio=3,3.0"], "algo.replay_ratio=3 and algo.replay_ratio=3.0 are the same training"),
-        (["search=random", "algo.discount=0.9,1.0"], "the space holds only 2 points; search=grid tries them all"),
+        (["search=random", "algo.discount=0.9,1.0"], "the space has only 2 points; search=grid tries them all"),
         (["search=hyperband", "env=glob(*)"], "returns of different problems cannot be"),
         (["search=pbt", "env.slate_size=2,3"], "returns of different problems cannot be"),
         (["search=pbt", "algo=slateq,ppo"], "an axis over a group cannot"),
@@ -120,7 +120,7 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
         (["search=pb2", "algo.lr=1e-3,1e-4"], "search=pb2 takes intervals"),
         (["search=pb2", "algo.lr=tag(log,interval(1e-4,1e-2))"], "on a linear scale"),
         (["search=median_stopping", "steps=1000", "algo.lr=1,2"], "must be below steps=1000"),
-        (["steps=1000", "algo.lr=1e-3,1e-4"], "steps=1000 would have none: give evaluation.every=200"),
+        (["steps=1000", "algo.lr=1e-3,1e-4"], "steps=1000 would have none: set evaluation.every=200"),
         (["evaluation.every=0", "algo.lr=1e-3,1e-4"], "evaluation.every=0"),
         (
             ["algo.lr=interval(1e-4,1e-3)", "algo.discount=range(0,1,0.001)", "search.interval_points=9"],

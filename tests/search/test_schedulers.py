@@ -1,4 +1,4 @@
-"""What Tune is told of a sweep's trials."""
+"""What Tune knows of a sweep's trials."""
 
 from __future__ import annotations
 

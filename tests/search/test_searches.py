@@ -193,7 +193,7 @@ def test_algorithms_are_compared_problem_by_problem(sweep: Sweep) -> None:
     ("policy", "last"), [("continue", "finished"), pytest.param("stop", "waiting", marks=pytest.mark.slow)]
 )
 def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, policy: str, last: str) -> None:
-    # Episodes of the second problem have no such metric, which only its first evaluation can tell.
+    # Episodes of the second problem have no such metric, which only its first evaluation can show.
     words = (
         "env=interest_evolution,long_term_satisfaction,interest_exploration",
         "search.metric=eval/quality_per_click",
@@ -206,12 +206,12 @@ def test_a_failure_is_told_at_once_and_the_rest_goes_on_or_not(sweep: Sweep, pol
         "long_term_satisfaction": "failed",
         "interest_exploration": last,
     }
-    told = (
+    failure = (
         "p001-seed_0 failed: ValueError: episodes of this problem have no eval/quality_per_click; they have eval/return"
     )
-    assert told in printed and "all of it in runs/a/p001-seed_0/error.txt" in printed
+    assert failure in printed and "all of it in runs/a/p001-seed_0/error.txt" in printed
     assert "in _score" in Path("runs/a/p001-seed_0/error.txt").read_text()  # the whole way to it
-    assert printed.index(told) < printed.index("points by eval/quality_per_click")
+    assert printed.index(failure) < printed.index("points by eval/quality_per_click")
 
 
 @pytest.mark.slow
@@ -233,11 +233,11 @@ def test_a_budget_stops_the_sweep_and_a_greater_one_goes_on(sweep: Sweep) -> Non
     ("words", "message"),
     [
         (["resume=nothing"], "resume='nothing' was not found"),
-        (["resume=a", "algo.lr=1"], "algo.lr: a continued sweep keeps its algo.lr; what may change beside resume=:"),
+        (["resume=a", "algo.lr=1"], "algo.lr: a continued sweep keeps its algo.lr; with resume= these may change:"),
         (["resume=a", "env=interest_exploration"], "a continued sweep keeps its env"),
         (["resume=a", "search.trials=9"], "search.trials: a continued sweep keeps its search.trials"),
         (["name=a", "algo.lr=1e-3,1e-4"], "exists; take another name, or continue it by resume=a"),
-        (["resume=run"], "resume=run is a run and no sweep"),
+        (["resume=run"], "resume=run is a run, not a sweep"),
     ],
 )
 def test_refusals_about_what_is_there(sweep: Sweep, words: list[str], message: str) -> None:
@@ -269,6 +269,6 @@ def test_a_best_point_is_trained_and_evaluated_anew(
     assert main(["evaluate", "checkpoint=a/best", "users=20", "baselines=[]", "tracking=off"]) == 0
     printed = capsys.readouterr()
     assert f"the best point's checkpoint, {best['point']}-seed_0" in printed.err
-    for words, message in ((["from=a/p9"], "the sweep has no point p9"), (["from=b"], "b is a run and no sweep")):
+    for words, message in ((["from=a/p9"], "the sweep has no point p9"), (["from=b"], "b is a run, not a sweep")):
         assert main(["train", *words]) == 2
         assert message in capsys.readouterr().err

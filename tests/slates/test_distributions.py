@@ -105,8 +105,8 @@ def check_all_answers(law: SlateDistribution, c: int, k: int) -> None:
             np.testing.assert_allclose(position.sum(1), np.log(p[:, i]), atol=1e-9)
             for place in range(k):
                 prefix, before = (p[:, (slates[:, :end] == slate[:end]).all(1)].sum(1) for end in (place + 1, place))
-                told = np.where(before > 1e-12, prefix / before, 1.0)
-                np.testing.assert_allclose(np.exp(position[:, place]), told, atol=1e-7)
+                computed = np.where(before > 1e-12, prefix / before, 1.0)
+                np.testing.assert_allclose(np.exp(position[:, place]), computed, atol=1e-7)
     some = np.array([2, 0])
     np.testing.assert_allclose(enumerated(law.take(some), slates), p[some], atol=1e-12)
     assert law.exact and not law.standard_error(mode).any()

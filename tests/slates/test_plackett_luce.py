@@ -43,9 +43,9 @@ def test_log_probability_is_the_definition_and_sums_to_one(size: tuple[int, int]
     c, k = size
     row = torch.tensor(scores[:c], dtype=torch.float64)
     slates, expected = all_log_probs(row, k)
-    told = PlackettLuce(row.expand(len(slates), -1), k).log_prob(torch.tensor(slates))
-    np.testing.assert_allclose(told.numpy(), expected, rtol=1e-7, atol=1e-9)
-    assert told.exp().sum().item() == pytest.approx(1.0)
+    computed = PlackettLuce(row.expand(len(slates), -1), k).log_prob(torch.tensor(slates))
+    np.testing.assert_allclose(computed.numpy(), expected, rtol=1e-7, atol=1e-9)
+    assert computed.exp().sum().item() == pytest.approx(1.0)
 
 
 @settings(max_examples=15, deadline=None)
@@ -115,9 +115,9 @@ def test_entropy_and_divergence_are_exact_where_prefixes_are_few(
     scores, other = random_scores(4, 5, c).requires_grad_(), random_scores(5, 5, c)
     entropy, divergence = by_enumeration(scores, other, k)
     slates = PlackettLuce(scores, k)
-    for told, expected in ((slates.entropy(), entropy), (slates.kl(PlackettLuce(other, k)), divergence)):
-        torch.testing.assert_close(told, expected)
-        one, two = (torch.autograd.grad(x.sum(), scores, retain_graph=True)[0] for x in (told, expected))
+    for computed, expected in ((slates.entropy(), entropy), (slates.kl(PlackettLuce(other, k)), divergence)):
+        torch.testing.assert_close(computed, expected)
+        one, two = (torch.autograd.grad(x.sum(), scores, retain_graph=True)[0] for x in (computed, expected))
         torch.testing.assert_close(one, two)
 
 
@@ -129,8 +129,8 @@ def test_estimates_and_their_gradients_are_unbiased(monkeypatch: pytest.MonkeyPa
     one = row[None].clone().requires_grad_()
     expected = by_enumeration(one, other, k)
     scores = row.expand(n, -1).clone().requires_grad_()
-    told = PlackettLuce(scores, k).entropy(), PlackettLuce(scores, k).kl(PlackettLuce(other.expand(n, -1), k))
-    for estimate, exact in zip(told, expected, strict=True):
+    computed = PlackettLuce(scores, k).entropy(), PlackettLuce(scores, k).kl(PlackettLuce(other.expand(n, -1), k))
+    for estimate, exact in zip(computed, expected, strict=True):
         assert estimate.std() > 0
         assert abs(estimate.mean() - exact[0]) < 5 * estimate.std() / n**0.5
         (gradient,) = torch.autograd.grad(estimate.sum(), scores)

@@ -91,7 +91,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no text": (lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe\x00"), "is damaged"),
     "other yaml": (lambda folder: (folder / MANIFEST).write_text("- 1"), "no format number"),
     "newer format": (lambda folder: _edit(folder, format=3), "has format 3.*upgrade recsys-cli"),
-    "older format": (lambda folder: _edit(folder, format=1), "has format 1.*train it anew"),
+    "older format": (lambda folder: _edit(folder, format=1), "has format 1.*train it again"),
     "no spec": (lambda folder: _edit(folder, spec={"name": "x"}), "spec is damaged"),
     "no config": (lambda folder: _edit(folder, config=None), "has no 'config'"),
     "no digest": (lambda folder: _edit(folder, policy_sha256=None), "has no 'policy_sha256'"),
@@ -103,7 +103,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_what_is_no_whole_bundle_is_told_in_one_line(tmp_path: Path, kind: str) -> None:
+def test_what_is_no_whole_bundle_is_reported_in_one_line(tmp_path: Path, kind: str) -> None:
     write_bundle(tmp_path, policy_state={"w": np.ones(2)}, **PARTS)
     damage, message = DAMAGE[kind]
     damage(tmp_path)

@@ -1,4 +1,4 @@
-"""MLflow away: training goes on, nothing is lost, nothing comes twice, and it is told once."""
+"""MLflow is down: training continues, nothing is lost, nothing comes twice, and it is reported once."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(
 
     tracker.open(seed_dir, params={"a": 1}, tags={})
     report_until(lambda: said)
-    assert "Connection refused" in said[0] and "is away" in said[0]
+    assert "Connection refused" in said[0] and "is down" in said[0]
     server.start()
     report_until(lambda: uploaded("rows"))
     first_run = uploaded("run_id")
@@ -223,7 +223,7 @@ def test_eight_seeds_at_once_outlive_a_server_killed_in_the_middle(
     server.start()
     until(lambda: report() and all(has_rows(folder) for folder in seeds))
     server.kill()
-    until(lambda: report() and any("is away" in line for line in said))
+    until(lambda: report() and any("is down" in line for line in said))
     server.start()
     until(lambda: report() and said[-1].endswith("answers again"))
     for folder in seeds:

@@ -108,9 +108,9 @@ def test_a_prefix_of_two_runs_is_refused_with_both_names(
     seed_dir: Path, output_dir: Path, make_seed: Callable[..., Path]
 ) -> None:
     other = make_seed(name="20261123-220000-interest_evolution-dqn-aaaa")
-    with pytest.raises(ConfigError, match=f"may be any of {seed_dir.parent.name}, {other.parent.name}"):
+    with pytest.raises(ConfigError, match=f"matches {seed_dir.parent.name}, {other.parent.name}"):
         resolve("20261123", output_dir, None)
-    with pytest.raises(ConfigError, match="resume='20261123' may be any of"):
+    with pytest.raises(ConfigError, match="resume='20261123' matches"):
         resolve_run("20261123", output_dir)
 
 
@@ -146,7 +146,7 @@ def test_not_found_says_what_was_tried_and_what_there_is(seed_dir: Path, output_
 
 
 def test_a_server_that_is_away_is_told(seed_dir: Path, output_dir: Path) -> None:
-    with pytest.raises(ConfigError, match=r"MLflow at http://127\.0\.0\.1:1 gave no answer: Connection refused"):
+    with pytest.raises(ConfigError, match=r"MLflow at http://127\.0\.0\.1:1 did not answer: Connection refused"):
         resolve("f" * 32, output_dir, "http://127.0.0.1:1")
 
 

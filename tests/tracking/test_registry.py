@@ -59,9 +59,11 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     assert main([*words, f"checkpoint={name}"]) == 0
     run_id = read_json(seed_dir / "uploaded.json")["run_id"]
     printed = capsys.readouterr().out
-    assert f"models:/slateq/1 made: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
+    assert (
+        f"models:/slateq/1 created: step_000000050 of run {run_id}\nmodels:/slateq@champion points at it\n" in printed
+    )
     assert main([*words, f"checkpoint={run_id}"]) == 0
-    assert "models:/slateq/1 was there already" in capsys.readouterr().out
+    assert "models:/slateq/1 already exists" in capsys.readouterr().out
     assert main([*words, f"checkpoint={name}/last"]) == 0
     assert "models:/slateq@champion points at it, no longer at models:/slateq/1" in capsys.readouterr().out
     shutil.rmtree(seed_dir.parent)
@@ -103,7 +105,7 @@ def test_a_model_takes_any_number_of_candidates_that_its_policy_does(
     [
         (["checkpoint=RUN"], "name is required"),
         (["checkpoint=RUN", "name=a/b"], "name=a/b must be letters"),
-        (["checkpoint=RUN", "name=m", "alias=latest"], "alias=latest is a word of MLflow's own"),
+        (["checkpoint=RUN", "name=m", "alias=latest"], "alias=latest is reserved by MLflow"),
         (["checkpoint=RUN", "name=m", "alias=a b"], "alias=a b must be letters"),
         (["checkpoint=nothing", "name=m"], "checkpoint='nothing' was not found"),
         (["checkpoint=RUN", "name=m", "tracking=off"], "tracking=off has no model registry"),
@@ -140,5 +142,5 @@ def test_what_cannot_be_served_or_belongs_to_no_run_is_refused(
     with pytest.raises(ConfigError, match="belongs to no run"):
         register_checkpoint(loose, **where)
     untracked = make_bundle(make_seed(name="untracked"), 50, "best")
-    with pytest.raises(ConfigError, match="is in no MLflow: upload it first by recsys sync"):
+    with pytest.raises(ConfigError, match="is not in MLflow: upload it first with recsys sync"):
         register_checkpoint(untracked, **where)

@@ -62,7 +62,7 @@ def test_a_seed_that_waited_when_its_driver_died_is_killed(off_seed: Path, mlflo
 
 def test_a_server_away_is_a_failure(off_seed: Path, output_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sync.run([str(off_seed), "uri=http://127.0.0.1:1", f"output_dir={output_dir}"]) == 1
-    assert "is away: Connection refused; still missing: seed_0: 1 report" in capsys.readouterr().out
+    assert "is down: Connection refused; still missing: seed_0: 1 report" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a training tells is in the journal at once and in MLflow exactly once."""
+"""A training's reports are in the journal at once and in MLflow exactly once."""
 
 from __future__ import annotations
 
@@ -348,7 +348,9 @@ print(sorted({"mlflow", "torch", "ray"} & set(sys.modules)))
 
 
 def test_an_address_that_is_none_is_refused_at_once(make_tracker: Callable[..., Tracker]) -> None:
-    with pytest.raises(ConfigError, match=r"tracking\.uri='htp://host' is no MLflow address.*Did you mean 'http'\?"):
+    with pytest.raises(
+        ConfigError, match=r"tracking\.uri='htp://host' is not an MLflow address.*Did you mean 'http'\?"
+    ):
         make_tracker(uri="htp://host")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SlateAPPOModule(SlateActorCriticModule, TargetNetworkAPI):
-    """Learners also keep `target_net`, the actor of some rounds before."""
+    """Learners also keep `target_net`, an earlier copy of the actor."""
 
     @override(SlateActorCriticModule)
     def get_non_inference_attributes(self) -> list[str]:
@@ -46,7 +46,7 @@ class SlateAPPOConfig(TrajectoryConfig, APPOConfig):
 
     @override(TrajectoryConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the clipped loss and the target policy as well."""
+        """Also set the clipped loss and the target policy."""
         super().of_run(settings, run, seed)
         self.training(
             # RLlib's circular buffer draws from a stream that no checkpoint holds; epochs learn as often.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class APPOConfig(VTraceConfig):
-    """Asynchronous PPO. Keys are explained, and defaults given, in `conf/algo/appo.yaml`."""
+    """Asynchronous PPO. Keys and defaults: see `conf/algo/appo.yaml`."""
 
     clip_param: Positive
     kl_coeff: NonNegative

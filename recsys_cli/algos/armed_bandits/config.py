@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ArmedBanditConfig(BanditConfig):
-    """Arms and what is counted of them. Keys are explained, and defaults given, in `conf/algo/ucb1.yaml`."""
+    """Arms and their statistics. Keys and defaults: see `conf/algo/ucb1.yaml`."""
 
     arms: Literal["topics", "slates"]
     statistics: Literal["pooled", "per_user"]
@@ -30,7 +30,7 @@ class ArmedBanditConfig(BanditConfig):
         """Check that statistics go with arms."""
         if self.arms == "slates" and self.statistics == "pooled":
             raise ConfigError(
-                "algo.statistics=pooled does not go with algo.arms=slates: every user has candidates of their own; "
+                "algo.statistics=pooled does not go with algo.arms=slates: every user has their own candidates; "
                 "allowed: per_user"
             )
         if self.prior_count and (self.arms == "slates" or self.statistics == "pooled"):
@@ -40,7 +40,7 @@ class ArmedBanditConfig(BanditConfig):
             )
 
     def check(self, spec: ProblemSpec) -> None:
-        """Refuse a problem that does not have such arms, or too many."""
+        """Refuse a problem without such arms, or with too many."""
         from recsys_cli.slates.enumeration import count_slates  # its package imports torch
 
         if self.arms == "topics":

@@ -1,1 +1,1 @@
-"""Bandits as RLlib algorithms: posteriors in closed form instead of gradients, every transition learned from once."""
+"""Bandits as RLlib algorithms: posteriors in closed form instead of gradients, every transition used once."""

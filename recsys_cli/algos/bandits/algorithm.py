@@ -16,7 +16,7 @@ from recsys_cli.algos.rllib_training import RLlibTraining
 
 
 class Bandit(CollectingAlgorithm):
-    """Plays a chunk with every runner, updates the posterior with it, and forgets it."""
+    """Plays a chunk with every runner, updates the posterior with it, and discards it."""
 
     module_class = BanditModule
     learner_class = BanditLearner
@@ -24,7 +24,7 @@ class Bandit(CollectingAlgorithm):
 
     @override(Algorithm)
     def training_step(self) -> None:
-        """Collect one round, learn it, hand the posterior to the runners."""
+        """Collect one round, learn from it, send the posterior to the runners."""
         parts = [chunk.transitions() for chunk in self.collect()]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
         if columns and len(columns["reward"]):

@@ -20,7 +20,7 @@ class BanditConfig(AlgoConfig):
     """What every bandit has.
 
     Attributes:
-        rollout_length: lock-steps a runner plays between two updates.
+        rollout_length: lock-steps a runner plays between updates.
     """
 
     rollout_length: Count

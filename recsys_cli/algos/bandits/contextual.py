@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ContextualConfig(BanditConfig):
-    """What an item brings, and slates of it. Keys are explained, and defaults given, in `conf/algo/linucb.yaml`."""
+    """Item values and slates built from them. Keys and defaults: see `conf/algo/linucb.yaml`."""
 
     observe: Literal["clicked", "shown"]
     slate: Literal["optimal", "top_k"]
@@ -24,15 +24,15 @@ class ContextualConfig(BanditConfig):
     memory: Literal["none", "raw", "documents"]
 
     def __post_init__(self) -> None:
-        """Check what an item's value is the value of."""
+        """Check that an item's value fits the slate optimiser."""
         if self.observe == "shown" and self.slate == "optimal":
             raise ConfigError(
-                "algo.observe=shown values an item by what showing it brings, its chance of a click included, which "
+                "algo.observe=shown values an item by the reward of showing it, including its chance of a click, which "
                 "algo.slate=optimal would count twice; allowed: algo.slate=top_k, or algo.observe=clicked"
             )
 
     def design(self) -> BanditDesign:
-        """Return the settings as the policy takes them."""
+        """Return the settings in the policy's form."""
         from recsys_cli.policies.item_values import BanditDesign
 
         return BanditDesign(self.observe, self.slate, self.ridge, self.forgetting, self.memory)

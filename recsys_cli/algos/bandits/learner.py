@@ -22,14 +22,14 @@ class BanditLearner(TorchLearner):
 
     @override(TorchLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
-        """Update the posterior; the loss reported is the error of what was believed before."""
+        """Update the posterior; the reported loss is the error of the prior predictions."""
         columns = {name: value.numpy() for name, value in batch[DEFAULT_MODULE_ID].items() if isinstance(value, Tensor)}
         error = self.module[DEFAULT_MODULE_ID].unwrapped().bandit.learn(columns)
         return {}, {DEFAULT_MODULE_ID: error}, {}
 
     @override(TorchLearner)
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """Add what the policy needs to go on learning; runners, who ask for the module only, do without."""
+        """Add what the policy needs for further learning; runners ask for the module only and do without."""
         state = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component(LEARNING, components, not_components):
             state[LEARNING] = self.module[DEFAULT_MODULE_ID].unwrapped().bandit.get_state()
@@ -37,7 +37,7 @@ class BanditLearner(TorchLearner):
 
     @override(TorchLearner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state, or the part of it that is given."""
+        """Restore the state, or the given part of it."""
         super().set_state(state)
         if LEARNING in state:
             self.module[DEFAULT_MODULE_ID].unwrapped().bandit.set_state(state[LEARNING])

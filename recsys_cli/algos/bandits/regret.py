@@ -20,7 +20,7 @@ ORACLE_EPISODES, ORACLE_SEED = 2000, 77
 class RegretTraining(RLlibTraining):
     """Adds `train/regret`, the mean of the episodes that ended since the last report, and `train/cumulative_regret`.
 
-    The latter is summed over all episodes that ended so far. Where the problem has no oracle there is neither.
+    The latter is summed over all episodes that ended so far. Without an oracle for the problem there is neither.
     """
 
     def __init__(self, config: AlgorithmConfig) -> None:
@@ -50,7 +50,7 @@ class RegretTraining(RLlibTraining):
 
 
 def oracle_return(env: EnvConfig) -> float | None:
-    """Return the oracle's mean return over fresh users, None where the problem has no oracle."""
+    """Return the oracle's mean return over fresh users, None if the problem has no oracle."""
     if not has_oracle(env):
         return None
     native = dataclasses.replace(env, backend=NATIVE)

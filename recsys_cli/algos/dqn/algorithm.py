@@ -1,4 +1,4 @@
-"""RLlib's DQN with our runners, replay and module; SAC stands on it."""
+"""RLlib's DQN with our runners, replay and module; the base of SAC."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 class SampledConfig(GradientAlgorithmConfig):
-    """Mixes with the config of RLlib's DQN, or of what stands on it."""
+    """Mixes with the config of RLlib's DQN or its derivatives."""
 
     ring: type[Ring] = Ring  # of the replay buffer
 
     @override(GradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of replay and target network as well."""
+        """Also set replay and target network."""
         super().of_run(settings, run, seed)
         runners = max(run.resources.env_runners, 1)
-        # RLlib samples from a buffer that may hold no transition yet with all its steps.
+        # RLlib samples from a buffer that may hold no complete transition yet.
         first_rows = (settings.n_step_on(run.env.spec) + 1) * run.resources.users_per_runner * runners
         self.training(
             train_batch_size_per_learner=-(-settings.batch_size // max(run.resources.learners, 1)),
-            # RLlib counts the local runner among those that sample, also where there are remote ones.
+            # RLlib counts the local runner as sampling, even if there are remote ones.
             training_intensity=settings.replay_ratio * runners / (run.resources.env_runners + 1),
             num_steps_sampled_before_learning_starts=max(settings.learning_starts, first_rows),
             target_network_update_freq=0,  # after every gradient step
@@ -42,7 +42,7 @@ class SampledConfig(GradientAlgorithmConfig):
 
 
 class SampledAlgorithm(ReplayingAlgorithm):
-    """Mixes with RLlib's DQN, or with what stands on it."""
+    """Mixes with RLlib's DQN or its derivatives."""
 
     @override(Algorithm)
     def _create_local_replay_buffer_if_necessary(self, config: SampledConfig) -> SampledReplay:
@@ -66,7 +66,7 @@ class SampledAlgorithm(ReplayingAlgorithm):
 
     @override(ReplayingAlgorithm)
     def set_replay(self, state: dict[str, Any]) -> None:
-        """Take it back."""
+        """Restore it."""
         self.local_replay_buffer.buffer.set_state(state)
 
 
@@ -75,7 +75,7 @@ class SlateDQNConfig(DecayingEpsilon, SampledConfig, DQNConfig):
 
     @override(SampledConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the loss as well."""
+        """Also set the loss."""
         super().of_run(settings, run, seed)
         self.training(double_q=settings.double_q, td_error_loss_fn="mse" if settings.loss == "squared" else "huber")
 

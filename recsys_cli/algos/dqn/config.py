@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DQNConfig(EnumeratedConfig):
-    """DQN. Keys are explained, and defaults given, in `conf/algo/dqn.yaml`."""
+    """DQN. Keys and defaults: see `conf/algo/dqn.yaml`."""
 
     double_q: bool
     loss: Literal["squared", "huber"]

@@ -19,12 +19,11 @@ from recsys_cli.rollouts.sampled import Sample
 
 
 class SampleConnector(ConnectorV2):
-    """Turns the sample that a learner gets into its batch.
+    """Turns a learner's sample into its batch.
 
-    The columns of `ReplayBuffer.sample`, and what the losses of RLlib's DQN and SAC read. Those bootstrap by
-    `gamma ** n_step * (1 - terminated)`; the buffer knows the whole factor, whatever number of steps an episode's end
-    has left, and so `n_step` is 0 and `terminated` what is missing to 1: a discount ends an episode with some
-    probability.
+    It has the columns of `ReplayBuffer.sample`, and those read by the losses of RLlib's DQN and SAC. These bootstrap by
+    `gamma ** n_step * (1 - terminated)`; the buffer knows the whole factor, also if an episode ends within n steps, so
+    `n_step` is 0 and `terminated` is 1 minus that factor: a discount ends an episode with some probability.
     """
 
     @override(ConnectorV2)
@@ -37,7 +36,7 @@ class SampleConnector(ConnectorV2):
         return {DEFAULT_MODULE_ID: columns | self.read_by_losses(module, columns)}
 
     def read_by_losses(self, module: Any, columns: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return RLlib's columns; the slate shown is action 0, for modules that value no other."""
+        """Return RLlib's columns; the shown slate is action 0, for modules that value only that."""
         reward = columns["reward"]
         return {
             Columns.ACTIONS: torch.zeros(len(reward), dtype=torch.int64, device=reward.device),
@@ -49,13 +48,13 @@ class SampleConnector(ConnectorV2):
 
 
 class SampleLearner(Learner):
-    """Mixes with the learners of RLlib's DQN and what stands on it."""
+    """Mixes with the learners of RLlib's DQN and its derivatives."""
 
     connector: type[SampleConnector] = SampleConnector
 
     @override(Learner)
     def build(self) -> None:
-        """Build as RLlib does, but for its connectors, which make batches of episodes."""
+        """Build as RLlib does, without its connectors, which make batches from episodes."""
         super().build()
         self._learner_connector = self.connector()
 

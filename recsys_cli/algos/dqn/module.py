@@ -18,13 +18,13 @@ from recsys_cli.slates.optimal import NEVER, only
 class SlateDQNModule(FullSlateQModule, QNetAPI, TargetNetworkAPI):
     """Holds a `FullSlateQNetwork` and, in learners, a slow copy of its values.
 
-    Of the M slates that there are, only the one shown goes through the network where the loss wants no other: it gets
-    a single action, `QF_PREDS` [B, 1].
+    Of the M slates, only the shown one goes through the network if the loss needs no other: it gets a single action,
+    `QF_PREDS` [B, 1].
     """
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return the value of the slate shown, and those `[B, M]` of the slates that may follow."""
+        """Return the value of the shown slate, and the values `[B, M]` of the next slates."""
         shown: Tensor = super()._forward_train(batch)["q"]
         following = following_of(batch)
         outputs = {QF_PREDS: shown[:, None], QF_TARGET_NEXT_PREDS: self.forward_target(following)[QF_PREDS]}
@@ -62,6 +62,6 @@ class SlateDQNModule(FullSlateQModule, QNetAPI, TargetNetworkAPI):
 
 
 def following_of(batch: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns of the next state under the names that those of the state have."""
+    """Return the columns of the next state under the names of the state's columns."""
     start = "next_"
     return {name.removeprefix(start): column for name, column in batch.items() if name.startswith(start)}

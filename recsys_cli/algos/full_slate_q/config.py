@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FullSlateQConfig(EnumeratedConfig, QLearningConfig):
-    """Q-learning over whole slates. Keys are explained, and defaults given, in `conf/algo/full_slate_q.yaml`."""
+    """Q-learning over whole slates. Keys and defaults: see `conf/algo/full_slate_q.yaml`."""
 
     def algorithm(self) -> type[FullSlateQ]:
         """Return RLlib's algorithm."""

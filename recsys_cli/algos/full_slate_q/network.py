@@ -49,7 +49,7 @@ class SlateValues(nn.Module):
 
 
 class FullSlateQNetwork(QNetwork):
-    """Slate values and which slates there are."""
+    """Slate values, and the list of slates."""
 
     def __init__(self, settings: ReplayConfig, spec: ProblemSpec) -> None:
         """Build the network for a problem's feature and slate sizes."""
@@ -65,7 +65,7 @@ class FullSlateQNetwork(QNetwork):
     def every_value(self, observed: Observed) -> Tensor:
         """Return the values `[B, M]` of all slates, so many rows at once that memory stays bounded.
 
-        A slate of which a candidate is not there is worth minus infinity.
+        A slate with a missing candidate is worth minus infinity.
         """
         doc = observed.doc
         every = self.all_slates(doc.shape[1], doc.device)
@@ -74,7 +74,7 @@ class FullSlateQNetwork(QNetwork):
         return only(torch.cat([self.values(*part, every) for part in parts]), self.complete(observed))
 
     def complete(self, observed: Observed) -> Tensor | None:
-        """Return the slates whose candidates are all there, `[B, M]`; None if all candidates are."""
+        """Return which slates have all their candidates present, `[B, M]`; None if all candidates are."""
         if observed.mask is None:
             return None
         return observed.mask[:, self.all_slates(observed.doc.shape[1], observed.doc.device)].all(-1)
@@ -84,7 +84,7 @@ class FullSlateQNetwork(QNetwork):
         doc, mask = observed.doc, observed.mask
         best = self.all_slates(doc.shape[1], doc.device)[chosen]
         taken = torch.zeros(doc.shape[:2], device=doc.device) if mask is None else 2.0 * ~mask
-        # Behind what is not there: a short slate would hold the best ones twice.
+        # After missing candidates: a short slate would hold the best ones twice.
         rest = taken.scatter(1, best, 3.0).argsort(dim=1, stable=True)[:, : self.slate_size - self.attended]
         return torch.cat([best, shown(rest, mask)], dim=1)
 

@@ -1,4 +1,4 @@
-"""RLlib's IMPALA with our runners, module and batches; APPO stands on it."""
+"""RLlib's IMPALA with our runners, module and batches; the base of APPO."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TrajectoryConfig(PolicyGradientAlgorithmConfig):
 
     @override(PolicyGradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of V-trace as well."""
+        """Also set V-trace."""
         super().of_run(settings, run, seed)
         self.use_env_runner_state_server = False  # our runners are given weights, they do not fetch them
         self.training(vtrace_clip_rho_threshold=settings.rho_clip, vtrace_clip_pg_rho_threshold=settings.rho_clip)
@@ -58,9 +58,9 @@ class InStep(SlateAlgorithm):
 
     @override(Algorithm)
     def training_step(self) -> None:
-        """Sample and learn; where all is one process, nothing is waited for: its runner gets the newest weights.
+        """Sample and learn; in a single process the runner gets the newest weights at once.
 
-        RLlib would hand them over one or two rounds late there as well, and a restored training would not know them.
+        RLlib would pass them on one or two rounds late there as well, and a restored training would not know them.
         """
         super().training_step()
         if not self.config.num_env_runners and not self.config.num_learners:

@@ -21,7 +21,7 @@ class VTraceConfig(PolicyGradientConfig):
 
 @dataclass
 class ImpalaConfig(VTraceConfig):
-    """IMPALA. Keys are explained, and defaults given, in `conf/algo/impala.yaml`."""
+    """IMPALA. Keys and defaults: see `conf/algo/impala.yaml`."""
 
     def algorithm(self) -> type[SlateIMPALA]:
         """Return RLlib's algorithm."""

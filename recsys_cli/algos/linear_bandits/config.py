@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class LinearBanditConfig(ContextualConfig):
-    """Linear models of items' values. Keys are explained, and defaults given, in `conf/algo/linucb.yaml`."""
+    """Linear models of items' values. Keys and defaults: see `conf/algo/linucb.yaml`."""
 
     parameters: Literal["auto", "shared", "disjoint"]
     features: Literal["auto", "doc", "user_doc", "interactions"]
 
     def check(self, spec: ProblemSpec) -> None:
-        """Refuse one model a topic where documents are not their topic, one-hot."""
+        """Refuse one model per topic if documents are not one-hot topics."""
         if self.parameters == "disjoint" and not spec.documents.one_hot:
             raise ConfigError(
-                f"algo.parameters=disjoint keeps one model a topic, and documents of env={spec.name} are not their "
-                "topic, one-hot; allowed: shared, auto"
+                f"algo.parameters=disjoint keeps one model per topic, but documents of env={spec.name} are not one-hot "
+                "topics; allowed: shared, auto"
             )
 
     @abstractmethod
@@ -79,7 +79,7 @@ class LinTSConfig(LinearBanditConfig):
 
 @dataclass
 class LinearGreedyConfig(LinearBanditConfig):
-    """The same models, greedy but for random slates with probability epsilon."""
+    """The same models, greedy except for random slates with probability epsilon."""
 
     epsilon: Fraction
 

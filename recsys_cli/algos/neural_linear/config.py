@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class NeuralLinearConfig(ContextualConfig):
-    """NeuralLinear (Riquelme et al. 2018, arXiv 1802.09127). Keys are explained in `conf/algo/neural_linear.yaml`."""
+    """NeuralLinear (Riquelme et al. 2018, arXiv 1802.09127). Keys: see `conf/algo/neural_linear.yaml`."""
 
     posterior_scale: NonNegative
     hidden: Widths

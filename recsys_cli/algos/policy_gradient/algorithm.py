@@ -1,4 +1,4 @@
-"""What the RLlib configs of policy gradients share."""
+"""Shared by the RLlib configs of policy gradients."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class PolicyGradientAlgorithmConfig(GradientAlgorithmConfig):
         self.env_runner_cls = OnPolicyRunner
 
     def connector(self) -> Callable[[], RolloutConnector]:
-        """Return what builds the maker of batches; learners call it, where this config is not at hand."""
+        """Return the builder of the batch connector; learners call it without access to this config."""
         raise NotImplementedError
 
     @override(GradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of batches and loss as well.
+        """Also set batches and loss.
 
         Raises:
-            ConfigError: the users cannot be shared out among the learners.
+            ConfigError: the users cannot be divided among the learners.
         """
         users, learners = run.resources.users_per_runner, max(run.resources.learners, 1)
         if users % learners:
@@ -61,9 +61,9 @@ class PolicyGradientAlgorithmConfig(GradientAlgorithmConfig):
 
     @property
     def total_train_batch_size(self) -> int:
-        """Return 1: RLlib samples until it has that many steps, and one rollout of every runner is to be enough.
+        """Return 1: RLlib samples until it has that many steps, and one rollout of every runner must suffice.
 
-        How many of its rows are transitions is not known before.
+        The number of transitions in its rows is not known in advance.
         """
         return 1
 

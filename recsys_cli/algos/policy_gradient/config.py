@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class PolicyGradientConfig(GradientConfig):
-    """Policy gradients on slates. Keys are explained, and defaults given, in the algorithms' yaml files."""
+    """Policy gradients on slates. Keys and defaults: see the yaml files."""
 
     epochs: Count
     minibatch_size: Count

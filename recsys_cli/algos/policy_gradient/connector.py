@@ -103,10 +103,10 @@ class AdvantageConnector(RolloutConnector):
 class TrajectoryConnector(RolloutConnector):
     """Whole trajectories, user by user, as the losses with V-trace take them: T + 1 rows each `[N * (T + 1), ..]`.
 
-    Rows from which nothing is learned, only bootstrapped, are masked out: the last, and those in which a new episode
-    began, which hold the last observation of the one before. What they are worth is told once an update, by the critic
-    as it is before: RLlib's losses find their targets anew at every gradient step, and where no session has ended yet,
-    a critic that follows its own newest values runs away by the sum of a trajectory's rewards a step, not a round.
+    Rows used only for bootstrapping are masked out: the last, and those in which a new episode began, which hold the
+    last observation of the previous one. Their values are computed once per update, by the critic before it: RLlib's
+    losses recompute targets at every gradient step, and if no session has ended yet, a critic that follows its own
+    newest values drifts by the sum of a trajectory's rewards per gradient step instead of per round.
     """
 
     @override(RolloutConnector)

@@ -1,4 +1,4 @@
-"""The Plackett-Luce distribution as RLlib asks for it."""
+"""The Plackett-Luce distribution with RLlib's interface."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our learners add to RLlib's: repeatable updates, cheap minibatches, and the state that RLlib does not keep."""
+"""Additions to RLlib's learners: repeatable updates, cheap minibatches, and state that RLlib does not keep."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class SlateLearner(AdamLearner):
 
     @override(Learner)
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
-        """Set what an update depends on beside weights and batch, so that a restored training updates alike.
+        """Set what an update depends on besides weights and batch, so that a restored training updates alike.
 
-        Its random numbers come from the seed and the update's number alone; the entropy's coefficient, which RLlib
-        would begin anew at the schedule's first, from the env steps.
+        Its random numbers come from the seed and the update's number alone; the entropy coefficient, whose schedule
+        RLlib would restart, from the env steps.
         """
         super().before_gradient_based_update(timesteps=timesteps)
         entropy = np.random.SeedSequence([self.config.seed or 0, self._weights_seq_no])
@@ -44,7 +44,7 @@ class SlateLearner(AdamLearner):
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         for mid, value in state.get(KL_COEFFICIENTS, {}).items():
             self.curr_kl_coeffs_per_module[mid].data.fill_(value)
@@ -52,7 +52,7 @@ class SlateLearner(AdamLearner):
             self._last_update_ts_by_mid.update(updates)
 
     def rows_together(self) -> int:
-        """Return how many consecutive rows a minibatch must not part."""
+        """Return the number of consecutive rows that a minibatch must keep together."""
         return 1
 
     @override(Learner)

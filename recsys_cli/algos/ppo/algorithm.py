@@ -1,4 +1,4 @@
-"""RLlib's PPO with our runners, module and batches; REINFORCE stands on it."""
+"""RLlib's PPO with our runners, module and batches; the base of REINFORCE."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class RoundsAlgorithmConfig(PolicyGradientAlgorithmConfig, RLlibPPOConfig):
 
     @override(PolicyGradientAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of epochs and minibatches as well."""
+        """Also set epochs and minibatches."""
         super().of_run(settings, run, seed)
         minibatch_size = min(settings.minibatch_size, self.train_batch_size_per_learner)
         self.training(num_epochs=settings.epochs, minibatch_size=minibatch_size)
@@ -43,7 +43,7 @@ class SlatePPOConfig(RoundsAlgorithmConfig):
 
     @override(RoundsAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the loss as well."""
+        """Also set the loss."""
         super().of_run(settings, run, seed)
         self.training(
             clip_param=settings.clip_param,

@@ -21,7 +21,7 @@ class RoundsConfig(PolicyGradientConfig):
 
 @dataclass
 class PPOConfig(RoundsConfig):
-    """Proximal policy optimisation. Keys are explained, and defaults given, in `conf/algo/ppo.yaml`."""
+    """Proximal policy optimisation. Keys and defaults: see `conf/algo/ppo.yaml`."""
 
     clip_param: Positive
     kl_coeff: NonNegative

@@ -1,1 +1,1 @@
-"""Q-learning from replay on the vectorised runner: what SlateQ and full-slate Q-learning share."""
+"""Q-learning from replay on the vectorised runner, shared by SlateQ and full-slate Q-learning."""

@@ -45,7 +45,7 @@ class QLearningAlgorithmConfig(DecayingEpsilon, GradientAlgorithmConfig):
 
 
 class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
-    """Keeps a replay buffer, learns many minibatches an update."""
+    """Keeps a replay buffer, learns from many minibatches per update."""
 
     config: QLearningAlgorithmConfig
     config_class = QLearningAlgorithmConfig
@@ -65,11 +65,11 @@ class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
             n_step=settings.n_step_on(self.config.problem.spec),
             discount=self.config.gamma,
         )
-        self.rows_due = 0.0  # rows to learn from that earlier rounds left over
+        self.rows_due = 0.0  # rows to learn from, left over from earlier rounds
 
     @override(Algorithm)
     def training_step(self) -> None:
-        """Collect one round, learn `replay_ratio` rows a transition, hand the weights to the runners."""
+        """Collect one round, learn from `replay_ratio` rows per transition, send the weights to the runners."""
         collected = 0
         for chunk in self.collect():
             self.replay.add(chunk)
@@ -101,6 +101,6 @@ class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
 
     @override(ReplayingAlgorithm)
     def set_replay(self, state: dict[str, Any]) -> None:
-        """Take them back."""
+        """Restore them."""
         self.replay.set_state(state["buffer"])
         self.rows_due = state["rows_due"]

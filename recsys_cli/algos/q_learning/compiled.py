@@ -17,9 +17,8 @@ class CompiledStep:
     """Calls a method of a minibatch, compiled once for each number of rows.
 
     The method may call `torch.autograd.grad`: loss and gradient become one graph, without autograd's own bookkeeping.
-    Apart from their numbers nothing that it reads, its object's settings, parameters and modules included, may change
-    after the first call: PyTorch's checks that nothing did would take a quarter of a small step's time, and are left
-    out.
+    Apart from tensor values, nothing that it reads (settings, parameters, modules) may change after the first call:
+    PyTorch's guards against that would take a quarter of a small step's time, and are left out.
     """
 
     def __init__(self, method: Step, backend: str = "inductor") -> None:

@@ -11,7 +11,7 @@ from recsys_cli.config.ranges import Count, Fraction
 
 @dataclass
 class QLearningConfig(ReplayConfig):
-    """Q-learning from replay. Keys are explained, and defaults given, in the algorithms' yaml files."""
+    """Q-learning from replay. Keys and defaults: see the yaml files."""
 
     double_q: bool
     loss: Literal["squared", "huber"]

@@ -1,4 +1,4 @@
-"""The loss and the gradient steps that Q-learning algorithms share."""
+"""The loss and the gradient steps shared by Q-learning algorithms."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ REPLAY_INDEX = "replay_index"
 
 
 class QLearner(TorchLearner):
-    """Regresses the values that a module's `_forward_train` returns on the rewards and what follows them.
+    """Fits the values from a module's `_forward_train` to the temporal-difference targets.
 
-    One `update` call of RLlib brings many minibatches at once, for its fixed cost is that of ten gradient steps; the
-    loop over them stands in `_update`.
+    One RLlib `update` call gets many minibatches, since its fixed cost is that of ten gradient steps; `_update` loops
+    over them.
     """
 
     @override(Learner)
@@ -84,9 +84,9 @@ class QLearner(TorchLearner):
         return {DEFAULT_MODULE_ID: outputs}, {DEFAULT_MODULE_ID: total / steps}, {}
 
     def gradients(self, minibatch: dict[str, Tensor]) -> Step:
-        """Return outputs and loss of a minibatch, without graph, and the loss's gradient by `trained` parameter.
+        """Return outputs and loss of a minibatch, detached, and the loss's gradient for each `trained` parameter.
 
-        It may be compiled (`CompiledStep`): it changes nothing but gradients, and branches on no numbers.
+        It may be compiled (`CompiledStep`): it changes nothing but gradients, and never branches on tensor values.
         """
         outputs = self._forward(minibatch)
         loss = self.compute_loss_for_module(
@@ -107,7 +107,7 @@ class QLearner(TorchLearner):
         return [parameter.grad for parameter in self.trained]
 
     def _log_errors(self) -> None:
-        """Hand the errors to the replay buffer, where that wants them (`QLearning._learn` takes them out again)."""
+        """Keep the errors for the replay buffer if it needs them (`QLearning._learn` takes them out again)."""
         if self.errors:
             for key, column in zip((REPLAY_INDEX, TD_ERROR_KEY), zip(*self.errors, strict=True), strict=True):
                 self.metrics.log_value((DEFAULT_MODULE_ID, key), torch.cat(column), reduce="item_series")
@@ -126,8 +126,8 @@ class QLearner(TorchLearner):
     ) -> Tensor:
         """Return the temporal-difference loss of `fwd_out["q"]` [B], in units of `algo.network.scale`.
 
-        The target is `reward + bootstrap * next_values`. Rows that `fwd_out["learned"]` (bool [B]), where given, leaves
-        out have no target. Puts the errors, in the same units, into `fwd_out["error"]` [B].
+        The target is `reward + bootstrap * next_values`. Rows excluded by `fwd_out["learned"]` (bool [B], optional)
+        have no target. Puts the errors, in the same units, into `fwd_out["error"]` [B].
         """
         settings, learned = config.settings, fwd_out.get("learned")
         with torch.no_grad():
@@ -172,7 +172,7 @@ class QLearner(TorchLearner):
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         self.gradient_steps = state.get(UPDATES, self.gradient_steps)
 

@@ -1,4 +1,4 @@
-"""What the RLlib modules of Q-learning algorithms share: the online network, and the target that learners keep."""
+"""Shared by the RLlib modules of Q-learning algorithms: the online network, and the learners' target network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the networks of Q-learning algorithms share."""
+"""Shared by the networks of Q-learning algorithms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class QNetwork(SessionNetwork, ABC):
-    """Holds `values`, the network that is bootstrapped and that a target network copies.
+    """Holds `values`, the network that is bootstrapped and copied by a target network.
 
     Attributes:
         attended: leading positions of a slate that the user looks at.
@@ -25,7 +25,7 @@ class QNetwork(SessionNetwork, ABC):
     values: nn.Module
 
     def __init__(self, settings: ReplayConfig, spec: ProblemSpec) -> None:
-        """Take what every network needs of the settings and the problem."""
+        """Take what every network needs from settings and problem."""
         super().__init__(spec, settings.memory)
         self.attended = spec.attended
 

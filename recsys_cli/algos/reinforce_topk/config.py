@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ReinforceTopKConfig(RoundsConfig):
-    """Top-K REINFORCE. Keys are explained, and defaults given, in `conf/algo/reinforce_topk.yaml`."""
+    """Top-K REINFORCE. Keys and defaults: see `conf/algo/reinforce_topk.yaml`."""
 
     weight_cap: Positive
     top_k_correction: bool

@@ -25,8 +25,8 @@ class ReinforceTopKLearner(SlatePPOLearner):
         """Return the loss of the clicked items (Chen et al. 2019, section 4.3), less entropy, plus the critic's.
 
         A slate without a click teaches the critic alone, as in the paper, where trajectories hold consumed items. The
-        paper weighs an item by its return; here by the return's excess over the critic's value, whose variance is less.
-        The behaviour policy is known, not estimated: it is the one that the round began with.
+        paper weighs an item by its return; here by its advantage over the critic's value, whose variance is lower. The
+        behaviour policy is known, not estimated: the one at the start of the round.
         """
         settings, clicked, slates = config.settings, batch["clicked"].long(), batch[Columns.ACTIONS]
         log_policy = fwd_out[Columns.ACTION_DIST_INPUTS].log_softmax(-1)

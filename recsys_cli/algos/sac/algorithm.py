@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class SlateSACConfig(SampledConfig, SACConfig):
-    """RLlib's config of SAC, with our settings and the problem beside it; slates are drawn by the policy alone."""
+    """RLlib's config of SAC, with our settings and the problem; slates are drawn by the policy alone."""
 
     ring = CandidateRing
 
     @override(SampledConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Tell RLlib of the temperature as well."""
+        """Also set the temperature."""
         super().of_run(settings, run, seed)
         self.training(
             lr=None,  # RLlib wants it so; the learner takes the schedule from these settings

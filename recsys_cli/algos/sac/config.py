@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class SACConfig(EnumeratedConfig):
-    """SAC. Keys are explained, and defaults given, in `conf/algo/sac.yaml`."""
+    """SAC. Keys and defaults: see `conf/algo/sac.yaml`."""
 
     reward_unit: Positive
     temperature: Positive

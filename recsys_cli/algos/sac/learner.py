@@ -19,14 +19,14 @@ LOG_TEMPERATURE = "log_temperature"
 
 
 class ActionConnector(SampleConnector):
-    """Tells which of all slates was shown, and counts rewards in `algo.reward_unit`.
+    """Adds the index of the shown slate among all slates, and counts rewards in `algo.reward_unit`.
 
     RLlib's critics have Huber's loss with its bend at 1: in larger units the rare end of a session is not clipped.
     """
 
     @override(SampleConnector)
     def read_by_losses(self, module: Any, columns: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return RLlib's columns; `actions` [B] are places in the list of all slates."""
+        """Return RLlib's columns; `actions` [B] are indices into the list of all slates."""
         network, doc = module.net, columns["doc"]
         shown = columns["slate"][:, : network.attended]
         shown = shown if network.ordered else shown.sort(-1).values
@@ -46,7 +46,7 @@ class SlateSACLearner(SampleLearner, SACTorchLearner):
 
     @override(TorchLearner)
     def configure_optimizers_for_module(self, module_id: str, config: Any) -> None:
-        """Make an optimiser of each network, under the names that RLlib's losses have, and the temperature's."""
+        """Make an optimiser for each network, named as RLlib's losses, and for the temperature."""
         module, log_temperature = self._module[module_id], self.curr_log_alpha[module_id]
         networks = {"qf": module.critic, "qf_twin": module.twin, "policy": module.net}
         rates = dict.fromkeys(networks, (config.settings.lr, config.lr_schedule_of_run()))
@@ -70,7 +70,7 @@ class SlateSACLearner(SampleLearner, SACTorchLearner):
 
     @override(Learner)
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take back the state."""
+        """Restore the state."""
         super().set_state(state)
         if LOG_TEMPERATURE in state:
             self.curr_log_alpha[DEFAULT_MODULE_ID].data.fill_(state[LOG_TEMPERATURE])

@@ -51,7 +51,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
         sizes = (self.net.state_features, len(spec.documents), self.net.attended)
         self.critic = SlateValues(*sizes, settings.network.hidden, settings.network.scale)
         self.twin = SlateValues(*sizes, settings.network.hidden, settings.network.scale)
-        self.action_space = gymnasium.spaces.Discrete(slates_of(spec))  # tells RLlib which loss to take
+        self.action_space = gymnasium.spaces.Discrete(slates_of(spec))  # selects RLlib's discrete loss
 
     def policy(self) -> SlateSoftmaxPolicy:
         """Return the policy that acts with this module's network."""
@@ -70,7 +70,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return what RLlib's discrete loss reads, `[B, M]` each."""
+        """Return the inputs of RLlib's discrete loss, `[B, M]` each."""
         following = following_of(batch)
         log_p = self._log_probabilities(batch)
         with torch.no_grad():
@@ -89,7 +89,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
         return self._every(batch, self.net.values)[0].log_softmax(-1)
 
     def _values_of_shown(self, critic: SlateValues, batch: dict[str, Any]) -> Tensor:
-        """Return all values `[B, M]`, with a gradient of those shown alone: the critic's loss reads no other."""
+        """Return all values `[B, M]`, with a gradient only for shown slates: the critic's loss reads no others."""
         shown = self.net.shown_in(batch)
         itself = torch.arange(self.net.attended, device=shown.doc.device)[None]
         with torch.no_grad():
@@ -98,7 +98,7 @@ class SlateSACModule(TorchRLModule, InferenceOnlyAPI, QNetAPI, TargetNetworkAPI)
         return values.scatter(-1, batch[Columns.ACTIONS][:, None], own)
 
     def _every(self, batch: dict[str, Any], *values: Any) -> list[Tensor]:
-        """Return what each network says of all slates, `[B, M]`."""
+        """Return each network's values of all slates, `[B, M]`."""
         observed = self.net.observed_in(batch)
         every, complete = self.net.all_slates(observed.doc.shape[1], observed.doc.device), self.net.complete(observed)
         return [only(each(observed.state, observed.doc, every), complete, NEVER) for each in values]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class SlateQConfig(QLearningConfig):
-    """SlateQ (Ie et al. 2019). Keys are explained, and defaults given, in `conf/algo/slateq.yaml`."""
+    """SlateQ (Ie et al. 2019). Keys and defaults: see `conf/algo/slateq.yaml`."""
 
     target: Literal["top_k", "greedy", "optimal", "sarsa"]
     serving: Literal["top_k", "greedy", "optimal"]
@@ -29,12 +29,12 @@ class SlateQConfig(QLearningConfig):
         super().__post_init__()
         if self.double_q and self.target == "sarsa":
             raise ConfigError(
-                "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one really shown; "
+                "algo.double_q=true chooses the target's slate, but algo.target=sarsa takes the one actually shown; "
                 "allowed: algo.double_q=false, or another algo.target"
             )
 
     def check(self, spec: ProblemSpec) -> None:
-        """Refuse `choice_model=true` where the score is hidden, and endless episodes without discount."""
+        """Refuse `choice_model=true` if the score is hidden, and endless episodes without discount."""
         super().check(spec)
         choice = spec.choice
         if self.choice_model == "true" and not choice.observable and choice.kind != "first_position":

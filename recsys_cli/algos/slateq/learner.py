@@ -22,7 +22,7 @@ class SlateQLearner(QLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: AlgorithmConfig, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
-        """Add the choice model's negative log-likelihood, where that is learned."""
+        """Add the choice model's negative log-likelihood, if it is learned."""
         loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
         choice = self.module[module_id].unwrapped().net.choice
         if isinstance(choice, LearnedChoice):
@@ -33,7 +33,7 @@ class SlateQLearner(QLearner):
 
     @override(QLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
-        """Report how likely the newest minibatch's clicks are by the learned choice model, and by the true one."""
+        """Report the log-likelihood of the last minibatch's clicks under the learned and the true choice model."""
         outputs, losses, more = super()._update(batch, **kwargs)
         likelihood = outputs[DEFAULT_MODULE_ID].get("log_likelihood")
         if likelihood is not None:
@@ -52,8 +52,8 @@ class SlateQLearner(QLearner):
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:
         """Return the value `[B]` of the next state's slate, by the target network.
 
-        `algo.target=sarsa`: of the slate really shown there. Otherwise of the slate that the optimiser finds, by the
-        target network's values or, in double Q-learning, by the online network's.
+        `algo.target=sarsa`: of the slate actually shown there. Otherwise of the slate that the optimiser finds, by the
+        target network's values or, in double Q-learning, the online network's.
         """
         module, settings = self.module[module_id].unwrapped(), self.config.settings
         net = module.net

@@ -26,7 +26,7 @@ class SlateQModule(QModule):
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Return what the loss compares with its target: the value of the clicked item, or of the null.
+        """Return the predictions for the loss: the value of the clicked item, or of the null.
 
         Only the clicked document, or the null, goes through the network: B rows instead of B * C.
         """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SlateQNetwork(QNetwork):
-    """Item values, the null's value, and choice scores: all that a slate's value needs."""
+    """Item values, the null's value, and choice scores: the parts of a slate's value."""
 
     values: TwoTower | Concat
 
@@ -38,7 +38,7 @@ class SlateQNetwork(QNetwork):
         return q, q_null if self.learned_null else torch.zeros_like(q_null)
 
     def slates(self, observed: Observed) -> Tensor:
-        """Return whole slates `[B, k]`: the best one, filled up by value where the user looks at less than k."""
+        """Return whole slates `[B, k]`: the best one, filled up by value if the user looks at fewer than k."""
         return whole_slates(*self._parts(observed), self.slate_size, self.attended, self.serving, observed.mask)
 
     def scores(self, observed: Observed) -> Tensor:

@@ -26,7 +26,7 @@ class TabularQAlgorithmConfig(DecayingEpsilon):
 
 
 class TabularQ(Bandit):
-    """Goes through the bandits' loop, every transition learned from once."""
+    """Uses the bandits' loop, with every transition learned from once."""
 
     config_class = TabularQAlgorithmConfig
     training_class = RLlibTraining

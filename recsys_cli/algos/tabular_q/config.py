@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class TabularQConfig(AlgoConfig):
-    """Tabular Q-learning. Keys are explained, and defaults given, in `conf/algo/tabular_q.yaml`."""
+    """Tabular Q-learning. Keys and defaults: see `conf/algo/tabular_q.yaml`."""
 
     max_entries: Count
     max_slates: Count
@@ -54,9 +54,9 @@ class TabularQConfig(AlgoConfig):
         users, kinds = Discretisation(spec, self.memory, self.user_bins, self.doc_bins, self.bounds).shape
         if users * kinds > self.max_entries:
             raise ConfigError(
-                f"algo={self.name} keeps a value of every kind of user with every kind of slate: {users:,} x {kinds:,} "
+                f"algo={self.name} keeps a value for every kind of user and every kind of slate: {users:,} x {kinds:,} "
                 f"for env={spec.name} with algo.user_bins={self.user_bins}, algo.doc_bins={self.doc_bins}; "
-                f"limit algo.max_entries={self.max_entries:,}. Take algo=full_slate_q, or fewer bins or topics"
+                f"limit algo.max_entries={self.max_entries:,}. Use algo=full_slate_q, or fewer bins or topics"
             )
 
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> TabularQPolicy:

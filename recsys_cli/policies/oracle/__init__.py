@@ -1,7 +1,7 @@
-"""Oracles: policies that know the hidden state. One module a problem, named as the problem, found by that name.
+"""Oracles: policies that know the hidden state. One module per problem, found by the problem's name.
 
-A module offers `make_oracle(seed) -> SlatePolicy`; it takes the problem's parameters and hidden states from the env
-that `SlatePolicy.watch` gives it.
+A module has `make_oracle(seed) -> SlatePolicy`; the oracle takes the problem's parameters and hidden states from the
+env given to `SlatePolicy.watch`.
 """
 
 from __future__ import annotations

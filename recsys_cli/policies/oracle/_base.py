@@ -1,4 +1,4 @@
-"""What all oracles share: they look inside the env they are told to watch."""
+"""Shared by all oracles: they look inside the env that they watch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OraclePolicy(GreedyPolicy):
     asked_of_all = True  # the env's hidden state is of all its users
 
     def __init__(self, seed: int = 0) -> None:
-        """Watch nothing yet; `seed` is of what an oracle simulates to find its values."""
+        """Watch nothing yet; `seed` is for the simulations that find an oracle's values."""
         self.seed = seed
         self._watched: SlateVectorEnv | None = None
 
@@ -38,7 +38,7 @@ class OraclePolicy(GreedyPolicy):
         """Return the hidden state, `[N, ...]` each.
 
         Raises:
-            RuntimeError: no env is watched, or the observation holds other than its users.
+            RuntimeError: no env is watched, or the observation is not of its users.
         """
         if self._watched is None or self._watched.num_envs != users:
             raise RuntimeError("an oracle acts on the whole observation of the env that `watch` gave it")

@@ -40,7 +40,7 @@ SEARCH_USERS = (500, 2000)  # its fewest and most users
 SEARCH_LOCK_STEPS = 1000  # sessions are cut there: some parameters make endless ones
 PRICES = (0.4, 5.0)  # tried, in units of the return that one price earns per minute of budget
 
-ITERATIONS = 2  # more change nothing that 2,000 sessions could tell
+ITERATIONS = 2  # more make no difference that 2,000 sessions could show
 
 _found: dict[str, Price | SessionValue] = {}  # values found in this process, by config
 
@@ -163,8 +163,8 @@ def simulate(env: InterestEvolutionConfig, value: Price | SessionValue, users: i
 def best_price(env: InterestEvolutionConfig, seed: int) -> float:
     """Return the price of the greatest mean return.
 
-    Every user is played with another price; the mean return as a function of it is a cubic in its logarithm, fitted to
-    all of them. The noise of the single users averages out, where a search by means of separate prices would follow it.
+    Every user is played with a different price; the mean return as a function of it is a cubic in its logarithm, fitted
+    to all users. Their noise averages out, whereas a search over means at separate prices would follow it.
     """
     users = int(np.clip(SEARCH_DOCUMENTS // env.spec.width, *SEARCH_USERS))
     # The price of a minute is about what a minute earns; one round from "a minute is worth a minute" is near enough.

@@ -1,4 +1,4 @@
-"""What a policy answers: a distribution over slates, a user each."""
+"""Distributions over slates, one per user: the output of a policy."""
 
 from recsys_cli.slates.distributions.base import SlateDistribution
 from recsys_cli.slates.distributions.enumerated import EnumeratedSoftmax

@@ -1,4 +1,4 @@
-"""What a distribution over slates answers."""
+"""The interface of distributions over slates."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PADDING = -1  # behind the end of a slate that is shorter than k
 
 
 class SlateDistribution(ABC):
-    """N independent distributions over ordered slates of k different candidates, one a user.
+    """N independent distributions over ordered slates of k different candidates, one per user.
 
-    A slate is a list of candidate numbers. Where a user has fewer than k candidates, slates hold them all and are
-    padded with -1; where a `mask` [N, C] says that a candidate isn't there, no slate holds it. Slates asked about may
-    be any integers: impossible ones have probability 0.
+    A slate is a list of candidate numbers. If a user has fewer than k candidates, slates hold them all and are padded
+    with -1; a candidate missing from the `mask` [N, C] is on no slate. Queried slates may be any integers: impossible
+    ones have probability 0.
 
     Attributes:
-        kind: what it is called in tables.
+        kind: its name in tables.
         num_users: N.
         num_candidates: C.
         slate_size: k.
-        mask: candidates that are there, `[N, C]`; None if all are.
+        mask: which candidates are present, `[N, C]`; None if all are.
     """
 
     kind: str
@@ -46,11 +46,11 @@ class SlateDistribution(ABC):
 
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> Ints:
-        """Draw a slate a user, `[N, k]`."""
+        """Draw one slate per user, `[N, k]`."""
 
     @abstractmethod
     def mode(self) -> Ints:
-        """Return the most probable slates, `[N, k]`; one of them if several are."""
+        """Return the most probable slates, `[N, k]`; any one if there are ties."""
 
     @abstractmethod
     def prefix_log_prob(self, slates: NDArray[Any]) -> Floats:
@@ -76,7 +76,7 @@ class SlateDistribution(ABC):
     def position_log_prob(self, slates: NDArray[Any]) -> Floats:
         """Return each document's log-probability given those before it, `[N, k]`; the sum is `log_prob`.
 
-        0 behind a document that is impossible: nothing is known of what would follow.
+        0 after an impossible document, since what would follow is undefined.
         """
         prefix = self.prefix_log_prob(slates)
         before = np.concatenate([np.zeros((len(prefix), 1)), prefix[:, :-1]], axis=1)

@@ -1,4 +1,4 @@
-"""Slates by a softmax over all of them."""
+"""A softmax over all slates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recsys_cli.slates.enumeration import filled_up
 
 
 class EnumeratedSoftmax(SlateDistribution):
-    """A softmax over M slates, of which the first documents are enumerated and the others follow from these.
+    """A softmax over M slates, whose leading documents are enumerated and determine the others.
 
     Drawn in the dtype of the weights.
     """
@@ -36,8 +36,8 @@ class EnumeratedSoftmax(SlateDistribution):
             slates: leading documents of each slate, `[M, a]`; the candidates left follow in rising order.
             num_candidates: C.
             slate_size: k, at least a.
-            mask: candidates that are there, `[N, C]`. Slates with others are left out; if a user has fewer than a
-                candidates, those slates count that hold all of them.
+            mask: which candidates are present, `[N, C]`. Slates with others are left out; if a user has fewer than a
+                candidates, only slates that hold all of them count.
         """
         weights = torch.as_tensor(log_weights).detach()
         super().__init__(len(weights), num_candidates, slate_size, mask)

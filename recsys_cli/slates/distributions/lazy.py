@@ -1,4 +1,4 @@
-"""Distributions behind a function: one that is computed when it is asked, and one that nobody can compute."""
+"""Distributions behind a function: one computed on demand, and one known only by draws."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DRAWS = 1000  # that a probability is estimated from
 
 
 class Deferred(SlateDistribution):
-    """Computed at the first question, and only for the users it is about."""
+    """Computed at the first query, and only for the queried users."""
 
     kind = "deferred"
 
@@ -92,7 +92,7 @@ class Deferred(SlateDistribution):
 class DrawnOnly(SlateDistribution):
     """Known only by draws, as Thompson sampling is; probabilities are estimated from a number of them.
 
-    A slate that none of the draws brought is estimated impossible, with a standard error above 0.
+    A slate that was never drawn is estimated impossible, with a standard error above 0.
     """
 
     kind = "by draws"
@@ -118,8 +118,8 @@ class DrawnOnly(SlateDistribution):
             slate_size: k.
             mask: see `SlateDistribution`.
             rows: the numbers of the users that this is about; all if None.
-            draws: from how many a probability is estimated.
-            seed: of the stream of these.
+            draws: number of draws for an estimate.
+            seed: of their random stream.
         """
         super().__init__(num_users, num_candidates, slate_size, mask)
         self._draw, self._rows = draw, rows
@@ -161,7 +161,7 @@ class DrawnOnly(SlateDistribution):
         return np.stack([(self._drawn == number).any(-1).mean(0) for number in range(self.num_candidates)], axis=1)
 
     def standard_error(self, slates: NDArray[Any]) -> Floats:
-        """Return the binomial standard error, with one draw more that brought the slate and one that did not."""
+        """Return the binomial standard error, with one extra draw of the slate and one of another."""
         p = (self._frequencies(slates)[:, -1] * self.draws + 1) / (self.draws + 2)
         return np.sqrt(p * (1 - p) / self.draws)
 

@@ -17,8 +17,8 @@ ROUNDING = 1e-8  # of the sum of weights
 class Mixture(SlateDistribution):
     """One of several distributions, drawn for each user by weights.
 
-    Probabilities of whole beginnings of a slate are mixed; a position's own factor follows from these and is not a
-    mixture of factors. Users are asked of a part (`sample_rows`) only if it was drawn for them.
+    Probabilities of whole prefixes of a slate are mixed; a position's conditional probability follows from these and is
+    not a mixture of the parts'. A part is sampled (`sample_rows`) only for the users it was drawn for.
     """
 
     def __init__(self, weights: Sequence[float] | NDArray[Any], parts: Sequence[SlateDistribution]) -> None:
@@ -68,7 +68,7 @@ class Mixture(SlateDistribution):
     def mode(self) -> Ints:
         """Return the most probable among the parts' modes.
 
-        That is the mode if all parts but one are uniform; a mixture of others may have another slate yet more probable.
+        This is the mode if all parts but one are uniform; in other mixtures another slate may be more probable.
         """
         modes = [part.mode() for _, part in self._active()]
         best = np.argmax([self.log_prob(slates) for slates in modes], axis=0)
@@ -102,7 +102,7 @@ class Mixture(SlateDistribution):
         return Mixture(weights, [part.take(rows) for part in self.parts])
 
     def _active(self) -> list[tuple[Floats, SlateDistribution]]:
-        """Return the weights `[N]` and the parts, those that never come left out."""
+        """Return the weights `[N]` and the parts, without those of weight 0."""
         every = np.broadcast_to(self.weights, (self.num_users, len(self.parts)))
         return [(weight, part) for weight, part in zip(every.T, self.parts, strict=True) if weight.any()]
 

@@ -1,4 +1,4 @@
-"""Slates by scores, document by document without replacement."""
+"""Slates drawn by scores, document by document without replacement."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class PlackettLuceSlates(SlateDistribution):
         )
 
     def sample(self, rng: np.random.Generator) -> Ints:
-        """Draw slates; takes one standard exponential number of `rng` a candidate, in the dtype of the scores."""
+        """Draw slates; takes one standard exponential number of `rng` per candidate, in the dtype of the scores."""
         return self._drawn(rng).cpu().numpy()
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
-        """See `SlateDistribution.draw`; that drawn slates are possible need not be asked."""
+        """See `SlateDistribution.draw`; drawn slates need no check that they are possible."""
         drawn = self._drawn(rng)
         return drawn.cpu().numpy(), self._law.log_prob(drawn).cpu().double().numpy()
 
@@ -82,8 +82,8 @@ class PlackettLuceSlates(SlateDistribution):
 
         In the exponential race that draws the slate, candidate i arrives at a time with rate `exp(score_i)`, and is on
         it if at most k - 1 others arrived before. The logarithm of its time has a Gumbel density around `-score_i`,
-        over which the number of the others is integrated; nothing is subtracted, so scores may be as sharp as they
-        like. Takes time in proportion to C^2 k.
+        over which the number of the others is integrated; nothing is subtracted, so scores may be arbitrarily sharp.
+        Takes time proportional to C^2 k.
         """
         scores = self.scores.cpu().double().numpy()
         if self.mask is not None:

@@ -1,4 +1,4 @@
-"""Distributions that take no computing: one slate for certain, and every slate alike."""
+"""Trivial distributions: one certain slate, and uniform slates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsys_cli.slates.uniform import uniform_slates
 
 
 class Certain(SlateDistribution):
-    """One slate a user."""
+    """One certain slate per user."""
 
     kind = "certain"
 
@@ -20,7 +20,7 @@ class Certain(SlateDistribution):
         """Take the slates `[N, k]`.
 
         Raises:
-            ValueError: a slate holds a candidate that isn't there, or ends before the candidates do.
+            ValueError: a slate holds a masked candidate, or ends before the candidates run out.
         """
         slates = np.asarray(slates, np.int64)
         super().__init__(len(slates), num_candidates, slates.shape[1], mask)
@@ -50,7 +50,7 @@ class Certain(SlateDistribution):
 
 
 class Uniform(SlateDistribution):
-    """Every ordered slate as likely as any other."""
+    """Every ordered slate is equally likely."""
 
     kind = "uniform"
 
@@ -59,11 +59,11 @@ class Uniform(SlateDistribution):
         return uniform_slates(rng, self.num_users, self.num_candidates, self.slate_size, self.mask)
 
     def sample_rows(self, rng: np.random.Generator, rows: NDArray[Any]) -> Ints:
-        """Draw slates for all users, so that who is asked about does not move the random stream."""
+        """Draw slates for all users, so that the random stream does not depend on the queried rows."""
         return self.sample(rng)[rows]
 
     def mode(self) -> Ints:
-        """Return the first k candidates that are there: no slate is more probable."""
+        """Return the first k present candidates: no slate is more probable."""
         first = np.broadcast_to(np.arange(self.slate_size), (self.num_users, self.slate_size))
         if self.mask is None:
             return first.copy()
