@@ -249,7 +249,8 @@ class ProblemSpec:
         """
         if num_candidates < (1 if self.varying else self.slate_size):
             raise ConfigError(f"env.num_candidates={num_candidates} must be at least env.slate_size={self.slate_size}")
-        return dataclasses.replace(self, num_candidates=num_candidates)
+        fewest = None if self.min_candidates is None else min(self.min_candidates, num_candidates)
+        return dataclasses.replace(self, num_candidates=num_candidates, min_candidates=fewest)
 
     def response_space(self) -> spaces.Dict:
         """Return the space of one user's response: arrays `[k]`."""

@@ -70,8 +70,10 @@ def evaluate_checkpoint(
     """
     loaded = load_checkpoint(folder, env_changes)
     env = loaded.env
-    policy = loaded.policy if explore == NOT_EXPLORING else ExploringPolicy(loaded.policy, explore)
-    own = score(loaded.name, policy, env, users, seed)
+    policy, name = loaded.policy, loaded.name
+    if explore != NOT_EXPLORING:
+        policy, name = ExploringPolicy(policy, explore), f"{name} {explore}"
+    own = score(name, policy, env, users, seed)
     others = known if known is not None else score_baselines(baselines, env, users, seed)
     scores = [own, *(other for other in others if other.policy != own.policy)]
     steps = int(loaded.bundle.info["steps"])

@@ -17,7 +17,7 @@ class Observed(NamedTuple):
 
     Attributes:
         user: observed features, `[B, U]`.
-        doc: candidates, `[B, C, F]` or topic numbers `[B, C]`.
+        doc: candidates, `[B, C, F]` or numbers `[B, C]` of topics or items.
         memory: what the policy remembers of the session, `[B, M]`; None if nothing.
         mask: which candidates are present, `[B, C]` bool; None if all are.
     """
@@ -41,8 +41,10 @@ class Observed(NamedTuple):
 
 def observation_tensors(observation: Mapping[str, Any], device: torch.device) -> Observed:
     """Return an observation as tensors on `device`."""
-    names = [name for name in Observed._fields if name in observation]
-    return Observed(**{name: torch.as_tensor(np.asarray(observation[name]), device=device) for name in names})
+    arrays = {name: np.asarray(observation[name]) for name in Observed._fields if name in observation}
+    if "mask" in arrays:
+        arrays["mask"] = arrays["mask"].astype(bool)  # gymnasium's own samples are of int8
+    return Observed(**{name: torch.as_tensor(array, device=device) for name, array in arrays.items()})
 
 
 def seen_in(observation: Mapping[str, Any], documents: Documents) -> Observed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from recsys_cli.policies.arms import ArmCounts, ArmMemory, Arms, Floats, Outcome
 from recsys_cli.policies.bandit import NOT_DRAWN_FROM, BanditPolicy
 from recsys_cli.policies.base import Observation
 from recsys_cli.policies.memory import Memory
-from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
+from recsys_cli.slates.distributions import SlateDistribution
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
@@ -66,8 +67,7 @@ class ArmedBanditPolicy(BanditPolicy):
 
     def behaviour(self, observation: Observation) -> SlateDistribution:
         """Return the slates of greatest index, with random ones among them."""
-        law = self._by(self.index, observation)
-        return epsilon_mixture(self.epsilon, law) if self.epsilon else law
+        return self.mixed(self.epsilon, partial(self._by, self.index), observation)
 
     def posterior(self, observation: Observation) -> SlateDistribution:
         """Return the slates of greatest posterior draw."""

@@ -79,7 +79,7 @@ class TopicArms(Arms):
     def slates(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """See `Arms.slates`."""
         best = self.ranking(index, doc, mask)[:, : self.slate_size]
-        return best if mask is None else np.where(np.take_along_axis(mask, best, axis=1), best, -1)
+        return best if mask is None else np.where(np.take_along_axis(np.asarray(mask, bool), best, axis=1), best, -1)
 
     def ranking(self, index: Floats, doc: NDArray[Any], mask: NDArray[Any] | None) -> NDArray[np.int64]:
         """Return all candidates, best first, `[n, C]`; topics of the same index stay apart."""
@@ -88,7 +88,7 @@ class TopicArms(Arms):
         if self.documents.quality is not None:
             keys.insert(0, -self.documents.dense(doc)[..., self.documents.quality])
         if mask is not None:
-            keys.append(~mask)
+            keys.append(~np.asarray(mask, bool))
         return np.lexsort(keys, axis=-1)
 
 

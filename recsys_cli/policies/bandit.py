@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.policies.base import Draw, Observation, certain, drawn
+from recsys_cli.policies.exploration import Rule, explored
 from recsys_cli.policies.memory import Memory, MemoryKind, new_memory
 from recsys_cli.policies.parts import PolicyOfParts
 from recsys_cli.slates.distributions import SlateDistribution
@@ -49,6 +51,10 @@ class BanditPolicy(PolicyOfParts):
         if draws:
             return drawn(choose, self.slate_size, observation)
         return certain(choose(observation, NOT_DRAWN_FROM), observation)
+
+    def mixed(self, epsilon: float, rule: Rule, observation: Observation) -> SlateDistribution:
+        """Return what `rule` answers, with random slates among it at a probability."""
+        return explored(Explore("epsilon", epsilon) if epsilon else NOT_EXPLORING, self, rule)(observation)
 
     def get_state(self) -> dict[str, Any]:
         """Return what further learning needs besides the tensors."""

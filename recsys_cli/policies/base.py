@@ -40,10 +40,12 @@ class SlatePolicy(ABC):
     Attributes:
         slate_size: documents of a slate.
         served_by_draws: whether it is served by draws from its distribution; else by the mode.
+        asked_of_all: whether it answers for all users at once only.
     """
 
     slate_size: int
     served_by_draws: bool = False
+    asked_of_all: bool = False
 
     @abstractmethod
     def distribution(self, observation: Observation) -> SlateDistribution:
@@ -147,4 +149,4 @@ def state_of(columns: Mapping[str, Any], prefix: str = "") -> np.ndarray:
 
 def mask_of(observation: Observation) -> Tensor | None:
     """Return which candidates are present, `[N, C]`; None if all are."""
-    return None if observation.get("mask") is None else torch.as_tensor(observation["mask"])
+    return None if observation.get("mask") is None else torch.as_tensor(np.asarray(observation["mask"], bool))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recsys_cli.config.explore import Explore
-from recsys_cli.policies.base import Observation, SlatePolicy
+from recsys_cli.policies.base import Observation, SlatePolicy, deferred
 from recsys_cli.policies.memory import Memory
 from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
 
@@ -23,7 +24,9 @@ def explored(explore: Explore, policy: SlatePolicy, rule: Rule) -> Rule:
     """Return the exploring rule of `policy`; `rule` is its rule without exploration."""
     match explore.kind:
         case "epsilon":
-            return lambda observation: epsilon_mixture(explore.amount, rule(observation))
+            # Users that get a random slate do not go through the policy.
+            later = rule if policy.asked_of_all else partial(deferred, rule, policy.slate_size)
+            return lambda observation: epsilon_mixture(explore.amount, later(observation))
         case "plackett_luce":
             return lambda observation: policy.softened(observation, explore.amount)
         case "thompson":
@@ -48,6 +51,14 @@ class ExploringPolicy(SlatePolicy):
     def scores(self, observation: Observation) -> Floats:
         """Return the policy's own."""
         return self.policy.scores(observation)
+
+    def softened(self, observation: Observation, temperature: float) -> SlateDistribution:
+        """Return the policy's own."""
+        return self.policy.softened(observation, temperature)
+
+    def posterior(self, observation: Observation) -> SlateDistribution:
+        """Return the policy's own."""
+        return self.policy.posterior(observation)
 
     def new_memory(self, users: int) -> Memory:
         """Return what the policy remembers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from recsys_cli.policies.item_index import Greedy, Index, PosteriorSample
 from recsys_cli.policies.item_values import BanditDesign, ItemValues
 from recsys_cli.policies.memory import memory_features
 from recsys_cli.policies.parts import Part
-from recsys_cli.slates.distributions import SlateDistribution, epsilon_mixture
+from recsys_cli.slates.distributions import SlateDistribution
 from recsys_cli.slates.optimisers import OPTIMISERS, Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ class ItemBanditPolicy(BanditPolicy):
 
     def behaviour(self, observation: Observation) -> SlateDistribution:
         """Return the slates of greatest index, with random ones among them."""
-        law = self._by(self.explore_by, observation)
-        return epsilon_mixture(self.epsilon, law) if self.epsilon else law
+        return self.mixed(self.epsilon, partial(self._by, self.explore_by), observation)
 
     def posterior(self, observation: Observation) -> SlateDistribution:
         """Return the slates of greatest value in a posterior draw."""

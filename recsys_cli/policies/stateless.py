@@ -106,15 +106,24 @@ class StatelessPolicy:
                 does not allow.
         """
         self._check(inputs)
-        doc = inputs["doc"]
-        policy = self._policy_for(doc.shape[1])
+        seen = self._seen(inputs)
+        doc = seen["doc"]
+        policy = self._policy_for(np.shape(inputs["doc"])[1])
         memory = policy.new_memory(len(doc))
         if self.memory_size:
             self._recall(memory, inputs)
-        seen = {name: np.asarray(inputs[name]) for name in ("user", "doc", "mask") if name in inputs}
         slates = policy.served(memory.extend(seen)).sample(self._rng)
         answer = {"slate": slates.astype(np.int64)}
         return answer | ({"memory": self._packed(memory, answer["slate"], doc)} if self.memory_size else {})
+
+    def _seen(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Return the observation; if there are fewer candidates than a slate holds, with masked ones behind them."""
+        seen = {name: np.asarray(inputs[name]) for name in ("user", "doc", "mask") if name in inputs}
+        if "mask" in seen:
+            missing = max(self.spec.slate_size - seen["doc"].shape[1], 0)
+            seen["doc"] = np.pad(seen["doc"], ((0, 0), (0, missing), (0, 0)))
+            seen["mask"] = np.pad(seen["mask"].astype(bool), ((0, 0), (0, missing)))
+        return seen
 
     def _check(self, inputs: Mapping[str, NDArray[Any]]) -> None:
         for spec in self.inputs:

@@ -24,7 +24,7 @@ def first_cuts(users: int, episode_steps: int | None) -> np.ndarray:
 
     Args:
         users: number of users in lock-step.
-        episode_steps: length of every episode; None if sessions end by themselves.
+        episode_steps: length of the longest episode, which most have; None if nothing bounds it.
     """
     return np.arange(users) * (episode_steps or 0) // users
 

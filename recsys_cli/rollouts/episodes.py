@@ -92,7 +92,7 @@ def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int) -> Episodes
     Every user counts exactly once: taking the first finished episodes would favour short ones.
     """
     parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
-    rng = np.random.Generator(np.random.SFC64(seed))
+    rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream
     for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):
         parts.append(_play_round(policy, env, int(size), seed + i, rng))
     return concatenate(parts)

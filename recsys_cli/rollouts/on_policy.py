@@ -34,7 +34,8 @@ class Rollout(FollowedChunk):
         own: dict[str, Any] = {
             name: value[users] if name.startswith("last_") else value[:, users] for name, value in self.arrays()
         }
-        return Rollout(**own, stream=self.stream, start=self.start)
+        response = None if self.response is None else {name: of[:, users] for name, of in self.response.items()}
+        return Rollout(**own, response=response, stream=self.stream, start=self.start)
 
 
 class OnPolicyRunner(VectorEnvRunner):

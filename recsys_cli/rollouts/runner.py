@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +23,6 @@ from ray.rllib.utils.metrics import (
     WEIGHTS_SEQ_NO,
 )
 
-from recsys_cli.policies.base import deferred
 from recsys_cli.policies.exploration import Rule, explored
 from recsys_cli.policies.uniform import UniformPolicy
 from recsys_cli.rollouts.chunk import Chunk
@@ -143,8 +141,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
             return policy.served
         # The lifetime count is global after a sync, so that all runners follow the same schedule.
         exploration = self.config.exploration_at(self.num_env_steps_sampled_lifetime)
-        # Users that get a random slate do not go through the policy.
-        return explored(exploration, policy, partial(deferred, policy.behaviour, policy.slate_size))
+        return explored(exploration, policy, policy.behaviour)
 
     def _play(self, num_episodes: int) -> PlayedEpisodes:
         self._play_seed += 1

@@ -39,7 +39,7 @@ from recsys_cli.tracking.tracker import Tracker
 
 
 class Baselines(threading.Thread):
-    """Plays the baselines while Ray starts and trains.
+    """Plays the baselines while Ray trains.
 
     Args:
         settings: the baselines and their users.
@@ -146,15 +146,16 @@ class Driver:
         """Train until all is done or a stop is requested."""
         trials = self._trials()
         with self.display:
-            if not self.plan.searches:
-                settings, env = self.config.evaluation, self.config.env
-                self.baselines = Baselines(settings, env, self.display.set_references)
-            if trials:
+            if not trials:
+                self._play_baselines()
+            else:
                 stopper, seeds = self.reporting.stopper, self.search.seeds_per_trial
                 with (
                     ray_session(self.config.resources, self.run_dir, seeds),
                     stop_on_interrupt(stopper, self.display.say),
                 ):
+                    # Not before: OpenBLAS waits for its threads at every fork, and Ray's start forks.
+                    self._play_baselines()
                     while trials:
                         more = {"max_failures": self.plan.retries, **self.plan.tune_arguments(stopper)}
                         run_trials(trials, self.run_dir, self.config.resources, self.reporting, seeds, **more)
@@ -165,6 +166,11 @@ class Driver:
                 # Some were never reported: written as a seed was stopped, or just before it was killed.
                 if (path := checkpoints.path(alias)) is not None:
                     self.tracker.upload_bundle(folder, path, alias)
+
+    def _play_baselines(self) -> None:
+        if not self.plan.searches:
+            settings, env = self.config.evaluation, self.config.env
+            self.baselines = Baselines(settings, env, self.display.set_references)
 
     def _trials(self) -> Any:
         """Return the trials of the planned points, if there is something to do, or a searcher that has more.

@@ -118,7 +118,6 @@ class Checkpoints:
                 config=config.to_dict(),
                 spec=config.env.spec,
                 policy_state=training.policy().tensors(),
-                policy={"algo": config.algo.name},
                 info={
                     "steps": steps,
                     "seed": seed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,8 +15,6 @@ SlateOptimiser = Callable[[Tensor, Tensor, Tensor, Tensor, int, Tensor | None], 
 
 Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 """What a slate's value is made of: v, q, v_null, q_null (see `optimal_slates`)."""
-
-OptimiserName = Literal["top_k", "greedy", "optimal"]
 
 OPTIMISERS: dict[str, SlateOptimiser] = {"top_k": top_k_slates, "greedy": greedy_slates, "optimal": optimal_slates}
 

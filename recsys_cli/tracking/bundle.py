@@ -1,6 +1,6 @@
 """The checkpoint bundle: all that evaluating or serving a policy needs, without pickle.
 
-    recsys.yaml          format, resolved config, problem's spec, policy kind, info (steps, seed, versions, ...)
+    recsys.yaml          format, resolved config, problem's spec, info (steps, seed, versions, ...)
     policy.safetensors   the policy's tensors (an empty set for policies that have none), and the problem's items
     training_state/      RLlib's own state, only for resuming; never read here
 
@@ -42,7 +42,6 @@ class Bundle:
         path: its folder.
         config: the resolved config of the training.
         spec: the problem as the policy knows it.
-        policy: class or kind of the policy and what is needed to rebuild it.
         info: steps, seed, versions, command and so on.
         tensors: the policy's tensors by name, with the dtypes and shapes they had.
     """
@@ -50,7 +49,6 @@ class Bundle:
     path: Path
     config: dict[str, Any]
     spec: ProblemSpec
-    policy: dict[str, Any]
     info: dict[str, Any]
     tensors: dict[str, np.ndarray]
 
@@ -67,7 +65,6 @@ def write_bundle(
     config: Mapping[str, Any],
     spec: ProblemSpec,
     policy_state: Mapping[str, np.ndarray | torch.Tensor],
-    policy: Mapping[str, Any],
     info: Mapping[str, Any],
 ) -> None:
     """Write `recsys.yaml` and `policy.safetensors` into `folder` (made if missing).
@@ -80,7 +77,7 @@ def write_bundle(
     from safetensors.numpy import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"config": config, "spec": spec.to_dict(), "policy": policy, "info": info}
+    parts = {"config": config, "spec": spec.to_dict(), "info": info}
     manifest = {"format": FORMAT, **{name: plain(part, name) for name, part in parts.items()}}
     tensors = {name: _array(name, value) for name, value in policy_state.items()}
     if spec.documents.items is not None:
@@ -115,7 +112,7 @@ def read_bundle(folder: Path) -> Bundle:
     except (SafetensorError, TypeError, OSError) as error:
         raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS}: {error}") from None
     spec = ProblemSpec.from_dict(manifest["spec"], items=tensors.pop(ITEMS, None))
-    parts = {name: manifest[name] for name in ("config", "policy", "info")}
+    parts = {name: manifest[name] for name in ("config", "info")}
     return Bundle(path=folder, spec=spec, tensors=tensors, **parts)
 
 
@@ -154,7 +151,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         )
     if version < FORMAT:
         raise ConfigError(f"checkpoint {folder} has format {version}, this recsys-cli reads {FORMAT}: train it again")
-    for key in ("config", "spec", "policy", "info"):
+    for key in ("config", "spec", "info"):
         if not isinstance(manifest.get(key), dict):
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no {key!r}")
     if not isinstance(manifest.get("policy_sha256"), str):

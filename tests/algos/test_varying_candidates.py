@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import Explore, ExploringPolicy
+from recsys_cli.policies.stateless import StatelessPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.distributions import SlateDistribution
@@ -87,6 +89,38 @@ def test_softened_policies_play_shorter_slates(name: str, explore: str) -> None:
             play(policy, env, 8, seed=0)
         return
     assert len(play(policy, env, 8, seed=0)) == 8
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "oracle"])
+def test_a_model_server_answers_any_number_of_candidates(name: str) -> None:
+    algo, spec = load("algo", name), varying("interest_evolution", 1, num_topics=4).spec
+
+    def policy_for(candidates: int) -> SlatePolicy:
+        own = spec.with_candidates(candidates)
+        algo.check(own)
+        policy: SlatePolicy = algo.make_policy(own, seed=0)
+        return policy
+
+    if smallest(name, spec) > 1:
+        with pytest.raises(ConfigError, match="enumerates whole slates; allowed: at least 3"):
+            policy_for(2)
+        return
+    function = StatelessPolicy(spec, policy_for)
+    given = function.example(5)
+    for candidates in (1, 2, 5, 12):
+        doc = np.resize(given["doc"], (5, candidates, 4))
+        mask = np.ones((5, candidates), np.int8)  # as gymnasium's spaces have it
+        mask[0, 1:] = 0
+        answer = function({**given, "doc": doc, "mask": mask})
+        check(answer["slate"], mask.astype(bool))
+    again = function({**given, "doc": doc, "mask": mask, **{key: answer[key] for key in answer if key == "memory"}})
+    check(again["slate"], mask.astype(bool))
+
+
+def test_slates_as_arms_need_one_set_of_candidates() -> None:
+    algo = load("algo", "ucb1", arms="slates", statistics="per_user")
+    with pytest.raises(ConfigError, match=r"env.num_candidates=\[4,7\] varies; allowed: one number"):
+        algo.check(dataclasses.replace(varying("interest_evolution", 4), resample_documents=False).spec)
 
 
 def smallest(name: str, spec: ProblemSpec) -> int:

@@ -149,7 +149,7 @@ def test_a_policy_may_explore(trained: Trained, evaluate: Evaluate, explore: str
     assert code == 0 and f"explore={explore}" in printed
     found = read(trained.seed / f"evaluation_explore-{explore.replace(':', '-')}.json")
     assert (found["explore"], before["explore"]) == (explore, "none")
-    assert found["policies"]["slateq"] != before["policies"]["slateq"]
+    assert found["policies"][f"slateq {explore}"] != before["policies"]["slateq"]
     assert found["policies"]["random"] == before["policies"]["random"], "baselines do as always"
 
 

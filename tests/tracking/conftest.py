@@ -102,7 +102,7 @@ def make_bundle() -> Callable[..., Path]:
             untrained = algo.make_policy(env.spec).tensors()
             tensors = {name: np.full_like(tensor, steps) for name, tensor in untrained.items()}
             parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spec": env.spec}
-            write_bundle(temporary, policy={}, policy_state=tensors, info={"steps": steps}, **parts)
+            write_bundle(temporary, policy_state=tensors, info={"steps": steps}, **parts)
             if state:
                 write_json(temporary / "training_state" / "state.json", {"replay": 1})
         for alias in aliases:

@@ -30,7 +30,7 @@ def write(step):
     with files.atomic_dir(path) as temporary:
         state = {"w": np.full(50_000, float(os.getpid()))}
         spec = load("env", "interest_evolution").spec
-        write_bundle(temporary, config={"pid": os.getpid()}, spec=spec, policy_state=state, policy={}, info={})
+        write_bundle(temporary, config={"pid": os.getpid()}, spec=spec, policy_state=state, info={})
     files.write_json(root / "last.json", {"path": path.name})
     files.append_jsonl(root / "metrics.jsonl", {"step": step, "filler": "x" * 5000})
 

@@ -44,7 +44,6 @@ def bundle_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         config={"env": to_plain(env), "algo": to_plain(algo)},
         spec=env.spec,
         policy_state=policy.tensors(),
-        policy={"algo": "slateq"},
         info={"steps": 1, "config_path": [str(CUSTOM)]},
     )
     by_number, dense = (env.make_vec(4, doc_format=kind).reset(seed=0)[0] for kind in ("index", "dense"))

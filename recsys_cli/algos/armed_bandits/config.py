@@ -50,6 +50,11 @@ class ArmedBanditConfig(BanditConfig):
                     "algo.arms=slates, with algo.statistics=per_user and env.resample_documents=false"
                 )
             return
+        if spec.varying:
+            raise ConfigError(
+                "algo.arms=slates pulls the same slates again and again, but env.num_candidates="
+                f"[{spec.min_candidates},{spec.width}] varies; allowed: one number, or algo.arms=topics"
+            )
         if spec.resample_documents:
             raise ConfigError(
                 "algo.arms=slates pulls the same slates again and again, but env.resample_documents=true draws new "

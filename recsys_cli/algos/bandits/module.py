@@ -18,7 +18,7 @@ PREFIX = "net."  # prefix by which `RLlibTraining` finds a policy's tensors
 class BanditModule(TorchRLModule, InferenceOnlyAPI):
     """Holds a `BanditPolicy`, which has no parameters to differentiate.
 
-    `model_config` carries the `settings` (BanditConfig), the `problem` (EnvConfig) and the `seed`. The state is the
+    `model_config` carries the `settings` (BanditConfig), the `spec` (ProblemSpec) and the `seed`. The state is the
     policy's tensors; RLlib's own way would round them to float32.
     """
 

@@ -17,7 +17,7 @@ from recsys_cli.policies.network import NetworkPolicy
 class QModule(TorchRLModule, InferenceOnlyAPI):
     """Acts with `net` and, in learners, keeps `target_values`, a slow copy of its `values`.
 
-    `model_config` carries the `settings` (QLearningConfig) and the `problem` (EnvConfig).
+    `model_config` carries the `settings` (QLearningConfig) and the `spec` (ProblemSpec).
     """
 
     net: QNetwork

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class OraclePolicy(GreedyPolicy):
     """A policy that acts on the watched env's current hidden state."""
 
+    asked_of_all = True  # the env's hidden state is of all its users
+
     def __init__(self, seed: int = 0) -> None:
         """Watch nothing yet; `seed` is for the simulations that find an oracle's values."""
         self.seed = seed
