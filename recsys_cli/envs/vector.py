@@ -28,9 +28,9 @@ Advance = tuple[Response, NDArray[np.float64], NDArray[np.bool_]]
 class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     """N users of one problem, stepped together; a run is a pure function of configuration, seed and actions.
 
-    Observation: `user` float32 `[N, U]`, `doc` float32 `[N, C, F]` (with `doc_format="index"` the topic's number,
-    `[N, C]`), `response` arrays `[N, k]` about the previous slate, zeros at reset. Action: `[N, k]` candidate numbers,
-    no candidate twice. Reward: float64 `[N]`. Arrays handed out are never written to again.
+    Observation: `user` float32 `[N, U]`, `doc` float32 `[N, C, F]` (with `doc_format="index"` the numbers of topics or
+    items, `[N, C]`), `response` arrays `[N, k]` about the previous slate, zeros at reset. Action: `[N, k]` candidate
+    numbers, no candidate twice. Reward: float64 `[N]`. Arrays handed out are never written to again.
 
     If the number of candidates varies, observations also hold `mask` bool `[N, C]`, which candidates are present; the
     features of others are zeros. A slate holds as many of them as there are, up to k, and is padded with -1.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ArmedBanditConfig(BanditConfig):
-    """Arms and their statistics. Keys and defaults: see `conf/algo/ucb1.yaml`."""
+    """Arms and their statistics. Keys and defaults: see `conf/algo/_armed_bandit.yaml`."""
 
     arms: Literal["topics", "slates"]
     statistics: Literal["pooled", "per_user"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class ContextualConfig(BanditConfig):
-    """Item values and slates built from them. Keys and defaults: see `conf/algo/linucb.yaml`."""
+    """Item values and slates built from them. Keys and defaults: see `conf/algo/_contextual.yaml`."""
 
     observe: Literal["clicked", "shown"]
     slate: Literal["optimal", "top_k"]

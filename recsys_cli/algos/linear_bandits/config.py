@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LinearBanditConfig(ContextualConfig):
-    """Linear models of items' values. Keys and defaults: see `conf/algo/linucb.yaml`."""
+    """Linear models of items' values. Keys and defaults: see `conf/algo/_linear_bandit.yaml`."""
 
     parameters: Literal["auto", "shared", "disjoint"]
     features: Literal["auto", "doc", "user_doc", "interactions"]
