@@ -23,7 +23,7 @@ import ray
 import torch
 
 from experiments.clocks import Clocks, train_for
-from recsys_cli.algos.bandits.learner import BanditLearner
+from recsys_cli.algos.bandits.algorithm import BanditLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.policies.armed_bandit import ArmedBanditPolicy
 from recsys_cli.policies.item_bandit import ItemBanditPolicy

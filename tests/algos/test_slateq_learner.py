@@ -12,7 +12,7 @@ import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
-from recsys_cli.algos.slateq.learner import SlateQLearner
+from recsys_cli.algos.slateq.algorithm import SlateQLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.structured import load
 from recsys_cli.networks.features import Observed

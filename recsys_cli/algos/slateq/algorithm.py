@@ -2,9 +2,102 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.rl_module.torch import TorchRLModule
+from ray.rllib.utils.annotations import override
+from torch import Tensor
+
 from recsys_cli.algos.q_learning.algorithm import QLearning
-from recsys_cli.algos.slateq.learner import SlateQLearner
-from recsys_cli.algos.slateq.module import SlateQModule
+from recsys_cli.algos.q_learning.learner import QLearner
+from recsys_cli.algos.q_learning.module import QModule
+from recsys_cli.algos.slateq.network import SlateQNetwork
+from recsys_cli.networks.choice import KnownChoice, LearnedChoice, log_likelihood
+from recsys_cli.networks.features import Observed, pick_documents
+from recsys_cli.slates.optimal import of_shown, only, slate_values
+from recsys_cli.slates.optimisers import OPTIMISERS
+
+
+class SlateQModule(QModule):
+    """Holds a `SlateQNetwork`."""
+
+    net: SlateQNetwork
+
+    def target_item_values(self, observed: Observed) -> tuple[Tensor, Tensor]:
+        """Return the target network's `q` [B, C] and `q_null` [B] (see `SlateQNetwork.item_values`)."""
+        q, q_null = self.target_values(observed.state, observed.doc)
+        return q, q_null if self.net.learned_null else torch.zeros_like(q_null)
+
+    @override(TorchRLModule)
+    def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Return the predictions for the loss: the value of the clicked item, or of the null.
+
+        Only the clicked document, or the null, goes through the network: B rows instead of B * C.
+        """
+        clicked, shown = batch["clicked"], self.net.shown_in(batch)
+        last = shown.doc.shape[1] - 1
+        nothing, position = clicked > last, clicked.clamp_max(last)
+        q = self.net.values.one(shown.state, pick_documents(shown.doc, position[:, None])[:, 0], nothing)
+        return {"q": q} if self.net.learned_null else {"q": q, "learned": ~nothing}
+
+
+class SlateQLearner(QLearner):
+    """Learns item-wise values (Ie et al. 2019, eq. 18, but bootstrapping from the state after the step)."""
+
+    @override(QLearner)
+    def compute_loss_for_module(
+        self, *, module_id: str, config: AlgorithmConfig, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Tensor:
+        """Add the choice model's negative log-likelihood, if it is learned."""
+        loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
+        choice = self.module[module_id].unwrapped().net.choice
+        if isinstance(choice, LearnedChoice):
+            likelihood = choice.loss(self.module[module_id].unwrapped().net.shown_in(batch), batch["clicked"])
+            fwd_out["log_likelihood"] = -likelihood
+            loss = loss + likelihood
+        return loss
+
+    @override(QLearner)
+    def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
+        """Report the log-likelihood of the last minibatch's clicks under the learned and the true choice model."""
+        outputs, losses, more = super()._update(batch, **kwargs)
+        likelihood = outputs[DEFAULT_MODULE_ID].get("log_likelihood")
+        if likelihood is not None:
+            spec, log = self.config.problem.spec.choice, {"choice_log_likelihood": likelihood}
+            if spec.observable:
+                shown = self.module[DEFAULT_MODULE_ID].unwrapped().net.shown_in(self.newest)
+                v, v_null = KnownChoice(spec)(shown)
+                log["true_choice_log_likelihood"] = log_likelihood(
+                    only(v, shown.mask, 0.0), v_null, self.newest["clicked"]
+                )
+            for name, value in log.items():
+                self.metrics.log_value((DEFAULT_MODULE_ID, name), float(value), window=20)
+        return outputs, losses, more
+
+    @override(QLearner)
+    def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:
+        """Return the value `[B]` of the next state's slate, by the target network.
+
+        `algo.target=sarsa`: of the slate actually shown there. Otherwise of the slate that the optimiser finds, by the
+        target network's values or, in double Q-learning, the online network's.
+        """
+        module, settings = self.module[module_id].unwrapped(), self.config.settings
+        net = module.net
+        after = net.observed_in(batch, "next_")
+        if settings.target == "sarsa":
+            after = after.showing(batch["next_slate"][:, : net.attended])
+            target, (v, v_null) = module.target_item_values(after), net.choice(after)
+            return slate_values(only(v, after.mask, 0.0), target[0], v_null, target[1])
+        (q, q_null), (v, v_null) = module.target_item_values(after), net.choice(after)
+        optimise = OPTIMISERS[settings.target]
+        if not settings.double_q:
+            return optimise(v, q, v_null, q_null, net.attended, after.mask)[1]
+        online, online_null = net.item_values(after)
+        slate, _ = optimise(v, online, v_null, online_null, net.attended, after.mask)
+        return slate_values(of_shown(v, slate), of_shown(q, slate), v_null, q_null)
 
 
 class SlateQ(QLearning):
