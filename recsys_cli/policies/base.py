@@ -28,7 +28,7 @@ Draw = Callable[[Observation, np.random.Generator], NDArray[Any]]
 """Draws one slate per user, `[N, k]`, from the given random stream."""
 
 
-ALWAYS_ALLOWED = "allowed for every policy: none, epsilon:<probability>"
+ALWAYS_ALLOWED = "allowed: none, epsilon:<probability>"
 
 
 class SlatePolicy(ABC):

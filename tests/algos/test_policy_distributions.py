@@ -155,7 +155,7 @@ def cells(name: str) -> str:
     serves = played.policy.distribution(played.observation)
     learns = played.rule()(played.observation)
     learning = learns.known if isinstance(learns, Deferred) else learns
-    kind = learning.kind.replace(Deferred.kind, serves.kind)
+    kind = learning.kind
     exact = "exact" if serves.exact else "estimated"
     if learning.exact != serves.exact:
         exact += f", {'exact' if learning.exact else 'estimated'} while it learns"

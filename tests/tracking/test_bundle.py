@@ -20,7 +20,6 @@ from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, write_bun
 PARTS: dict[str, Any] = {
     "config": {"env": {"slate_size": 2}, "algo": {"lr": 1e-3}},
     "spec": load("env", "interest_evolution").spec,
-    "policy": {"kind": "slateq"},
     "info": {"steps": 50_000, "seed": 0},
 }
 
@@ -57,7 +56,7 @@ def test_torch_tensors_come_back_and_shared_or_transposed_ones_too(tmp_path: Pat
 
 
 def test_a_policy_without_tensors(tmp_path: Path) -> None:
-    write_bundle(tmp_path, policy_state={}, **{**PARTS, "policy": {"kind": "random"}})
+    write_bundle(tmp_path, policy_state={}, **PARTS)
     assert read_bundle(tmp_path).tensors == {}
 
 

@@ -23,14 +23,11 @@ class SlateDistribution(ABC):
     ones have probability 0.
 
     Attributes:
-        kind: its name in tables.
         num_users: N.
         num_candidates: C.
         slate_size: k.
         mask: which candidates are present, `[N, C]`; None if all are.
     """
-
-    kind: str
 
     def __init__(self, num_users: int, num_candidates: int, slate_size: int, mask: NDArray[Any] | None = None) -> None:
         """Take the sizes."""
@@ -38,6 +35,11 @@ class SlateDistribution(ABC):
         if mask is None and num_candidates < slate_size:
             mask = np.ones((num_users, num_candidates), bool)
         self.mask: Bools | None = None if mask is None else np.asarray(mask, bool)
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """Its name in tables."""
 
     @property
     def exact(self) -> bool:

@@ -19,8 +19,6 @@ DRAWS = 1000  # that a probability is estimated from
 class Deferred(SlateDistribution):
     """Computed at the first query, and only for the queried users."""
 
-    kind = "deferred"
-
     def __init__(
         self,
         make: Callable[[Rows], SlateDistribution],
@@ -47,6 +45,11 @@ class Deferred(SlateDistribution):
     def known(self) -> SlateDistribution:
         """The distribution."""
         return self._make(self._rows)
+
+    @property
+    def kind(self) -> str:
+        """That of the distribution."""
+        return self.known.kind
 
     @property
     def exact(self) -> bool:

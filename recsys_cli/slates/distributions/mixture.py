@@ -33,7 +33,6 @@ class Mixture(SlateDistribution):
         """
         first, self.parts = parts[0], list(parts)
         super().__init__(first.num_users, first.num_candidates, first.slate_size, first.mask)
-        self.kind = " or ".join(part.kind for part in parts)
         self.weights = np.asarray(weights, np.float64)
         if self.weights.shape not in {(len(parts),), (self.num_users, len(parts))}:
             raise ValueError(f"weights of shape {self.weights.shape} for {len(parts)} parts")
@@ -44,6 +43,11 @@ class Mixture(SlateDistribution):
         sizes = {(part.num_users, part.num_candidates, part.slate_size) for part in parts}
         if len(sizes) > 1:
             raise ValueError(f"parts of different sizes: {sorted(sizes)}")
+
+    @property
+    def kind(self) -> str:
+        """Those of the parts."""
+        return " or ".join(part.kind for part in self.parts)
 
     @property
     def exact(self) -> bool:
