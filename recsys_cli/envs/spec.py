@@ -69,8 +69,8 @@ class Features:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; bounds shared by all features are stored once."""
-        shared = {"size": len(self), "low": _shared(self.low), "high": _shared(self.high)}
-        return {**shared, **({"names": list(self.names)} if self.names else {})}
+        names = {"names": list(self.names)} if self.names else {}
+        return {"size": len(self), "low": _shared(self.low), "high": _shared(self.high), **names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Features:
@@ -264,10 +264,9 @@ class ProblemSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, all but the items' features."""
-        own = {name: getattr(self, name) for name in _PLAIN}
         documents = {"features": self.documents.features.to_dict(), "topics": self.documents.topics}
         return {
-            **own,
+            **{name: getattr(self, name) for name in _PLAIN},
             "user": self.user.to_dict(),
             "documents": {**documents, "quality": self.documents.quality},
             "response": [dataclasses.asdict(each) for each in self.response],
