@@ -60,7 +60,8 @@ class Chunk:
         [n, M] and `mask` [n, C] if present.
         """
         step, user = np.nonzero(self.valid)
-        more = {name: array[step, user] for name, array in self.arrays() if name in ("memory", "mask")}
+        optional = {"memory": self.memory, "mask": self.mask}
+        more = {name: array[step, user] for name, array in optional.items() if array is not None}
         if self.mask is not None:
             more["shown"] = self.slate[step, user] >= 0
         return {

@@ -84,7 +84,7 @@ class Collector:
         """
         observation = self.reset() if self.observation is None else self.observation
         chunk = self._empty_chunk(length, self.memory.extend(observation), propensities)
-        kept = [(array, name) for name, array in chunk.arrays() if name in OBSERVED]
+        kept = [(array, name) for name in OBSERVED if (array := getattr(chunk, name)) is not None]
         if responses:
             chunk.response = {
                 name: np.empty((length, *values.shape), values.dtype)
