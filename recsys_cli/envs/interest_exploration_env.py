@@ -53,10 +53,13 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
         shown = slates + self._offsets
         topics, quality = self._topics.take(shown), self._quality.take(shown)
         scores = document_scores(self._affinity.take(self._user_offsets + topics), quality)
+        filled = self._shown(slates)
         if self._may_be_undefined:
-            choice_models.check_scores(self._choice, scores if active is None else scores[active])
+            # The first position always holds a document; a score at an empty one is of a document not shown.
+            seen = scores if filled is None else np.where(filled, scores, scores[:, :1])
+            choice_models.check_scores(self._choice, seen if active is None else seen[active])
         uniform = self.rng.random(self.num_envs, dtype=np.float32)
-        choice = choice_models.choose(self._choice, scores, uniform, self._shown(slates))
+        choice = choice_models.choose(self._choice, scores, uniform, filled)
 
         rows = np.flatnonzero(choice < slates.shape[1])
         response = self._no_response()

@@ -69,6 +69,18 @@ def test_other_slates_are_refused(slate: list[int], why: str) -> None:
         vec.step(slates)
 
 
+def test_only_scores_of_documents_shown_must_be_defined() -> None:
+    vec, observation = users("interest_exploration", choice_model="exponential_cascade", score_scaling=1e-6)
+    slates = full_slates(observation["mask"])
+    assert (slates[1:] < 0).any()
+    vec._quality[:, -1] = 50.0  # where an empty position would look: the last candidate of the user before
+    vec.step(slates)
+    vec, observation = users("interest_exploration", choice_model="exponential_cascade", score_scaling=1e-6)
+    vec._quality[:, 0] = 50.0
+    with pytest.raises(ValueError, match="is defined for scores"):
+        vec.step(full_slates(observation["mask"]))
+
+
 def test_a_saved_env_goes_on_with_the_same_candidates() -> None:
     vec, observation = users("interest_exploration")
     vec.step(full_slates(observation["mask"]))
