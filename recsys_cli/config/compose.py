@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys_cli.config import catalog, folders, own_options, structured
+from recsys_cli.config import catalog, folders, own_classes, own_options, structured
 from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.config.overrides import Option, read
 from recsys_cli.config.paths import conf_dir
@@ -237,6 +237,9 @@ def _check_together(built: Any) -> None:
     env, algo = getattr(built, "env", None), getattr(built, "algo", None)
     if env is not None and algo is not None and hasattr(algo, "check"):
         algo.check(env.spec)
+    if env is not None and own_classes.is_own(type(env)):
+        with own_classes.reported_in_one_line(type(env).__module__):
+            env.try_out()
     if hasattr(built, "resources"):
         check_resources(built.resources, built.framework)
         if algo is not None and hasattr(algo, "check_resources"):

@@ -118,3 +118,16 @@ class EnvConfig(ABC):
         from recsys_cli.envs.recsim_backend import RecsimVectorEnv
 
         return RecsimVectorEnv(self, num_envs, doc_format)
+
+    def try_out(self) -> None:
+        """Play a step with two users: a simulator that breaks its own spec is found before anything starts.
+
+        Raises:
+            ConfigError: names the method, what it returned and what the spec declares.
+        """
+        for doc_format in self.spec.documents.formats:
+            vec = self.make_vec(2, doc_format=doc_format)
+            observation, _ = vec.reset(seed=0)
+            vec.action_space.seed(0)
+            vec.step(vec.action_space.sample(observation.get("mask")))
+            vec.close()
