@@ -237,7 +237,7 @@ def _check_together(built: Any) -> None:
     env, algo = getattr(built, "env", None), getattr(built, "algo", None)
     if env is not None and algo is not None and hasattr(algo, "check"):
         algo.check(env.spec)
-    if hasattr(env, "try_out") and own_classes.is_own(type(env)):
+    if env is not None and hasattr(env, "try_out") and own_classes.is_own(type(env)):
         with own_classes.reported_in_one_line(type(env).__module__):
             env.try_out()
     if hasattr(built, "resources"):

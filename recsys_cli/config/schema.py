@@ -165,6 +165,7 @@ class EvaluateConfig(RootConfig):
     baselines: list[Baseline]
     output: str | None
     output_dir: str
+    progress: Literal["auto", "rich", "plain", "off"]
     log: bool
     env: dict[str, Any]
 
