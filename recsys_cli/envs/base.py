@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, about_length, closest
 from recsys_cli.config.ranges import Count
 from recsys_cli.envs.checks import require, require_choice
 from recsys_cli.envs.spec import DENSE, ProblemSpec
@@ -79,8 +79,16 @@ class EnvConfig(ABC):
         """Return the spec: `self.problem_spec(...)` with this problem's users and documents."""
 
     def problem_spec(self, **own: Any) -> ProblemSpec:
-        """Return a spec with the keys that all problems share; `own` are the other fields of `ProblemSpec`."""
+        """Return a spec with the keys that all problems share; `own` are the other fields of `ProblemSpec`.
+
+        Raises:
+            ConfigError: a field that specs do not have.
+        """
         fewest, most = self.candidates
+        allowed = [field.name for field in fields(ProblemSpec)]
+        for name in own:
+            near = about_length(f"env.{name}") or closest(name, allowed)
+            require(name in allowed, f"env={self.name}: a spec has no field {name}; it has {', '.join(allowed)}.{near}")
         return ProblemSpec(
             name=self.name,
             num_candidates=most,

@@ -138,6 +138,12 @@ class Returned:
         self._looks += 1
         if self._looks > LAST_LOOK or self._looks & (self._looks - 1):  # the 1st, 2nd, 4th, 8th ...
             return
+        horizon, longest = env.problem.horizon, int(env._steps.max())
+        if horizon is not None and longest > horizon:
+            raise ConfigError(
+                f"{self.name}: an episode has lasted {longest} steps, and spec.horizon declares {horizon} at most: let "
+                f"truncation={horizon} in the spec end it, or terminated from _advance"
+            )
         self.user.check_values(observation["user"])
         self.documents.check_values(observation["doc"], observation.get("mask"))
         for field, declared in self.response.items():

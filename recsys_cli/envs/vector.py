@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -176,6 +177,11 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     def truncate(self, users: NDArray[np.integer]) -> None:
         """Truncate these users' episodes at the step just made; the next one begins new episodes."""
         self._ended[users] = True
+
+    def truncate_after(self, steps: int) -> None:
+        """Truncate every episode after so many steps, if the problem itself does not do so earlier."""
+        own = self.problem.truncation
+        self.problem = dataclasses.replace(self.problem, truncation=min(steps, own or steps))
 
     def observe(self) -> Observation:
         """Return the current observation again, in fresh arrays (for example after `set_state`)."""
