@@ -59,7 +59,7 @@ def test_a_horizon_that_does_not_hold_is_refused() -> None:
     env.spec = dataclasses.replace(env.spec, horizon=3)
     vec = env.make_vec(4)
     vec.reset(seed=0)
-    with pytest.raises(ConfigError, match="lasted 7 steps, and spec.horizon declares 3 at most: let truncation=3"):
+    with pytest.raises(ConfigError, match=r"lasted 7 steps, and spec\.horizon declares 3 at most: let truncation=3"):
         trajectory(vec, 20)
 
 

@@ -103,7 +103,7 @@ def test_one_of_the_users_in_lock_step_is_a_single_user(problem: str) -> None:
     ended = False
     while not ended:
         numbers = one.action_space.sample()
-        observation, reward, terminated, truncated, _ = one.step(numbers)
+        observation, _, terminated, truncated, _ = one.step(numbers)
         assert (observation == vec.step(numbers[None])[0][0]).all()
         ended = terminated or truncated
 

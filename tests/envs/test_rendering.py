@@ -14,8 +14,8 @@ from recsys_cli.envs.registration import env_ids
 
 
 def test_every_problem_can_be_rendered(problem: str, backend: str) -> None:
-    env = gymnasium.make(dict(env_ids())[problem], num_candidates=[1, 4] if backend == "native" else 4,
-                         backend=backend, render_mode="ansi", slate_size=2)  # fmt: skip
+    env_id, keys = dict(env_ids())[problem], {"backend": backend, "render_mode": "ansi", "slate_size": 2}
+    env = gymnasium.make(env_id, num_candidates=[1, 4] if backend == "native" else 4, **keys)
     observation, _ = env.reset(seed=0)
     before = env.render()
     assert before.startswith(f"{problem}: step 0") and "on offer" in before and "shown" not in before
@@ -25,7 +25,7 @@ def test_every_problem_can_be_rendered(problem: str, backend: str) -> None:
     assert f"step 1, reward {reward:.4g}, return {reward:.4g}" in after and "shown" in after
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        check_env(env.unwrapped)
+        check_env(gymnasium.make(env_id, **keys).unwrapped)
 
 
 def test_a_click_and_its_document() -> None:
