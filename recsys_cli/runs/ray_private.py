@@ -5,6 +5,7 @@ Checked against Ray 2.60. Another release may have moved any of them; a test nam
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ HOOKS = {
     f"{_MODULE}._forward": "the hook that RLlib documents for subclasses",
     f"{_MODULE}._forward_train": "the same while learning",
 }
+
+
+def quiet_logs() -> None:
+    """Keep Ray's loggers from the terminal; to be called once Ray, which sets them up, is imported."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` shows failures, in one line each
 
 
 def joined_cluster() -> str | None:
