@@ -9,6 +9,7 @@ next was slower still.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ raylet: Any = ray._raylet
 LIMIT_S = 180  # for each of Ray's two processes to answer; on a quiet machine they take a second
 LOGGING: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
 SHORT = "/tmp"  # a Unix socket's path has at most 107 characters, of which Ray's own part takes 67
+ERROR_LINE = re.compile(r"^\[[^\]]* [EC] [^\]]*\] (.+)$", re.MULTILINE)  # of Ray's logs, errors and failed checks
 AGENTS = ("--dashboard_agent_command", "--runtime_env_agent_command")
 NOT_IN_USE = {
     raylet.METRICS_AGENT_PORT_NAME: -1,
@@ -84,11 +86,10 @@ class LocalNode(node.Node):
         return any(process.process.poll() is not None for each in self.all_processes.values() for process in each)
 
     def last_word(self) -> str:
-        """Return the last line that a process of it wrote, for an error message; empty if there is none."""
-        lines = []
-        for log in sorted(Path(self._logs_dir).glob("*.err"), key=lambda path: path.stat().st_mtime):
-            lines += [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1].strip() if lines else ""
+        """Return the last error that a process of it logged; empty if there is none."""
+        logs = sorted(Path(self._logs_dir).glob("*.out"), key=lambda path: path.stat().st_mtime)
+        found = [line for log in logs for line in ERROR_LINE.findall(log.read_text(errors="replace"))]
+        return found[-1] if found else ""
 
 
 def start(cpus: int, *, gpus: int | None = 0, workers: int = 1, preload: Sequence[str] = ()) -> None:
@@ -139,7 +140,7 @@ def _end_failed(error: Exception | None) -> str:
     if failed is not None:
         word = failed.last_word()
         failed.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
-    why = f"Ray cannot start: {one_line(error)}" + (f"; its last line: {word}" if word else "")
+    why = f"Ray cannot start: {one_line(error)}" + (f"; its last error: {word}" if word else "")
     return f"{why}; train without it by resources=inline"
 
 

@@ -3,6 +3,7 @@
 import os
 import time
 
-parent = os.getppid()
-while os.getppid() == parent:
-    time.sleep(1)
+if __name__ == "__main__":
+    parent = os.getppid()
+    while os.getppid() == parent:
+        time.sleep(1)
