@@ -26,6 +26,7 @@ from recsys_cli.runs.plan import Plan, Point, spell_values
 
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
 PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
+PATIENCE_S = 3.0  # before we say what is being waited for
 PLAIN_EVERY = 30.0  # seconds between lines about the whole search
 LEFT = ("seed", "", "values")  # columns whose text is flush left
 
@@ -82,6 +83,7 @@ class Display:
         self.references: dict[str, float] = {}
         self.began = self.said = time.monotonic()
         self.done_before = 0
+        self.awaited = threading.Timer(0, self.say)
 
     def __enter__(self) -> Self:
         """Start the display."""
@@ -92,6 +94,7 @@ class Display:
 
     def __exit__(self, *error: object) -> None:
         """End the display."""
+        self.awaited.cancel()
         if self.live is not None:
             self.live.stop()
             self.live = None
@@ -102,6 +105,11 @@ class Display:
             print(line, file=sys.stderr)
         else:
             self.console.print(line, **PLAIN)
+
+    def expect(self, what: str) -> None:
+        """Say what the next report waits for, if it takes long."""
+        self.awaited.cancel()
+        self.awaited = _said_later(what, self.say)
 
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
         """Show a seed of a point, with its steps in earlier sessions."""
@@ -118,6 +126,7 @@ class Display:
 
     def report(self, name: str, report: dict[str, Any]) -> None:
         """Show a seed's report."""
+        self.awaited.cancel()
         seed = self.seeds[name]
         if report["repeated"]:
             self.done_before += report["steps"] - seed.steps
@@ -222,12 +231,17 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
     )
 
 
-@contextmanager
-def waiting(what: str, say: Callable[[str], None], after: float = 3.0) -> Iterator[None]:
-    """Say what is being waited for if the block lasts longer than some seconds."""
-    timer = threading.Timer(after, say, [f"waiting for {what}"])
+def _said_later(what: str, say: Callable[[str], None]) -> threading.Timer:
+    timer = threading.Timer(PATIENCE_S, say, [f"waiting for {what}"])
     timer.daemon = True
     timer.start()
+    return timer
+
+
+@contextmanager
+def waiting(what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Say what is being waited for if the block lasts longer than `PATIENCE_S`."""
+    timer = _said_later(what, say)
     try:
         yield
     finally:

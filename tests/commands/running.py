@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
-RECSYS = (sys.executable, "-m", "recsys_cli.cli")
+RECSYS = (sys.executable, "-m", "recsys_cli")
 # Long enough to be hit in the middle, with a checkpoint every 1,000 steps.
 LONG = (
     *SMOKE,
