@@ -20,7 +20,7 @@ def entry() -> None:
 
 
 def _end(code: int) -> None:
-    """End at once: Python would take half a second to unload everything, and abort if a thread is in a library's C++."""
+    """End at once: Python would take half a second to unload everything, and abort if a thread is in C++."""
     import atexit
     import os
     import sys
