@@ -120,7 +120,7 @@ class Display:
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the seeds'."""
         self.references = returns
-        if self.mode == "plain":
+        if self.mode == "plain" and returns:
             self.say("baselines: " + ", ".join(f"{name} {value:.1f}" for name, value in returns.items()))
         self._refresh()
 

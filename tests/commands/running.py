@@ -119,6 +119,11 @@ def ray_processes_of(pid: int) -> list[str]:
     return found
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the ids of a process's children."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
+
+
 def assert_nothing_is_left(pid: int, seconds: float = 15.0) -> None:
     """Check that no Ray process outlives its command."""
     end = time.monotonic() + seconds
