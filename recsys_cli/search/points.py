@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +97,13 @@ class Space:
         values = dict(branch.picked) | {axis.key: at(axis, fraction(axis)) for axis in branch.axes}
         return [*branch.words, *(f"{axis.key}={values[axis.key]}" for axis in branch.axes)], values
 
+    def _number(self, of_interval: float) -> float:
+        """Return the number of combinations, given the number of values of an interval."""
+        return sum(
+            math.prod(len(axis.values) if isinstance(axis, Choices) else of_interval for axis in branch.axes)
+            for branch in self.branches
+        )
+
     def points(self) -> list[Point]:
         """Return the points that the search begins with: all of a grid, or those drawn.
 
@@ -106,12 +114,10 @@ class Space:
         if isinstance(search, RandomSearch):
             return self._drawn(search.trials, search.seed)
         assert isinstance(search, GridSearch)
-        number = sum(
-            math.prod(len(axis.values) if isinstance(axis, Choices) else search.interval_points for axis in branch.axes)
-            for branch in self.branches
-        )
+        number = int(self._number(search.interval_points))
         if number > MOST_POINTS:
             raise ConfigError(f"the grid has {number:,} points, at most {MOST_POINTS:,} are tried: set search=random")
+        _announce(number)
         points = [self.point(i, *one) for i, one in enumerate(self._grid(search.interval_points))]
         seen: dict[str, Point] = {}
         for point in points:
@@ -136,6 +142,9 @@ class Space:
                 yield words, {**branch.picked, **own}
 
     def _drawn(self, number: int, seed: int) -> list[Point]:
+        if (exist := self._number(math.inf)) < number:
+            raise ConfigError(f"search.trials={number}: the space has only {exist} points; search=grid tries them all")
+        _announce(number)
         generator = random.Random(seed)
         points: list[Point] = []
         seen: set[str] = set()
@@ -184,6 +193,12 @@ class Space:
                     sample = self._sample(branch, lambda each, a=axis, f=fraction: f if each is a else 0.0)
                     found.append(self.point(0, *sample))
         return found
+
+
+def _announce(number: int) -> None:
+    """Say that many points are being checked, if that takes seconds."""
+    if number > 200:
+        print(f"composing and checking {number:,} points", file=sys.stderr)
 
 
 def at(axis: Axis, fraction: float) -> str:

@@ -31,7 +31,7 @@ def drawn(display: Display) -> str:
 @pytest.fixture
 def training() -> Display:
     """The display of a training of two seeds, of which the second waits."""
-    plan = Plan(compose("train", ["steps=1000", "seeds=2"]))
+    plan = Plan(compose("train", ["debug=smoke", "steps=1000", "seeds=2"]))
     display = Display("plain", plan)
     for name, done in (("seed_0", 500), ("seed_1", 0)):
         display.add(name, plan.points[0], "waiting", done)
@@ -41,7 +41,7 @@ def training() -> Display:
 @pytest.fixture
 def search() -> Display:
     """The display of a grid of three points, of which the last was trained before."""
-    space = Space(["algo.lr=1e-3,1e-4,1e-5", "steps=1000", "evaluation.every=500"])
+    space = Space(["algo.lr=1e-3,1e-4,1e-5", "debug=smoke", "steps=1000", "report_every=500", "evaluation.every=500"])
     plan = SearchPlan(space.base, space, Path())
     plan.points = check_sweep(space)
     display = Display("plain", plan)
