@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from recsys_cli.config import catalog, folders
 from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.config.types import show
+from recsys_cli.config.words import key_of
 
 _KEY = re.compile(r"[A-Za-z_][\w]*(\.\w+)*")
 _DIGITS = re.compile(r"\d+e\d+")
@@ -46,18 +47,13 @@ def read(words: Sequence[str], root: str) -> Request:
     """Read overrides for one root.
 
     Raises:
-        ConfigError: a word that is no override, an unknown group or option, several values for one key, a key twice.
+        ConfigError: a word that is no override, an unknown group or option, or several values for one key.
     """
     request = Request()
     groups = {default.group: default for default in catalog.defaults(catalog.root_path(root))}
-    given: dict[str, str] = {}
     for word in words:
         override = _parse(word, groups)
         key = override.key_or_group
-        if key in given:
-            several = f"; several are written {key}=[a,b]" if catalog.holds_presets(key) else ""
-            raise ConfigError(f"{given[key]} {word}: {key} is given twice{several}")
-        given[key] = word
         if key in groups:
             request.options[key] = _option(override.value(), groups[key])
         else:
@@ -70,16 +66,14 @@ def reference(words: Iterable[str], key: str) -> str | None:
     """Return the value of a key that decides what is composed: `resume`, `from`, `output_dir`; None if not given.
 
     Raises:
-        ConfigError: it is empty, given twice or cannot be read.
+        ConfigError: it is empty or cannot be read.
     """
-    asked = [word for word in words if word.lstrip("+").partition("=")[0] == key]
-    if len(asked) > 1:
-        raise ConfigError(f"{' '.join(asked)}: {key} is given twice")
+    asked = [word for word in words if key_of(word) == key]
     if not asked:
         return None
-    value = resolve({key: _value(_parse(asked[0], ()))})[key]
+    value = resolve({key: _value(_parse(asked[-1], ()))})[key]
     if value is not None and not str(value).strip():
-        raise ConfigError(f"{asked[0]} is empty, as if from an unset variable: leave it out, or give it a value")
+        raise ConfigError(f"{asked[-1]} is empty, as if from an unset variable: leave it out, or give it a value")
     return None if value is None else str(value)
 
 
@@ -123,8 +117,7 @@ def grammar(word: str) -> Override:
 
 
 def _parse(word: str, groups: Iterable[str]) -> Override:
-    key, equals, _ = word.partition("=")
-    key = key.lstrip("+")
+    key, equals = key_of(word), "=" in word
     if word.startswith("~"):
         raise ConfigError(f"{word}: keys cannot be removed, only set, as in {key.lstrip('~')}=<value>")
     if word.startswith("-"):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.config.overrides import reference
+from recsys_cli.config.words import key_of
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.local_runs import BEST, SWEEP
 from recsys_cli.tracking.references import resolve_run
@@ -21,17 +22,12 @@ def expand(words: list[str]) -> list[str]:
         ConfigError: no such sweep or point.
     """
     asked = reference(words, KEY)
-    rest = [word for word in words if _key(word) != KEY]
+    rest = [word for word in words if key_of(word) != KEY]
     if asked is None:
         return rest
     found = _point_words(asked.rstrip("/"), Path(reference(rest, "output_dir") or "runs"))
-    given = {_key(word) for word in rest}
-    kept = [word for word in found if _key(word) not in given and _key(word).split(".")[0] not in _OF_THE_SWEEP]
+    kept = [word for word in found if key_of(word).split(".")[0] not in _OF_THE_SWEEP]
     return [*kept, *rest]
-
-
-def _key(word: str) -> str:
-    return word.lstrip("+").partition("=")[0]
 
 
 def _point_words(asked: str, output_dir: Path) -> list[str]:
