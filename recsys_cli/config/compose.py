@@ -248,5 +248,4 @@ def check_machine(config: Any) -> None:
     check_resources(resources, config.framework)
     algo.check_resources(resources, config.framework)
     if resources.ray_address is None:
-        trials = resources.local_cpus() // resources.cpus_per_trial()
-        check_memory(config, min(trials, config.seeds))
+        check_memory(config, min(resources.trials_at_once(), config.seeds))

@@ -56,6 +56,14 @@ class ResourcesConfig:
         cpus = self.num_cpus or machine_cpus()
         return min(cpus, (self.concurrent_trials or cpus) * self.cpus_per_trial(seeds))
 
+    def trials_at_once(self, seeds: int = 1) -> int | None:
+        """Return how many trials train at the same time; None if a cluster decides."""
+        if self.inline:
+            return 1
+        if self.ray_address is not None:
+            return self.concurrent_trials
+        return self.local_cpus(seeds) // self.cpus_per_trial(seeds)
+
     def gpus_per_trial(self, seeds: int = 1) -> float:
         """Return the GPUs of one trial, used by its own process if it has no learner processes."""
         return self.gpus_per_learner * (seeds * self.learners or 1)

@@ -46,7 +46,7 @@ class SeedProgress:
 
     def update(self, report: dict[str, Any], metric: str) -> None:
         """Update from a report."""
-        if self.began is None:
+        if self.began is None and not report["repeated"]:
             self.began, self.first_steps = time.monotonic(), report["steps"]
         metrics, self.state, self.steps = report["metrics"], RUNNING, report["steps"]
         self.speed = metrics.get("time/steps_per_s", self.speed)
@@ -80,8 +80,7 @@ class Display:
         self.live: Live | None = None
         self.seeds: dict[str, SeedProgress] = {}
         self.references: dict[str, float] = {}
-        self.began = self.said = time.monotonic()
-        self.done_before = 0
+        self.said = time.monotonic()
 
     def __enter__(self) -> Self:
         """Start the display."""
@@ -105,9 +104,7 @@ class Display:
 
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
         """Show a seed of a point, with its steps in earlier sessions."""
-        known = self.seeds.get(name)
         self.seeds[name] = SeedProgress(point.values, point.config.steps, state, steps)
-        self.done_before += steps - (known.steps if known else 0)
 
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the seeds'."""
@@ -119,8 +116,6 @@ class Display:
     def report(self, name: str, report: dict[str, Any]) -> None:
         """Show a seed's report."""
         seed = self.seeds[name]
-        if report["repeated"]:
-            self.done_before += report["steps"] - seed.steps
         seed.update(report, self.search.metric)
         self._refresh()
         if self.mode != "plain":
@@ -173,8 +168,9 @@ class Display:
         target = next((seed.target for seed in seeds), 0)
         left = sum(seed.left for seed in seeds if seed.state not in (PRUNED, FAILED))
         left += target * (self.plan.expected * self.search.seeds_per_point - len(seeds))
-        done = sum(seed.steps for seed in seeds) - self.done_before
-        return left * (time.monotonic() - self.began) / done if done > 0 else None
+        begun = [(seed.began, seed.steps - seed.first_steps) for seed in seeds if seed.began is not None]
+        done = sum(steps for _, steps in begun)  # since the first report: what came before was start-up
+        return left * (time.monotonic() - min(began for began, _ in begun)) / done if done > 0 else None
 
     def _refresh(self) -> None:
         if self.live is not None:

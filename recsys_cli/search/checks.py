@@ -107,7 +107,7 @@ def _check_number(config: SweepConfig, points: int) -> None:
         )
     if resources.ray_address is None:
         seeds = search.seeds_per_trial
-        trials = resources.local_cpus(seeds) // resources.cpus_per_trial(seeds)
+        trials = resources.trials_at_once(seeds) or 1
         check_memory(config, min(trials, points * (search.seeds_per_point // seeds)) * seeds)
 
 

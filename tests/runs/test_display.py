@@ -79,10 +79,12 @@ def test_a_search_prints_how_each_seed_ended(search: Display, capsys: pytest.Cap
 def test_a_search_is_drawn_by_what_runs_what_is_best_and_the_time_left(
     search: Display,
 ) -> None:
-    search.began -= 45.0
+    search.report("p001-seed_0", report(250, 170.25))
+    assert "left," not in drawn(search)  # so far all was start-up
+    search.seeds["p001-seed_0"].began -= 22.5
     search.report("p001-seed_0", report(500, 170.25))
     rows = drawn(search).splitlines()
     assert [row.split()[0] for row in rows[2:-1]] == ["p001-seed_0"] and "algo.lr=0.0001" in rows[2]
-    # 500 steps in 45 s, and 1,500 to go; what was there before counts for nothing.
+    # 250 steps in 22.5 s, and 1,500 to go; what was there before counts for nothing.
     summary = "1 running, 1 finished, 1 waiting, at most 2 min left, best so far 170.2 (p001-seed_0: algo.lr=0.0001)"
     assert rows[-1].strip() == summary
