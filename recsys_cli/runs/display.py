@@ -27,6 +27,7 @@ from recsys_cli.runs.plan import Plan, Point, spell_values
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
 PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
 PLAIN_EVERY = 30.0  # seconds between lines about the whole search
+WIDE, NARROW = 100, (0, 2, 3, 5, 6)  # columns of the terminal, and those of the table that a narrow one has room for
 LEFT = ("seed", "", "values")  # columns whose text is flush left
 
 
@@ -180,12 +181,14 @@ class Display:
         """Return the seeds (of a search the running ones), one per line; the baselines, or a search's best so far."""
         table = Table(show_edge=False, pad_edge=False)
         score = self.search.metric if self.plan.searches else "greedy return"
-        for heading in ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values"):
-            table.add_column(heading, justify="left" if heading in LEFT else "right")
+        headings = ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values")
+        kept = range(len(headings)) if self.console.width >= WIDE else NARROW
+        for i in kept:
+            table.add_column(headings[i], justify="left" if headings[i] in LEFT else "right", no_wrap=i == 0)
         shown = [each for each in self.seeds.items() if each[1].state == RUNNING or not self.plan.searches]
         for name, seed in shown[:SHOWN]:
             seconds = seed.seconds_left() if seed.state == RUNNING else None
-            table.add_row(
+            row = (
                 name,
                 ProgressBar(seed.target, min(seed.steps, seed.target), 20),
                 f"{seed.steps:,}" if seed.state == RUNNING else seed.state,
@@ -195,8 +198,10 @@ class Display:
                 "" if seconds is None else spell_seconds(seconds),
                 spell_values(seed.values),
             )
+            table.add_row(*(row[i] for i in kept))
         for name, value in self.references.items():
-            table.add_row(f"({name})", "", "", "", "", f"{value:.1f}", "", "", style="dim")
+            dim = (f"({name})", "", "", "", "", f"{value:.1f}", "", "")
+            table.add_row(*(dim[i] for i in kept), style="dim")
         return Group(table, Text(self._summary())) if self.plan.searches else table
 
 

@@ -21,6 +21,7 @@ from recsys_cli.search.axes import Axis, Choices, Interval, split, value_of
 
 ROOT = "sweep"
 MOST_POINTS = 5_000
+INSIDE = (0.0, 0.382, 1.0)  # of an interval: its ends may be integers by chance
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,13 @@ class Space:
         if not any(branch.axes for branch in self.branches) and len(self.branches) == 1:
             raise ConfigError(
                 f"nothing to search: give a key several values, such as algo.lr=1e-3,3e-4 or "
-                f"'algo.lr=tag(log,interval(1e-4,1e-2))'; algo={self.base.algo.name} has no space of its own"
+                f"'algo.lr=tag(log,interval(1e-4,1e-2))'; {self._why_no_space()}"
             )
+
+    def _why_no_space(self) -> str:
+        if self._searches_own_space(()):
+            return f"algo={self.base.algo.name} has no space of its own"
+        return f"with space={self.base.space} no algorithm's own space is searched"
 
     def _searches_own_space(self, keys: Sequence[Axis]) -> bool:
         if self.base.space == "auto":
@@ -172,12 +178,21 @@ class Space:
         try:
             config: SweepConfig = self.composer(words)
         except ConfigError as error:
-            raise ConfigError(f"point {spell_values(values)}: {error}" if values else str(error)) from None
+            where = f"point {spell_values(values)}: " if values else ""
+            raise ConfigError(f"{where}{error}{self._integers(str(error))}") from None
         typed = {key: value_of(key, text) for key, text in values.items() if "." in key}
         return Point(f"p{number:03d}", tuple(words), dict(values), typed, config.training())
 
+    def _integers(self, error: str) -> str:
+        """Return how an axis is written if the error is that its values are no integers."""
+        for axis in (axis for branch in self.branches for axis in branch.axes if isinstance(axis, Interval)):
+            if axis.key in error and not axis.integer and "an integer" in error:
+                whole = f"int(interval({axis.low:g},{axis.high:g}))"
+                return f"; integers are '{axis.key}={f'tag(log,{whole})' if axis.log else whole}'"
+        return ""
+
     def corners(self) -> list[Point]:
-        """Compose every branch with every axis at its ends and at every listed value, the others at their first.
+        """Compose every branch with every axis at ends, inside and at listed values, the others at their first.
 
         For searches that choose their points as they go.
 
@@ -187,9 +202,12 @@ class Space:
         found = []
         for branch in self.branches:
             for axis in branch.axes or (None,):
-                many = len(axis.values) if isinstance(axis, Choices) else 2
-                for i in range(many):
-                    fraction = (i + 0.5) / many if isinstance(axis, Choices) else float(i)
+                fractions = (
+                    INSIDE
+                    if axis is None or isinstance(axis, Interval)
+                    else [(i + 0.5) / len(axis.values) for i in range(len(axis.values))]
+                )
+                for fraction in fractions:
                     sample = self._sample(branch, lambda each, a=axis, f=fraction: f if each is a else 0.0)
                     found.append(self.point(0, *sample))
         return found

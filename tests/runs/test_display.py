@@ -22,9 +22,13 @@ def report(steps: int, score: float, **more: Any) -> dict[str, Any]:
 
 
 def drawn(display: Display) -> str:
-    console = Console(width=160)
-    with console.capture() as capture:
-        console.print(display.renderable())
+    return drawn_at(160, display)
+
+
+def drawn_at(width: int, display: Display) -> str:
+    display.console = Console(width=width)
+    with display.console.capture() as capture:
+        display.console.print(display.renderable())
     return capture.get()
 
 
@@ -67,6 +71,14 @@ def test_a_training_is_drawn_with_every_seed_and_the_baselines(training: Display
     assert "return while exploring" in rows[0] and "greedy return" in rows[0]
     assert [row.split()[0] for row in rows[2:]] == ["seed_0", "seed_1", "(random)"]
     assert {"750", "250", "169.2", "170.2"} <= set(rows[2].split()) and "waiting" in rows[3]
+
+
+def test_a_narrow_terminal_cuts_no_name(training: Display) -> None:
+    training.set_references({"random": 154.9})
+    training.report("seed_0", report(750, 170.25))
+    text = drawn_at(60, training)
+    rows = text.splitlines()
+    assert "…" not in text and [row.split()[0] for row in rows[2:]] == ["seed_0", "seed_1", "(random)"]
 
 
 def test_a_search_prints_how_each_seed_ended(search: Display, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,6 +127,18 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
             ["algo.lr=interval(1e-4,1e-3)", "algo.discount=range(0,1,0.001)", "search.interval_points=9"],
             "search=random",
         ),
+        (["space=false"], "with space=false no algorithm's own space is searched"),
+        *(
+            (
+                [f"search={search}", f"algo.batch_size={wrong}"],
+                f"an integer is expected; integers are 'algo.batch_size={right}'",
+            )
+            for search in ("random", "optuna")
+            for wrong, right in (
+                ("interval(64,1024)", "int(interval(64,1024))"),
+                ("tag(log,interval(64,1024))", "tag(log,int(interval(64,1024)))"),
+            )
+        ),
         (["from=a/best", "algo.lr=1,2"], "recsys train from=<sweep>"),
         (["search.metric=train/regret", "algo=linucb,slateq"], "algo=slateq reports no such metric"),
         (["search=hyperband", "search.min_steps=200000", "algo.lr=1,2"], "at most 100000 does"),
