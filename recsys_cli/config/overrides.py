@@ -113,7 +113,10 @@ def grammar(word: str) -> Override:
     Raises:
         HydraException: it cannot be read.
     """
-    return OverridesParser.create().parse_override(word)
+    try:
+        return OverridesParser.create().parse_override(word)
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise HydraException(one_line(error)) from None
 
 
 def _parse(word: str, groups: Iterable[str]) -> Override:
