@@ -12,7 +12,7 @@ from recsys_cli import commands
 from recsys_cli.cli import helptext
 from recsys_cli.config import catalog, folders, own_options
 from recsys_cli.config.errors import ConfigError, closest, one_line
-from recsys_cli.config.words import take_option
+from recsys_cli.config.words import refuse_repeated, take_option
 
 OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 HELP = ("-h", "--help")
@@ -81,6 +81,7 @@ def _run(words: list[str]) -> int:
     _known(command)
     if any(word in HELP for word in rest):
         return _print(helptext.command(command))
+    refuse_repeated(rest)
     if any(word.partition("=")[0] == "--cfg" for word in rest):
         return _print_config(command, rest)
     return commands.load(command)(rest)

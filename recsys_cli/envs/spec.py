@@ -241,6 +241,13 @@ class ProblemSpec:
         """Whether the order of a slate matters to the user."""
         return self.attended > 1 and self.choice.kind.endswith("cascade")
 
+    @property
+    def observation_bytes(self) -> int:
+        """Bytes of one user's observation, documents in their most compact form and without the response."""
+        numbers = np.dtype(self.documents.number_dtype).itemsize
+        document = numbers if self.documents.compact == INDEX else 4 * len(self.documents)
+        return 4 * len(self.user) + self.width * (document + self.varying)
+
     def with_candidates(self, num_candidates: int) -> ProblemSpec:
         """Return the same problem with another number of candidates.
 

@@ -12,6 +12,7 @@ from recsys_cli.config import folders
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.reporting.conclusion import Conclusion, conclude
+from recsys_cli.reporting.estimate import note_took
 from recsys_cli.reporting.results import POINTS, PointResult, spent
 from recsys_cli.reporting.table import final_table, points_table
 from recsys_cli.runs.display import PLAIN
@@ -19,12 +20,14 @@ from recsys_cli.runs.driver import driving
 from recsys_cli.runs.folder import read_seed
 from recsys_cli.runs.plan import Plan, spell_values
 from recsys_cli.runs.signals import Lost
+from recsys_cli.tracking.local_runs import seeds_of
 
 INTERRUPTED = 130
 
 
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
     """Train, compare and evaluate a run's plan (see `driving`), print the results, return the exit code."""
+    new = not seeds_of(run_dir)
     try:
         with driving(config, plan, run_dir, command) as driver:
             driver.train()
@@ -41,6 +44,8 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
     else:
         _print_training(console, found)
     console.print(next_command(config, plan, found), **PLAIN)
+    if new and not found.stopped and not found.failed:
+        note_took(config, plan, run_dir)
     return 1 if found.failed else INTERRUPTED if found.stopped else 0
 
 

@@ -16,7 +16,7 @@ from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
 from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_json, write_text
 from recsys_cli.tracking.folder import CONFIG, SEED
-from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN
+from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, is_run
 from recsys_cli.tracking.provenance import git_commit, versions
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def create_run(config: TrainConfig, root: str, command: list[str], **about: Any)
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        raise ConfigError(f"name={name}: {folder} exists; take another name, or continue it by resume={name}") from None
+        resume = f", or continue it by resume={name}" if is_run(folder) else "; it is no run"
+        raise ConfigError(f"name={name}: {folder} exists; take another name{resume}") from None
     write_text(folder / CONFIG, config.to_yaml())
     write_json(
         folder / RUN,
