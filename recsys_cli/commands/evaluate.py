@@ -40,16 +40,19 @@ def run(overrides: list[str]) -> int:
     from rich.console import Console
 
     from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
+    from recsys_cli.reporting.progress import Progress
     from recsys_cli.reporting.table import scores_table
 
-    evaluation = evaluate_checkpoint(
-        folder,
-        users=config.users,
-        seed=config.seed,
-        baselines=config.baselines,
-        env_changes=config.env,
-        explore=Explore.parse(config.explore),
-    )
+    with Progress(config.progress) as show:
+        evaluation = evaluate_checkpoint(
+            folder,
+            users=config.users,
+            seed=config.seed,
+            baselines=config.baselines,
+            env_changes=config.env,
+            explore=Explore.parse(config.explore),
+            show=show,
+        )
     console = Console(highlight=False)
     how = "greedy" if evaluation.explore == "none" else f"explore={evaluation.explore}"
     title = f"{folder.name} ({evaluation.steps:,} steps): {config.users:,} fresh users, {how}"
