@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
         raise ConfigError(f"resume={run_dir.name} is {what}: use recsys {other} resume={run_dir.name}")
     with remembered_classes(run_dir):
         config = SCHEMAS[root].from_dict(merge_changes(_read_config(run_dir), changes))
+    if Path(config.output_dir).expanduser().resolve() != run_dir.parent:  # moved, or resumed from another folder
+        config = replace(config, output_dir=str(run_dir.parent))
     check_resources(config.resources, config.framework)
     config.algo.check_resources(config.resources, config.framework)
     return config, run_dir

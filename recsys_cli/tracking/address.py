@@ -7,6 +7,7 @@ from pathlib import Path
 from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.tracking.provenance import mask
 
+ARTIFACTS = "mlartifacts"
 _SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "file")
 
 
@@ -21,6 +22,23 @@ def resolved_uri(uri: str | None, output_dir: Path) -> str:
 def sqlite_path(uri: str) -> Path | None:
     """Return the file of a `sqlite:///` URI, None for any other."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def stored_uri(uri: str, output_dir: Path) -> str:
+    """Return a resolved URI as it is kept in a run's folder, credentials masked.
+
+    A SQLite file in `output_dir` is named by its path there, so that it is found again wherever that is moved.
+    """
+    path, folder = sqlite_path(uri), Path(output_dir).resolve()
+    if path is None or not path.is_relative_to(folder):
+        return mask(uri)
+    return f"sqlite:///{path.relative_to(folder)}"
+
+
+def recalled_uri(stored: str, output_dir: Path) -> str:
+    """Return the URI that `stored_uri` kept, for the `output_dir` of now."""
+    path = sqlite_path(stored)
+    return stored if path is None else f"sqlite:///{Path(output_dir).resolve() / path}"
 
 
 def check_uri(uri: str) -> None:
@@ -47,4 +65,4 @@ def artifact_location(uri: str, output_dir: Path) -> str | None:
         return None
     path = sqlite_path(uri)
     folder = output_dir if path is None else path.parent
-    return (folder.resolve() / "mlartifacts").as_uri()
+    return (folder.resolve() / ARTIFACTS).as_uri()

@@ -39,7 +39,7 @@ class Plan:
     """What MLflow should show of a folder.
 
     Attributes:
-        uri: tracking URI, credentials masked; None with tracking off.
+        uri: tracking URI as `address.stored_uri` has it; None with tracking off.
         experiment: MLflow experiment.
         name: MLflow run name.
         id: the local id, a tag of the MLflow run, to find runs that were made but not recorded.
@@ -53,6 +53,8 @@ class Plan:
         training_state: whether `last` is uploaded with the state for resuming.
         evaluations: time, steps and metrics of each results file (`evaluation.json`) in the folder.
         register: name to register the best bundle under, or None.
+        place: where the folder was when this was written; elsewhere now, it was moved or copied (see `home`).
+        former_ids: ids by which it was known before: of MLflow runs elsewhere, of the folder that it is a copy of.
     """
 
     uri: str | None
@@ -69,6 +71,8 @@ class Plan:
     training_state: bool = False
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     register: str | None = None
+    place: str | None = None
+    former_ids: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -76,7 +80,7 @@ class Uploaded:
     """What the MLflow server at `uri` has of a folder.
 
     Attributes:
-        uri: tracking URI, credentials masked; another address starts from nothing.
+        uri: tracking URI as stored in the plan; another address starts from nothing.
         run_id: MLflow run id.
         rows: rows of the journal uploaded.
         bytes: where those rows end in the journal.
@@ -128,7 +132,7 @@ def save_plan(folder: Path, plan: Plan) -> None:
 
 
 def read_uploaded(folder: Path, uri: str) -> Uploaded:
-    """Return what the server at `uri` (masked) has of a folder: nothing, if another server was used before."""
+    """Return what the server at `uri` (as stored) has of a folder: nothing, if another server was used before."""
     values = read_json(folder / UPLOADED)
     if values is None or values.get("uri") != uri:
         return Uploaded(uri)
@@ -138,6 +142,14 @@ def read_uploaded(folder: Path, uri: str) -> Uploaded:
 def save_uploaded(folder: Path, uploaded: Uploaded) -> None:
     """Remember what was uploaded."""
     write_json(folder / UPLOADED, asdict(uploaded))
+
+
+def forget_uploaded(folder: Path) -> None:
+    """Forget what an MLflow server had, since its run is not that of this folder (any more); its id stays known."""
+    run_id = (read_json(folder / UPLOADED) or {}).get("run_id")
+    if run_id is not None:
+        edit_plan(folder, lambda plan: plan.former_ids.append(run_id))
+    (folder / UPLOADED).unlink(missing_ok=True)
 
 
 def run_config(folder: Path) -> str | None:
@@ -174,7 +186,7 @@ def rewind(folder: Path, steps: int) -> None:
 
 
 def pending(folder: Path, uri: str) -> list[str]:
-    """Return short descriptions of what a folder has that the server at `uri` (masked) lacks."""
+    """Return short descriptions of what a folder has that the server at `uri` (as stored) lacks."""
     plan = read_plan(folder)
     if plan is None:
         return []

@@ -8,7 +8,7 @@ from pathlib import Path
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking.bundle import MANIFEST, is_bundle
 from recsys_cli.tracking.files import read_json
-from recsys_cli.tracking.folder import SEED, UPLOADED
+from recsys_cli.tracking.folder import PLAN, SEED, UPLOADED
 
 RUN, SWEEP, BEST = "run.json", "sweep.json", "best.json"
 CHECKPOINTS = "checkpoints"
@@ -68,17 +68,20 @@ def find(name: str, output_dir: Path, key: str) -> Path | None:
 
 
 def identifiers(output_dir: Path) -> dict[str, Path]:
-    """Return every local name and id: run names, seeds' local ids, MLflow run ids of seeds and runs."""
-    known: dict[str, Path] = {}
-    for run_dir in runs_in(output_dir):
-        known[run_dir.name] = run_dir.resolve()
-        parent_id = read_json(run_dir / UPLOADED, default={}).get("run_id")
-        if parent_id:
-            known[parent_id] = run_dir.resolve()
-        for seed_dir in seeds_of(run_dir):
-            seed = read_json(seed_dir / SEED, default={})
-            known.update({word: seed_dir.resolve() for word in (seed.get("id"), seed.get("mlflow_run_id")) if word})
-    return known
+    """Return every local name and id: run names, seeds' local ids, MLflow run ids of seeds and runs, former ones too.
+
+    An id that a folder shares with its copy is that of the folder which is where it was made.
+    """
+    names, here, moved, former = {}, {}, {}, {}  # type: dict[str, Path], dict[str, Path], dict[str, Path], dict[str, Path]
+    for run_dir in map(Path.resolve, runs_in(output_dir)):
+        names[run_dir.name] = run_dir
+        for folder in (run_dir, *seeds_of(run_dir)):
+            seed, uploaded, plan = (read_json(folder / name, default={}) for name in (SEED, UPLOADED, PLAN))
+            ids = (seed.get("id"), seed.get("mlflow_run_id"), uploaded.get("run_id"))
+            at_home = plan.get("place") in (None, str(folder))
+            (here if at_home else moved).update({word: folder for word in ids if word})
+            former.update(dict.fromkeys(plan.get("former_ids", ()), folder))
+    return {**former, **moved, **here, **names}
 
 
 def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | None:
