@@ -28,22 +28,34 @@ def run(overrides: list[str]) -> int:
     Raises:
         ConfigError: no run, or one that is not found, not tracked or in use.
     """
+    from recsys_cli.tracking.address import check_uri, resolved_uri
     from recsys_cli.tracking.local_runs import runs_in
     from recsys_cli.tracking.references import resolve_run
     from recsys_cli.tracking.syncing import sync_run
 
     references, settings = _read(overrides)
     output_dir = Path(settings.get("output_dir") or _default_output_dir()).expanduser()
+    if "to" in settings:
+        check_uri(resolved_uri(settings["to"], output_dir), "to")
     run_dirs = [resolve_run(reference, output_dir, key="sync") for reference in references]
     if not references:
         run_dirs = [path.resolve() for path in reversed(runs_in(output_dir))]
-    failed = False
-    for run_dir in dict.fromkeys(run_dirs):
-        synced = sync_run(run_dir, settings.get("to"))
-        if not synced.sent:
+    run_dirs, failed = list(dict.fromkeys(run_dirs)), False
+    for run_dir in run_dirs:
+        try:
+            synced = sync_run(run_dir, settings.get("to"))
+        except ConfigError as error:
+            if len(run_dirs) == 1:
+                raise
+            print(f"{run_dir.name}: {error}")
+            failed = True
+            continue
+        if not synced.sent and not synced.missing:
             print(f"{run_dir.name}: nothing to upload, MLflow at {synced.uri} has it all")
         elif synced.error is None:
-            print(f"{run_dir.name}: uploaded to MLflow at {synced.uri}: {'; '.join(synced.sent)}")
+            print(f"{run_dir.name}: uploaded to MLflow at {synced.uri}: {'; '.join(synced.sent) or 'nothing'}")
+            for line in synced.missing:
+                print(f"{run_dir.name}: not uploaded: {line}")
         else:
             print(f"{run_dir.name}: {synced.error}; still missing: {'; '.join(synced.missing)}")
         for note in synced.notes:

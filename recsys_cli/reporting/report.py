@@ -23,7 +23,7 @@ from recsys_cli.runs.folder import read_seed
 from recsys_cli.runs.plan import Plan, Point, spell_values
 from recsys_cli.search.axes import Axis, Interval
 from recsys_cli.search.points import Space
-from recsys_cli.tracking.files import read_json, read_jsonl
+from recsys_cli.tracking.files import read_if_sound, read_jsonl
 from recsys_cli.tracking.folder import JOURNAL
 from recsys_cli.tracking.local_runs import RUN, runs_in, seeds_of
 
@@ -118,7 +118,7 @@ def _estimate(config: SweepConfig, steps: int) -> str:
 
 def _speeds(run: Path, config: SweepConfig) -> list[float]:
     """Return the steps per second of a run's seeds, evaluations and checkpoints included."""
-    about = read_json(run / RUN, default={})
+    about = read_if_sound(run / RUN)
     if (about.get("env"), about.get("algo")) != (config.env.name, config.algo.name):
         return []
     found = []

@@ -17,7 +17,7 @@ from recsys_cli.config.schema import TrainConfig
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
 from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_json, write_text
 from recsys_cli.tracking.folder import CONFIG, SEED
-from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN
+from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, pointed
 from recsys_cli.tracking.provenance import git_commit, versions
 
 # A seed's state, in its `seed.json`.
@@ -138,9 +138,8 @@ class Checkpoints:
         return self.folder / f"step_{steps:09d}"
 
     def pointed(self, alias: str) -> dict[str, Any] | None:
-        """Return the content of `best.json` or `last.json`, None if there is none."""
-        pointer: dict[str, Any] | None = read_json(self.folder / f"{alias}.json", default=None)
-        return pointer if pointer and (self.folder / pointer["path"]).is_dir() else None
+        """Return the content of `best.json` or `last.json` (see `local_runs.pointed`), None if there is none."""
+        return pointed(self.folder, alias)
 
     def path(self, alias: str) -> Path | None:
         """Return the folder that an alias points at."""

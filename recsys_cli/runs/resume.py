@@ -11,7 +11,7 @@ import yaml
 
 from recsys_cli.config import own_classes
 from recsys_cli.config.compose import merge_changes
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.overrides import read
 from recsys_cli.config.resources import check_resources
 from recsys_cli.config.schema import SweepConfig, TrainConfig
@@ -82,7 +82,9 @@ def _read_changes(words: Sequence[str], root: str) -> tuple[list[tuple[str, Any]
 
 def _read_config(run_dir: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load((run_dir / CONFIG).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{run_dir} cannot be resumed: {CONFIG} cannot be read ({error})") from None
-    return dict(values)
+        values = yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{run_dir} cannot be resumed: {CONFIG} cannot be read ({one_line(error)})") from None
+    if not isinstance(values, dict) or not values:
+        raise ConfigError(f"{run_dir} cannot be resumed: {CONFIG} holds no settings")
+    return values

@@ -41,8 +41,12 @@ def recalled_uri(stored: str, output_dir: Path) -> str:
     return stored if path is None else f"sqlite:///{Path(output_dir).resolve() / path}"
 
 
-def check_uri(uri: str) -> None:
+def check_uri(uri: str, key: str = "tracking.uri") -> None:
     """Refuse an address that is not an MLflow store's, before training starts.
+
+    Args:
+        uri: the address.
+        key: the setting that named it.
 
     Raises:
         ConfigError: unknown scheme.
@@ -51,7 +55,7 @@ def check_uri(uri: str) -> None:
     if scheme not in _SCHEMES:
         near = closest(scheme, _SCHEMES)
         raise ConfigError(
-            f"tracking.uri={mask(uri)!r} is not an MLflow address: it must begin with one of "
+            f"{key}={mask(uri)!r} is not an MLflow address: it must begin with one of "
             f"{', '.join(f'{name}:' for name in _SCHEMES)}{near and '.' + near}"
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_cli.tracking.address import recalled_uri, stored_uri
 from recsys_cli.tracking.background import reason
-from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.files import read_if_sound
 from recsys_cli.tracking.folder import UPLOADED, artifact_path, read_uploaded
 from recsys_cli.tracking.local_runs import CHECKPOINTS
 from recsys_cli.tracking.provenance import mask
@@ -25,7 +25,7 @@ def known_versions(folder: Path, to: str, output_dir: Path) -> tuple[list[ModelV
         to: MLflow tracking URI that it is carried to; nothing to carry if it is there already.
         output_dir: the folder of runs.
     """
-    uploaded = read_json(folder / UPLOADED, default={})
+    uploaded = read_if_sound(folder / UPLOADED)
     if uploaded.get("uri") in (None, stored_uri(to, output_dir)) or uploaded.get("run_id") is None:
         return [], None
     from recsys_cli.tracking.mlflow_client import connect

@@ -20,8 +20,18 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.tracking.bundle import MANIFEST, is_bundle
-from recsys_cli.tracking.files import append_jsonl, read_json, read_jsonl_from, update_json, write_json, write_text
+from recsys_cli.tracking.files import (
+    append_jsonl,
+    read_if_sound,
+    read_json,
+    read_jsonl_from,
+    update_json,
+    write_json,
+    write_text,
+)
+from recsys_cli.tracking.notices import warn
 from recsys_cli.tracking.provenance import mask
 
 PLAN = "tracking.json"
@@ -111,14 +121,23 @@ class Uploaded:
 def read_plan(folder: Path) -> Plan | None:
     """Return a folder's plan, or None if it was never tracked."""
     values = read_json(folder / PLAN)
-    return None if values is None else Plan(**_known(Plan, values))
+    return None if values is None else _plan(folder, values)
+
+
+def sound_plan(folder: Path) -> Plan | None:
+    """Return a folder's plan; None if it was never tracked or, with a warning, if the plan is damaged."""
+    try:
+        return read_plan(folder)
+    except (ConfigError, OSError) as error:
+        warn(f"{error}; skipped")
+        return None
 
 
 def edit_plan(folder: Path, change: Callable[[Plan], None]) -> None:
     """Let `change` edit the plan; safe among threads and processes. Does nothing if there is no plan."""
 
     def edit(values: dict[str, Any]) -> None:
-        plan = Plan(**_known(Plan, values))
+        plan = _plan(folder, values)
         change(plan)
         values.update(asdict(plan))
 
@@ -133,8 +152,8 @@ def save_plan(folder: Path, plan: Plan) -> None:
 
 def read_uploaded(folder: Path, uri: str) -> Uploaded:
     """Return what the server at `uri` (as stored) has of a folder: nothing, if another server was used before."""
-    values = read_json(folder / UPLOADED)
-    if values is None or values.get("uri") != uri:
+    values = read_if_sound(folder / UPLOADED)
+    if values.get("uri") != uri:
         return Uploaded(uri)
     return Uploaded(**_known(Uploaded, values))
 
@@ -146,7 +165,7 @@ def save_uploaded(folder: Path, uploaded: Uploaded) -> None:
 
 def forget_uploaded(folder: Path) -> None:
     """Forget what an MLflow server had, since its run is not that of this folder (any more); its id stays known."""
-    run_id = (read_json(folder / UPLOADED) or {}).get("run_id")
+    run_id = read_if_sound(folder / UPLOADED).get("run_id")
     if run_id is not None:
         edit_plan(folder, lambda plan: plan.former_ids.append(run_id))
     (folder / UPLOADED).unlink(missing_ok=True)
@@ -174,8 +193,8 @@ def rewind(folder: Path, steps: int) -> None:
     kept = [row for row, _ in rows if row["steps"] <= steps]
     if len(kept) == len(rows):
         return
-    values = read_json(folder / UPLOADED)
-    if values is not None:
+    values = read_if_sound(folder / UPLOADED)
+    if values:
         uploaded = Uploaded(**_known(Uploaded, values))
         gone = [row["steps"] for row, _ in rows[: uploaded.rows] if row["steps"] > steps]
         uploaded.skip_until = max(gone, default=uploaded.skip_until)
@@ -225,6 +244,13 @@ def _has(done: Uploaded, alias: str, bundle_dir: Path) -> bool:
 
 def _lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _plan(folder: Path, values: dict[str, Any]) -> Plan:
+    try:
+        return Plan(**_known(Plan, values))
+    except TypeError as error:
+        raise ConfigError(f"{folder / PLAN} is damaged: {one_line(error)}") from None
 
 
 def _known(schema: type, values: dict[str, Any]) -> dict[str, Any]:

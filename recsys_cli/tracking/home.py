@@ -12,7 +12,6 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, recalled_uri, resolved_uri, sqlite_path, stored_uri
 from recsys_cli.tracking.database import follow_move
@@ -22,8 +21,8 @@ from recsys_cli.tracking.local_runs import seeds_of
 
 
 def tracked(run_dir: Path) -> dict[Path, Plan]:
-    """Return the plans of a run's folders that were tracked, the run's own first."""
-    plans = {folder: folders.read_plan(folder) for folder in (run_dir, *seeds_of(run_dir))}
+    """Return the plans of a run's folders that were tracked, the run's own first; damaged ones are left out."""
+    plans = {folder: folders.sound_plan(folder) for folder in (run_dir, *seeds_of(run_dir))}
     return {folder: plan for folder, plan in plans.items() if plan is not None}
 
 
@@ -71,10 +70,7 @@ def settle(run_dir: Path, uri: str | None) -> None:
 def _is_shared(run_dir: Path, folder: Path, plan: Plan, uri: str) -> bool:
     """Whether the folder that this is a copy of is still there, with the same MLflow."""
     original = Path(plan.place or folder)
-    try:
-        twin = folders.read_plan(original)
-    except (ConfigError, OSError):
-        return False
+    twin = folders.sound_plan(original)
     if twin is None or twin.id != plan.id or twin.uri is None:
         return False
     output_dir = original.parent if folder == run_dir else original.parent.parent

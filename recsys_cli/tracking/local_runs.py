@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking.bundle import MANIFEST, is_bundle
-from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.files import read_if_sound, read_json
 from recsys_cli.tracking.folder import PLAN, SEED, UPLOADED
+from recsys_cli.tracking.notices import warn
 
 RUN, SWEEP, BEST = "run.json", "sweep.json", "best.json"
 CHECKPOINTS = "checkpoints"
@@ -76,7 +78,7 @@ def identifiers(output_dir: Path) -> dict[str, Path]:
     for run_dir in map(Path.resolve, runs_in(output_dir)):
         names[run_dir.name] = run_dir
         for folder in (run_dir, *seeds_of(run_dir)):
-            seed, uploaded, plan = (read_json(folder / name, default={}) for name in (SEED, UPLOADED, PLAN))
+            seed, uploaded, plan = (read_if_sound(folder / name) for name in (SEED, UPLOADED, PLAN))
             ids = (seed.get("id"), seed.get("mlflow_run_id"), uploaded.get("run_id"))
             at_home = plan.get("place") in (None, str(folder))
             (here if at_home else moved).update({word: folder for word in ids if word})
@@ -131,20 +133,26 @@ def _pick(checkpoints: Path, alias: str, say: Callable[[str], None]) -> Path:
         if checkpoints / alias in whole:
             return checkpoints / alias
         raise ConfigError(f"{checkpoints} has no checkpoint {alias!r}; it has {', '.join(path.name for path in whole)}")
-    for name in (alias, *(other for other in ALIASES if other != alias)):
-        pointed = _pointed(checkpoints, name)
-        if pointed in whole:
-            break
-    else:
-        name, pointed = "the newest", whole[-1]
-    if name != alias:
-        say(f"{checkpoints.parent} has no {alias!r} checkpoint; using {name}, {pointed.name}")
-    return pointed
+    if (asked := pointed(checkpoints, alias, say)) is not None and checkpoints / asked["path"] in whole:
+        return checkpoints / str(asked["path"])
+    last = pointed(checkpoints, "last", say) if alias == "best" else None
+    name, found = ("last", checkpoints / last["path"]) if last else ("the newest", whole[-1])
+    say(f"{checkpoints.parent} has no {alias!r} checkpoint; using {name}, {found.name}")
+    return found
 
 
-def _pointed(checkpoints: Path, alias: str) -> Path:
-    try:
-        pointer = read_json(checkpoints / f"{alias}.json", default={})
-    except ConfigError:  # damaged: as good as none
-        pointer = {}
-    return checkpoints / Path(str(pointer.get("path") or alias)).name
+def pointed(checkpoints: Path, alias: str, say: Callable[[str], None] = warn) -> dict[str, Any] | None:
+    """Return the content of `best.json` or `last.json`, None if there is none or it names no checkpoint.
+
+    Of a `last.json` that is damaged, or names a checkpoint that is gone, the newest one takes the place.
+    """
+    file = checkpoints / f"{alias}.json"
+    pointer = read_if_sound(file)
+    name, steps = pointer.get("path"), pointer.get("steps")
+    if isinstance(name, str) and isinstance(steps, int) and is_bundle(checkpoints / Path(name).name):
+        return {**pointer, "path": Path(name).name}
+    whole = [path for path in sorted(checkpoints.glob("step_*")) if is_bundle(path)]
+    if not file.exists() or alias != "last" or not whole:
+        return None
+    say(f"{checkpoints.parent} has no 'last' checkpoint; using the newest, {whole[-1].name}")
+    return {"path": whole[-1].name, "steps": int(whole[-1].name.removeprefix("step_"))}

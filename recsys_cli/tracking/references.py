@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +9,8 @@ from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.local_runs import ALIASES, bundle_in, find, identifiers, run_of, runs_in
+from recsys_cli.tracking.notices import warn
 from recsys_cli.tracking.provenance import mask
-
-
-def warn(line: str) -> None:
-    """Print a line to stderr."""
-    print(f"recsys: {line}", file=sys.stderr)
 
 
 def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[str], None] = warn) -> Path:

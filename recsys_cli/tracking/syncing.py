@@ -12,10 +12,10 @@ from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri, stored_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.carrying import known_versions, register_again
-from recsys_cli.tracking.files import locked, read_json, read_jsonl
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, UNFINISHED
+from recsys_cli.tracking.files import locked, read_if_sound, read_jsonl
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, PLAN, SEED, UNFINISHED
 from recsys_cli.tracking.home import address, settle, tracked
-from recsys_cli.tracking.local_runs import is_seed
+from recsys_cli.tracking.local_runs import is_seed, seeds_of
 from recsys_cli.tracking.planning import (
     STATUS,
     joint_status,
@@ -62,6 +62,7 @@ def sync_run(run_dir: Path, to: str | None) -> Synced:
         ConfigError: nothing was tracked, no server is known, or the run is being trained at this moment.
     """
     folders_tracked = list(tracked(run_dir))
+    damaged = [each for each in (run_dir, *seeds_of(run_dir)) if (each / PLAN).exists() and each not in folders_tracked]
     if not folders_tracked:
         raise ConfigError(f"{run_dir} holds nothing that was tracked")
     uri = tracked_uri(run_dir) if to is None else resolved_uri(to, run_dir.parent)
@@ -81,7 +82,9 @@ def sync_run(run_dir: Path, to: str | None) -> Synced:
         if error is None:
             for folder, (versions, _) in carried.items():
                 notes += register_again(versions, folder, uri, run_dir.parent) if versions else []
-        return Synced(mask(uri), lacked, missing_lines(folders_tracked, kept) if lacked else [], error, notes)
+        missing = missing_lines(folders_tracked, kept) if lacked else []
+        missing += [f"{folder.name}: its {PLAN} is damaged" for folder in damaged]
+        return Synced(mask(uri), lacked, missing, error, notes)
 
 
 def record_evaluation(
@@ -112,8 +115,11 @@ def record_evaluation(
     if not is_seed(seed_dir):
         summary = summarise(results, headline, file_name, 0)
         return _record_remotely(bundle_dir.parent / file_name, results, arrays, summary, resolved_uri(uri, output_dir))
-    plan_evaluation(seed_dir, results, headline, file_name, arrays)
-    plan = folders.read_plan(seed_dir)
+    try:
+        plan_evaluation(seed_dir, results, headline, file_name, arrays)
+    except ConfigError as error:
+        return f"not logged: {error}"
+    plan = folders.sound_plan(seed_dir)
     if plan is None or plan.uri is None:
         return None  # tracking is off for this run: the file is all
     with locked(seed_dir.parent / LOCK, wait=False) as mine:
@@ -121,8 +127,8 @@ def record_evaluation(
             return None  # the training that has the run uploads it with its next report
         uri = tracked_uri(seed_dir.parent)
         settle(seed_dir.parent, uri)
-        error = _upload([seed_dir], uri, seed_dir.parent)
-    return error and f"not logged to MLflow ({error}); later: recsys sync {seed_dir.parent}"
+        failure = _upload([seed_dir], uri, seed_dir.parent)
+    return failure and f"not logged to MLflow ({failure}); later: recsys sync {seed_dir.parent}"
 
 
 def _record_remotely(
@@ -167,7 +173,7 @@ def _close_dead(folder: Path, seeds: list[Path]) -> None:
     if plan is None or plan.status not in UNFINISHED:
         return
     rows = read_jsonl(folder / JOURNAL)
-    status = read_json(folder / SEED, default={}).get("status") or "running"
+    status = read_if_sound(folder / SEED).get("status") or "running"
     if folder not in seeds:
         status = joint_status(seeds)
     unfinished = STATUS.get(status.lower(), status) in UNFINISHED

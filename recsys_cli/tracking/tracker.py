@@ -19,7 +19,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import stored_uri
 from recsys_cli.tracking.background import Background
-from recsys_cli.tracking.files import locked, read_json, read_jsonl, update_json
+from recsys_cli.tracking.files import locked, read_if_sound, read_jsonl, update_json
 from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, Plan, edit_plan
 from recsys_cli.tracking.home import address, settle
 from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status
@@ -104,7 +104,7 @@ class Tracker:
             self._parents.append(parent)
         if resumed_from is not None:
             self.rewind(folder, resumed_from)
-        old = folders.read_plan(folder)
+        old = folders.sound_plan(folder)
         plan = self._plan(folder, flatten(params), flatten(tags), parent, old)
         folders.save_plan(folder, plan)
         if folder not in self._seeds:
@@ -257,7 +257,7 @@ class Tracker:
         returns = {}
         for folder in self._seeds:
             plan = folders.read_plan(folder)
-            best = read_json(folder / "checkpoints" / "best.json", default={})
+            best = read_if_sound(folder / "checkpoints" / "best.json")
             if self._register_model and plan and plan.status == "FINISHED" and "best" in plan.bundles:
                 value = best.get("return")
                 returns[folder] = float("-inf") if value is None else float(value)
