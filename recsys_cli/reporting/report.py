@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import statistics
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from recsys_cli.config import folders
+from recsys_cli.config.errors import one_line
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.config.search import RandomSearch
@@ -25,10 +27,11 @@ from recsys_cli.search.axes import Axis, Interval
 from recsys_cli.search.points import Space
 from recsys_cli.tracking.files import read_if_sound, read_jsonl
 from recsys_cli.tracking.folder import JOURNAL
-from recsys_cli.tracking.local_runs import RUN, runs_in, seeds_of
+from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, pointed, runs_in, seeds_of
 
 PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
 INTERRUPTED = 130
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 
 
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
@@ -42,6 +45,11 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
     except KeyboardInterrupt:
         print(f"stopped\n{continue_command(config, plan, run_dir)}")
         return INTERRUPTED
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"stopped: {one_line(error)}\n{standing(run_dir)}\n{continue_command(config, plan, run_dir)}")
+        return 1
     console = Console(highlight=False, width=160 if plan.searches and not Console().is_terminal else None)
     if plan.searches:
         _print_search(console, config, plan, found)
@@ -49,6 +57,13 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
         _print_training(console, found)
     console.print(next_command(config, plan, found), **PLAIN)
     return 1 if found.failed else INTERRUPTED if found.stopped else 0
+
+
+def standing(run_dir: Path) -> str:
+    """Return what a run that its disk has stopped can continue from."""
+    seeds = {folder.name: pointed(folder / CHECKPOINTS, "last") for folder in seeds_of(run_dir)}
+    kept = [f"{name} at {last['steps']:,} steps" for name, last in seeds.items() if last]
+    return f"in {show_path(run_dir)}: {', '.join(kept)}" if kept else f"in {show_path(run_dir)}: no checkpoint yet"
 
 
 def announce_training(config: TrainConfig, run_dir: Path) -> None:

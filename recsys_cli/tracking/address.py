@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.tracking.provenance import mask
 
 ARTIFACTS = "mlartifacts"
+_ANY, _HOST = re.compile(".*"), re.compile("://[^/].*")
+_FORMS = {
+    "sqlite": re.compile("(:///.*[^/])"),
+    **dict.fromkeys(("http", "https", "postgresql", "mysql", "mssql"), _HOST),
+}
 _SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "file")
 
 
@@ -49,9 +55,15 @@ def check_uri(uri: str, key: str = "tracking.uri") -> None:
         key: the setting that named it.
 
     Raises:
-        ConfigError: unknown scheme.
+        ConfigError: unknown scheme, or one without the path or host that it needs.
     """
-    scheme = uri.partition(":")[0].partition("+")[0]
+    scheme, colon, rest = uri.partition(":")
+    scheme = scheme.partition("+")[0]
+    if scheme in _SCHEMES and not _FORMS.get(scheme, _ANY).fullmatch(colon + rest):
+        form = "sqlite:///<path>" if scheme == "sqlite" else f"{scheme}://<host>"
+        raise ConfigError(f"{key}={mask(uri)!r} is not an MLflow address: write {form}")
+    if (path := sqlite_path(uri)) is not None and path.is_dir():
+        raise ConfigError(f"{key}={mask(uri)!r} is a folder: write sqlite:///<path of a file>")
     if scheme not in _SCHEMES:
         near = closest(scheme, _SCHEMES)
         raise ConfigError(

@@ -31,6 +31,7 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
         ConfigError: not found, ambiguous, or no checkpoint there.
     """
     address = resolved_uri(uri, output_dir)
+    check_uri(address)
     if reference.startswith("models:"):
         return _ask_mlflow(reference, None, address, output_dir, say) or _refuse(reference, output_dir, address)
     for name, alias in _readings(reference):
@@ -85,7 +86,6 @@ def _ask_mlflow(name: str, alias: str | None, uri: str, output_dir: Path, say: C
     """Return a run's bundle from MLflow, or a model's for alias None; None if MLflow knows no such run."""
     from recsys_cli.tracking.mlflow_lookup import Lookup
 
-    check_uri(uri)
     lookup = Lookup(uri, output_dir, say)
     try:
         return lookup.of_model(name) if alias is None else lookup.of_run(name, alias)
