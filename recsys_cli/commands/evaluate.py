@@ -95,10 +95,10 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
     """Return where an evaluation's steps, users and seed differ from the run's own evaluation."""
-    from recsys_cli.tracking.files import read_json
+    from recsys_cli.tracking.files import read_if_sound
     from recsys_cli.tracking.folder import EVALUATION
 
     if not (run_folder / EVALUATION).is_file():
         return []
-    own = read_json(run_folder / EVALUATION)
+    own = read_if_sound(run_folder / EVALUATION)
     return [f"{key}-{results[key]}" for key in ("steps", "users", "seed") if results[key] != own.get(key)]

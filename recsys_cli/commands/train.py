@@ -33,10 +33,16 @@ def run(overrides: list[str]) -> int:
     # Checked before the heavy imports below: a typo is reported at once.
     config, run_dir = resumed(overrides, "train") if is_resume(overrides) else (composed(overrides), None)
     check_cluster(config.resources)
-    from recsys_cli.reporting.report import execute
+    from recsys_cli.runs.display import announce_training, say
     from recsys_cli.runs.folder import create_run
     from recsys_cli.runs.plan import Plan
+    from recsys_cli.runs.session import begin
 
-    plan = Plan(config)
+    plan, new = Plan(config), run_dir is None
     run_dir = run_dir or create_run(config, "train", command, seeds=plan.seed_names())
+    announce_training(config, run_dir)
+    if new:  # of a continued run, nothing may be left to train
+        begin(config.resources, config.seeds, 1, say)
+    from recsys_cli.reporting.report import execute
+
     return execute(config, plan, run_dir, command)

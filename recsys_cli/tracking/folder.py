@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.config.errors import ConfigError, one_line
-from recsys_cli.tracking.bundle import MANIFEST, is_bundle
 from recsys_cli.tracking.files import (
     append_jsonl,
     read_if_sound,
@@ -232,6 +231,8 @@ def artifact_path(bundle_dir: Path) -> str | None:
     run, which change atomically, name the best and the last. None if it is not a bundle (any more): a checkpoint that
     was pruned before it was uploaded.
     """
+    from recsys_cli.tracking.bundle import MANIFEST, is_bundle  # not above: shell completion reads folders too
+
     manifest = bundle_dir / MANIFEST
     if not is_bundle(bundle_dir):
         return None

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.tracking.bundle import MANIFEST, is_bundle
 from recsys_cli.tracking.files import read_if_sound, read_json
 from recsys_cli.tracking.folder import PLAN, SEED, UPLOADED
 from recsys_cli.tracking.notices import warn
@@ -53,6 +52,8 @@ def run_of(path: Path) -> Path | None:
 def find(name: str, output_dir: Path, key: str) -> Path | None:
     """Return the run's or seed's folder of a path, a name or an id (whole, or a prefix of 6 characters or more).
 
+    `<sweep>/<point>` is the point's first seed.
+
     Raises:
         ConfigError: an ambiguous prefix; `key` names the setting in the message.
     """
@@ -62,6 +63,10 @@ def find(name: str, output_dir: Path, key: str) -> Path | None:
     known = identifiers(output_dir)
     if name in known:
         return known[name]
+    sweep, _, point = name.rpartition("/")
+    if sweep and (run_dir := find(sweep, output_dir, key)) is not None and is_run(run_dir):
+        of_point = [seed for seed in seeds_of(run_dir) if seed.name.startswith(f"{point}-")]
+        return of_point[0] if of_point else None
     found = {path for word, path in known.items() if len(name) >= SHORTEST_PREFIX and word.startswith(name)}
     if len(found) > 1:
         names = ", ".join(sorted(path.relative_to(output_dir.resolve()).as_posix() for path in found))
@@ -97,6 +102,8 @@ def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | No
     Raises:
         ConfigError: several seeds, or no checkpoint.
     """
+    from recsys_cli.tracking.bundle import MANIFEST
+
     if (folder / MANIFEST).is_file():
         return folder
     if folder.name == CHECKPOINTS:
@@ -126,7 +133,7 @@ def _best_of_sweep(folder: Path, seeds: list[Path]) -> Path | None:
 
 def _pick(checkpoints: Path, alias: str, say: Callable[[str], None]) -> Path:
     """Return the complete bundle that an alias names, or with a notice the next best one."""
-    whole = sorted(path for path in checkpoints.glob("[!.]*") if is_bundle(path))
+    whole = _bundles(checkpoints)
     if not whole:
         raise ConfigError(f"{checkpoints.parent} has no checkpoint yet")
     if alias not in ALIASES:
@@ -146,13 +153,18 @@ def pointed(checkpoints: Path, alias: str, say: Callable[[str], None] = warn) ->
 
     Of a `last.json` that is damaged, or names a checkpoint that is gone, the newest one takes the place.
     """
-    file = checkpoints / f"{alias}.json"
+    file, whole = checkpoints / f"{alias}.json", _bundles(checkpoints, "step_*")
     pointer = read_if_sound(file)
     name, steps = pointer.get("path"), pointer.get("steps")
-    if isinstance(name, str) and isinstance(steps, int) and is_bundle(checkpoints / Path(name).name):
+    if isinstance(name, str) and isinstance(steps, int) and checkpoints / Path(name).name in whole:
         return {**pointer, "path": Path(name).name}
-    whole = [path for path in sorted(checkpoints.glob("step_*")) if is_bundle(path)]
     if not file.exists() or alias != "last" or not whole:
         return None
     say(f"{checkpoints.parent} has no 'last' checkpoint; using the newest, {whole[-1].name}")
     return {"path": whole[-1].name, "steps": int(whole[-1].name.removeprefix("step_"))}
+
+
+def _bundles(checkpoints: Path, pattern: str = "[!.]*") -> list[Path]:
+    from recsys_cli.tracking.bundle import is_bundle  # not above: shell completion lists runs without NumPy
+
+    return sorted(path for path in checkpoints.glob(pattern) if is_bundle(path))
