@@ -33,6 +33,7 @@ def run(overrides: list[str]) -> int:
         ConfigError: the request is invalid.
     """
     config = compose("evaluate", overrides)
+    from recsys_cli.tracking.local_runs import spell_bundle
     from recsys_cli.tracking.references import resolve
 
     uri = config.tracking.uri if config.tracking.enabled else None
@@ -52,7 +53,9 @@ def run(overrides: list[str]) -> int:
     )
     console = Console(highlight=False)
     how = "greedy" if evaluation.explore == "none" else f"explore={evaluation.explore}"
-    title = f"{folder.name} ({evaluation.steps:,} steps): {config.users:,} fresh users, {how}"
+    title = (
+        f"{spell_bundle(folder, config.checkpoint)} at {evaluation.steps:,} steps: {config.users:,} fresh users, {how}"
+    )
     console.print(scores_table(evaluation.scores, title))
     for line in keep(evaluation, config, folder):
         console.print(line, soft_wrap=True, markup=False)

@@ -124,6 +124,12 @@ def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | No
     return _pick(seeds[0] / CHECKPOINTS, alias, say)
 
 
+def spell_bundle(bundle_dir: Path, reference: str) -> str:
+    """Return `<run>/<seed>` of a bundle in a run's folder; of any other the reference that named it."""
+    seed_dir = bundle_dir.parent.parent
+    return f"{seed_dir.parent.name}/{seed_dir.name}" if is_seed(seed_dir) else reference
+
+
 def _best_of_sweep(folder: Path, seeds: list[Path]) -> Path | None:
     """Return the first seed of a sweep's best point; None for other runs, and for sweeps with one for each problem."""
     best = list(read_json(folder / BEST, default={}).get("best", {}).values())
