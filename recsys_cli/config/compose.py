@@ -13,8 +13,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys_cli.config import catalog, folders, own_options, structured
-from recsys_cli.config.errors import ConfigError, closest, one_line
+from recsys_cli.config import catalog, folders, own_classes, own_options, structured
+from recsys_cli.config.errors import ConfigError, about_length, closest, one_line
 from recsys_cli.config.memory import check_memory
 from recsys_cli.config.overrides import Option, read, resolve
 from recsys_cli.config.paths import conf_dir
@@ -196,7 +196,7 @@ class _Merge:
         group, dot, _ = full.partition(".")
         option = self.chosen.get(group)
         where = f" with {group}={show(option)}" if dot and option is not None else ""
-        near = closest(full, [key for key in self.allowed if not dot or self._is_leaf(key)])
+        near = about_length(full) or closest(full, [key for key in self.allowed if not dot or self._is_leaf(key)])
         return f"{full} is unknown{where}." + (near or self._siblings(full))
 
     def _is_leaf(self, key: str) -> bool:
@@ -231,6 +231,9 @@ def _comment(full: str, root: str, chosen: Mapping[str, Option]) -> str:
 def _check_together(built: Any) -> None:
     """Check groups against each other: algorithm against env, resources against this machine."""
     env, algo = getattr(built, "env", None), getattr(built, "algo", None)
+    if env is not None and hasattr(env, "try_out") and own_classes.is_own(type(env)):
+        with own_classes.reported_in_one_line(type(env).__module__):
+            env.try_out()
     if env is not None and algo is not None and hasattr(algo, "check"):
         algo.check(env.spec)
     if hasattr(built, "resources"):

@@ -28,6 +28,16 @@ def closest(word: str, allowed: Iterable[str]) -> str:
     return f" Did you mean {match!r}?" if match else ""
 
 
+def about_length(key: str) -> str:
+    """Return what limits an episode instead of a key that env does not have, or an empty string."""
+    if key not in {f"env.{name}" for name in ("max_episode_steps", "max_steps", "truncation", "horizon")}:
+        return ""
+    return (
+        " The length of an episode is up to the problem (env.time_budget, or env.horizon of interest_exploration); one "
+        "of your own is cut by truncation=<steps> in its spec, and gymnasium's by make(..., max_episode_steps=<steps>)."
+    )
+
+
 def nearest(word: str, allowed: list[str]) -> str | None:
     """Return the allowed word closest to `word`, or None if none is close."""
     from difflib import get_close_matches

@@ -186,6 +186,7 @@ class EvaluateConfig(RootConfig):
     baselines: list[Baseline]
     output: Text | None
     output_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]
     log: bool
     env: dict[str, Any]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from recsys_cli.config import catalog, own_classes, own_options
-from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.errors import ConfigError, about_length, closest
 from recsys_cli.config.types import convert, is_union, show
 
 TARGET = "_target_"
@@ -74,7 +74,7 @@ def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
     given = {str(key): value for key, value in values.items() if key != TARGET}
     for key in given:
         if key not in fields:
-            near = closest(at + key, [at + name for name in fields])
+            near = about_length(at + key) or closest(at + key, [at + name for name in fields])
             raise ConfigError(f"{at}{key} is unknown.{near or ' Keys: ' + ', '.join(fields)}")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING

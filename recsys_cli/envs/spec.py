@@ -166,7 +166,7 @@ class ResponseField:
     """An observed field of the user's response to each position of a slate, such as `click`.
 
     Attributes:
-        kind: `flag` (0 or 1), `number` from `low` to `high`, or `category` (0 to `high` - 1).
+        kind: `flag` (0 or 1), `number` from `low` to `high` (or 0: no document), or `category` (0 to `high` - 1).
     """
 
     name: str
@@ -180,7 +180,7 @@ class ResponseField:
             return spaces.MultiBinary(slate_size)
         if self.kind == "category":
             return spaces.MultiDiscrete([int(self.high)] * slate_size)
-        return spaces.Box(self.low, self.high, (slate_size,), np.float32)
+        return spaces.Box(min(self.low, 0.0), max(self.high, 0.0), (slate_size,), np.float32)
 
 
 @dataclass(frozen=True)

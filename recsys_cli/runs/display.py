@@ -26,6 +26,7 @@ from recsys_cli.runs.plan import Plan, Point, spell_values
 
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
 PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
+PATIENCE_S = 3.0  # before we say what is being waited for
 PLAIN_EVERY = 30.0  # seconds between lines about the whole search
 WIDE, NARROW = 100, (0, 2, 3, 5, 6)  # columns of the terminal, and those of the table that a narrow one has room for
 LEFT = ("seed", "", "values")  # columns whose text is flush left
@@ -82,6 +83,7 @@ class Display:
         self.seeds: dict[str, SeedProgress] = {}
         self.references: dict[str, float] = {}
         self.said = time.monotonic()
+        self.awaited = threading.Timer(0, self.say)
 
     def __enter__(self) -> Self:
         """Start the display."""
@@ -92,6 +94,7 @@ class Display:
 
     def __exit__(self, *error: object) -> None:
         """End the display."""
+        self.awaited.cancel()
         if self.live is not None:
             self.live.stop()
             self.live = None
@@ -103,6 +106,11 @@ class Display:
         else:
             self.console.print(line, **PLAIN)
 
+    def expect(self, what: str) -> None:
+        """Say what the next report waits for, if it takes long."""
+        self.awaited.cancel()
+        self.awaited = _said_later(what, self.say)
+
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
         """Show a seed of a point, with its steps in earlier sessions."""
         self.seeds[name] = SeedProgress(point.values, point.config.steps, state, steps)
@@ -110,12 +118,13 @@ class Display:
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the seeds'."""
         self.references = returns
-        if self.mode == "plain":
+        if self.mode == "plain" and returns:
             self.say("baselines: " + ", ".join(f"{name} {value:.1f}" for name, value in returns.items()))
         self._refresh()
 
     def report(self, name: str, report: dict[str, Any]) -> None:
         """Show a seed's report."""
+        self.awaited.cancel()
         seed = self.seeds[name]
         seed.update(report, self.search.metric)
         self._refresh()
@@ -223,12 +232,17 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
     )
 
 
-@contextmanager
-def waiting(what: str, say: Callable[[str], None], after: float = 3.0) -> Iterator[None]:
-    """Say what is being waited for if the block lasts longer than some seconds."""
-    timer = threading.Timer(after, say, [f"waiting for {what}"])
+def _said_later(what: str, say: Callable[[str], None]) -> threading.Timer:
+    timer = threading.Timer(PATIENCE_S, say, [f"waiting for {what}"])
     timer.daemon = True
     timer.start()
+    return timer
+
+
+@contextmanager
+def waiting(what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Say what is being waited for if the block lasts longer than `PATIENCE_S`."""
+    timer = _said_later(what, say)
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from recsys_cli.config import own_classes
 from recsys_cli.config.compose import check_machine, merge_changes
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.overrides import read, reference
 from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.tracking.files import read_json
@@ -53,6 +54,8 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
         raise ConfigError(f"resume={run_dir.name} is {what}: use recsys {other} resume={run_dir.name}")
     with remembered_classes(run_dir):
         config = SCHEMAS[root].from_dict(merge_changes(_read_config(run_dir), changes))
+    if Path(config.output_dir).expanduser().resolve() != run_dir.parent:  # moved, or resumed from another folder
+        config = replace(config, output_dir=str(run_dir.parent))
     check_machine(config)
     return config, run_dir
 
@@ -81,7 +84,9 @@ def _read_changes(words: Sequence[str], root: str) -> tuple[list[tuple[str, Any]
 
 def _read_config(run_dir: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load((run_dir / CONFIG).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{run_dir} cannot be resumed: {CONFIG} cannot be read ({error})") from None
-    return dict(values)
+        values = yaml.safe_load((run_dir / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{run_dir} cannot be resumed: {CONFIG} cannot be read ({one_line(error)})") from None
+    if not isinstance(values, dict) or not values:
+        raise ConfigError(f"{run_dir} cannot be resumed: {CONFIG} holds no settings")
+    return values

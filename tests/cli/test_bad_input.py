@@ -250,7 +250,7 @@ def test_bad_input_is_answered_by_one_helpful_line(run_cli, line: str, expected:
 @pytest.mark.parametrize("line", ["tran", "train algo.lr=abc", "train env=interest_evolutoin"])
 def test_the_program_itself_exits_with_2_and_no_traceback(line: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "recsys_cli.cli", *line.split()], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "recsys_cli", *line.split()], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
