@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.finite import require_finite_step
 from recsys_cli.policies import SlatePolicy
 
 MAX_LOCKSTEP_USERS = 2048
@@ -90,6 +91,9 @@ def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int) -> Episodes
     """Play one episode with each of `users` fresh users, as the policy is served.
 
     Every user counts exactly once: taking the first finished episodes would favour short ones.
+
+    Raises:
+        FloatingPointError: the simulator returned something that is not finite.
     """
     parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
     rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream
@@ -103,11 +107,14 @@ def _play_round(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, rng:
     try:
         policy.watch(vec)
         observation, _ = vec.reset(seed=seed)
-        sums, playing, memory = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users)
+        require_finite_step(0, observation)
+        sums, playing, memory, step = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users), 0
         while playing.any():
             slates = policy.served(memory.extend(observation)).sample(rng)
             before = observation
             observation, reward, terminated, truncated, _ = vec.step(slates)
+            step += 1
+            require_finite_step(step, observation, reward)
             memory.step(before, slates, observation, ~playing)
             sums.add(observation["response"], reward, playing)
             playing &= ~(terminated | truncated)
