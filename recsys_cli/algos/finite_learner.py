@@ -39,18 +39,22 @@ class FiniteLearner(TorchLearner):
     def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Also look at losses and weights; raising here would end the thread in which IMPALA learns, unheard."""
         super().after_gradient_based_update(timesteps=timesteps)
-        norms = torch._foreach_norm(list(self._params.values())) if self._params else []
+        norms = torch._foreach_norm([value.detach() for value in self._params.values()]) if self._params else []
         if not math.isfinite(float(sum(norms, start=self.summed_loss))):
             steps = int(timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
-            self.not_finite = f"{self._first_not_finite()} in the update after {steps:,} env steps: training diverged"
+            self.not_finite = f"{self._culprit()} in the update after {steps:,} env steps: the training diverged"
         self.summed_loss = 0.0
 
-    def _first_not_finite(self) -> str:
+    def _culprit(self) -> str:
+        """Return the loss, or else the weight that is not finite or whose square is not, by name and value."""
         if not math.isfinite(loss := float(self.summed_loss)):
             return f"loss={loss}"
-        named = self.module[DEFAULT_MODULE_ID].unwrapped().named_parameters()
-        bad = [(name, value[~value.isfinite()]) for name, value in named if not value.isfinite().all()]
-        return f"{bad[0][0]}={float(bad[0][1][0])}" if bad else "a weight's norm is infinite"
+        largest = {
+            name: float(value.detach().abs().max())  # NaN if there is one
+            for name, value in self.module[DEFAULT_MODULE_ID].unwrapped().named_parameters()
+        }
+        name = max(largest, key=lambda name: math.inf if math.isnan(largest[name]) else largest[name])
+        return f"{name}={largest[name]}"
 
     @override(Learner)
     def update(self, *args: Any, **kwargs: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 from gymnasium import spaces
@@ -15,6 +15,8 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Bound, Count, LogWeight
 from recsys_cli.config.structured import build_as
 from recsys_cli.config.types import convert
+from recsys_cli.envs.checks import require_choice
+from recsys_cli.envs.choice_models import ChoiceModel
 from recsys_cli.envs.features import Features as Features
 
 DENSE, INDEX = "dense", "index"
@@ -42,6 +44,11 @@ class ChoiceSpec:
     attention_prob: float = 1.0
     score_scaling: float = 1.0
     attended: Count | None = None
+
+    def __post_init__(self) -> None:
+        """Check that the choice of an observable score is known."""
+        if self.observable:
+            require_choice("choice.kind", self.kind, get_args(ChoiceModel))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ MANIFEST = "recsys.yaml"
 TENSORS = "policy.safetensors"
 TRAINING_STATE = "training_state"
 KEYS = ("format", "config", "spec", "info", "policy_sha256")  # of the manifest
+INFO: dict[str, Any] = {"steps": int, "config_path": list | None, "versions": dict, "metrics": dict}  # read again
 ITEMS = "problem.items"  # among the tensors: features of the items that document numbers stand for
 
 
@@ -168,6 +169,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     for key in KEYS[1:]:
         if not isinstance(manifest.get(key), str if key == "policy_sha256" else dict):
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no {key!r}")
+    for key, kind in INFO.items():
+        value = manifest["info"].get(key)
+        if key in manifest["info"] and (isinstance(value, bool) or not isinstance(value, kind)):
+            raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: info.{key}={value}")
     return manifest
 
 
