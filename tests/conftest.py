@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.runs.session import LOGGING, start
+from recsys_cli.runs.local_ray import start
 
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,7 +27,7 @@ def ray_of() -> Iterator[Callable[[int], None]]:
         if ray.is_initialized() and ray.cluster_resources()["CPU"] != cpus:
             ray.shutdown()
         if not ray.is_initialized():
-            start({"address": "local", "num_cpus": cpus, "num_gpus": 0, "include_dashboard": False, **LOGGING})
+            start(cpus, workers=cpus)
 
     yield stand
     ray.shutdown()

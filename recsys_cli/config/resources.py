@@ -32,6 +32,7 @@ class FrameworkConfig:
 class ResourcesConfig:
     """Processes, threads, GPUs and the Ray cluster (`conf/resources`)."""
 
+    inline: bool
     env_runners: Processes
     users_per_runner: Count
     evaluation_runners: Processes
@@ -71,12 +72,24 @@ def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> N
             f"framework=torch_compile compiles the steps of one learner, but resources.learners={resources.learners} "
             "average gradients within a step: set framework=torch, or resources.learners=1 or 0"
         )
+    if resources.inline:
+        _check_inline(resources)
     if resources.ray_address is None:
         if framework.compiled:
             _check_compiler()
         _check_cpus(resources, machine_cpus())
         if resources.gpus_per_trial() > 0:
             _check_gpus(resources, machine_gpus())
+
+
+def _check_inline(resources: ResourcesConfig) -> None:
+    """Refuse what only Ray can give."""
+    for key in ("env_runners", "evaluation_runners", "learners", "ray_address", "concurrent_trials", "num_cpus"):
+        if value := getattr(resources, key):
+            raise ConfigError(
+                f"resources.{key}={value}: resources=inline trains in this process alone, without Ray; leave the key "
+                "out, or choose resources=laptop"
+            )
 
 
 def _check_compiler() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -16,10 +19,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from recsys_cli.config.paths import show_path
+from recsys_cli.config.schema import TrainConfig
 from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, WAITING
 from recsys_cli.runs.plan import Plan, Point, spell_values
 
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
+PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
 PLAIN_EVERY = 30.0  # seconds between lines about the whole search
 LEFT = ("seed", "", "values")  # columns whose text is flush left
 
@@ -95,7 +101,7 @@ class Display:
         if self.mode == "off":
             print(line, file=sys.stderr)
         else:
-            self.console.print(line, soft_wrap=True, markup=False)
+            self.console.print(line, **PLAIN)
 
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
         """Show a seed of a point, with its steps in earlier sessions."""
@@ -196,6 +202,36 @@ class Display:
         for name, value in self.references.items():
             table.add_row(f"({name})", "", "", "", "", f"{value:.1f}", "", "", style="dim")
         return Group(table, Text(self._summary())) if self.plan.searches else table
+
+
+def say(line: str) -> None:
+    """Print a line that is not a result, before a run's display starts."""
+    print(line, file=sys.stderr)
+
+
+def announce_training(config: TrainConfig, run_dir: Path) -> None:
+    """Print what is about to run, and where, unless `progress` is off."""
+    if config.progress == "off":
+        return
+    env, seeds = config.env, config.seeds
+    runs = "" if seeds == 1 else f", {seeds} seeds"
+    Console(highlight=False).print(
+        f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}): "
+        f"{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
+        **PLAIN,
+    )
+
+
+@contextmanager
+def waiting(what: str, say: Callable[[str], None], after: float = 3.0) -> Iterator[None]:
+    """Say what is being waited for if the block lasts longer than some seconds."""
+    timer = threading.Timer(after, say, [f"waiting for {what}"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def spell_score(score: float) -> str:

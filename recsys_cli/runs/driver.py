@@ -29,7 +29,7 @@ from recsys_cli.runs.folder import (
 )
 from recsys_cli.runs.plan import Plan, Point
 from recsys_cli.runs.session import ray_session
-from recsys_cli.runs.stopping import stop_on_interrupt
+from recsys_cli.runs.signals import interruptible, stop_on_signal
 from recsys_cli.runs.trial import TrialSpec
 from recsys_cli.runs.tune import run_trials
 from recsys_cli.tracking.files import read_jsonl, write_text
@@ -85,14 +85,17 @@ def driving(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
         ConfigError: another process uses the run.
     """
     display, tracking = Display(config.progress, plan), config.tracking
-    with Tracker(
-        run_dir,
-        enabled=tracking.enabled,
-        uri=tracking.uri,
-        experiment=tracking.experiment,
-        register_model=tracking.register_model,
-        say=display.say,
-    ) as tracker:
+    with (
+        interruptible(),
+        Tracker(
+            run_dir,
+            enabled=tracking.enabled,
+            uri=tracking.uri,
+            experiment=tracking.experiment,
+            register_model=tracking.register_model,
+            say=display.say,
+        ) as tracker,
+    ):
         keep_config(run_dir, config)
         plan.read(run_dir)
         driver = Driver(config, plan, run_dir, command, tracker, display)
@@ -148,24 +151,36 @@ class Driver:
         with self.display:
             if not trials:
                 self._play_baselines()
+            elif self.config.resources.inline:
+                self._train_inline(trials)
             else:
-                stopper, seeds = self.reporting.stopper, self.search.seeds_per_trial
-                with (
-                    ray_session(self.config.resources, self.run_dir, seeds),
-                    stop_on_interrupt(stopper, self.display.say),
-                ):
-                    # Not before: OpenBLAS waits for its threads at every fork, and Ray's start forks.
-                    self._play_baselines()
-                    while trials:
-                        more = {"max_failures": self.plan.retries, **self.plan.tune_arguments(stopper)}
-                        run_trials(trials, self.run_dir, self.config.resources, self.reporting, seeds, **more)
-                        trials = self._lost()
+                self._train_on_ray(trials)
         for folder in self.states:
             checkpoints = Checkpoints.of(folder, self.config)
             for alias in ("best", "last"):
                 # Some were never reported: written as a seed was stopped, or just before it was killed.
                 if (path := checkpoints.path(alias)) is not None:
                     self.tracker.upload_bundle(folder, path, alias)
+
+    def _train_inline(self, trials: list[TrialSpec]) -> None:
+        from recsys_cli.runs.inline import run_inline
+
+        with stop_on_signal(self.reporting.stopper, self.display.say):
+            run_inline(trials, self.reporting, self.plan.retries)
+        if not self.stopped:  # not before: two threads of one interpreter train at a third of the speed
+            self._play_baselines()
+
+    def _train_on_ray(self, trials: Any) -> None:
+        resources, seeds, say = self.config.resources, self.search.seeds_per_trial, self.display.say
+        stopper = self.reporting.stopper
+        number = len(trials) if isinstance(trials, list) else self.plan.expected
+        with ray_session(resources, self.run_dir, number, seeds, say) as gone, stop_on_signal(stopper, say, gone):
+            # Not before: OpenBLAS waits for its threads at every fork, and Ray's start forks.
+            self._play_baselines()
+            while trials:
+                more = {"max_failures": self.plan.retries, **self.plan.tune_arguments(stopper)}
+                run_trials(trials, self.run_dir, resources, self.reporting, seeds, **more)
+                trials = self._lost()
 
     def _play_baselines(self) -> None:
         if not self.plan.searches:

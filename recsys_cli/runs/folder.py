@@ -8,9 +8,8 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recsys_cli.algos.training import Training
 from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import TrainConfig
@@ -19,6 +18,9 @@ from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_
 from recsys_cli.tracking.folder import CONFIG, SEED
 from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN
 from recsys_cli.tracking.provenance import git_commit, versions
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.training import Training
 
 # A seed's state, in its `seed.json`.
 WAITING, RUNNING, PAUSED = "waiting", "running", "paused"

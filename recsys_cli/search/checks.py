@@ -93,6 +93,8 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
 def _check_processes(config: SweepConfig) -> None:
     """Refuse trials with more processes than there are CPUs and GPUs: a point's seeds may train as one trial."""
     search, resources = config.search, config.resources
+    if resources.inline:
+        raise ConfigError("resources.inline=true: a sweep's trials run on Ray Tune; inline is for recsys train")
     if resources.ray_address is not None:
         return
     seeds, at_once = search.seeds_per_trial, resources.concurrent_trials or 1

@@ -154,26 +154,29 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {one_line(error)}") from None
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no format number")
-    if version != FORMAT:
-        advice = "upgrade recsys-cli" if version > FORMAT else "train it again, or use that version"
-        raise ConfigError(
-            f"{path} has format {version}, written by recsys-cli {written_by(manifest)}; this recsys-cli {__version__} "
-            f"reads format {FORMAT}: {advice}"
-        )
+    _check_format(path, manifest)
     for key in manifest:
         if key not in KEYS:
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {key} is unknown.{closest(str(key), KEYS)}")
     for key in KEYS[1:]:
         if not isinstance(manifest.get(key), str if key == "policy_sha256" else dict):
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no {key!r}")
-    for key, kind in INFO.items():
-        value = manifest["info"].get(key)
-        if key in manifest["info"] and (isinstance(value, bool) or not isinstance(value, kind)):
+    for key, value in manifest["info"].items():
+        if isinstance(value, bool) or not isinstance(value, INFO.get(key, object)):
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: info.{key}={value}")
     return manifest
+
+
+def _check_format(path: Path, manifest: Any) -> None:
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ConfigError(f"checkpoint {path.parent} is damaged: {MANIFEST} has no format number")
+    if version != FORMAT:
+        advice = "upgrade recsys-cli" if version > FORMAT else "train it again, or use that version"
+        raise ConfigError(
+            f"{path} has format {version}, written by recsys-cli {written_by(manifest)}; this recsys-cli {__version__} "
+            f"reads format {FORMAT}: {advice}"
+        )
 
 
 def written_by(manifest: Mapping[str, Any]) -> str:

@@ -7,8 +7,7 @@ import pytest
 from trainings import trainings
 
 from recsys_cli.policies.item_bandit import ItemBanditPolicy
-
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
+from recsys_cli.runs.inline import without_ray
 
 SMALL = ("resources.users_per_runner=64", "report_every=2000", "tracking=off", "env.num_candidates=6")
 DIVERGING = {
@@ -22,7 +21,7 @@ DIVERGING = {
 
 @pytest.mark.parametrize("algo", DIVERGING)
 def test_a_diverging_training_ends(algo):
-    with trainings(f"algo={algo}", "algo.lr=1e30", *SMALL, *DIVERGING[algo]) as make:
+    with without_ray(), trainings(f"algo={algo}", "algo.lr=1e30", *SMALL, *DIVERGING[algo]) as make:
         training = make()
         with pytest.raises(FloatingPointError, match=r"=\S+ in the update after [\d,]+ env steps: the training diverg"):
             training.step()
@@ -31,7 +30,7 @@ def test_a_diverging_training_ends(algo):
 
 def test_a_bandit_ends_as_well(monkeypatch):
     monkeypatch.setattr(ItemBanditPolicy, "learn", lambda self, transitions: np.nan)
-    with trainings("algo=linear_greedy", *SMALL) as make:
+    with without_ray(), trainings("algo=linear_greedy", *SMALL) as make:
         training = make()
         with pytest.raises(FloatingPointError, match="loss=nan in the update after 64 env steps"):
             training.step()
@@ -41,6 +40,8 @@ def test_a_bandit_ends_as_well(monkeypatch):
 FAILING = ("env=interest_exploration", "env.choice_model=exponential_cascade", "env.score_scaling=0.1")
 
 
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("algo", ["slateq", "dqn", "ppo", "impala", "thompson"])
 def test_an_error_in_a_remote_runner_ends_the_training(algo):
     with trainings(f"algo={algo}", *SMALL, *FAILING, "resources.env_runners=1") as make:

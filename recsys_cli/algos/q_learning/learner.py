@@ -16,8 +16,8 @@ from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
 from recsys_cli.algos.finite_learner import FiniteLearner
-from recsys_cli.algos.optimizers import fused_adam
 from recsys_cli.algos.q_learning.compiled import CompiledStep, RecordedStep
+from recsys_cli.networks.optimizers import RMSprop, fused_adam
 
 Step = tuple[dict[str, Tensor], Tensor, Sequence[Tensor]]  # outputs, loss, gradients
 
@@ -56,7 +56,7 @@ class QLearner(FiniteLearner):
         if config.settings.optimizer == "adam":
             optimizer: torch.optim.Optimizer = fused_adam(params, config.settings.lr)
         else:
-            optimizer = torch.optim.RMSprop(params, lr=config.settings.lr, alpha=0.95, eps=1e-5, foreach=True)
+            optimizer = RMSprop(params, lr=config.settings.lr, alpha=0.95, eps=1e-5, foreach=True)
         self.register_optimizer(
             module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=config.lr_schedule_of_run()
         )
