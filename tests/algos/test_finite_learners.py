@@ -15,7 +15,7 @@ DIVERGING = {
     "full_slate_q": ("algo.learning_starts=500",),
     "dqn": ("algo.learning_starts=500",),  # RLlib takes its values of NaN for 0: the loss stays finite
     "sac": ("algo.learning_starts=500",),
-    **dict.fromkeys(("ppo", "appo", "impala", "reinforce_topk"), ()),
+    **dict.fromkeys(("ppo", "reinforce_topk"), ()),
 }
 
 
@@ -38,6 +38,16 @@ def test_a_bandit_ends_as_well(monkeypatch):
 
 # Some of these documents' scores are too high for this choice model; which, only playing tells.
 FAILING = ("env=interest_exploration", "env.choice_model=exponential_cascade", "env.score_scaling=0.1")
+
+
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.parametrize("algo", ["appo", "impala"])
+def test_so_does_one_whose_learner_has_a_thread(algo):
+    with trainings(f"algo={algo}", "algo.lr=1e30", *SMALL) as make:
+        training = make()
+        with pytest.raises(FloatingPointError, match=r"=\S+ in the update after [\d,]+ env steps: the training diverg"):
+            training.step()
 
 
 @pytest.mark.xdist_group("ray")
