@@ -103,8 +103,8 @@ class StatelessPolicy:
         """Choose slates.
 
         Raises:
-            ConfigError: an input that is missing, of the wrong shape or not finite, or a number of candidates that the policy
-                does not allow.
+            ConfigError: an input that is missing, of the wrong shape or not finite, or a number of candidates that the
+                policy does not allow.
         """
         self._check(inputs)
         seen = self._seen(inputs)
