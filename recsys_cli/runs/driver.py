@@ -151,7 +151,7 @@ class Driver:
     def _play_baselines(self) -> None:
         if not self.plan.searches:
             settings, env = self.config.evaluation, self.config.env
-            self.baselines = Baselines(settings, env, self.display.set_references)
+            self.baselines = Baselines(settings, env, self.display.set_references, self.reporting.stop_for)
 
     def _trials(self) -> Any:
         """Return the trials of the planned points, if there is something to do, or a searcher that has more.
@@ -244,7 +244,7 @@ class Driver:
         if not any(last_of.values()):
             return []  # without waiting for the baselines
         self.display.expect(f"the evaluation on {settings.users:,} users, and the baselines'")
-        baselines = (self.baselines or Baselines(settings, point.config.env, lambda returns: None)).result()
+        baselines = (self.baselines or Baselines(settings, point.config.env)).result()
         for folder, last in last_of.items():
             if last is None:
                 continue
