@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys_cli.runs.inline import without_ray
 from recsys_cli.runs.local_ray import start
 
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
@@ -37,6 +38,13 @@ def ray_of() -> Iterator[Callable[[int], None]]:
 def local_ray(ray_of: Callable[[int], None]) -> None:
     """A Ray of two CPUs; tests that use it share the `xdist_group` "ray"."""
     ray_of(2)
+
+
+@pytest.fixture
+def no_ray() -> Iterator[None]:
+    """RLlib without a Ray, for trainings whose runner and learner are in this process: any worker may run them."""
+    with without_ray():
+        yield
 
 
 @pytest.fixture(scope="module")

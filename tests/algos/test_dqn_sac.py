@@ -212,8 +212,7 @@ def everything(training: RLlibTraining) -> dict[str, Any]:
     return whole_state(training) | {"replay": training.algorithm.get_replay()}
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("algo", ALGOS)
 def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
@@ -237,9 +236,13 @@ def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     assert math.isfinite(two.evaluate(8, seed=1)["return"])
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("runners", [0, 2])
+@pytest.mark.parametrize(
+    "runners",
+    [
+        pytest.param(0, marks=pytest.mark.usefixtures("no_ray")),
+        pytest.param(2, marks=[pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]),
+    ],
+)
 def test_each_transition_is_learned_from_as_often_as_told(
     make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch, runners: int
 ) -> None:
@@ -259,23 +262,7 @@ def test_each_transition_is_learned_from_as_often_as_told(
     assert rows / steps == pytest.approx(3, rel=0.1)
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
-def test_two_dqn_learners_stay_the_same(make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
-    training = make_training("algo=dqn", "resources.learners=2", "algo.batch_size=63")
-    for _ in range(3):
-        report = training.step()
-    assert math.isfinite(report["learner/loss"])
-    group = training.algorithm.learner_group
-    one, other = (result.get() for result in group.foreach_learner(lambda learner: learner.get_state()["rl_module"]))
-    for name, value in one[DEFAULT_MODULE_ID].items():
-        np.testing.assert_array_equal(value, other[DEFAULT_MODULE_ID][name], err_msg=name)
-
-
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("algo", ALGOS)
 def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo: str) -> None:
     """Random 154, myopic 163."""
