@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.runs.inline import without_ray
-from recsys_cli.runs.local_ray import start
+import recsys_cli.runs  # noqa: F401  # sets what Ray reads as it is imported
 
 # Two pytest workers share the cores: more threads than one each only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +22,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 def ray_of() -> Iterator[Callable[[int], None]]:
     """A function that sees to it that a Ray of so many CPUs stands; it is gone after the session."""
     import ray
+
+    from recsys_cli.runs.local_ray import start
 
     def stand(cpus: int) -> None:
         if ray.is_initialized() and ray.cluster_resources()["CPU"] != cpus:
@@ -43,6 +44,8 @@ def local_ray(ray_of: Callable[[int], None]) -> None:
 @pytest.fixture
 def no_ray() -> Iterator[None]:
     """RLlib without a Ray, for trainings whose runner and learner are in this process: any worker may run them."""
+    from recsys_cli.runs.inline import without_ray
+
     with without_ray():
         yield
 

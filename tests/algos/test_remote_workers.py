@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
-from trainings import trainings
+from trainings import assert_learned_as_often_as_told, trainings
 
 from recsys_cli.algos.rllib_training import RLlibTraining
 
@@ -147,6 +147,11 @@ def test_a_killed_runner_is_replaced_and_does_not_replay(two_runners: RLlibTrain
         for name, value in two_runners.policy().tensors().items():
             np.testing.assert_array_equal(tensors[name], value)
     assert math.isfinite(train(two_runners, 500)["learner/loss"])
+
+
+def test_each_transition_of_two_runners_is_learned_from_as_often_as_told(make_training: MakeTraining) -> None:
+    words = ("algo=dqn", "env.num_candidates=5", "algo.learning_starts=100", "algo.replay_ratio=3", "report_every=1")
+    assert_learned_as_often_as_told(make_training(*words, "resources.env_runners=2"))
 
 
 def test_evaluation_runners_evaluate(make_training: MakeTraining) -> None:
