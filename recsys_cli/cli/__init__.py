@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from recsys_cli import commands
@@ -14,6 +17,29 @@ from recsys_cli.config.words import take_option
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
 HELP = ("-h", "--help")
+
+
+def entry() -> None:
+    """Run this process's command line and end the process: what `recsys` calls.
+
+    Ctrl-C ends it at once: Python would first let the library that is being imported finish, or even handle the
+    exception. A training, which has something to save, changes that while it lasts.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # More threads gain nothing on small matrices, and sums would depend on the machine's cores; a training's torch has
+    # `resources.threads`.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
+        code = OK
+    # Python would take half a second to unload everything, and abort if a thread is still in a library's C++.
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _dispatch(words)
-        sys.stdout.flush()
-        return code
+        return _dispatch(words)
     except ConfigError as error:
         print(f"recsys: error: {error}", file=sys.stderr)
         return USAGE

@@ -1,7 +1,5 @@
 """`python -m recsys_cli.cli` does what `recsys` does."""
 
-import sys
+from recsys_cli.cli import entry
 
-from recsys_cli.cli import main
-
-sys.exit(main())
+entry()

@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys_cli.config import folders
+from recsys_cli.config.imports import without_collection
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.runs.cluster import check_cluster
@@ -60,7 +61,8 @@ def run(overrides: list[str]) -> int:
 
 
 def _execute(config: SweepConfig, space: Space | None, run_dir: Path, command: list[str]) -> int:
-    from recsys_cli.reporting.report import execute
+    with without_collection():
+        from recsys_cli.reporting.report import execute
     from recsys_cli.search.plan import SearchPlan
 
     return execute(config, SearchPlan(config, space, run_dir), run_dir, command)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
+from recsys_cli.config.imports import without_collection
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.runs.cluster import check_cluster
 from recsys_cli.runs.resume import is_resume, resumed
@@ -43,6 +44,9 @@ def run(overrides: list[str]) -> int:
     announce_training(config, run_dir)
     if new:  # of a continued run, nothing may be left to train
         begin(config.resources, config.seeds, 1, say)
-    from recsys_cli.reporting.report import execute
+    with without_collection():
+        if config.resources.inline:
+            pass
+        from recsys_cli.reporting.report import execute
 
     return execute(config, plan, run_dir, command)

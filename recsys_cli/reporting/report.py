@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from recsys_cli.runs.display import PLAIN
 from recsys_cli.runs.driver import driving
 from recsys_cli.runs.folder import read_seed
 from recsys_cli.runs.plan import Plan, spell_values
+from recsys_cli.runs.signals import Lost
 
 INTERRUPTED = 130
 
@@ -30,6 +32,9 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
     except KeyboardInterrupt:
         print(f"stopped\n{continue_command(config, plan, run_dir)}")
         return INTERRUPTED
+    except Lost as error:
+        print(f"recsys: error: {error}\n{continue_command(config, plan, run_dir)}", file=sys.stderr)
+        return 1
     console = Console(highlight=False, width=160 if plan.searches and not Console().is_terminal else None)
     if plan.searches:
         _print_search(console, config, plan, found)

@@ -29,7 +29,7 @@ from recsys_cli.runs.folder import (
 )
 from recsys_cli.runs.plan import Plan, Point
 from recsys_cli.runs.session import ray_session
-from recsys_cli.runs.stopping import stop_on_interrupt
+from recsys_cli.runs.signals import interruptible, stop_on_signal
 from recsys_cli.runs.trial import TrialSpec
 from recsys_cli.runs.tune import run_trials
 from recsys_cli.tracking.files import read_jsonl, write_text
@@ -85,14 +85,17 @@ def driving(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
         ConfigError: another process uses the run.
     """
     display, tracking = Display(config.progress, plan), config.tracking
-    with Tracker(
-        run_dir,
-        enabled=tracking.enabled,
-        uri=tracking.uri,
-        experiment=tracking.experiment,
-        register_model=tracking.register_model,
-        say=display.say,
-    ) as tracker:
+    with (
+        interruptible(),
+        Tracker(
+            run_dir,
+            enabled=tracking.enabled,
+            uri=tracking.uri,
+            experiment=tracking.experiment,
+            register_model=tracking.register_model,
+            say=display.say,
+        ) as tracker,
+    ):
         keep_config(run_dir, config)
         plan.read(run_dir)
         driver = Driver(config, plan, run_dir, command, tracker, display)
@@ -162,7 +165,7 @@ class Driver:
     def _train_inline(self, trials: list[TrialSpec]) -> None:
         from recsys_cli.runs.inline import run_inline
 
-        with stop_on_interrupt(self.reporting.stopper, self.display.say):
+        with stop_on_signal(self.reporting.stopper, self.display.say):
             run_inline(trials, self.reporting, self.plan.retries)
         if not self.stopped:  # not before: two threads of one interpreter train at a third of the speed
             self._play_baselines()
@@ -171,7 +174,7 @@ class Driver:
         resources, seeds, say = self.config.resources, self.search.seeds_per_trial, self.display.say
         stopper = self.reporting.stopper
         number = len(trials) if isinstance(trials, list) else self.plan.expected
-        with ray_session(resources, self.run_dir, number, seeds, say), stop_on_interrupt(stopper, say):
+        with ray_session(resources, self.run_dir, number, seeds, say) as gone, stop_on_signal(stopper, say, gone):
             # Not before: OpenBLAS waits for its threads at every fork, and Ray's start forks.
             self._play_baselines()
             while trials:
