@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from functools import cache
@@ -21,6 +24,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Where bytecode may not be kept, as in many containers, every process that a test starts would compile the thousands of
 # modules of Ray and torch anew: half of its start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Plans of oracles: found once for all workers, which inherit the variable, and not in the cache of who runs the tests.
+if "RECSYS_CACHE_DIR" not in os.environ:
+    os.environ["RECSYS_CACHE_DIR"] = tempfile.mkdtemp(prefix="recsys-cache-")
+    atexit.register(shutil.rmtree, os.environ["RECSYS_CACHE_DIR"], ignore_errors=True)
 
 
 def pytest_collection_finish() -> None:

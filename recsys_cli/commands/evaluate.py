@@ -33,6 +33,7 @@ def run(overrides: list[str]) -> int:
         ConfigError: the request is invalid.
     """
     config = compose("evaluate", overrides)
+    from recsys_cli.tracking.local_runs import spell_bundle
     from recsys_cli.tracking.references import resolve
 
     uri = config.tracking.uri if config.tracking.enabled else None
@@ -40,19 +41,24 @@ def run(overrides: list[str]) -> int:
     from rich.console import Console
 
     from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
+    from recsys_cli.reporting.progress import Progress
     from recsys_cli.reporting.table import scores_table
 
-    evaluation = evaluate_checkpoint(
-        folder,
-        users=config.users,
-        seed=config.seed,
-        baselines=config.baselines,
-        env_changes=config.env,
-        explore=Explore.parse(config.explore),
-    )
+    with Progress(config.progress) as show:
+        evaluation = evaluate_checkpoint(
+            folder,
+            users=config.users,
+            seed=config.seed,
+            baselines=config.baselines,
+            env_changes=config.env,
+            explore=Explore.parse(config.explore),
+            show=show,
+        )
     console = Console(highlight=False)
     how = "greedy" if evaluation.explore == "none" else f"explore={evaluation.explore}"
-    title = f"{folder.name} ({evaluation.steps:,} steps): {config.users:,} fresh users, {how}"
+    title = (
+        f"{spell_bundle(folder, config.checkpoint)} at {evaluation.steps:,} steps: {config.users:,} fresh users, {how}"
+    )
     console.print(scores_table(evaluation.scores, title))
     for line in keep(evaluation, config, folder):
         console.print(line, soft_wrap=True, markup=False)
@@ -95,10 +101,10 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
     """Return where an evaluation's steps, users and seed differ from the run's own evaluation."""
-    from recsys_cli.tracking.files import read_json
+    from recsys_cli.tracking.files import read_if_sound
     from recsys_cli.tracking.folder import EVALUATION
 
     if not (run_folder / EVALUATION).is_file():
         return []
-    own = read_json(run_folder / EVALUATION)
+    own = read_if_sound(run_folder / EVALUATION)
     return [f"{key}-{results[key]}" for key in ("steps", "users", "seed") if results[key] != own.get(key)]

@@ -25,7 +25,10 @@ from recsys_cli.search.points import Space
 
 
 def composed(overrides: list[str]) -> SweepConfig:
-    """Return the points' shared config, the axes at their first values."""
+    """Return the points' shared config, the axes at their first values; or a continued sweep's."""
+    if is_resume(overrides):
+        config: SweepConfig = resumed(overrides, "sweep")[0]
+        return config
     space = Space(overrides)
     check_sweep(space)
     return space.base

@@ -9,6 +9,8 @@ Examples:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
 from recsys_cli.config.imports import without_collection
@@ -19,9 +21,14 @@ from recsys_cli.search.origin import expand
 
 
 def composed(overrides: list[str]) -> TrainConfig:
-    """Return the config composed from the overrides."""
-    config: TrainConfig = compose("train", expand(overrides))
-    return config
+    """Return the config composed from the overrides, or a continued run's."""
+    return _config_and_folder(overrides)[0]
+
+
+def _config_and_folder(overrides: list[str]) -> tuple[TrainConfig, Path | None]:
+    if is_resume(overrides):
+        return resumed(overrides, "train")
+    return compose("train", expand(overrides)), None
 
 
 def run(overrides: list[str]) -> int:
@@ -32,7 +39,7 @@ def run(overrides: list[str]) -> int:
     """
     command = ["recsys", "train", *overrides, *folders.option_words()]
     # Checked before the heavy imports below: a typo is reported at once.
-    config, run_dir = resumed(overrides, "train") if is_resume(overrides) else (composed(overrides), None)
+    config, run_dir = _config_and_folder(overrides)
     check_cluster(config.resources)
     from recsys_cli.runs.display import announce_training, say
     from recsys_cli.runs.folder import create_run

@@ -166,7 +166,7 @@ class ResponseField:
     """An observed field of the user's response to each position of a slate, such as `click`.
 
     Attributes:
-        kind: `flag` (0 or 1), `number` from `low` to `high`, or `category` (0 to `high` - 1).
+        kind: `flag` (0 or 1), `number` from `low` to `high` (or 0: no document), or `category` (0 to `high` - 1).
     """
 
     name: str
@@ -180,7 +180,7 @@ class ResponseField:
             return spaces.MultiBinary(slate_size)
         if self.kind == "category":
             return spaces.MultiDiscrete([int(self.high)] * slate_size)
-        return spaces.Box(self.low, self.high, (slate_size,), np.float32)
+        return spaces.Box(min(self.low, 0.0), max(self.high, 0.0), (slate_size,), np.float32)
 
 
 @dataclass(frozen=True)
@@ -240,6 +240,13 @@ class ProblemSpec:
     def order_matters(self) -> bool:
         """Whether the order of a slate matters to the user."""
         return self.attended > 1 and self.choice.kind.endswith("cascade")
+
+    @property
+    def observation_bytes(self) -> int:
+        """Bytes of one user's observation, documents in their most compact form and without the response."""
+        numbers = np.dtype(self.documents.number_dtype).itemsize
+        document = numbers if self.documents.compact == INDEX else 4 * len(self.documents)
+        return 4 * len(self.user) + self.width * (document + self.varying)
 
     def with_candidates(self, num_candidates: int) -> ProblemSpec:
         """Return the same problem with another number of candidates.

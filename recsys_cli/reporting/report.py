@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 from rich.console import Console
 
 from recsys_cli.config import folders
+from recsys_cli.config.errors import one_line
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.reporting.conclusion import Conclusion, conclude
+from recsys_cli.reporting.estimate import note_took
 from recsys_cli.reporting.results import POINTS, PointResult, spent
 from recsys_cli.reporting.table import final_table, points_table
 from recsys_cli.runs.display import PLAIN
@@ -19,12 +22,15 @@ from recsys_cli.runs.driver import driving
 from recsys_cli.runs.folder import read_seed
 from recsys_cli.runs.plan import Plan, spell_values
 from recsys_cli.runs.signals import Lost
+from recsys_cli.tracking.local_runs import CHECKPOINTS, pointed, seeds_of
 
 INTERRUPTED = 130
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 
 
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
     """Train, compare and evaluate a run's plan (see `driving`), print the results, return the exit code."""
+    new = not seeds_of(run_dir)
     try:
         with driving(config, plan, run_dir, command) as driver:
             driver.train()
@@ -35,13 +41,27 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
     except Lost as error:
         print(f"recsys: error: {error}\n{continue_command(config, plan, run_dir)}", file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"stopped: {one_line(error)}\n{standing(run_dir)}\n{continue_command(config, plan, run_dir)}")
+        return 1
     console = Console(highlight=False, width=160 if plan.searches and not Console().is_terminal else None)
     if plan.searches:
         _print_search(console, config, plan, found)
     else:
         _print_training(console, found)
     console.print(next_command(config, plan, found), **PLAIN)
+    if new and not found.stopped and not found.failed:
+        note_took(config, plan, run_dir)
     return 1 if found.failed else INTERRUPTED if found.stopped else 0
+
+
+def standing(run_dir: Path) -> str:
+    """Return what a run that its disk has stopped can continue from."""
+    seeds = {folder.name: pointed(folder / CHECKPOINTS, "last") for folder in seeds_of(run_dir)}
+    kept = [f"{name} at {last['steps']:,} steps" for name, last in seeds.items() if last]
+    return f"in {show_path(run_dir)}: {', '.join(kept)}" if kept else f"in {show_path(run_dir)}: no checkpoint yet"
 
 
 def _print_training(console: Console, found: Conclusion) -> None:

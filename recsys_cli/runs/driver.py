@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.config.schema import EvaluationSettings, TrainConfig
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.config.schema import TrainConfig
 from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
-from recsys_cli.evaluation.compare import Score, score_baselines
+from recsys_cli.runs.baselines import Baselines
 from recsys_cli.runs.callbacks import ERROR, Reporting, last_line
 from recsys_cli.runs.display import Display
 from recsys_cli.runs.folder import (
@@ -36,39 +34,6 @@ from recsys_cli.tracking.files import read_jsonl, write_text
 from recsys_cli.tracking.folder import CONFIG, JOURNAL
 from recsys_cli.tracking.provenance import git_commit, versions
 from recsys_cli.tracking.tracker import Tracker
-
-
-class Baselines(threading.Thread):
-    """Plays the baselines while Ray trains.
-
-    Args:
-        settings: the baselines and their users.
-        env: the problem.
-        show: gets the mean returns.
-    """
-
-    def __init__(self, settings: EvaluationSettings, env: EnvConfig, show: Callable[[dict[str, float]], None]) -> None:
-        """Start playing."""
-        super().__init__(daemon=True)
-        self.settings, self.env, self.show = settings, env, show
-        self.scores: list[Score] = []
-        self.error: Exception | None = None
-        self.start()
-
-    def run(self) -> None:
-        """Play, and keep any error for the thread that waits for the scores."""
-        try:
-            self.scores = score_baselines(self.settings.baselines, self.env, self.settings.users, self.settings.seed)
-            self.show({score.policy: score.returns.mean for score in self.scores})
-        except Exception as error:
-            self.error = error
-
-    def result(self) -> list[Score]:
-        """Wait for the scores."""
-        self.join()
-        if self.error is not None:
-            raise self.error
-        return self.scores
 
 
 @contextmanager
@@ -165,6 +130,7 @@ class Driver:
     def _train_inline(self, trials: list[TrialSpec]) -> None:
         from recsys_cli.runs.inline import run_inline
 
+        self.display.expect("the first report")
         with stop_on_signal(self.reporting.stopper, self.display.say):
             run_inline(trials, self.reporting, self.plan.retries)
         if not self.stopped:  # not before: two threads of one interpreter train at a third of the speed
@@ -177,6 +143,7 @@ class Driver:
         with ray_session(resources, self.run_dir, number, seeds, say) as gone, stop_on_signal(stopper, say, gone):
             # Not before: OpenBLAS waits for its threads at every fork, and Ray's start forks.
             self._play_baselines()
+            self.display.expect("the training's process to import PyTorch and RLlib, and for its first report")
             while trials:
                 more = {"max_failures": self.plan.retries, **self.plan.tune_arguments(stopper)}
                 run_trials(trials, self.run_dir, resources, self.reporting, seeds, **more)
@@ -277,6 +244,7 @@ class Driver:
         last_of = {folder: Checkpoints.of(folder, point.config).path("last") for folder in folders}
         if not any(last_of.values()):
             return []  # without waiting for the baselines
+        self.display.expect(f"the evaluation on {settings.users:,} users, and the baselines'")
         baselines = (self.baselines or Baselines(settings, point.config.env, lambda returns: None)).result()
         for folder, last in last_of.items():
             if last is None:
@@ -288,6 +256,7 @@ class Driver:
             self.tracker.log_evaluation(folder, results, evaluation.headline(), arrays=returns)
             self.reporting.close(folder)
             found.append(evaluation)
+        self.display.awaited.cancel()
         return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import ray
 
 from recsys_cli.runs.callbacks import Reporting
 from recsys_cli.runs.ray_private import quiet_logs
-from recsys_cli.runs.seed import SeedTraining
+from recsys_cli.runs.seed import Report, SeedTraining
 from recsys_cli.runs.trial import TrialSpec
 
 
@@ -34,25 +34,34 @@ def run_inline(trials: Sequence[TrialSpec], reporting: Reporting, retries: int) 
 def _run(trial: TrialSpec, reporting: Reporting, retries: int) -> None:
     folders = list(trial.seeds.values())
     reporting.started(folders)
-    for left in reversed(range(retries + 1)):
-        try:
-            _train(trial, reporting)
-        except Exception as error:
-            if not left:
-                reporting.failed(folders, traceback.format_exc(), error)
-        else:
-            reporting.completed(folders)
-            return
+    reports = _train(trial, reporting)
+    try:
+        while True:
+            try:
+                report = next(reports, None)
+            except Exception as error:
+                if not retries:
+                    reporting.failed(folders, traceback.format_exc(), error)
+                    return
+                retries, reports = retries - 1, _train(trial, reporting)
+                continue
+            if report is None:
+                reporting.completed(folders)
+                return
+            # Not in the `try`: a report that cannot be kept, as on a full disk, is no failure of the training.
+            reporting.reported(folders, {"reports": [vars(report)], "point": {}})
+    finally:
+        reports.close()
 
 
-def _train(trial: TrialSpec, reporting: Reporting) -> None:
+def _train(trial: TrialSpec, reporting: Reporting) -> Generator[Report, None, None]:
     ((number, folder),) = trial.seeds.items()
     seed = SeedTraining(trial.config, number, folder)
     try:
         finished = False
         while not finished and not reporting.stopper.requested:
             report = seed.report()
-            reporting.reported([folder], {"reports": [vars(report)], "point": {}})
+            yield report
             finished = report.finished
     finally:
         seed.stop()

@@ -57,8 +57,12 @@ HOOKS = {
 
 
 def quiet_logs() -> None:
-    """Keep Ray's loggers from the terminal; to be called once Ray, which sets them up, is imported."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    """Keep Ray's loggers from the terminal.
+
+    Ray sets their levels as it is imported, and RLlib again: to be called after each.
+    """
+    for name in ("ray", "ray.rllib", "ray.rllib.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` shows failures, in one line each
 
 

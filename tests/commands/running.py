@@ -19,7 +19,7 @@ from typing import Any
 from recsys_cli.cli import main
 
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
-RECSYS = (sys.executable, "-m", "recsys_cli.cli")
+RECSYS = (sys.executable, "-m", "recsys_cli")
 # Long enough to be hit in the middle, with a checkpoint every 1,000 steps.
 LONG = (
     *SMOKE,
@@ -128,6 +128,11 @@ def ray_processes_of(pid: int) -> list[str]:
         if re.search(rf"session_[\d_-]+_{pid}\b", line):
             found.append(line[:200])
     return found
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the ids of a process's children."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
 
 
 def assert_nothing_is_left(pid: int, seconds: float = 15.0) -> None:

@@ -14,7 +14,7 @@ import pytest
 from recsys_cli.runs import signals
 from recsys_cli.runs.stopping import OnRequest
 
-ENTRY = "import recsys_cli.cli as cli; print(flush=True); cli.entry()"
+ENTRY = "import recsys_cli.__main__ as program; print(flush=True); program.entry()"
 
 
 @pytest.fixture

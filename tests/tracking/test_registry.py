@@ -142,5 +142,5 @@ def test_what_cannot_be_served_or_belongs_to_no_run_is_refused(
     with pytest.raises(ConfigError, match="belongs to no run"):
         register_checkpoint(loose, **where)
     untracked = make_bundle(make_seed(name="untracked"), 50, "best")
-    with pytest.raises(ConfigError, match="is not in MLflow: upload it first with recsys sync"):
+    with pytest.raises(ConfigError, match=r"is not in MLflow \(tracking=off\): upload it first with recsys sync"):
         register_checkpoint(untracked, **where)
