@@ -5,11 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
-<<<<<<< HEAD
-from functools import lru_cache
-=======
-from functools import cache
->>>>>>> main
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
