@@ -70,7 +70,7 @@ def ray_of() -> Iterator[Callable[[int], None]]:
         if ray.is_initialized() and ray.cluster_resources()["CPU"] != cpus:
             ray.shutdown()
         if not ray.is_initialized():
-            start(cpus, workers=cpus)
+            start(cpus, workers=min(cpus, 2))
 
     yield stand
     ray.shutdown()
@@ -78,8 +78,8 @@ def ray_of() -> Iterator[Callable[[int], None]]:
 
 @pytest.fixture(scope="module")
 def local_ray(ray_of: Callable[[int], None]) -> None:
-    """A Ray of two CPUs; tests that use it share the `xdist_group` "ray"."""
-    ray_of(2)
+    """A Ray that grants eight CPUs, whatever there are; tests that use it share the `xdist_group` "ray"."""
+    ray_of(8)
 
 
 @pytest.fixture
