@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.runs import QUIET
-from recsys_cli.runs.session import LOGGING
+from recsys_cli.runs.local_ray import LOGGING
 
 os.environ.update({**QUIET, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"})
 

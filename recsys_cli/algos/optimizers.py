@@ -1,18 +1,13 @@
-"""Torch optimisers, and learners that have them."""
+"""Learners with one Adam."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from ray.rllib.core.learner.torch.torch_learner import TorchLearner
 from ray.rllib.utils.annotations import override
-from torch import Tensor
 
-
-def fused_adam(params: list[Tensor], lr: float) -> torch.optim.Adam:
-    """Return Adam; its fused kernels take one call for all parameters."""
-    return torch.optim.Adam(params, lr=lr, fused=True)
+from recsys_cli.networks.optimizers import fused_adam
 
 
 class AdamLearner(TorchLearner):

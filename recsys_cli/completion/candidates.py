@@ -1,4 +1,4 @@
-"""What may come next on the command line, from the yaml files and the sources; nothing is imported."""
+"""What may come next on the command line, from yaml files, sources and run folders; nothing heavy is imported."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ Candidate = tuple[str, str]
 _MAPPINGS = ("", "{}")
 _OWN_FOLDER = (folders.OPTION, "a folder with your own problems and algorithms")
 _PATHS = ("checkpoint", "resume", "output", "output_dir")
+_RUNS = ("checkpoint", "resume", "from")
 
 
 def candidates(words: Sequence[str]) -> list[Candidate]:
@@ -86,15 +87,26 @@ def _options(group: str) -> Iterator[Candidate]:
 
 
 def _values(root: str, before: Sequence[str], key: str, value: str) -> Iterator[Candidate]:
-    if key in _PATHS:
-        yield from ((f"{key}={path}", "") for path in _paths(value))
+    if key in (*_PATHS, *_RUNS):
+        found = dict(_runs(root, before, key, value)) if key in _RUNS else {}
+        if key in _PATHS:
+            found |= {path: "" for path in _paths(value) if path.rstrip("/") not in found}
+        yield from ((f"{key}={text}", about) for text, about in found.items())
         return
     group, _, name = key.partition(".")
-    found = dict.fromkeys(choices(catalog.root_path(root)).get(key, ()))
+    values = dict.fromkeys(choices(catalog.root_path(root)).get(key, ()))
     for path in _files(root, before, group) if name else ():
-        found |= dict.fromkeys(choices(path).get(name, ()))
-    if set(found) != {"null"}:  # any text, or null: nothing to choose from
-        yield from ((f"{key}={choice}", "") for choice in found)
+        values |= dict.fromkeys(choices(path).get(name, ()))
+    if set(values) != {"null"}:  # any text, or null: nothing to choose from
+        yield from ((f"{key}={choice}", "") for choice in values)
+
+
+def _runs(root: str, before: Sequence[str], key: str, value: str) -> Iterator[Candidate]:
+    from recsys_cli.completion.runs import named
+
+    defaults = [each.value for each in catalog.keys(catalog.root_path(root)) if each.name == "output_dir"]
+    typed = [word.partition("=")[2].strip("'\"") for word in before if word.startswith("output_dir=")]
+    return named(root, key, value, Path([*defaults, *typed][-1]).expanduser())
 
 
 def _names(root: str, before: Sequence[str], current: str, groups: Sequence[catalog.Default]) -> Iterator[Candidate]:
@@ -123,7 +135,7 @@ def _described(path: Path, at: str) -> Iterator[Candidate]:
     """Yield the keys of a yaml, each with comment, range and default."""
     allowed = limits(path)
     for key in catalog.keys(path):
-        if key.value not in _MAPPINGS:
+        if key.value not in _MAPPINGS and not catalog.named_by(at + key.name):
             words = allowed.get(key.name)
             about = key.comment + (f" [{words}]" if words else "")
             yield at + key.name, f"{about} ({key.value})" if about else key.value

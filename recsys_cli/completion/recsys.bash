@@ -24,4 +24,5 @@ _recsys_complete() {
         COMPREPLY+=("${candidate#"$head"}")
     done < <("$1" __complete "${words[@]:1}" 2>/dev/null)
 }
-complete -o nospace -F _recsys_complete recsys
+# Runs come newest first; bash before 4.4 knows no nosort.
+complete -o nospace -o nosort -F _recsys_complete recsys 2>/dev/null || complete -o nospace -F _recsys_complete recsys

@@ -4,4 +4,4 @@ function __recsys_complete
     set -l current (commandline -ct)
     $words[1] __complete $words[2..-1] "$current" 2>/dev/null
 end
-complete -c recsys -f -a '(__recsys_complete)'
+complete -c recsys -f -k -a '(__recsys_complete)'

@@ -12,8 +12,8 @@ _recsys() {
             whole+=("$text") whole_told+=("$text  ${line#*$tab}")
         fi
     done
-    (( $#whole )) && compadd -l -d whole_told -- "${whole[@]}"
-    (( $#open )) && compadd -l -d open_told -S '' -- "${open[@]}"
+    (( $#whole )) && compadd -V whole -l -d whole_told -- "${whole[@]}"
+    (( $#open )) && compadd -V open -l -d open_told -S '' -- "${open[@]}"
 }
 (( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
 compdef _recsys recsys

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+LONGEST = 1_500  # characters of a message
+
 
 class ConfigError(ValueError):
     """An invalid configuration, reported in one line: key, value, what is allowed, closest match.
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+    def __init__(self, message: object) -> None:
+        """Keep the message in one line, whatever values it quotes; of a very long one, the beginning and the end."""
+        line = one_line(message)
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
 
 
 def closest(word: str, allowed: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     if sample.size == 1:
         return Interval(mean, mean, mean, 1)
     error = float(sample.std(ddof=1)) / np.sqrt(sample.size)
-    half = float(stats.t.ppf((1 + level) / 2, sample.size - 1)) * error
+    half = float(stdtrit(sample.size - 1, (1 + level) / 2)) * error
     return Interval(mean, mean - half, mean + half, int(sample.size))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_cli.networks.item_values import mlp
+from recsys_cli.networks.optimizers import Adam
 from recsys_cli.networks.parameters import load_parameters, parameters_of
 from recsys_cli.policies.click_models import ItemFeatures
 from recsys_cli.policies.item_index import Index
@@ -87,7 +88,7 @@ class NeuralItems(ItemValues):
         self.how, size = representation, self.features.size
         self.network = seeded(seed, lambda: RepresentationNetwork(size, representation.hidden))
         self.stood_on = copy.deepcopy(self.network)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=representation.lr)
+        self.optimizer = Adam(self.network.parameters(), lr=representation.lr)
         self.regression = LinearRegressions(1, representation.hidden[-1] + 1, design.ridge, design.forgetting)
         self.rng = np.random.Generator(np.random.SFC64(seed))
         self.x: NDArray[np.float32] = np.zeros((representation.replay_capacity, size), np.float32)

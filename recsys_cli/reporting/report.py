@@ -1,132 +1,67 @@
-"""What `recsys train` and `recsys sweep` print before and after, and the exit code that follows."""
+"""Running a plan, what is printed at its end, and the exit code that follows."""
 
 from __future__ import annotations
 
+import errno
 import shlex
-import statistics
-from collections.abc import Sequence
+import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
 from recsys_cli.config import folders
+from recsys_cli.config.errors import one_line
 from recsys_cli.config.paths import show_path
-from recsys_cli.config.schema import SweepConfig, TrainConfig
-from recsys_cli.config.search import RandomSearch
+from recsys_cli.config.schema import TrainConfig
 from recsys_cli.reporting.conclusion import Conclusion, conclude
+from recsys_cli.reporting.estimate import note_took
 from recsys_cli.reporting.results import POINTS, PointResult, spent
 from recsys_cli.reporting.table import final_table, points_table
-from recsys_cli.runs.display import spell_seconds
+from recsys_cli.runs.display import PLAIN
 from recsys_cli.runs.driver import driving
 from recsys_cli.runs.folder import read_seed
-from recsys_cli.runs.plan import Plan, Point, spell_values
-from recsys_cli.search.axes import Axis, Interval
-from recsys_cli.search.points import Space
-from recsys_cli.tracking.files import read_json, read_jsonl
-from recsys_cli.tracking.folder import JOURNAL
-from recsys_cli.tracking.local_runs import RUN, runs_in, seeds_of
+from recsys_cli.runs.plan import Plan, spell_values
+from recsys_cli.runs.signals import Lost
+from recsys_cli.tracking.local_runs import CHECKPOINTS, pointed, seeds_of
 
-PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
 INTERRUPTED = 130
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 
 
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
     """Train, compare and evaluate a run's plan (see `driving`), print the results, return the exit code."""
+    new = not seeds_of(run_dir)
     try:
-        if not plan.searches:
-            announce_training(config, run_dir)
         with driving(config, plan, run_dir, command) as driver:
             driver.train()
             found = conclude(driver)
     except KeyboardInterrupt:
         print(f"stopped\n{continue_command(config, plan, run_dir)}")
         return INTERRUPTED
+    except Lost as error:
+        print(f"recsys: error: {error}\n{continue_command(config, plan, run_dir)}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(f"stopped: {one_line(error)}\n{standing(run_dir)}\n{continue_command(config, plan, run_dir)}")
+        return 1
     console = Console(highlight=False, width=160 if plan.searches and not Console().is_terminal else None)
     if plan.searches:
         _print_search(console, config, plan, found)
     else:
         _print_training(console, found)
     console.print(next_command(config, plan, found), **PLAIN)
+    if new and not found.stopped and not found.failed:
+        note_took(config, plan, run_dir)
     return 1 if found.failed else INTERRUPTED if found.stopped else 0
 
 
-def announce_training(config: TrainConfig, run_dir: Path) -> None:
-    """Print what is about to run, and where."""
-    if config.progress == "off":
-        return
-    env, seeds = config.env, config.seeds
-    runs = "" if seeds == 1 else f", {seeds} seeds"
-    Console(highlight=False).print(
-        f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}): "
-        f"{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
-        **PLAIN,
-    )
-
-
-def announce_search(config: SweepConfig, space: Space, points: Sequence[Point], run_dir: Path | None) -> None:
-    """Print how many points there will be, how long they may take, and where they are."""
-    if config.progress == "off" and not config.dry_run:
-        return
-    console = Console(highlight=False)
-    search, seeds = config.search, config.search.seeds_per_point
-    number = search.trials if isinstance(search, RandomSearch) else len(points)
-    trials = f"{number} points" + (f" x {seeds} seeds" if seeds > 1 else "")
-    total = number * seeds * config.steps
-    console.print(f"search={search.name}: {trials}, {config.steps:,} steps each, {total:,} at most", **PLAIN)
-    for branch in space.branches:
-        axes = [f"{axis.key} in {_spell_axis(axis)}" for axis in branch.axes]
-        if axes:
-            picked = spell_values(branch.picked) + (": " if branch.picked else "")
-            console.print(f"  {picked}{', '.join(axes)}", **PLAIN)
-    console.print(_estimate(config, total), **PLAIN)
-    if config.dry_run:
-        for point in points:
-            console.print(f"{point.name}  {spell_values(point.values)}", **PLAIN)
-        if search.adaptive:
-            console.print(f"search={search.name} chooses its points as scores come in", **PLAIN)
-        console.print("dry run: nothing was started", **PLAIN)
-    elif run_dir is not None:
-        console.print(f"folder {show_path(run_dir)}", **PLAIN)
-
-
-def _spell_axis(axis: Axis) -> str:
-    if isinstance(axis, Interval):
-        kind = " ".join(["log"] * axis.log + ["integer"] * axis.integer)
-        return f"[{axis.at(0.0)}, {axis.at(1.0)}]" + (f" ({kind})" if kind else "")
-    return "{" + ", ".join(axis.values) + "}"
-
-
-def _estimate(config: SweepConfig, steps: int) -> str:
-    """Return a time estimate from the speed of earlier runs of the same algorithm and problem."""
-    speeds = [speed for run in runs_in(Path(config.output_dir))[:30] for speed in _speeds(run, config)]
-    if not speeds:
-        return (
-            f"no time estimate: no run of algo={config.algo.name} on env={config.env.name} in {config.output_dir} "
-            "to learn the speed from; the time left is shown once trials report"
-        )
-    resources, seeds = config.resources, config.search.seeds_per_trial
-    if not resources.ray_address:
-        at_once = resources.local_cpus(seeds) // resources.cpus_per_trial(seeds)
-    elif resources.concurrent_trials:
-        at_once = resources.concurrent_trials
-    else:
-        return "no time estimate on a cluster; the time left is shown once trials report"
-    seconds = steps / statistics.median(speeds) / at_once
-    return f"about {spell_seconds(seconds)} at most, at the speed of earlier runs here, {at_once} at a time"
-
-
-def _speeds(run: Path, config: SweepConfig) -> list[float]:
-    """Return the steps per second of a run's seeds, evaluations and checkpoints included."""
-    about = read_json(run / RUN, default={})
-    if (about.get("env"), about.get("algo")) != (config.env.name, config.algo.name):
-        return []
-    found = []
-    for seed in seeds_of(run)[:10]:
-        rows = read_jsonl(seed / JOURNAL)
-        steps, seconds = (rows[-1][key] - rows[0][key] if rows else 0 for key in ("steps", "time"))
-        found += [steps / seconds] if steps > 0 and seconds > 0 else []
-    return found
+def standing(run_dir: Path) -> str:
+    """Return what a run that its disk has stopped can continue from."""
+    seeds = {folder.name: pointed(folder / CHECKPOINTS, "last") for folder in seeds_of(run_dir)}
+    kept = [f"{name} at {last['steps']:,} steps" for name, last in seeds.items() if last]
+    return f"in {show_path(run_dir)}: {', '.join(kept)}" if kept else f"in {show_path(run_dir)}: no checkpoint yet"
 
 
 def _print_training(console: Console, found: Conclusion) -> None:

@@ -11,6 +11,7 @@ from ray import cloudpickle
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune import Callback
 
+from recsys_cli.config.errors import one_line
 from recsys_cli.config.paths import show_path
 from recsys_cli.runs.display import Display
 from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, note
@@ -90,12 +91,20 @@ class Reporting(Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Show that a trial runs (again); keep the list of trials, which Tune keeps changing."""
         self.trials = trials
-        for folder in folders_of(trial):
+        self.started(folders_of(trial))
+
+    def started(self, folders: list[Path]) -> None:
+        """Show that a trial's seeds train."""
+        for folder in folders:
             self._set_state(folder, RUNNING)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """Pass a trial's result on."""
+        self.reported(folders_of(trial), result)
+
+    def reported(self, folders: list[Path], result: dict[str, Any]) -> None:
         """Journal the metrics, upload new checkpoints, refresh the display; check for changed values and the budget."""
-        self._note_point(folders_of(trial), result["point"])
+        self._note_point(folders, result["point"])
         numbers = {f"point/{key}": value for key, value in result["point"].items() if _is_number(value)}
         for report in result["reports"]:
             folder = Path(report["folder"])
@@ -134,6 +143,10 @@ class Reporting(Callback):
         elif seconds is not None and time.monotonic() - self.began >= seconds:
             self._stop(f"search.max_seconds={seconds:g} are over")
 
+    def stop_for(self, error: Exception) -> None:
+        """End the run after the next reports: the baselines failed, and what is trained cannot be compared."""
+        self._stop(f"the baselines failed: {one_line(error)}")
+
     def _stop(self, why: str) -> None:
         self.display.say(f"{why}: stopping after the next report of running trials")
         self.spent = self.stopper.requested = True
@@ -147,20 +160,36 @@ class Reporting(Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Record how the trial ended."""
-        for folder in folders_of(trial):
+        self.completed(folders_of(trial))
+
+    def completed(self, folders: list[Path]) -> None:
+        """Record how a trial's seeds ended."""
+        for folder in folders:
             state = self.states.get(folder, STOPPED)
             self._ended(folder, FINISHED if state == FINISHED else self._stopped(folder))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Show how it failed and keep the full error; a trial that lost its process did not fail."""
+        """Show how it failed, or keep it for later if it lost its process."""
         error, folders = error_of(trial), folders_of(trial)
         if is_loss(error) and self._lose(folders):
             return
+        repeated = trial.config["failed"] is not None
+        logs = None if trial.config["config"]["resources"]["ray_address"] else folders[0].parent / LOGS
+        self.failed(folders, getattr(error, "traceback_str", str(error)), None if repeated else error, logs)
+
+    def failed(self, folders: list[Path], text: str, error: BaseException | None, logs: Path | None = None) -> None:
+        """Show how a trial failed and keep the full error.
+
+        Args:
+            folders: of its seeds.
+            text: the traceback.
+            error: None if it was shown in an earlier session.
+            logs: Ray's, on this machine.
+        """
         for folder in folders:
-            if trial.config["failed"] is None:
-                write_text(folder / ERROR, getattr(error, "traceback_str", str(error)))
-                local = trial.config["config"]["resources"]["ray_address"] is None
-                more = f", Ray's logs in {show_path(folder.parent / LOGS)}" if local else ""
+            if error is not None:
+                write_text(folder / ERROR, text)
+                more = f", Ray's logs in {show_path(logs)}" if logs else ""
                 line = f"{folder.name} failed: {last_line(error)}; all of it in {show_path(folder / ERROR)}{more}"
                 self.display.say(line)
             self._ended(folder, FAILED)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -16,11 +19,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from recsys_cli.config.paths import show_path
+from recsys_cli.config.schema import TrainConfig
 from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, WAITING
 from recsys_cli.runs.plan import Plan, Point, spell_values
 
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
+PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
+PATIENCE_S = 3.0  # before we say what is being waited for
 PLAIN_EVERY = 30.0  # seconds between lines about the whole search
+WIDE, NARROW = 100, (0, 2, 3, 5, 6)  # columns of the terminal, and those of the table that a narrow one has room for
 LEFT = ("seed", "", "values")  # columns whose text is flush left
 
 
@@ -40,7 +48,7 @@ class SeedProgress:
 
     def update(self, report: dict[str, Any], metric: str) -> None:
         """Update from a report."""
-        if self.began is None:
+        if self.began is None and not report["repeated"]:
             self.began, self.first_steps = time.monotonic(), report["steps"]
         metrics, self.state, self.steps = report["metrics"], RUNNING, report["steps"]
         self.speed = metrics.get("time/steps_per_s", self.speed)
@@ -74,8 +82,8 @@ class Display:
         self.live: Live | None = None
         self.seeds: dict[str, SeedProgress] = {}
         self.references: dict[str, float] = {}
-        self.began = self.said = time.monotonic()
-        self.done_before = 0
+        self.said = time.monotonic()
+        self.awaited = threading.Timer(0, self.say)
 
     def __enter__(self) -> Self:
         """Start the display."""
@@ -86,6 +94,7 @@ class Display:
 
     def __exit__(self, *error: object) -> None:
         """End the display."""
+        self.awaited.cancel()
         if self.live is not None:
             self.live.stop()
             self.live = None
@@ -95,26 +104,28 @@ class Display:
         if self.mode == "off":
             print(line, file=sys.stderr)
         else:
-            self.console.print(line, soft_wrap=True, markup=False)
+            self.console.print(line, **PLAIN)
+
+    def expect(self, what: str) -> None:
+        """Say what the next report waits for, if it takes long."""
+        self.awaited.cancel()
+        self.awaited = _said_later(what, self.say)
 
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
         """Show a seed of a point, with its steps in earlier sessions."""
-        known = self.seeds.get(name)
         self.seeds[name] = SeedProgress(point.values, point.config.steps, state, steps)
-        self.done_before += steps - (known.steps if known else 0)
 
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the seeds'."""
         self.references = returns
-        if self.mode == "plain":
+        if self.mode == "plain" and returns:
             self.say("baselines: " + ", ".join(f"{name} {value:.1f}" for name, value in returns.items()))
         self._refresh()
 
     def report(self, name: str, report: dict[str, Any]) -> None:
         """Show a seed's report."""
+        self.awaited.cancel()
         seed = self.seeds[name]
-        if report["repeated"]:
-            self.done_before += report["steps"] - seed.steps
         seed.update(report, self.search.metric)
         self._refresh()
         if self.mode != "plain":
@@ -167,8 +178,9 @@ class Display:
         target = next((seed.target for seed in seeds), 0)
         left = sum(seed.left for seed in seeds if seed.state not in (PRUNED, FAILED))
         left += target * (self.plan.expected * self.search.seeds_per_point - len(seeds))
-        done = sum(seed.steps for seed in seeds) - self.done_before
-        return left * (time.monotonic() - self.began) / done if done > 0 else None
+        begun = [(seed.began, seed.steps - seed.first_steps) for seed in seeds if seed.began is not None]
+        done = sum(steps for _, steps in begun)  # since the first report: what came before was start-up
+        return left * (time.monotonic() - min(began for began, _ in begun)) / done if done > 0 else None
 
     def _refresh(self) -> None:
         if self.live is not None:
@@ -178,12 +190,14 @@ class Display:
         """Return the seeds (of a search the running ones), one per line; the baselines, or a search's best so far."""
         table = Table(show_edge=False, pad_edge=False)
         score = self.search.metric if self.plan.searches else "greedy return"
-        for heading in ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values"):
-            table.add_column(heading, justify="left" if heading in LEFT else "right")
+        headings = ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values")
+        kept = range(len(headings)) if self.console.width >= WIDE else NARROW
+        for i in kept:
+            table.add_column(headings[i], justify="left" if headings[i] in LEFT else "right", no_wrap=i == 0)
         shown = [each for each in self.seeds.items() if each[1].state == RUNNING or not self.plan.searches]
         for name, seed in shown[:SHOWN]:
             seconds = seed.seconds_left() if seed.state == RUNNING else None
-            table.add_row(
+            row = (
                 name,
                 ProgressBar(seed.target, min(seed.steps, seed.target), 20),
                 f"{seed.steps:,}" if seed.state == RUNNING else seed.state,
@@ -193,9 +207,46 @@ class Display:
                 "" if seconds is None else spell_seconds(seconds),
                 spell_values(seed.values),
             )
+            table.add_row(*(row[i] for i in kept))
         for name, value in self.references.items():
-            table.add_row(f"({name})", "", "", "", "", f"{value:.1f}", "", "", style="dim")
+            dim = (f"({name})", "", "", "", "", f"{value:.1f}", "", "")
+            table.add_row(*(dim[i] for i in kept), style="dim")
         return Group(table, Text(self._summary())) if self.plan.searches else table
+
+
+def say(line: str) -> None:
+    """Print a line that is not a result, before a run's display starts."""
+    print(line, file=sys.stderr)
+
+
+def announce_training(config: TrainConfig, run_dir: Path) -> None:
+    """Print what is about to run, and where, unless `progress` is off."""
+    if config.progress == "off":
+        return
+    env, seeds = config.env, config.seeds
+    runs = "" if seeds == 1 else f", {seeds} seeds"
+    Console(highlight=False).print(
+        f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}): "
+        f"{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
+        **PLAIN,
+    )
+
+
+def _said_later(what: str, say: Callable[[str], None]) -> threading.Timer:
+    timer = threading.Timer(PATIENCE_S, say, [f"waiting for {what}"])
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+@contextmanager
+def waiting(what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Say what is being waited for if the block lasts longer than `PATIENCE_S`."""
+    timer = _said_later(what, say)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def spell_score(score: float) -> str:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recsys_cli.algos.training import Training
 from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
 from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_json, write_text
 from recsys_cli.tracking.folder import CONFIG, SEED
-from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN
+from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, is_run, pointed
 from recsys_cli.tracking.provenance import git_commit, versions
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.training import Training
 
 # A seed's state, in its `seed.json`.
 WAITING, RUNNING, PAUSED = "waiting", "running", "paused"
@@ -35,31 +39,55 @@ def create_run(config: TrainConfig, root: str, command: list[str], **about: Any)
         about: more values for `run.json`.
 
     Raises:
-        ConfigError: `name` is taken.
+        ConfigError: `name` is taken, the folder cannot be written, or `tracking.uri` is no MLflow address.
     """
     what = f"{config.env.name}-{config.algo.name}" if root == "train" else f"{root}-{config.algo.name}"
     name = config.name or f"{time.strftime('%Y%m%d-%H%M%S')}-{what}-{uuid.uuid4().hex[:4]}"
     folder = Path(config.output_dir).expanduser().resolve() / name
+    if config.tracking.enabled:
+        check_uri(resolved_uri(config.tracking.uri, folder.parent))
+    about = {
+        "name": name,
+        "command": command,
+        "config_path": folders.origins(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "env": config.env.name,
+        "algo": config.algo.name,
+        **about,
+        "versions": versions(),
+        "git_commit": git_commit(Path.cwd()),
+    }
+    with _made(folder, config.output_dir):
+        write_text(folder / CONFIG, config.to_yaml())
+        write_json(folder / RUN, about)
+    return folder
+
+
+@contextmanager
+def _made(folder: Path, output_dir: str) -> Iterator[None]:
+    """Make a run's folder; if it cannot be made or filled, nothing of it is left."""
+    missing = [parent for parent in folder.parents if not parent.exists()]
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        raise ConfigError(f"name={name}: {folder} exists; take another name, or continue it by resume={name}") from None
-    write_text(folder / CONFIG, config.to_yaml())
-    write_json(
-        folder / RUN,
-        {
-            "name": name,
-            "command": command,
-            "config_path": folders.origins(),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "env": config.env.name,
-            "algo": config.algo.name,
-            **about,
-            "versions": versions(),
-            "git_commit": git_commit(Path.cwd()),
-        },
-    )
-    return folder
+        name = folder.name
+        resume = f", or continue it by resume={name}" if is_run(folder) else "; it is no run"
+        raise ConfigError(f"name={name}: {folder} exists; take another name{resume}") from None
+    except OSError as error:
+        _remove_empty(missing)
+        raise ConfigError(f"output_dir={output_dir}: {folder} cannot be made: {error.strerror}") from None
+    try:
+        yield
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        _remove_empty(missing)
+        raise ConfigError(f"output_dir={output_dir}: nothing can be written to {folder}: {error.strerror}") from None
+
+
+def _remove_empty(made: list[Path]) -> None:
+    with suppress(OSError):
+        for parent in made:
+            parent.rmdir()
 
 
 def keep_config(run_dir: Path, config: TrainConfig) -> None:
@@ -138,9 +166,8 @@ class Checkpoints:
         return self.folder / f"step_{steps:09d}"
 
     def pointed(self, alias: str) -> dict[str, Any] | None:
-        """Return the content of `best.json` or `last.json`, None if there is none."""
-        pointer: dict[str, Any] | None = read_json(self.folder / f"{alias}.json", default=None)
-        return pointer if pointer and (self.folder / pointer["path"]).is_dir() else None
+        """Return the content of `best.json` or `last.json` (see `local_runs.pointed`), None if there is none."""
+        return pointed(self.folder, alias)
 
     def path(self, alias: str) -> Path | None:
         """Return the folder that an alias points at."""

@@ -5,6 +5,7 @@ Checked against Ray 2.60. Another release may have moved any of them; a test nam
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ HOOKS = {
     "ray._private.services:resolve_ip_for_localhost": "where Ray listens if localhost is asked for",
     "ray._private.worker:global_worker": "the folder of the session, whose logs we keep",
     "ray._private.node:Node.get_session_dir_path": "the same",
+    "ray._private.node:Node": "a local Ray starts ours in its place, with fewer processes",
+    "ray._private.node:Node.start_api_server": "one of those that we leave out",
+    "ray._private.node:Node.start_monitor": "another",
+    "ray._private.node:Node.start_log_monitor": "another",
+    "ray._private.node:Node.start_raylet": "gets stand-ins for its agents, and our number of workers",
+    "ray._private.node:Node._session_dir": "where agents would write the ports that the raylet waits for",
+    "ray._private.node:Node._node_id": "the same",
+    "ray._private.node:Node._logs_dir": "the last line that a failed start wrote",
+    "ray._private.services:start_ray_process": "the raylet's command line",
+    "ray._private.services:get_node": "waits longer than Ray's 30 s",
+    "ray._private.services:ConsolePopen": "gives Ray a process group of its own",
+    "ray._raylet:persist_port": "writes a port that an agent would write",
+    "ray.tune.execution.class_cache:_ActorClassCache.get": "trials without a runtime environment need no agent",
     "ray.tune.execution.tune_controller:TuneController._trial_to_actor": "how many trials run: Tune's limit holds back",
     "ray.tune.schedulers.median_stopping_rule:MedianStoppingRule._stopped_trials": "repeated reports take nothing back",
     f"{_PBT}._checkpoint_or_exploit": "each copy draws by a seed of its own, so that a resumed sweep copies alike",
@@ -40,6 +54,16 @@ HOOKS = {
     f"{_MODULE}._forward": "the hook that RLlib documents for subclasses",
     f"{_MODULE}._forward_train": "the same while learning",
 }
+
+
+def quiet_logs() -> None:
+    """Keep Ray's loggers from the terminal.
+
+    Ray sets their levels as it is imported, and RLlib again: to be called after each.
+    """
+    for name in ("ray", "ray.rllib", "ray.rllib.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` shows failures, in one line each
 
 
 def joined_cluster() -> str | None:
@@ -67,3 +91,18 @@ def session_dir() -> Path:
 def running_trials(controller: Any) -> int:
     """Return how many of Tune's trials have a process."""
     return len(controller._trial_to_actor)
+
+
+def trials_without_environment() -> None:
+    """Let Tune start its trials as they are.
+
+    It gives them a runtime environment, of which a local Ray has no agent, only to hand on variables that processes of
+    the same machine have anyway.
+    """
+    import ray
+    from ray.tune.execution.class_cache import _ActorClassCache
+
+    def get(cache: Any, trainable: type) -> Any:
+        return cache._cache.setdefault(trainable, ray.remote(trainable))
+
+    _ActorClassCache.get = get

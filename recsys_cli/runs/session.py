@@ -2,69 +2,99 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.runs.cluster import find_cluster, shipped
-from recsys_cli.runs.ray_private import session_dir
+from recsys_cli.runs.display import waiting
+from recsys_cli.runs.signals import Lost
 
 LOGS = "ray_logs"
-LOGGING: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
+PRELOADED = "recsys_cli.runs.preload"
 
 
-@contextmanager
-def ray_session(resources: ResourcesConfig, run_dir: Path, seeds: int = 1) -> Iterator[None]:
-    """Start a local Ray, or join the cluster at `resources.ray_address`; shut down afterwards.
+def begin(resources: ResourcesConfig, trials: int, seeds: int, say: Callable[[str], None]) -> None:
+    """Start the local Ray of a run: its workers import what they need while this process does.
+
+    Nothing is started for a training in this process or on a cluster.
 
     Args:
         resources: of each trial, and how many may run at the same time.
-        run_dir: the run's folder.
+        trials: how many there are.
         seeds: of one trial.
+        say: shows what is being waited for.
 
     Raises:
-        ConfigError: nothing answers at the address, or it is no cluster that this Ray can join.
+        ConfigError: Ray cannot start.
+    """
+    if resources.inline or resources.ray_address is not None:
+        return
+    from recsys_cli.runs import local_ray
+
+    cpus, each = resources.local_cpus(seeds), resources.cpus_per_trial(seeds)
+    with folders.handed_on(), waiting(f"Ray to start (at most {local_ray.LIMIT_S} s)", say):
+        local_ray.start(
+            cpus,
+            gpus=None if resources.gpus_per_trial() else 0,
+            workers=min(trials, cpus // each) * each,
+            preload=[PRELOADED],
+        )
+
+
+@contextmanager
+def ray_session(
+    resources: ResourcesConfig, run_dir: Path, trials: int, seeds: int, say: Callable[[str], None]
+) -> Iterator[Callable[[], bool]]:
+    """Use the local Ray, started by `begin` before or now, or join the cluster at `resources.ray_address`.
+
+    Args:
+        resources: of each trial.
+        run_dir: the run's folder.
+        trials: how many there are.
+        seeds: of one trial.
+        say: shows what is being waited for.
+
+    Raises:
+        ConfigError: Ray cannot start; nothing answers at the address, or it is no cluster that this Ray can join.
+        Lost: the local Ray ended by itself.
+
+    Yields:
+        A function that returns whether the local Ray has ended.
     """
     import ray
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` shows failures, in one line each
-    if resources.ray_address is None:
-        with folders.handed_on():
-            start(_local(resources, seeds))
-    else:
+    from recsys_cli.runs import local_ray
+    from recsys_cli.runs.ray_private import quiet_logs
+
+    quiet_logs()
+    if resources.ray_address is not None:
         _join(resources, resources.ray_address)
-    logs = _link_logs(run_dir) if resources.ray_address is None else None
+    elif not ray.is_initialized():
+        begin(resources, trials, seeds, say)
+    node, logs = None, None
+    if resources.ray_address is None:
+        node, logs = local_ray.LocalNode.last, _link_logs(run_dir)
+    gone = node.ended if node is not None else lambda: False
     try:
-        yield
+        yield gone
+    except Lost:
+        word = node.last_word() if node is not None else ""
+        raise Lost("Ray's processes ended, and not by this command" + (f": {word}" if word else "")) from None
     finally:
         ray.shutdown()
         if logs is not None:
             _keep_logs(run_dir, logs)
 
 
-def start(arguments: dict[str, Any], attempts: int = 3) -> None:
-    """Start Ray; on a busy machine a local start may miss Ray's deadline of 30 s, and is tried again."""
-    import ray
-
-    for left in reversed(range(attempts)):
-        try:
-            ray.init(**arguments)
-            return
-        except Exception as error:  # Ray raises no class of its own here
-            if "timed out during startup" not in str(error) or not left:
-                raise
-            ray.shutdown()
-
-
 def _join(resources: ResourcesConfig, asked: str) -> None:
     import ray
+
+    from recsys_cli.runs.local_ray import LOGGING
 
     address = find_cluster(asked)
     with shipped(resources) as runtime_env:
@@ -74,15 +104,10 @@ def _join(resources: ResourcesConfig, asked: str) -> None:
             raise ConfigError(f"resources.ray_address={asked}: cannot join ({one_line(error)})") from None
 
 
-def _local(resources: ResourcesConfig, seeds: int) -> dict[str, Any]:
-    gpus = {} if resources.gpus_per_trial() else {"num_gpus": 0}
-    # "local": never join a cluster that happens to run on this machine.
-    cpus = {"num_cpus": resources.local_cpus(seeds)}
-    return {"address": "local", **cpus, "include_dashboard": False, **gpus, **LOGGING}
-
-
 def _link_logs(run_dir: Path) -> Path:
     """Link the session's logs into the run folder; Ray's sockets forbid such a long path for the session itself."""
+    from recsys_cli.runs.ray_private import session_dir
+
     session = session_dir()
     link = run_dir / LOGS
     if link.is_symlink():

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.runs.folder import create_run
 from recsys_cli.runs.plan import Plan, Point
 from recsys_cli.runs.resume import remembered_classes
-from recsys_cli.runs.stopping import OnRequest
-from recsys_cli.runs.trial import TrialSpec
 from recsys_cli.search.points import Space
-from recsys_cli.search.schedulers import GivenTrials, make_scheduler
 from recsys_cli.tracking.files import read_json, update_json, write_json
 from recsys_cli.tracking.local_runs import SWEEP
+
+if TYPE_CHECKING:
+    from recsys_cli.runs.stopping import OnRequest
+    from recsys_cli.runs.trial import TrialSpec
 
 RETRIES = {"continue": 0, "retry": 2, "stop": 0}
 
@@ -84,6 +85,8 @@ class SearchPlan(Plan):
 
     def tune_arguments(self, stopper: OnRequest) -> dict[str, Any]:
         """Return the scheduler and its arguments."""
+        from recsys_cli.search.schedulers import GivenTrials, make_scheduler
+
         branches = self.space.branches if self.space and self.search.changes else []
         axes = {axis.key: axis for branch in branches for axis in branch.axes}
         arguments: dict[str, Any] = {"scheduler": make_scheduler(self.config, axes, stopper)}

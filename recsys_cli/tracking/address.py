@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.tracking.provenance import mask
 
+ARTIFACTS = "mlartifacts"
+_ANY, _HOST = re.compile(".*"), re.compile("://[^/].*")
+_FORMS = {
+    "sqlite": re.compile("(:///.*[^/])"),
+    **dict.fromkeys(("http", "https", "postgresql", "mysql", "mssql"), _HOST),
+}
 _SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks", "file")
 
 
@@ -23,17 +30,44 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
-def check_uri(uri: str) -> None:
+def stored_uri(uri: str, output_dir: Path) -> str:
+    """Return a resolved URI as it is kept in a run's folder, credentials masked.
+
+    A SQLite file in `output_dir` is named by its path there, so that it is found again wherever that is moved.
+    """
+    path, folder = sqlite_path(uri), Path(output_dir).resolve()
+    if path is None or not path.is_relative_to(folder):
+        return mask(uri)
+    return f"sqlite:///{path.relative_to(folder)}"
+
+
+def recalled_uri(stored: str, output_dir: Path) -> str:
+    """Return the URI that `stored_uri` kept, for the `output_dir` of now."""
+    path = sqlite_path(stored)
+    return stored if path is None else f"sqlite:///{Path(output_dir).resolve() / path}"
+
+
+def check_uri(uri: str, key: str = "tracking.uri") -> None:
     """Refuse an address that is not an MLflow store's, before training starts.
 
+    Args:
+        uri: the address.
+        key: the setting that named it.
+
     Raises:
-        ConfigError: unknown scheme.
+        ConfigError: unknown scheme, or one without the path or host that it needs.
     """
-    scheme = uri.partition(":")[0].partition("+")[0]
+    scheme, colon, rest = uri.partition(":")
+    scheme = scheme.partition("+")[0]
+    if scheme in _SCHEMES and not _FORMS.get(scheme, _ANY).fullmatch(colon + rest):
+        form = "sqlite:///<path>" if scheme == "sqlite" else f"{scheme}://<host>"
+        raise ConfigError(f"{key}={mask(uri)!r} is not an MLflow address: write {form}")
+    if (path := sqlite_path(uri)) is not None and path.is_dir():
+        raise ConfigError(f"{key}={mask(uri)!r} is a folder: write sqlite:///<path of a file>")
     if scheme not in _SCHEMES:
         near = closest(scheme, _SCHEMES)
         raise ConfigError(
-            f"tracking.uri={mask(uri)!r} is not an MLflow address: it must begin with one of "
+            f"{key}={mask(uri)!r} is not an MLflow address: it must begin with one of "
             f"{', '.join(f'{name}:' for name in _SCHEMES)}{near and '.' + near}"
         )
 
@@ -47,4 +81,4 @@ def artifact_location(uri: str, output_dir: Path) -> str | None:
         return None
     path = sqlite_path(uri)
     folder = output_dir if path is None else path.parent
-    return (folder.resolve() / "mlartifacts").as_uri()
+    return (folder.resolve() / ARTIFACTS).as_uri()

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.tracking.notices import warn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,14 +55,22 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling file to write; on leaving it is synced and becomes `path`.
+
+    After an exception nothing is left and `path` is as it was.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
     temporary = _temporary(path)
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        _sync_path(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -75,17 +84,32 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """Read a JSON file; `default` if there is none.
+    """Read a JSON object from a file; `default` if there is none.
 
     Raises:
-        ConfigError: the file is not JSON (it was edited by hand: our own writes are atomic).
+        ConfigError: the file holds no JSON object (it was edited by hand: our own writes are atomic).
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return default
     except ValueError as error:
         raise ConfigError(f"{path} is damaged: {error}") from None
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} is damaged: it holds no JSON object")
+    return value
+
+
+def read_if_sound(path: Path) -> dict[str, Any]:
+    """Return a JSON object; an empty one if there is none or, with a warning, if the file cannot be read.
+
+    For what is read in passing: a damaged file of one run must not stop a command about another.
+    """
+    try:
+        return dict(read_json(path, default={}))
+    except (ConfigError, OSError) as error:
+        warn(f"{error}; skipped")
+        return {}
 
 
 def update_json(path: Path, change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -141,8 +165,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 def read_jsonl_from(path: Path, offset: int) -> list[tuple[dict[str, Any], int]]:
     """Return the rows after byte `offset`, each with the byte offset where it ends.
 
-    Raises:
-        ConfigError: a whole line is not JSON.
+    A whole line that holds no JSON object (the file was edited by hand, or its disk is failing) is left out, with a
+    warning.
     """
     try:
         with path.open("rb") as file:
@@ -156,9 +180,13 @@ def read_jsonl_from(path: Path, offset: int) -> list[tuple[dict[str, Any], int]]
             break
         offset += len(line)
         try:
-            rows.append((json.loads(line), offset))
-        except ValueError as error:
-            raise ConfigError(f"{path} is damaged before byte {offset}: {error}") from None
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if isinstance(row, dict):
+            rows.append((row, offset))
+        else:
+            warn(f"{path} is damaged before byte {offset}: a line is left out")
     return rows
 
 

@@ -20,8 +20,17 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.tracking.bundle import MANIFEST, is_bundle
-from recsys_cli.tracking.files import append_jsonl, read_json, read_jsonl_from, update_json, write_json, write_text
+from recsys_cli.config.errors import ConfigError, one_line
+from recsys_cli.tracking.files import (
+    append_jsonl,
+    read_if_sound,
+    read_json,
+    read_jsonl_from,
+    update_json,
+    write_json,
+    write_text,
+)
+from recsys_cli.tracking.notices import warn
 from recsys_cli.tracking.provenance import mask
 
 PLAN = "tracking.json"
@@ -39,7 +48,7 @@ class Plan:
     """What MLflow should show of a folder.
 
     Attributes:
-        uri: tracking URI, credentials masked; None with tracking off.
+        uri: tracking URI as `address.stored_uri` has it; None with tracking off.
         experiment: MLflow experiment.
         name: MLflow run name.
         id: the local id, a tag of the MLflow run, to find runs that were made but not recorded.
@@ -53,6 +62,8 @@ class Plan:
         training_state: whether `last` is uploaded with the state for resuming.
         evaluations: time, steps and metrics of each results file (`evaluation.json`) in the folder.
         register: name to register the best bundle under, or None.
+        place: where the folder was when this was written; elsewhere now, it was moved or copied (see `home`).
+        former_ids: ids by which it was known before: of MLflow runs elsewhere, of the folder that it is a copy of.
     """
 
     uri: str | None
@@ -69,6 +80,8 @@ class Plan:
     training_state: bool = False
     evaluations: dict[str, dict[str, Any]] = field(default_factory=dict)
     register: str | None = None
+    place: str | None = None
+    former_ids: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -76,7 +89,7 @@ class Uploaded:
     """What the MLflow server at `uri` has of a folder.
 
     Attributes:
-        uri: tracking URI, credentials masked; another address starts from nothing.
+        uri: tracking URI as stored in the plan; another address starts from nothing.
         run_id: MLflow run id.
         rows: rows of the journal uploaded.
         bytes: where those rows end in the journal.
@@ -107,14 +120,23 @@ class Uploaded:
 def read_plan(folder: Path) -> Plan | None:
     """Return a folder's plan, or None if it was never tracked."""
     values = read_json(folder / PLAN)
-    return None if values is None else Plan(**_known(Plan, values))
+    return None if values is None else _plan(folder, values)
+
+
+def sound_plan(folder: Path) -> Plan | None:
+    """Return a folder's plan; None if it was never tracked or, with a warning, if the plan is damaged."""
+    try:
+        return read_plan(folder)
+    except (ConfigError, OSError) as error:
+        warn(f"{error}; skipped")
+        return None
 
 
 def edit_plan(folder: Path, change: Callable[[Plan], None]) -> None:
     """Let `change` edit the plan; safe among threads and processes. Does nothing if there is no plan."""
 
     def edit(values: dict[str, Any]) -> None:
-        plan = Plan(**_known(Plan, values))
+        plan = _plan(folder, values)
         change(plan)
         values.update(asdict(plan))
 
@@ -128,9 +150,9 @@ def save_plan(folder: Path, plan: Plan) -> None:
 
 
 def read_uploaded(folder: Path, uri: str) -> Uploaded:
-    """Return what the server at `uri` (masked) has of a folder: nothing, if another server was used before."""
-    values = read_json(folder / UPLOADED)
-    if values is None or values.get("uri") != uri:
+    """Return what the server at `uri` (as stored) has of a folder: nothing, if another server was used before."""
+    values = read_if_sound(folder / UPLOADED)
+    if values.get("uri") != uri:
         return Uploaded(uri)
     return Uploaded(**_known(Uploaded, values))
 
@@ -138,6 +160,14 @@ def read_uploaded(folder: Path, uri: str) -> Uploaded:
 def save_uploaded(folder: Path, uploaded: Uploaded) -> None:
     """Remember what was uploaded."""
     write_json(folder / UPLOADED, asdict(uploaded))
+
+
+def forget_uploaded(folder: Path) -> None:
+    """Forget what an MLflow server had, since its run is not that of this folder (any more); its id stays known."""
+    run_id = read_if_sound(folder / UPLOADED).get("run_id")
+    if run_id is not None:
+        edit_plan(folder, lambda plan: plan.former_ids.append(run_id))
+    (folder / UPLOADED).unlink(missing_ok=True)
 
 
 def run_config(folder: Path) -> str | None:
@@ -162,8 +192,8 @@ def rewind(folder: Path, steps: int) -> None:
     kept = [row for row, _ in rows if row["steps"] <= steps]
     if len(kept) == len(rows):
         return
-    values = read_json(folder / UPLOADED)
-    if values is not None:
+    values = read_if_sound(folder / UPLOADED)
+    if values:
         uploaded = Uploaded(**_known(Uploaded, values))
         gone = [row["steps"] for row, _ in rows[: uploaded.rows] if row["steps"] > steps]
         uploaded.skip_until = max(gone, default=uploaded.skip_until)
@@ -174,7 +204,7 @@ def rewind(folder: Path, steps: int) -> None:
 
 
 def pending(folder: Path, uri: str) -> list[str]:
-    """Return short descriptions of what a folder has that the server at `uri` (masked) lacks."""
+    """Return short descriptions of what a folder has that the server at `uri` (as stored) lacks."""
     plan = read_plan(folder)
     if plan is None:
         return []
@@ -201,6 +231,8 @@ def artifact_path(bundle_dir: Path) -> str | None:
     run, which change atomically, name the best and the last. None if it is not a bundle (any more): a checkpoint that
     was pruned before it was uploaded.
     """
+    from recsys_cli.tracking.bundle import MANIFEST, is_bundle  # not above: shell completion reads folders too
+
     manifest = bundle_dir / MANIFEST
     if not is_bundle(bundle_dir):
         return None
@@ -213,6 +245,13 @@ def _has(done: Uploaded, alias: str, bundle_dir: Path) -> bool:
 
 def _lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _plan(folder: Path, values: dict[str, Any]) -> Plan:
+    try:
+        return Plan(**_known(Plan, values))
+    except TypeError as error:
+        raise ConfigError(f"{folder / PLAN} is damaged: {one_line(error)}") from None
 
 
 def _known(schema: type, values: dict[str, Any]) -> dict[str, Any]:

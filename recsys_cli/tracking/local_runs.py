@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.tracking.bundle import MANIFEST, is_bundle
-from recsys_cli.tracking.files import read_json
-from recsys_cli.tracking.folder import SEED, UPLOADED
+from recsys_cli.tracking.files import read_if_sound, read_json
+from recsys_cli.tracking.folder import PLAN, SEED, UPLOADED
+from recsys_cli.tracking.notices import warn
 
 RUN, SWEEP, BEST = "run.json", "sweep.json", "best.json"
 CHECKPOINTS = "checkpoints"
@@ -51,6 +52,8 @@ def run_of(path: Path) -> Path | None:
 def find(name: str, output_dir: Path, key: str) -> Path | None:
     """Return the run's or seed's folder of a path, a name or an id (whole, or a prefix of 6 characters or more).
 
+    `<sweep>/<point>` is the point's first seed.
+
     Raises:
         ConfigError: an ambiguous prefix; `key` names the setting in the message.
     """
@@ -60,6 +63,10 @@ def find(name: str, output_dir: Path, key: str) -> Path | None:
     known = identifiers(output_dir)
     if name in known:
         return known[name]
+    sweep, _, point = name.rpartition("/")
+    if sweep and (run_dir := find(sweep, output_dir, key)) is not None and is_run(run_dir):
+        of_point = [seed for seed in seeds_of(run_dir) if seed.name.startswith(f"{point}-")]
+        return of_point[0] if of_point else None
     found = {path for word, path in known.items() if len(name) >= SHORTEST_PREFIX and word.startswith(name)}
     if len(found) > 1:
         names = ", ".join(sorted(path.relative_to(output_dir.resolve()).as_posix() for path in found))
@@ -68,17 +75,20 @@ def find(name: str, output_dir: Path, key: str) -> Path | None:
 
 
 def identifiers(output_dir: Path) -> dict[str, Path]:
-    """Return every local name and id: run names, seeds' local ids, MLflow run ids of seeds and runs."""
-    known: dict[str, Path] = {}
-    for run_dir in runs_in(output_dir):
-        known[run_dir.name] = run_dir.resolve()
-        parent_id = read_json(run_dir / UPLOADED, default={}).get("run_id")
-        if parent_id:
-            known[parent_id] = run_dir.resolve()
-        for seed_dir in seeds_of(run_dir):
-            seed = read_json(seed_dir / SEED, default={})
-            known.update({word: seed_dir.resolve() for word in (seed.get("id"), seed.get("mlflow_run_id")) if word})
-    return known
+    """Return every local name and id: run names, seeds' local ids, MLflow run ids of seeds and runs, former ones too.
+
+    An id that a folder shares with its copy is that of the folder which is where it was made.
+    """
+    names, here, moved, former = {}, {}, {}, {}  # type: dict[str, Path], dict[str, Path], dict[str, Path], dict[str, Path]
+    for run_dir in map(Path.resolve, runs_in(output_dir)):
+        names[run_dir.name] = run_dir
+        for folder in (run_dir, *seeds_of(run_dir)):
+            seed, uploaded, plan = (read_if_sound(folder / name) for name in (SEED, UPLOADED, PLAN))
+            ids = (seed.get("id"), seed.get("mlflow_run_id"), uploaded.get("run_id"))
+            at_home = plan.get("place") in (None, str(folder))
+            (here if at_home else moved).update({word: folder for word in ids if word})
+            former.update(dict.fromkeys(plan.get("former_ids", ()), folder))
+    return {**former, **moved, **here, **names}
 
 
 def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | None:
@@ -92,6 +102,8 @@ def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | No
     Raises:
         ConfigError: several seeds, or no checkpoint.
     """
+    from recsys_cli.tracking.bundle import MANIFEST
+
     if (folder / MANIFEST).is_file():
         return folder
     if folder.name == CHECKPOINTS:
@@ -112,6 +124,12 @@ def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | No
     return _pick(seeds[0] / CHECKPOINTS, alias, say)
 
 
+def spell_bundle(bundle_dir: Path, reference: str) -> str:
+    """Return `<run>/<seed>` of a bundle in a run's folder; of any other the reference that named it."""
+    seed_dir = bundle_dir.parent.parent
+    return f"{seed_dir.parent.name}/{seed_dir.name}" if is_seed(seed_dir) else reference
+
+
 def _best_of_sweep(folder: Path, seeds: list[Path]) -> Path | None:
     """Return the first seed of a sweep's best point; None for other runs, and for sweeps with one for each problem."""
     best = list(read_json(folder / BEST, default={}).get("best", {}).values())
@@ -121,27 +139,38 @@ def _best_of_sweep(folder: Path, seeds: list[Path]) -> Path | None:
 
 def _pick(checkpoints: Path, alias: str, say: Callable[[str], None]) -> Path:
     """Return the complete bundle that an alias names, or with a notice the next best one."""
-    whole = sorted(path for path in checkpoints.glob("[!.]*") if is_bundle(path))
+    whole = _bundles(checkpoints)
     if not whole:
         raise ConfigError(f"{checkpoints.parent} has no checkpoint yet")
     if alias not in ALIASES:
         if checkpoints / alias in whole:
             return checkpoints / alias
         raise ConfigError(f"{checkpoints} has no checkpoint {alias!r}; it has {', '.join(path.name for path in whole)}")
-    for name in (alias, *(other for other in ALIASES if other != alias)):
-        pointed = _pointed(checkpoints, name)
-        if pointed in whole:
-            break
-    else:
-        name, pointed = "the newest", whole[-1]
-    if name != alias:
-        say(f"{checkpoints.parent} has no {alias!r} checkpoint; using {name}, {pointed.name}")
-    return pointed
+    if (asked := pointed(checkpoints, alias, say)) is not None and checkpoints / asked["path"] in whole:
+        return checkpoints / str(asked["path"])
+    last = pointed(checkpoints, "last", say) if alias == "best" else None
+    name, found = ("last", checkpoints / last["path"]) if last else ("the newest", whole[-1])
+    say(f"{checkpoints.parent} has no {alias!r} checkpoint; using {name}, {found.name}")
+    return found
 
 
-def _pointed(checkpoints: Path, alias: str) -> Path:
-    try:
-        pointer = read_json(checkpoints / f"{alias}.json", default={})
-    except ConfigError:  # damaged: as good as none
-        pointer = {}
-    return checkpoints / Path(str(pointer.get("path") or alias)).name
+def pointed(checkpoints: Path, alias: str, say: Callable[[str], None] = warn) -> dict[str, Any] | None:
+    """Return the content of `best.json` or `last.json`, None if there is none or it names no checkpoint.
+
+    Of a `last.json` that is damaged, or names a checkpoint that is gone, the newest one takes the place.
+    """
+    file, whole = checkpoints / f"{alias}.json", _bundles(checkpoints, "step_*")
+    pointer = read_if_sound(file)
+    name, steps = pointer.get("path"), pointer.get("steps")
+    if isinstance(name, str) and isinstance(steps, int) and checkpoints / Path(name).name in whole:
+        return {**pointer, "path": Path(name).name}
+    if not file.exists() or alias != "last" or not whole:
+        return None
+    say(f"{checkpoints.parent} has no 'last' checkpoint; using the newest, {whole[-1].name}")
+    return {"path": whole[-1].name, "steps": int(whole[-1].name.removeprefix("step_"))}
+
+
+def _bundles(checkpoints: Path, pattern: str = "[!.]*") -> list[Path]:
+    from recsys_cli.tracking.bundle import is_bundle  # not above: shell completion lists runs without NumPy
+
+    return sorted(path for path in checkpoints.glob(pattern) if is_bundle(path))

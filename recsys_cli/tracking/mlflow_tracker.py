@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_cli.tracking import mlflow_bundles
+from recsys_cli.tracking.address import stored_uri
 from recsys_cli.tracking.files import read_jsonl_from, update_json
 from recsys_cli.tracking.folder import (
     ARRAYS,
@@ -17,13 +18,13 @@ from recsys_cli.tracking.folder import (
     UNFINISHED,
     Plan,
     Uploaded,
+    forget_uploaded,
     read_plan,
     read_uploaded,
     run_config,
     save_uploaded,
 )
 from recsys_cli.tracking.mlflow_client import connect, experiment_id
-from recsys_cli.tracking.provenance import mask
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,10 +86,11 @@ class MlflowUploader:
 
     def _run(self, folder: Path, plan: Plan) -> Uploaded:
         """Return what the server has of the folder, its run made, found again or reopened first."""
-        done = read_uploaded(folder, mask(self._uri))
+        done = read_uploaded(folder, stored_uri(self._uri, self._output_dir))
         if done.run_id is not None and folder not in self._checked and not self._exists(done.run_id):
             done = Uploaded(done.uri)  # the server lost it: a new database, for one
         if done.run_id is None:
+            forget_uploaded(folder)
             done.run_id = self._find(plan) or self._create(folder, plan)
             self._record(folder, done)
         if plan.status in UNFINISHED and done.status != plan.status:

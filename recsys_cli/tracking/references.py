@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +9,8 @@ from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.local_runs import ALIASES, bundle_in, find, identifiers, run_of, runs_in
+from recsys_cli.tracking.notices import warn
 from recsys_cli.tracking.provenance import mask
-
-
-def warn(line: str) -> None:
-    """Print a line to stderr."""
-    print(f"recsys: {line}", file=sys.stderr)
 
 
 def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[str], None] = warn) -> Path:
@@ -36,6 +31,7 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
         ConfigError: not found, ambiguous, or no checkpoint there.
     """
     address = resolved_uri(uri, output_dir)
+    check_uri(address)
     if reference.startswith("models:"):
         return _ask_mlflow(reference, None, address, output_dir, say) or _refuse(reference, output_dir, address)
     for name, alias in _readings(reference):
@@ -90,7 +86,6 @@ def _ask_mlflow(name: str, alias: str | None, uri: str, output_dir: Path, say: C
     """Return a run's bundle from MLflow, or a model's for alias None; None if MLflow knows no such run."""
     from recsys_cli.tracking.mlflow_lookup import Lookup
 
-    check_uri(uri)
     lookup = Lookup(uri, output_dir, say)
     try:
         return lookup.of_model(name) if alias is None else lookup.of_run(name, alias)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
-from recsys_cli.tracking.address import check_uri, resolved_uri
+from recsys_cli.tracking.address import check_uri, resolved_uri, stored_uri
 from recsys_cli.tracking.background import reason
+from recsys_cli.tracking.files import locked
+from recsys_cli.tracking.home import settle
 from recsys_cli.tracking.local_runs import is_seed
 from recsys_cli.tracking.provenance import mask
+from recsys_cli.tracking.syncing import sync_run, tracked_uri
+from recsys_cli.tracking.tracker import LOCK
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -100,7 +104,7 @@ def _origin(bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, s
     """Return the MLflow server, the run and the place among its artifacts that a bundle belongs to."""
     seed_dir = bundle_dir.resolve().parent.parent
     if is_seed(seed_dir):
-        return _of_seed(seed_dir, bundle_dir, uri, output_dir)
+        return _of_seed(seed_dir, bundle_dir, uri)
     from recsys_cli.tracking.mlflow_lookup import CACHE
 
     if seed_dir != (output_dir / CACHE).resolve():
@@ -109,19 +113,21 @@ def _origin(bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, s
     return address, bundle_dir.resolve().parent.name, f"checkpoints/{bundle_dir.name}"
 
 
-def _of_seed(seed_dir: Path, bundle_dir: Path, uri: str | None, output_dir: Path) -> tuple[str, str, str]:
-    run_dir, plan = seed_dir.parent, folders.read_plan(seed_dir)
-    tracked = None if plan is None else plan.uri
-    if tracked is None:
-        raise ConfigError(f"run {run_dir.name} is not in MLflow: upload it first with recsys sync {run_dir} uri=...")
-    if uri is None and "://***@" in tracked:
-        raise ConfigError(f"run {run_dir.name} went to {tracked}, whose password is not kept: set tracking.uri=...")
-    address = resolved_uri(uri if uri is not None else tracked, output_dir)
+def _of_seed(seed_dir: Path, bundle_dir: Path, uri: str | None) -> tuple[str, str, str]:
+    run_dir = seed_dir.parent
+    address = tracked_uri(run_dir) if uri is None else resolved_uri(uri, run_dir.parent)
     check_uri(address)
-    run_id = folders.read_uploaded(seed_dir, mask(address)).run_id
+    with locked(run_dir / LOCK, wait=False) as mine:
+        if mine and uri is None:
+            settle(run_dir, address)
+    kept = stored_uri(address, run_dir.parent)
+    if folders.read_uploaded(seed_dir, kept).run_id is None and uri is None:
+        synced = sync_run(run_dir, None)  # the folder came without its MLflow
+        if synced.error is not None:
+            raise ConfigError(synced.error)
+    run_id = folders.read_uploaded(seed_dir, kept).run_id
     if run_id is None:
-        where = mask(address)
-        raise ConfigError(f"run {run_dir.name} is not in MLflow at {where}: recsys sync {run_dir} uri={where}")
+        raise ConfigError(f"run {run_dir.name} is not in MLflow at {kept}: recsys sync {run_dir} to={kept}")
     place = folders.artifact_path(bundle_dir)
     assert place is not None, "resolve returns whole bundles"
     return address, run_id, place

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
-from recsys_cli.tracking.address import check_uri, resolved_uri
+from recsys_cli.tracking.address import check_uri, resolved_uri, stored_uri
 from recsys_cli.tracking.background import reason
-from recsys_cli.tracking.files import locked, read_json, read_jsonl
-from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, UNFINISHED
+from recsys_cli.tracking.carrying import known_versions, register_again
+from recsys_cli.tracking.files import locked, read_if_sound, read_jsonl
+from recsys_cli.tracking.folder import EVALUATION, JOURNAL, PLAN, SEED, UNFINISHED
+from recsys_cli.tracking.home import address, settle, tracked
 from recsys_cli.tracking.local_runs import is_seed, seeds_of
 from recsys_cli.tracking.planning import (
     STATUS,
@@ -39,37 +41,50 @@ class Synced:
         sent: one line for each folder that lacked something.
         missing: the same, after the attempt; empty if all went well.
         error: why something is missing, or None.
+        notes: what of the old registry did not come along, one line each.
     """
 
     uri: str
     sent: list[str]
     missing: list[str]
     error: str | None
+    notes: list[str] = field(default_factory=list)
 
 
-def sync_run(run_dir: Path, uri: str | None) -> Synced:
+def sync_run(run_dir: Path, to: str | None) -> Synced:
     """Upload what MLflow lacks of a run; a training that died without recording its end is marked KILLED.
 
     Args:
         run_dir: the run's folder.
-        uri: MLflow tracking URI; None: where the run was tracked.
+        to: MLflow tracking URI, which the run belongs to from now on; None: where it was tracked.
 
     Raises:
         ConfigError: nothing was tracked, no server is known, or the run is being trained at this moment.
     """
-    seeds = seeds_of(run_dir)
-    tracked = [folder for folder in (run_dir, *seeds) if folders.read_plan(folder) is not None]
-    if not tracked:
+    folders_tracked = list(tracked(run_dir))
+    damaged = [each for each in (run_dir, *seeds_of(run_dir)) if (each / PLAN).exists() and each not in folders_tracked]
+    if not folders_tracked:
         raise ConfigError(f"{run_dir} holds nothing that was tracked")
-    address = _address(tracked[0], uri, run_dir)
+    uri = tracked_uri(run_dir) if to is None else resolved_uri(to, run_dir.parent)
+    check_uri(uri)
     with locked(run_dir / LOCK, wait=False) as mine:
         if not mine:
             raise ConfigError(f"run {run_dir.name} is in use by another process, which uploads it itself")
-        for folder in reversed(tracked):  # seeds first: a parent's status follows from theirs
+        settle(run_dir, uri)
+        seeds = [folder for folder in folders_tracked if folder != run_dir]
+        for folder in reversed(folders_tracked):  # seeds first: a parent's status follows from theirs
             _close_dead(folder, seeds)
-        lacked = missing_lines(tracked, mask(address))
-        error = _upload(tracked, address, run_dir) if lacked else None
-        return Synced(mask(address), lacked, missing_lines(tracked, mask(address)) if lacked else [], error)
+        kept = stored_uri(uri, run_dir.parent)
+        lacked = missing_lines(folders_tracked, kept)
+        carried = {folder: known_versions(folder, uri, run_dir.parent) for folder in seeds}
+        error = _upload(folders_tracked, uri, run_dir) if lacked else None
+        notes = [note for _, note in carried.values() if note]
+        if error is None:
+            for folder, (versions, _) in carried.items():
+                notes += register_again(versions, folder, uri, run_dir.parent) if versions else []
+        missing = missing_lines(folders_tracked, kept) if lacked else []
+        missing += [f"{folder.name}: its {PLAN} is damaged" for folder in damaged]
+        return Synced(mask(uri), lacked, missing, error, notes)
 
 
 def record_evaluation(
@@ -100,15 +115,20 @@ def record_evaluation(
     if not is_seed(seed_dir):
         summary = summarise(results, headline, file_name, 0)
         return _record_remotely(bundle_dir.parent / file_name, results, arrays, summary, resolved_uri(uri, output_dir))
-    plan_evaluation(seed_dir, results, headline, file_name, arrays)
-    plan = folders.read_plan(seed_dir)
+    try:
+        plan_evaluation(seed_dir, results, headline, file_name, arrays)
+    except ConfigError as error:
+        return f"not logged: {error}"
+    plan = folders.sound_plan(seed_dir)
     if plan is None or plan.uri is None:
         return None  # tracking is off for this run: the file is all
     with locked(seed_dir.parent / LOCK, wait=False) as mine:
         if not mine:
             return None  # the training that has the run uploads it with its next report
-        error = _upload([seed_dir], _address(seed_dir, None, seed_dir.parent), seed_dir.parent)
-    return error and f"not logged to MLflow ({error}); later: recsys sync {seed_dir.parent}"
+        uri = tracked_uri(seed_dir.parent)
+        settle(seed_dir.parent, uri)
+        failure = _upload([seed_dir], uri, seed_dir.parent)
+    return failure and f"not logged to MLflow ({failure}); later: recsys sync {seed_dir.parent}"
 
 
 def _record_remotely(
@@ -129,16 +149,22 @@ def _record_remotely(
     return None
 
 
-def _address(folder: Path, uri: str | None, run_dir: Path) -> str:
-    plan = folders.read_plan(folder)
-    known = uri if uri is not None or plan is None else plan.uri
-    if known is None:
-        raise ConfigError(f"run {run_dir.name} was trained with tracking=off: set uri=... to upload it")
-    if "://***@" in known:
-        raise ConfigError(f"run {run_dir.name} went to {known}, whose password is not kept: set uri=...")
-    address = resolved_uri(known, run_dir.parent)
-    check_uri(address)
-    return address
+def tracked_uri(run_dir: Path) -> str:
+    """Return the MLflow tracking URI at which a run was tracked.
+
+    Raises:
+        ConfigError: with tracking off, or at an address whose password is not kept.
+    """
+    known = [plan.uri for plan in tracked(run_dir).values() if plan.uri is not None]
+    if not known:
+        raise ConfigError(
+            f"run {run_dir.name} is not in MLflow (tracking=off): upload it first with recsys sync {run_dir} to=..."
+        )
+    if "://***@" in known[0]:
+        raise ConfigError(
+            f"run {run_dir.name} is at {known[0]}, whose password is not kept: recsys sync {run_dir} to=<with password>"
+        )
+    return address(run_dir, None)
 
 
 def _close_dead(folder: Path, seeds: list[Path]) -> None:
@@ -147,21 +173,21 @@ def _close_dead(folder: Path, seeds: list[Path]) -> None:
     if plan is None or plan.status not in UNFINISHED:
         return
     rows = read_jsonl(folder / JOURNAL)
-    status = read_json(folder / SEED, default={}).get("status") or "running"
+    status = read_if_sound(folder / SEED).get("status") or "running"
     if folder not in seeds:
         status = joint_status(seeds)
     unfinished = STATUS.get(status.lower(), status) in UNFINISHED
     plan_status(folder, "killed" if unfinished else status, rows[-1]["time"] if rows else None)
 
 
-def _upload(tracked: list[Path], uri: str, run_dir: Path) -> str | None:
+def _upload(tracked_folders: list[Path], uri: str, run_dir: Path) -> str | None:
     """Upload folder after folder; return the first error in one line."""
     from recsys_cli.tracking.mlflow_tracker import MlflowUploader
 
     uploader = MlflowUploader(uri, run_dir.parent)
     try:
-        for folder in tracked:
-            folders.edit_plan(folder, lambda plan: setattr(plan, "uri", mask(uri)))
+        for folder in tracked_folders:
+            folders.edit_plan(folder, lambda plan: setattr(plan, "uri", stored_uri(uri, run_dir.parent)))
             uploader.sync(folder)
     except Exception as error:
         return f"MLflow at {mask(uri)} is down: {reason(error)}"

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
-from recsys_cli.tracking.address import check_uri, resolved_uri
+from recsys_cli.tracking.address import stored_uri
 from recsys_cli.tracking.background import Background
-from recsys_cli.tracking.files import locked, read_json, read_jsonl, update_json
+from recsys_cli.tracking.files import locked, read_if_sound, read_jsonl, update_json
 from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, Plan, edit_plan
+from recsys_cli.tracking.home import address, settle
 from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status
 from recsys_cli.tracking.provenance import flatten, mask
 
@@ -67,13 +68,12 @@ class Tracker:
         self._parents: list[Path] = []
         self._reported: dict[Path, int] = {}
         self._closed = False
-        self.uri = resolved_uri(uri, self._run_dir.parent) if enabled else None
-        if self.uri is not None:
-            check_uri(self.uri)
+        self.uri = address(self._run_dir, uri) if enabled else None
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._lock = ExitStack()
         if not self._lock.enter_context(locked(self._run_dir / LOCK, wait=False)):
             raise ConfigError(f"run {self._run_dir.name} is in use by another process (training or syncing)")
+        settle(self._run_dir, self.uri)
         self._background = Background(self.uri, self._run_dir) if self.uri is not None else None
 
     def open(
@@ -104,7 +104,7 @@ class Tracker:
             self._parents.append(parent)
         if resumed_from is not None:
             self.rewind(folder, resumed_from)
-        old = folders.read_plan(folder)
+        old = folders.sound_plan(folder)
         plan = self._plan(folder, flatten(params), flatten(tags), parent, old)
         folders.save_plan(folder, plan)
         if folder not in self._seeds:
@@ -200,7 +200,7 @@ class Tracker:
         if self._background is not None and self.uri is not None:
             self._background.finish(timeout)
             self._tell()
-            missing = missing_lines([*self._parents, *self._seeds], mask(self.uri))
+            missing = missing_lines([*self._parents, *self._seeds], str(self._stored_uri))
         if missing:
             self._say(
                 f"MLflow at {mask(str(self.uri))} lacks {'; '.join(missing)}. All of it is on disk; upload it with: "
@@ -233,7 +233,7 @@ class Tracker:
         if parent is None and folder.parent == self._run_dir:
             name = self._run_dir.name  # the only seed stands for the run
         plan = Plan(
-            uri=None if self.uri is None else mask(self.uri),
+            uri=self._stored_uri,
             experiment=self._experiment,
             name=name,
             id=seed.get("id") or (old.id if old else uuid.uuid4().hex),
@@ -242,17 +242,22 @@ class Tracker:
             tags={key: str(value) for key, value in tags.items()},
             started=old.started if old else int(time.time() * 1000),
             training_state=self._training_state,
+            place=str(folder),
         )
         if old is not None:
-            plan.bundles, plan.evaluations = old.bundles, old.evaluations
+            plan.bundles, plan.evaluations, plan.former_ids = old.bundles, old.evaluations, old.former_ids
         return plan
+
+    @property
+    def _stored_uri(self) -> str | None:
+        return None if self.uri is None else stored_uri(self.uri, self._run_dir.parent)
 
     def _plan_registration(self) -> None:
         """Register the best bundle of the finished seeds, once all are known."""
         returns = {}
         for folder in self._seeds:
             plan = folders.read_plan(folder)
-            best = read_json(folder / "checkpoints" / "best.json", default={})
+            best = read_if_sound(folder / "checkpoints" / "best.json")
             if self._register_model and plan and plan.status == "FINISHED" and "best" in plan.bundles:
                 value = best.get("return")
                 returns[folder] = float("-inf") if value is None else float(value)

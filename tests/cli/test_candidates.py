@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -60,7 +63,7 @@ def test_nothing_is_offered_where_nothing_is_known(line: str) -> None:
 @pytest.mark.parametrize("option", catalog.option_names("env"))
 def test_every_key_of_a_chosen_option_is_offered_and_exists(option: str) -> None:
     offered = [text for text, _ in candidates(["train", f"env={option}", "env."])]
-    fields = [field.name for field in dataclasses.fields(load("env", option))]
+    fields = [field.name for field in dataclasses.fields(load("env", option)) if field.name != "name"]  # it is chosen
     assert offered == [f"env.{key}=" for key in fields] or set(offered) == {f"env.{key}=" for key in fields}
 
 
@@ -76,6 +79,57 @@ def test_a_preset_that_chooses_an_option_decides_which_keys_are_offered(tmp_path
     monkeypatch.setattr(catalog, "conf_dir", lambda: tmp_path)
     assert [text for text, _ in candidates(["train", "env."])] == ["env.a="]
     assert [text for text, _ in candidates(["train", "+experiment=x", "env."])] == ["env.b="]
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch) -> None:
+    """Three runs and a sweep, the newest named last."""
+    monkeypatch.chdir(tmp_path)
+    for age, (name, seeds) in enumerate(
+        {
+            "b_sweep": ["p000-seed_0", "p001-seed_0"],
+            "c": ["seed_0", "seed_1"],
+            "broken": ["seed_0"],
+            "a": ["seed_0"],
+        }.items()
+    ):
+        folder = tmp_path / "runs" / name
+        for seed in seeds:
+            (folder / seed / "checkpoints" / "step_000000100").mkdir(parents=True)
+            (folder / seed / "seed.json").write_text("{}")
+        (folder / "run.json").write_text("{" if name == "broken" else '{"algo": "slateq", "env": "sim"}')
+        if "sweep" in name:
+            (folder / "sweep.json").write_text('{"points": [{"name": "p000"}, {"name": "p001"}]}')
+        os.utime(folder, (1_000_000 + age, 1_000_000 + age))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("train resume=", ["a", "broken", "c", "runs/"]),
+        ("train resume=b", ["broken"]),
+        ("sweep resume=", ["b_sweep", "runs/"]),
+        ("train from=", ["b_sweep/"]),
+        ("train from=b_sweep/", ["b_sweep/best", "b_sweep/p000", "b_sweep/p001"]),
+        ("evaluate checkpoint=", ["a", "broken", "c", "b_sweep", "runs/"]),
+        ("evaluate checkpoint=a/", ["a/best", "a/last", "a/seed_0/"]),
+        ("evaluate checkpoint=c/", ["c/seed_0/", "c/seed_1/"]),
+        ("evaluate checkpoint=a/seed_0/", ["a/seed_0/best", "a/seed_0/last", "a/seed_0/step_000000100"]),
+        ("register checkpoint=b_sweep/p001", ["b_sweep/p001"]),
+        ("train output_dir=elsewhere resume=", ["runs/"]),
+    ],
+)
+def test_runs_are_offered_newest_first(runs: None, line: str, expected: list[str]) -> None:
+    key = line.split(" ")[-1].partition("=")[0]
+    assert [text for text, _ in candidates(line.split(" "))] == [f"{key}={text}" for text in expected]
+
+
+def test_runs_are_offered_with_few_words_and_few_imports(runs: None) -> None:
+    assert ("resume=a", "slateq on sim") in candidates(["train", "resume="])
+    code = "import sys; from recsys_cli.completion import complete; complete(['evaluate', 'checkpoint=']); "
+    code += "print(sorted({'numpy', 'torch', 'ray', 'mlflow', 'gymnasium', 'hydra'} & {*sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]" and "checkpoint=a\t" in done.stdout
 
 
 def test_paths_are_offered_for_keys_that_hold_paths(tmp_path) -> None:

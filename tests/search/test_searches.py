@@ -40,7 +40,9 @@ WORDS = {
 Sweep = Callable[..., tuple[int, str]]
 
 
-def no_session(resources: ResourcesConfig, folder: Path, seeds: int) -> AbstractContextManager[None]:
+def no_session(
+    resources: ResourcesConfig, folder: Path, trials: int, seeds: int, say: object
+) -> AbstractContextManager[None]:
     """Leave the tests' Ray as it is."""
     assert resources.cpus_per_trial(seeds) == 1 and folder.is_dir()
     return nullcontext()
@@ -51,6 +53,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     """A function that runs `recsys sweep` in an empty folder and returns its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("recsys_cli.runs.driver.ray_session", no_session)
+    monkeypatch.setattr("recsys_cli.runs.session.begin", lambda *_: None)
 
     def run(*words: str) -> tuple[int, str]:
         code = main(["sweep", *words])

@@ -50,7 +50,7 @@ def migrated_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
             making = shared / "making" / "mlflow.db"
             making.unlink(missing_ok=True)
             done = subprocess.run([sys.executable, "-c", FIRST_TRAINING, str(shared / "making")], **PIPES)
-            write_json(shared / "printed.json", done.stdout)
+            write_json(shared / "printed.json", {"printed": done.stdout})
             making.rename(path)
     return path
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import files
 
 WRITER = """
@@ -157,11 +156,13 @@ def test_a_torn_line_longer_than_a_block_is_cut(tmp_path: Path) -> None:
     assert files.read_jsonl(path) == [{"a": 1}, {"a": 2}]
 
 
-def test_a_damaged_line_within_the_journal_is_told(tmp_path: Path) -> None:
+def test_a_damaged_line_within_the_journal_is_left_out_and_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"a": 1}\nnonsense\n{"a": 2}\n')
-    with pytest.raises(ConfigError, match=r"metrics\.jsonl is damaged"):
-        files.read_jsonl(path)
+    path.write_text('{"a": 1}\nnonsense\n[3]\n{"a": 2}\n')
+    assert files.read_jsonl(path) == [{"a": 1}, {"a": 2}]
+    assert "metrics.jsonl is damaged before byte 18" in capsys.readouterr().err
 
 
 def test_update_json_loses_no_change_among_threads(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import read_json, update_json
+from recsys_cli.tracking.local_runs import spell_bundle
 from recsys_cli.tracking.references import resolve, resolve_run
 from recsys_cli.tracking.tracker import Tracker
 
@@ -192,3 +193,18 @@ def test_what_only_mlflow_has_is_downloaded_once(
     said: list[str] = []
     assert resolve(run_id, output_dir, None, said.append).name.startswith("step_000000100"), "tags lead nowhere else"
     assert "using last" in said[0]
+
+
+def test_a_point_of_a_sweep_is_a_checkpoint(
+    make_seed: Callable[..., Path], make_bundle: Callable[..., Path], output_dir: Path
+) -> None:
+    for point in ("p000", "p003"):
+        folder = make_seed("sweep").rename(output_dir / "sweep" / f"{point}-seed_0")
+        make_bundle(folder, 50, "best")
+        make_bundle(folder, 100, "last")
+    checkpoints = output_dir / "sweep" / "p003-seed_0" / "checkpoints"
+    for reference, name in {"": "50", "/best": "50", "/last": "100", "/step_000000100": "100"}.items():
+        assert resolve(f"sweep/p003{reference}", output_dir, None) == checkpoints / f"step_{int(name):09d}"
+    assert spell_bundle(checkpoints / "step_000000050", "sweep/p003") == "sweep/p003-seed_0"
+    with pytest.raises(ConfigError, match="'sweep/p004' was not found"):
+        resolve("sweep/p004", output_dir, None)

@@ -39,9 +39,9 @@ def test_a_run_trained_without_mlflow_is_uploaded_and_then_there_is_nothing_to_d
 ) -> None:
     name = off_seed.parent.name
     words = [name, f"output_dir={output_dir}"]
-    with pytest.raises(ConfigError, match="uri="):
+    with pytest.raises(ConfigError, match=" to="):
         sync.run(words)
-    assert sync.run([*words, f"uri={mlflow_db}"]) == 0
+    assert sync.run([*words, f"to={mlflow_db}"]) == 0
     line = (
         f"{name}: uploaded to MLflow at {mlflow_db}: seed_0: 1 report, params, tags, checkpoint best, status KILLED\n"
     )
@@ -56,12 +56,12 @@ def test_a_run_trained_without_mlflow_is_uploaded_and_then_there_is_nothing_to_d
 def test_a_seed_that_waited_when_its_driver_died_is_killed(off_seed: Path, mlflow_db: str, client: Any) -> None:
     plan_status(off_seed, "waiting")
     update_json(off_seed / "seed.json", lambda about: about.update(status="waiting"))
-    assert sync.run([str(off_seed.parent), f"uri={mlflow_db}"]) == 0
+    assert sync.run([str(off_seed.parent), f"to={mlflow_db}"]) == 0
     assert client.get_run(read_json(off_seed / "seed.json")["mlflow_run_id"]).info.status == "KILLED"
 
 
 def test_a_server_away_is_a_failure(off_seed: Path, output_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sync.run([str(off_seed), "uri=http://127.0.0.1:1", f"output_dir={output_dir}"]) == 1
+    assert sync.run([str(off_seed), "to=http://127.0.0.1:1", f"output_dir={output_dir}"]) == 1
     assert "is down: Connection refused; still missing: seed_0: 1 report" in capsys.readouterr().out
 
 
@@ -69,7 +69,7 @@ def test_a_server_away_is_a_failure(off_seed: Path, output_dir: Path, capsys: py
     ("words", "message"),
     [
         ([], "a run is expected"),
-        (["urk=1"], "urk is unknown.*'uri'"),
+        (["tu=1"], "tu is unknown; allowed: to, output_dir"),
         (["nothing-there"], "sync='nothing-there' was not"),
     ],
 )

@@ -326,7 +326,7 @@ def test_two_thousand_reports_catch_up_in_few_calls(
 
 
 def test_a_first_training_that_makes_the_database_prints_nothing(migrated_db: Path) -> None:
-    assert read_json(migrated_db.with_name("printed.json")) == ""
+    assert read_json(migrated_db.with_name("printed.json")) == {"printed": ""}
     first = read_json(migrated_db.parent / "making" / "first" / "seed_0" / "uploaded.json")
     assert first["status"] == "FINISHED" and first["params"] == {"a": 1}
 

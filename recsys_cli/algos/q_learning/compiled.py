@@ -7,7 +7,6 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import torch
-import torch._inductor.config
 from torch import Tensor
 
 Step = Callable[[dict[str, Tensor]], Any]
@@ -33,10 +32,14 @@ class CompiledStep:
         if rows in self.by_rows:
             return self.by_rows[rows](minibatch)
         self.by_rows[rows] = self._compile()
+        import torch._dynamo.config  # not before: it and what it imports take seconds
+
         with torch._dynamo.config.patch(trace_autograd_ops=True):
             return self.by_rows[rows](minibatch)
 
     def _compile(self) -> Step:
+        import torch._inductor.config
+
         # What is compiled is found again by its code object. Without checks another learner's step would be taken for
         # this one, so each gets a code object of its own.
         plain = self.method.__func__

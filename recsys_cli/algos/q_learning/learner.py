@@ -15,8 +15,9 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
-from recsys_cli.algos.optimizers import fused_adam
+from recsys_cli.algos.finite_learner import FiniteLearner
 from recsys_cli.algos.q_learning.compiled import CompiledStep, RecordedStep
+from recsys_cli.networks.optimizers import RMSprop, fused_adam
 
 Step = tuple[dict[str, Tensor], Tensor, Sequence[Tensor]]  # outputs, loss, gradients
 
@@ -24,7 +25,7 @@ UPDATES = "gradient_steps"
 REPLAY_INDEX = "replay_index"
 
 
-class QLearner(TorchLearner):
+class QLearner(FiniteLearner):
     """Fits the values from a module's `_forward_train` to the temporal-difference targets.
 
     One RLlib `update` call gets many minibatches, since its fixed cost is that of ten gradient steps; `_update` loops
@@ -55,7 +56,7 @@ class QLearner(TorchLearner):
         if config.settings.optimizer == "adam":
             optimizer: torch.optim.Optimizer = fused_adam(params, config.settings.lr)
         else:
-            optimizer = torch.optim.RMSprop(params, lr=config.settings.lr, alpha=0.95, eps=1e-5, foreach=True)
+            optimizer = RMSprop(params, lr=config.settings.lr, alpha=0.95, eps=1e-5, foreach=True)
         self.register_optimizer(
             module_id=module_id, optimizer=optimizer, params=params, lr_or_lr_schedule=config.lr_schedule_of_run()
         )
@@ -80,6 +81,8 @@ class QLearner(TorchLearner):
                 self.errors.append((minibatch[REPLAY_INDEX], outputs["error"].clone()))
         self.newest = minibatch
         self._log_errors()
+        assert total is not None  # an update has a minibatch
+        self.watch(total)
         steps = -(-len(columns["reward"]) // max(size, 1))
         return {DEFAULT_MODULE_ID: outputs}, {DEFAULT_MODULE_ID: total / steps}, {}
 

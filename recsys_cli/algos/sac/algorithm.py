@@ -31,7 +31,7 @@ from torch import Tensor
 from recsys_cli.algos.dqn.algorithm import SampleConnector, SampledAlgorithm, SampledConfig, SampleLearner, following_of
 from recsys_cli.algos.enumerated import slates_of
 from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork, SlateValues
-from recsys_cli.algos.optimizers import fused_adam
+from recsys_cli.networks.optimizers import fused_adam
 from recsys_cli.policies.enumerated import SlateSoftmaxPolicy
 from recsys_cli.rollouts.replay import CandidateRing
 from recsys_cli.slates.optimal import NEVER, only
