@@ -80,5 +80,4 @@ def evaluate_checkpoint(
     own = score(name, policy, env, users, seed, show)
     others = known if known is not None else score_baselines(baselines, env, users, seed, show)
     scores = [own, *(other for other in others if other.policy != own.policy)]
-    steps = int(loaded.bundle.info["steps"])
-    return Evaluation(str(folder), structured.to_plain(env), users, seed, steps, str(explore), scores)
+    return Evaluation(str(folder), structured.to_plain(env), users, seed, loaded.steps, str(explore), scores)
