@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.learning_curves import learning_curve, progress
+from recsys_cli.config.words import layered
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,9 @@ def train(entry: Entry, seeds: Sequence[int], folder: Path, machine: Sequence[st
     else:
         number = seeds[-1] - seeds[0] + 1
         words = [*entry.words, f"seed={seeds[0]}", f"seeds={number}", f"name={entry.name}", f"output_dir={folder}"]
+    words = layered(["progress=plain", *machine, *words])
     print(f"-- recsys train {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "recsys_cli", "train", "progress=plain", *machine, *words], check=True)
+    subprocess.run([sys.executable, "-m", "recsys_cli", "train", *words], check=True)
     if not is_finished(run, seeds):
         raise RuntimeError(f"{run} was begun with other seeds than {list(seeds)}: move it away, or finish it first")
 

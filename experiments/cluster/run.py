@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.cluster.nodes import Actor, Nodes, kill_process
+from recsys_cli.config.words import layered
 from recsys_cli.tracking.files import read_json, read_jsonl, write_json
 
 WORDS: tuple[str, ...] = ("env=interest_evolution", "algo=slateq", "debug=smoke", "tracking=off", "progress=plain")
@@ -68,7 +69,7 @@ class Driver:
 
     def __init__(self, folder: Path, *words: str) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "recsys_cli", "sweep", *words]
+        command = [sys.executable, "-m", "recsys_cli", "sweep", *layered(words)]
         self.log = (folder / "driver.log").open("ab")
         self.process = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.log, start_new_session=True)
 

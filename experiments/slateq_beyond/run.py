@@ -40,6 +40,7 @@ def steps(name: str, env_steps: int, *words: str) -> Entry:
         f"resources.users_per_runner={min(1024, env_steps // 50)}",
         f"evaluation.every={every}",
         f"report_every={every}",
+        f"checkpoint.every={every}",
         *words,
     )
 

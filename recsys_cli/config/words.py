@@ -39,6 +39,16 @@ def refuse_repeated(words: Sequence[str]) -> None:
     given: dict[str, str] = {}
     for word in words:
         key = key_of(word)
-        if "=" in word and key in given:
+        if _is_override(word) and key in given:
             raise ConfigError(f"{given[key]} {word}: {key} is given twice; give it once")
         given[key] = word
+
+
+def layered(words: Sequence[str]) -> list[str]:
+    """Return the words with only the last override of each key: later layers win. Options stay."""
+    last = {key_of(word): i for i, word in enumerate(words) if _is_override(word)}
+    return [word for i, word in enumerate(words) if not _is_override(word) or last[key_of(word)] == i]
+
+
+def _is_override(word: str) -> bool:
+    return "=" in word and not word.startswith("-")

@@ -45,7 +45,7 @@ def note_took(config: TrainConfig, plan: Plan, run_dir: Path) -> None:
     seeds = plan.search.seeds_per_trial
     at_once = config.resources.trials_at_once(seeds)
     times = [row["time"] for seed in seeds_of(run_dir) for row in read_jsonl(seed / JOURNAL)]
-    if at_once is None or not times:
+    if at_once is None or config.resources.inline or not times:  # without Ray's start, which others wait for
         return
     began = datetime.fromisoformat(read_json(run_dir / RUN)["created"]).timestamp()
     trials = len(plan.points) * plan.search.seeds_per_point // seeds

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.config.overrides import reference
-from recsys_cli.config.words import key_of
+from recsys_cli.config.words import key_of, layered
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.local_runs import BEST, SWEEP
 from recsys_cli.tracking.references import resolve_run
@@ -27,7 +27,7 @@ def expand(words: list[str]) -> list[str]:
         return rest
     found = _point_words(asked.rstrip("/"), Path(reference(rest, "output_dir") or "runs"))
     kept = [word for word in found if key_of(word).split(".")[0] not in _OF_THE_SWEEP]
-    return [*kept, *rest]
+    return layered([*kept, *rest])
 
 
 def _point_words(asked: str, output_dir: Path) -> list[str]:

@@ -243,6 +243,8 @@ def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo:
         f"algo={algo}",
         "steps=60000",
         "report_every=60000",
+        "evaluation.every=0",
+        "checkpoint.every=0",
         "resources.users_per_runner=128",
         "algo.rollout_length=16",
         "algo.minibatch_size=256",

@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from recsys_cli.config.words import layered
+
 JOINT = "sweep search=hyperband search.seeds_per_point=2 algo.lr=interval(1e-4,1e-2)"
 CASES = [
     # commands and options
@@ -246,6 +248,11 @@ def test_bad_input_is_answered_by_one_helpful_line(run_cli, line: str, expected:
     assert outcome.err.count("\n") == 1, outcome.err
     for part in expected:
         assert part in outcome.err
+
+
+def test_layers_of_overrides_are_joined_so_that_the_last_wins() -> None:
+    words = ["seed=1", "--config-dir", "a", "+steps=2", "--config-dir", "a", "steps=3", "seed=4"]
+    assert layered(words) == ["--config-dir", "a", "--config-dir", "a", "steps=3", "seed=4"]
 
 
 @pytest.mark.parametrize("line", ["tran", "train algo.lr=abc", "train env=interest_evolutoin"])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.cli import main
+from recsys_cli.config.words import layered
 
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
 RECSYS = (sys.executable, "-m", "recsys_cli")
@@ -56,7 +57,7 @@ class Recsys:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command in a process group of its own."""
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*RECSYS, *words], cwd=self.folder, start_new_session=True, **pipes)  # type: ignore[call-overload]
+        return subprocess.Popen([*RECSYS, *layered(words)], cwd=self.folder, start_new_session=True, **pipes)  # type: ignore[call-overload]
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 150.0) -> Outcome:
         """Wait for a command's end."""
@@ -76,7 +77,7 @@ class Recsys:
         """Run a command in this process, which saves its start."""
         out, err = io.StringIO(), io.StringIO()
         with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
-            code = main(words)
+            code = main(layered(words))
         return Outcome(code, out.getvalue(), err.getvalue())
 
     def wait_for(self, condition: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 120.0) -> None:

@@ -14,6 +14,7 @@ import pytest
 from running import Trained, read
 
 from recsys_cli.cli import main
+from recsys_cli.config.words import layered
 from recsys_cli.tracking.mlflow_client import connect
 
 pytestmark = pytest.mark.xdist_group("commands")
@@ -28,7 +29,7 @@ def evaluate(trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.chdir(trained.recsys.folder)
 
     def run(*words: str) -> tuple[int, str]:
-        code = main(["evaluate", "output_dir=my runs", *words])
+        code = main(["evaluate", *layered(["output_dir=my runs", *words])])
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 

@@ -9,6 +9,7 @@ import pytest
 
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.words import layered
 from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import read_json, read_jsonl
 
@@ -25,7 +26,7 @@ def train(
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> tuple[int, str]:
-        code = main(["train", *words])
+        code = main(["train", *layered(words)])
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 

@@ -14,6 +14,7 @@ import pytest
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import ResourcesConfig
+from recsys_cli.config.words import layered
 from recsys_cli.runs.resume import resumed
 from recsys_cli.runs.seed import SeedTraining
 from recsys_cli.search.plan import read_points
@@ -56,7 +57,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr("recsys_cli.runs.session.begin", lambda *_: None)
 
     def run(*words: str) -> tuple[int, str]:
-        code = main(["sweep", *words])
+        code = main(["sweep", *layered(words)])
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 
