@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -142,13 +142,21 @@ def load(group: str, option: str, **overrides: Any) -> Any:
 
     own_options.check_option(group, option)
     path = catalog.option_path(group, option)
-    merged = OmegaConf.merge(*map(OmegaConf.load, catalog.lineage(path)))
+    merged = OmegaConf.merge(*(_parsed(one, one.stat().st_mtime_ns) for one in catalog.lineage(path)))
     values = OmegaConf.to_container(merged, resolve=True)
     if not isinstance(values, dict):
         raise ConfigError(f"{group}/{option}.yaml holds no keys")
     for aside in (DEFAULTS, SPACE):
         values.pop(aside, None)
     return build(named({str(key): value for key, value in values.items()}, path) | overrides, group)
+
+
+@lru_cache
+def _parsed(path: Path, changed: int) -> Any:
+    """Return what a yaml, last changed at some time in ns, holds; not to be changed."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.load(path)
 
 
 def named(values: dict[str, Any], path: Path) -> dict[str, Any]:

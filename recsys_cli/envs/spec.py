@@ -81,7 +81,7 @@ class Documents:
         topics, quality = (convert(values[name], hints[name], name) for name in ("topics", "quality"))
         if not 0 <= topics <= len(features) or not 0 <= (quality or 0) < max(len(features), 1):
             raise ConfigError(f"topics={topics}, quality={quality} of {len(features)} features of a document")
-        if items is not None and (items.dtype, items.shape[1:]) != (np.float32, (len(features),)):
+        if items is not None and not (items.dtype == np.float32 and items.shape[1:] == (len(features),)):
             raise ConfigError(f"items {items.dtype}{list(items.shape)} must be float32 with {len(features)} features")
         return cls(features, topics, quality, items)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys_cli.config import structured
 from recsys_cli.config.explore import NOT_EXPLORING, Explore
+from recsys_cli.config.memory import check_evaluation
 from recsys_cli.evaluation.compare import Score, Show, score, score_baselines, silent
 from recsys_cli.evaluation.statistics import paired_difference
 from recsys_cli.policies.exploration import ExploringPolicy
@@ -72,6 +73,7 @@ def evaluate_checkpoint(
     """
     loaded = load_checkpoint(folder, env_changes)
     env = loaded.env
+    check_evaluation(env.spec, users, 1 + len(baselines))
     policy, name = loaded.policy, loaded.name
     if explore != NOT_EXPLORING:
         policy, name = ExploringPolicy(policy, explore), f"{name} {explore}"

@@ -138,9 +138,8 @@ class Driver:
 
         self.display.expect("the first report")
         with stop_on_signal(self.reporting.stopper, self.display.say):
+            # The baselines are played later: two threads of one interpreter train at a third of the speed.
             run_inline(trials, self.reporting, self.plan.retries)
-        if not self.stopped:  # not before: two threads of one interpreter train at a third of the speed
-            self._play_baselines()
 
     def _train_on_ray(self, trials: Any) -> None:
         resources, seeds, say = self.config.resources, self.search.seeds_per_trial, self.display.say

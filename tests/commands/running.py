@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,9 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from recsys_cli.cli import main
 
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
 RECSYS = (sys.executable, "-m", "recsys_cli")
@@ -67,6 +71,13 @@ class Recsys:
     def __call__(self, *words: str) -> Outcome:
         """Run a command to its end."""
         return self.finish(self.start(*words))
+
+    def here(self, *words: str) -> Outcome:
+        """Run a command in this process, which saves its start."""
+        out, err = io.StringIO(), io.StringIO()
+        with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
+            code = main(words)
+        return Outcome(code, out.getvalue(), err.getvalue())
 
     def wait_for(self, condition: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 120.0) -> None:
         """Wait until something holds while the command runs."""

@@ -50,7 +50,7 @@ def results(evaluate: Evaluate, tmp_path: Path) -> Callable[..., dict[str, Any]]
 def test_the_next_command_works_as_printed_and_says_what_training_said(trained: Trained) -> None:
     final = read(trained.seed / "evaluation.json")
     words = shlex.split(" ".join(trained.outcome.words_after("next:")))
-    outcome = trained.recsys(*words[1:], "users=20", "baselines=[random]")
+    outcome = trained.recsys.here(*words[1:], "users=20", "baselines=[random]")
     assert outcome.code == 0, outcome
     assert "Traceback" not in outcome.err
     again = read(trained.seed / "evaluation_again.json")

@@ -81,6 +81,7 @@ class QLearner(FiniteLearner):
                 self.errors.append((minibatch[REPLAY_INDEX], outputs["error"].clone()))
         self.newest = minibatch
         self._log_errors()
+        assert total is not None  # an update has a minibatch
         self.watch(total)
         steps = -(-len(columns["reward"]) // max(size, 1))
         return {DEFAULT_MODULE_ID: outputs}, {DEFAULT_MODULE_ID: total / steps}, {}
