@@ -56,6 +56,6 @@ def test_so_does_one_whose_learner_has_a_thread(algo):
 def test_an_error_in_a_remote_runner_ends_the_training(algo):
     with trainings(f"algo={algo}", *SMALL, *FAILING, "resources.env_runners=1") as make:
         training = make()
-        with pytest.raises(Exception, match="choice model") as caught:
+        with pytest.raises(Exception, match="choice_model=exponential_cascade is defined") as caught:
             training.step()
         assert "ValueError" in str(caught.value).splitlines()[-1]
