@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from trainings import trainings
 
+from recsys_cli.config.compose import compose
 from recsys_cli.policies.item_bandit import ItemBanditPolicy
 from recsys_cli.runs.inline import without_ray
 
@@ -19,11 +22,23 @@ DIVERGING = {
 }
 
 
+ENDED = r"=\S+ in the update after [\d,]+ env steps: the training diverged"
+
+
+@contextmanager
+def diverging(algo, *more):
+    """A training whose first gradient step is absurdly large; the command line refuses such a rate."""
+    run = compose("train", [f"algo={algo}", *SMALL, *more])
+    run.algo.lr = 1e30
+    training = run.algo.make_training(run, 0)
+    yield training
+    training.stop()
+
+
 @pytest.mark.parametrize("algo", DIVERGING)
 def test_a_diverging_training_ends(algo):
-    with without_ray(), trainings(f"algo={algo}", "algo.lr=1e30", *SMALL, *DIVERGING[algo]) as make:
-        training = make()
-        with pytest.raises(FloatingPointError, match=r"=\S+ in the update after [\d,]+ env steps: the training diverg"):
+    with without_ray(), diverging(algo, *DIVERGING[algo]) as training:
+        with pytest.raises(FloatingPointError, match=ENDED):
             training.step()
         assert training.steps < 1500
 
@@ -44,10 +59,8 @@ FAILING = ("env=interest_exploration", "env.choice_model=exponential_cascade", "
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("algo", ["appo", "impala"])
 def test_so_does_one_whose_learner_has_a_thread(algo):
-    with trainings(f"algo={algo}", "algo.lr=1e30", *SMALL) as make:
-        training = make()
-        with pytest.raises(FloatingPointError, match=r"=\S+ in the update after [\d,]+ env steps: the training diverg"):
-            training.step()
+    with diverging(algo) as training, pytest.raises(FloatingPointError, match=ENDED):
+        training.step()
 
 
 @pytest.mark.xdist_group("ray")
