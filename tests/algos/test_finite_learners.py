@@ -45,6 +45,7 @@ def test_a_diverging_training_ends(algo):
 
 def test_a_bandit_ends_as_well(monkeypatch):
     monkeypatch.setattr(ItemBanditPolicy, "learn", lambda self, transitions: np.nan)
+    monkeypatch.setattr("recsys_cli.algos.bandits.regret.oracle_return", lambda env: None)  # takes seconds
     with without_ray(), trainings("algo=linear_greedy", *SMALL) as make:
         training = make()
         with pytest.raises(FloatingPointError, match="loss=nan in the update after 64 env steps"):
@@ -65,7 +66,7 @@ def test_so_does_one_whose_learner_has_a_thread(algo):
 
 @pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("algo", ["slateq", "dqn", "ppo", "impala", "thompson"])
+@pytest.mark.parametrize("algo", ["slateq", "dqn", "impala"])
 def test_an_error_in_a_remote_runner_ends_the_training(algo):
     with trainings(f"algo={algo}", *SMALL, *FAILING, "resources.env_runners=1") as make:
         training = make()
