@@ -3,7 +3,8 @@
 A checkpoint is a path, a run id, <run id>/best, <run id>/last, models:/<name>/<version> or models:/<name>@<alias>.
 It is all that is needed: it holds config, problem and policy. Keys of its env can be changed if the policy allows
 it. The policy is greedy unless explore= is set: random slates now and then, draws from its own scores at a
-temperature, or draws from its posterior.
+temperature, or draws from its posterior. The results are a file of their own beside the training's evaluation.json,
+named by what differs from it.
 
 Examples:
     recsys evaluate checkpoint=<run id>

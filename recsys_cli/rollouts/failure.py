@@ -23,7 +23,7 @@ class Failure:
         return 1
 
     def env_steps(self) -> int:
-        """Return 1: RLlib samples until it has some."""
+        """Return 1: RLlib samples again until it has some."""
         return 1
 
     def agent_steps(self) -> int:

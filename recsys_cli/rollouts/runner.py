@@ -125,12 +125,13 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
             length = -(-num_timesteps // users)
         if force_reset:
             self.collector.reset()
+        chunks: list[Any]
         try:
             chunks = self._collect(length, explore, random_actions)
         except Exception:
             if not self.worker_index:
                 raise
-            return [Failure()]
+            chunks = [Failure()]
         self._log_steps(sum(chunk.env_steps() for chunk in chunks))
         return chunks
 

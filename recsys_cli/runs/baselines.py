@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.schema import EvaluationSettings
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.evaluation.compare import Score, score_baselines
@@ -48,11 +48,13 @@ class Baselines(threading.Thread):
         """Wait for the scores.
 
         Raises:
-            ConfigError: a simulator with returns that are not finite; any other error as it is.
+            ConfigError: the simulator or a baseline raised.
         """
         self.join()
-        if isinstance(self.error, FloatingPointError):
-            raise ConfigError(f"evaluation.baselines: {self.error}")
-        if self.error is not None:
-            raise self.error
+        self.check()
         return self.scores
+
+    def check(self) -> None:
+        """Raise a `ConfigError` if they have failed by now."""
+        if self.error is not None:
+            raise ConfigError(f"evaluation.baselines: {one_line(self.error)}") from self.error

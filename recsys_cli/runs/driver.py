@@ -111,7 +111,11 @@ class Driver:
         return len(self.plan.points) < self.plan.expected or bool(states - {FINISHED, PRUNED, FAILED})
 
     def train(self) -> None:
-        """Train until all is done or a stop is requested."""
+        """Train until all is done or a stop is requested.
+
+        Raises:
+            ConfigError: the baselines failed, which ended the training.
+        """
         trials = self._trials()
         with self.display:
             if not trials:
@@ -126,6 +130,8 @@ class Driver:
                 # Some were never reported: written as a seed was stopped, or just before it was killed.
                 if (path := checkpoints.path(alias)) is not None:
                     self.tracker.upload_bundle(folder, path, alias)
+        if self.baselines is not None:
+            self.baselines.check()
 
     def _train_inline(self, trials: list[TrialSpec]) -> None:
         from recsys_cli.runs.inline import run_inline

@@ -14,9 +14,10 @@ from recsys_cli.config.compose import check_machine, merge_changes
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.overrides import read, reference
 from recsys_cli.config.schema import SweepConfig, TrainConfig
-from recsys_cli.tracking.files import read_json
+from recsys_cli.tracking.files import read_if_sound, read_json
 from recsys_cli.tracking.folder import CONFIG
 from recsys_cli.tracking.local_runs import RUN, SWEEP
+from recsys_cli.tracking.provenance import of_another_version
 from recsys_cli.tracking.references import resolve_run
 
 BUDGET = ("search.max_steps", "search.max_seconds", "search.on_failure")
@@ -52,12 +53,27 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
     if (run_dir / SWEEP).exists() != (root == "sweep"):
         what, other = ("a run, not a sweep", "train") if root == "sweep" else ("a sweep", "sweep")
         raise ConfigError(f"resume={run_dir.name} is {what}: use recsys {other} resume={run_dir.name}")
+    stored = _read_config(run_dir)
     with remembered_classes(run_dir):
-        config = SCHEMAS[root].from_dict(merge_changes(_read_config(run_dir), changes))
+        try:
+            config = SCHEMAS[root].from_dict(merge_changes(stored, changes))
+        except ConfigError:
+            _check_stored(run_dir, stored, SCHEMAS[root])
+            raise
     if Path(config.output_dir).expanduser().resolve() != run_dir.parent:  # moved, or resumed from another folder
         config = replace(config, output_dir=str(run_dir.parent))
     check_machine(config)
     return config, run_dir
+
+
+def _check_stored(run_dir: Path, stored: dict[str, Any], schema: type[TrainConfig]) -> None:
+    """Refuse a run's config as it is, without changes, if this version does not take it."""
+    try:
+        schema.from_dict(stored)
+    except own_classes.UnknownModuleError:
+        raise
+    except ConfigError as error:
+        raise of_another_version(run_dir / CONFIG, read_if_sound(run_dir / RUN), error) from None
 
 
 def remembered_classes(run_dir: Path) -> Any:

@@ -25,6 +25,7 @@ from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.envs.finite import first_not_finite, is_finite
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.tracking.files import write_text
+from recsys_cli.tracking.provenance import written_by
 
 if TYPE_CHECKING:
     import torch
@@ -174,16 +175,9 @@ def _check_format(path: Path, manifest: Any) -> None:
     if version != FORMAT:
         advice = "upgrade recsys-cli" if version > FORMAT else "train it again, or use that version"
         raise ConfigError(
-            f"{path} has format {version}, written by recsys-cli {written_by(manifest)}; this recsys-cli {__version__} "
-            f"reads format {FORMAT}: {advice}"
+            f"{path} has format {version}, written by recsys-cli {written_by(manifest.get('info'))}; "
+            f"this recsys-cli {__version__} reads format {FORMAT}: {advice}"
         )
-
-
-def written_by(manifest: Mapping[str, Any]) -> str:
-    """Return the version of recsys-cli that wrote a manifest; `of unknown version` if it does not say."""
-    info = manifest.get("info")
-    versions = info.get("versions") if isinstance(info, dict) else None
-    return str((versions.get("recsys-cli") if isinstance(versions, dict) else None) or "of unknown version")
 
 
 def _not_finite(tensors: Mapping[str, np.ndarray]) -> str | None:

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from recsys_cli import __version__
 from recsys_cli.config import own_classes, structured
 from recsys_cli.config.compose import apply_env_overrides
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies import SlatePolicy
-from recsys_cli.tracking.bundle import MANIFEST, Bundle, read_bundle, written_by
+from recsys_cli.tracking.bundle import MANIFEST, Bundle, read_bundle
+from recsys_cli.tracking.provenance import of_another_version
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,7 @@ class Checkpoint:
         except own_classes.UnknownModuleError:
             raise
         except ConfigError as error:
-            version = written_by({"info": bundle.info})
-            other = f", or use recsys-cli {version}" if version[0].isdigit() and version != __version__ else ""
-            raise ConfigError(
-                f"{bundle.path / MANIFEST}, written by recsys-cli {version}, does not fit this recsys-cli "
-                f"{__version__}: {str(error).rstrip('.')}. Train it again{other}"
-            ) from None
+            raise of_another_version(bundle.path / MANIFEST, bundle.info, error) from None
 
     @property
     def spec(self) -> ProblemSpec:

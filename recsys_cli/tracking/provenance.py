@@ -12,6 +12,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from recsys_cli import __version__
+from recsys_cli.config.errors import ConfigError
+
 _PACKAGES = ("recsys-cli", "ray", "torch", "recsim", "gymnasium", "numpy", "safetensors", "mlflow")
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
@@ -25,6 +28,28 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def of_another_version(file: Path, about: Any, error: ConfigError) -> ConfigError:
+    """Return the error for a stored config that this version does not take, which is not the fault of who names it.
+
+    Args:
+        file: holds the config.
+        about: what is kept beside it; its `versions` say what wrote it.
+        error: why it was refused.
+    """
+    wrote = written_by(about)
+    other = f", or use recsys-cli {wrote}" if wrote[0].isdigit() and wrote != __version__ else ""
+    return ConfigError(
+        f"{file}, written by recsys-cli {wrote}, does not fit this recsys-cli {__version__}: {str(error).rstrip('.')}. "
+        f"Train it again{other}"
+    )
+
+
+def written_by(about: Any) -> str:
+    """Return the version of recsys-cli among the `versions` of a run or checkpoint; `of unknown version` without."""
+    found = about.get("versions") if isinstance(about, dict) else None
+    return str((found.get("recsys-cli") if isinstance(found, dict) else None) or "of unknown version")
 
 
 def git_commit(cwd: Path) -> str | None:

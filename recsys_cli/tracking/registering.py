@@ -10,6 +10,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri, stored_uri
 from recsys_cli.tracking.background import reason
+from recsys_cli.tracking.bundle import read_bundle
 from recsys_cli.tracking.files import locked
 from recsys_cli.tracking.home import settle
 from recsys_cli.tracking.local_runs import is_seed
@@ -57,8 +58,10 @@ def register_checkpoint(
         output_dir: the folder of runs.
 
     Raises:
-        ConfigError: the checkpoint belongs to no MLflow run there, its policy cannot be served, or no answer.
+        ConfigError: no sound bundle, the checkpoint belongs to no MLflow run there, its policy cannot be served, or no
+            answer.
     """
+    read_bundle(bundle_dir)
     address, run_id, place = _origin(bundle_dir, uri, output_dir)
     from recsys_cli.tracking.mlflow_client import connect
 

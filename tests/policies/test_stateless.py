@@ -75,6 +75,9 @@ def test_inputs_that_do_not_fit_are_reported_in_one_line() -> None:
         "input 'doc' has shape [3, 10, 19] and must have [3, C, 20]": {"doc": inputs["doc"][..., :-1]},
         "input 'doc' has shape [2, 10, 20] and must have [3, C, 20]": {"doc": inputs["doc"][:2]},
         "input 'click' has shape [3] and must have [3, 2]": {"click": inputs["click"][:, 0]},
+        "input 'user' is nan at [0, 0] and must be finite": {"user": np.full_like(inputs["user"], np.nan)},
+        "input 'doc' is inf at [0, 0, 0] and must be finite": {"doc": np.full_like(inputs["doc"], np.inf)},
+        "input 'user' has dtype object and must have float32": {"user": inputs["user"].astype(object)},
         "input 'memory' is neither zeros": {"memory": np.full_like(inputs["memory"], np.nan)},
     }
     for message, changed in wrong.items():
