@@ -13,6 +13,7 @@ from recsys_cli.config import own_classes
 from recsys_cli.config.compose import merge_changes
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.overrides import read
+from recsys_cli.config.paths import show_path
 from recsys_cli.config.resources import check_resources
 from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.tracking.files import read_json
@@ -52,7 +53,7 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
     with remembered_classes(run_dir):
         config = SCHEMAS[root].from_dict(merge_changes(_read_config(run_dir), changes))
     if Path(config.output_dir).expanduser().resolve() != run_dir.parent:  # moved, or resumed from another folder
-        config = replace(config, output_dir=str(run_dir.parent))
+        config = replace(config, output_dir=show_path(run_dir.parent))
     check_resources(config.resources, config.framework)
     config.algo.check_resources(config.resources, config.framework)
     return config, run_dir

@@ -117,6 +117,17 @@ def test_a_copy_beside_its_original_is_another_run(trained: Path, client: Any) -
     assert find(ids[1], output_dir, "resume") == copy / "seed_0", "a former id"
 
 
+def test_two_copies_of_a_run_from_elsewhere_are_two_runs(trained: Path, tmp_path: Path) -> None:
+    ids, new = run_ids(trained), tmp_path / "b"
+    for name in ("k1", "k2"):
+        shutil.copytree(trained, new / name)
+    shutil.rmtree(trained.parent)
+    assert evaluate("k1", new) is None and evaluate("k2", new) is None
+    found = [run_ids(new / name) for name in ("k1", "k2")]
+    assert found[0][0] == ids[0] and not {*found[0]} & {*found[1]}
+    assert find(ids[1], new, "resume") == new / "k1" / "seed_0"
+
+
 def test_a_resumed_run_is_at_home_where_it_is(trained: Path, tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
     ids = run_ids(trained)
     run_dir = Path(shutil.copytree(trained.parent, tmp_path / "b")) / "k1"
