@@ -100,7 +100,7 @@ def train(entry: Entry, seeds: Sequence[int], folder: Path, machine: Sequence[st
         number = seeds[-1] - seeds[0] + 1
         words = [*entry.words, f"seed={seeds[0]}", f"seeds={number}", f"name={entry.name}", f"output_dir={folder}"]
     print(f"-- recsys train {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "recsys_cli.cli", "train", "progress=plain", *machine, *words], check=True)
+    subprocess.run([sys.executable, "-m", "recsys_cli", "train", "progress=plain", *machine, *words], check=True)
     if not is_finished(run, seeds):
         raise RuntimeError(f"{run} was begun with other seeds than {list(seeds)}: move it away, or finish it first")
 

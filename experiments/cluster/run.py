@@ -68,7 +68,7 @@ class Driver:
 
     def __init__(self, folder: Path, *words: str) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "recsys_cli.cli", "sweep", *words]
+        command = [sys.executable, "-m", "recsys_cli", "sweep", *words]
         self.log = (folder / "driver.log").open("ab")
         self.process = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.log, start_new_session=True)
 

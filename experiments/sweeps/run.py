@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RECSYS = (sys.executable, "-m", "recsys_cli.cli", "sweep")
+RECSYS = (sys.executable, "-m", "recsys_cli", "sweep")
 SPACE = ("env=interest_evolution", "algo=slateq", "algo.lr=tag(log,interval(1e-5,1e-2))", "algo.discount=0.9,0.99,1.0")
 TINY = ("debug=smoke", "steps=9000", "algo.learning_starts=500", "algo.batch_size=64", "tracking=off")
 KILLED = {

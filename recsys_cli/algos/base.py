@@ -51,6 +51,17 @@ class AlgoConfig(ABC):
             ConfigError: says which, and why.
         """
 
+    def check_steps(self, steps: int) -> None:  # noqa: B027 (most algorithms learn from the first steps on)
+        """Refuse a training that would learn nothing in so many steps.
+
+        Raises:
+            ConfigError: says why.
+        """
+
+    def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
+        """Return what a training's own process must hold at least, in bytes, by the setting that asks for it."""
+        return {}
+
     @property
     def compiles(self) -> bool:
         """Whether it has gradient steps that `framework=torch_compile` compiles."""

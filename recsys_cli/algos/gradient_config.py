@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
-from recsys_cli.algos.network_config import NetworkConfig
-from recsys_cli.config.ranges import Count, Fraction, Positive
+from recsys_cli.algos.network_config import TRAINED_WEIGHT, NetworkConfig
+from recsys_cli.config.ranges import Count, Fraction, LearningRate
+from recsys_cli.config.types import show
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class GradientConfig(AlgoConfig):
     discount: Fraction | None
     memory: Literal["none", "raw", "documents"]
     network: NetworkConfig
-    lr: Positive
+    lr: LearningRate
     lr_schedule: Literal["linear", "constant"]
     lr_final_fraction: Fraction
     rollout_length: Count
@@ -35,6 +36,11 @@ class GradientConfig(AlgoConfig):
     def check(self, spec: ProblemSpec) -> None:
         """Refuse a discount of 1 if episodes never terminate."""
         check_discount(self.discount, spec)
+
+    def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
+        """Add the network."""
+        key = f"algo.network.hidden={show(self.network.hidden)}"
+        return {**super().memory_bytes(spec), key: TRAINED_WEIGHT * self.network.weights(len(spec.user))}
 
     def discount_on(self, spec: ProblemSpec) -> float:
         """Return the discount of one step."""

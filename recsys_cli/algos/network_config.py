@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from recsys_cli.config.errors import ConfigError
@@ -11,6 +13,14 @@ from recsys_cli.config.ranges import AtLeast, Cap, Positive, Widths
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import Documents
     from recsys_cli.networks.item_values import Concat, TwoTower
+
+
+TRAINED_WEIGHT = 16  # bytes in training: the float32 weight, its gradient and Adam's two moments
+
+
+def weights_between(widths: Sequence[int]) -> int:
+    """Return the number of weights of layers of these widths."""
+    return sum(below * above for below, above in pairwise(widths))
 
 
 @dataclass
@@ -40,6 +50,10 @@ class NetworkConfig:
                 f"algo.memory={memory} adds features of the user, whom algo.network.kind=documents ignores; "
                 "allowed: algo.memory=none, or another algo.network.kind"
             )
+
+    def weights(self, user_features: int) -> int:
+        """Return the number of weights at least."""
+        return weights_between([max(user_features, 1), *self.hidden]) + self.doc_hidden**2
 
     def build(self, state_features: int, documents: Documents, scale: float) -> TwoTower | Concat:
         """Build the network; `scale` is a factor of its outputs."""

@@ -13,6 +13,20 @@ from recsys_cli.envs.spec import ProblemSpec
 HIDDEN_STATE_STEPS = 10
 
 
+def check_batch(batch_size: int, replay_ratio: float, steps: int) -> None:
+    """Refuse a batch larger than all the rows to learn from: there would be no gradient step.
+
+    Raises:
+        ConfigError: with the largest one possible.
+    """
+    rows = int(replay_ratio * steps)
+    if batch_size > rows:
+        raise ConfigError(
+            f"algo.batch_size={batch_size}: {steps:,} steps used algo.replay_ratio={replay_ratio:g} times each make "
+            f"{rows:,} rows, so nothing would be learned; at most that many are possible"
+        )
+
+
 @dataclass
 class ReplayConfig(GradientConfig):
     """Learning from replay. Keys and defaults: see the yaml files."""
@@ -33,6 +47,29 @@ class ReplayConfig(GradientConfig):
             raise ConfigError(
                 f"algo.learning_starts={self.learning_starts} must be below algo.replay_capacity={self.replay_capacity}"
             )
+        if self.batch_size > self.replay_capacity:
+            raise ConfigError(
+                f"algo.batch_size={self.batch_size} must be at most algo.replay_capacity={self.replay_capacity}"
+            )
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse a training without a gradient step."""
+        if self.learning_starts >= steps:
+            raise ConfigError(
+                f"algo.learning_starts={self.learning_starts}: nothing would be learned in steps={steps}; set it below"
+            )
+        check_batch(self.batch_size, self.replay_ratio, steps - self.learning_starts)
+
+    def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
+        """Add the buffer, and the columns and hidden layers of a batch."""
+        step = spec.observation_bytes
+        row = 2 * step + 4 * sum(self.network.hidden)
+        capacity = f"algo.replay_capacity={self.replay_capacity:,} with env.num_candidates={spec.width:,}"
+        return {
+            **super().memory_bytes(spec),
+            capacity: self.replay_capacity * (step + spec.slate_size),
+            f"algo.batch_size={self.batch_size:,}": self.batch_size * row,
+        }
 
     def n_step_on(self, spec: ProblemSpec) -> int:
         """Return the number of steps before the bootstrap.

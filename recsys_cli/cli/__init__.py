@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 
 from recsys_cli import commands
 from recsys_cli.cli import helptext
 from recsys_cli.config import catalog, folders, own_options
-from recsys_cli.config.errors import ConfigError, closest
-from recsys_cli.config.words import take_option
+from recsys_cli.config.errors import ConfigError, closest, one_line
+from recsys_cli.config.words import refuse_repeated, take_option
 
-OK, USAGE, INTERRUPTED = 0, 2, 130
+OK, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 HELP = ("-h", "--help")
 
 
@@ -23,13 +25,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `recsys`; None: those of this process.
 
     Returns:
-        The command's exit code; 2 for an invalid request; 130 after Ctrl-C.
+        The command's exit code; 2 for an invalid request; 1 for what else went wrong; 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _dispatch(words)
-        sys.stdout.flush()
-        return code
+        return _dispatch(words)
     except ConfigError as error:
         print(f"recsys: error: {error}", file=sys.stderr)
         return USAGE
@@ -38,6 +38,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except OSError as error:
+        print(f"recsys: error: {_file_error(error)}", file=sys.stderr)
+        return FAILURE
+    except Exception as error:
+        print(f"recsys: error: {_bug(error)}", file=sys.stderr)
+        return FAILURE
+
+
+def _file_error(error: OSError) -> str:
+    """Return the line about a file, a disk or a network that does not do what it should."""
+    names = [str(name) for name in (error.filename, error.filename2) if name is not None]
+    return f"{' -> '.join(names)}: {error.strerror}" if names and error.strerror else str(error) or repr(error)
+
+
+def _bug(error: Exception) -> str:
+    """Return the line about an error that should not have come so far; its traceback goes to a file."""
+    with tempfile.NamedTemporaryFile("w", prefix="recsys-error-", suffix=".txt", delete=False) as file:
+        file.write("".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {one_line(error)}. That is a bug of recsys; please report it with {file.name}"
 
 
 def _dispatch(words: list[str]) -> int:
@@ -62,6 +81,7 @@ def _run(words: list[str]) -> int:
     _known(command)
     if any(word in HELP for word in rest):
         return _print(helptext.command(command))
+    refuse_repeated(rest)
     if any(word.partition("=")[0] == "--cfg" for word in rest):
         return _print_config(command, rest)
     return commands.load(command)(rest)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from recsys_cli.config import folders
+from recsys_cli.config.imports import without_collection
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
 from recsys_cli.runs.cluster import check_cluster
@@ -24,7 +25,10 @@ from recsys_cli.search.points import Space
 
 
 def composed(overrides: list[str]) -> SweepConfig:
-    """Return the points' shared config, the axes at their first values."""
+    """Return the points' shared config, the axes at their first values; or a continued sweep's."""
+    if is_resume(overrides):
+        config: SweepConfig = resumed(overrides, "sweep")[0]
+        return config
     space = Space(overrides)
     check_sweep(space)
     return space.base
@@ -47,7 +51,7 @@ def run(overrides: list[str]) -> int:
     if not config.dry_run:
         check_cluster(config.resources)
     from recsys_cli.reporting.announce import announce_search
-    from recsys_cli.runs.display import say
+    from recsys_cli.runs.display import hints
     from recsys_cli.runs.session import begin
     from recsys_cli.search.plan import create_sweep
 
@@ -55,12 +59,13 @@ def run(overrides: list[str]) -> int:
     announce_search(config, space, points, run_dir)
     if run_dir is not None:
         trials = config.search.trials if isinstance(config.search, RandomSearch) else len(points)
-        begin(config.resources, trials, config.search.seeds_per_trial, say)
+        begin(config.resources, trials, config.search.seeds_per_trial, hints(config.progress))
     return 0 if run_dir is None else _execute(config, space, run_dir, command)
 
 
 def _execute(config: SweepConfig, space: Space | None, run_dir: Path, command: list[str]) -> int:
-    from recsys_cli.reporting.report import execute
+    with without_collection():
+        from recsys_cli.reporting.report import execute
     from recsys_cli.search.plan import SearchPlan
 
     return execute(config, SearchPlan(config, space, run_dir), run_dir, command)

@@ -9,8 +9,11 @@ Examples:
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from recsys_cli.config import folders
 from recsys_cli.config.compose import compose
+from recsys_cli.config.imports import without_collection
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.runs.cluster import check_cluster
 from recsys_cli.runs.resume import is_resume, resumed
@@ -18,9 +21,14 @@ from recsys_cli.search.origin import expand
 
 
 def composed(overrides: list[str]) -> TrainConfig:
-    """Return the config composed from the overrides."""
-    config: TrainConfig = compose("train", expand(overrides))
-    return config
+    """Return the config composed from the overrides, or a continued run's."""
+    return _config_and_folder(overrides)[0]
+
+
+def _config_and_folder(overrides: list[str]) -> tuple[TrainConfig, Path | None]:
+    if is_resume(overrides):
+        return resumed(overrides, "train")
+    return compose("train", expand(overrides)), None
 
 
 def run(overrides: list[str]) -> int:
@@ -31,9 +39,9 @@ def run(overrides: list[str]) -> int:
     """
     command = ["recsys", "train", *overrides, *folders.option_words()]
     # Checked before the heavy imports below: a typo is reported at once.
-    config, run_dir = resumed(overrides, "train") if is_resume(overrides) else (composed(overrides), None)
+    config, run_dir = _config_and_folder(overrides)
     check_cluster(config.resources)
-    from recsys_cli.runs.display import announce_training, say
+    from recsys_cli.runs.display import announce_training, hints
     from recsys_cli.runs.folder import create_run
     from recsys_cli.runs.plan import Plan
     from recsys_cli.runs.session import begin
@@ -42,7 +50,10 @@ def run(overrides: list[str]) -> int:
     run_dir = run_dir or create_run(config, "train", command, seeds=plan.seed_names())
     announce_training(config, run_dir)
     if new:  # of a continued run, nothing may be left to train
-        begin(config.resources, config.seeds, 1, say)
-    from recsys_cli.reporting.report import execute
+        begin(config.resources, config.seeds, 1, hints(config.progress))
+    with without_collection():
+        if config.resources.inline:
+            pass
+        from recsys_cli.reporting.report import execute
 
     return execute(config, plan, run_dir, command)

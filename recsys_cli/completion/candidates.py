@@ -135,7 +135,7 @@ def _described(path: Path, at: str) -> Iterator[Candidate]:
     """Yield the keys of a yaml, each with comment, range and default."""
     allowed = limits(path)
     for key in catalog.keys(path):
-        if key.value not in _MAPPINGS:
+        if key.value not in _MAPPINGS and not catalog.named_by(at + key.name):
             words = allowed.get(key.name)
             about = key.comment + (f" [{words}]" if words else "")
             yield at + key.name, f"{about} ({key.value})" if about else key.value

@@ -69,6 +69,12 @@ def option_names(group: str) -> list[str]:
     return sorted(found)
 
 
+def named_by(key: str) -> str | None:
+    """Return the group whose chosen option a key names, as `env` for `env.name`; None for any other key."""
+    group, _, name = key.partition(".")
+    return group if name == "name" and group in group_names() else None
+
+
 def root_names() -> list[str]:
     """Return the commands that have a root yaml."""
     return sorted(path.stem for path in conf_dir().glob("*.yaml"))

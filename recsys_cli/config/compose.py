@@ -13,9 +13,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recsys_cli.config import catalog, folders, own_options, structured
-from recsys_cli.config.errors import ConfigError, closest, one_line
-from recsys_cli.config.overrides import Option, read
+from recsys_cli.config import catalog, folders, own_classes, own_options, structured
+from recsys_cli.config.errors import ConfigError, about_length, closest, one_line
+from recsys_cli.config.memory import check_training
+from recsys_cli.config.overrides import Option, read, resolve
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import check_resources
 from recsys_cli.config.types import show
@@ -49,15 +50,18 @@ class Composer:
         """Do as `compose`."""
         request = read(overrides, self.root)
         values, chosen = self._compose_groups(request.options)
-        values.pop(structured.ORIGIN, None)
+        if (origin := values.pop(structured.ORIGIN, None)) is not None:
+            raise ConfigError(f"from={origin}: the point of a sweep is named on the command line, not in a yaml")
         values.get("algo", {}).pop(structured.SPACE, None)
         merge = _Merge(values, chosen)
         for key, value in request.values:
             merge(_nested(key, value))
-        resolved = _resolve(values)
+        resolved = resolve(values)
         _refuse_missing(resolved, self.root, chosen)
         built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
         _check_together(built)
+        if "algo" in chosen and not chosen.get("debug"):  # which learns nothing, on purpose
+            built.algo.check_steps(built.steps)
         return built
 
     def space(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -89,16 +93,16 @@ def apply_env_overrides(saved: Mapping[str, Any], changes: Mapping[str, Any]) ->
 
 
 def merge_changes(saved: Mapping[str, Any], changes: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a saved root's plain values with dotted keys set.
+    """Return a saved root's plain values with dotted keys set, `${...}` among the new values resolved.
 
     Raises:
-        ConfigError: a key that the saved values do not have.
+        ConfigError: a key that the saved values do not have, or `${...}` that names nothing.
     """
     merged = deepcopy(dict(saved))
     merge = _Merge(merged, {})
     for key, value in changes:
         merge(_nested(key, value))
-    return merged
+    return resolve(merged)
 
 
 def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str, Any], dict[str, Option]]:
@@ -175,6 +179,9 @@ class _Merge:
             full = f"{at}{key}"
             if key == structured.TARGET:
                 raise ConfigError(f"{full} cannot be set")
+            if (group := catalog.named_by(full)) is not None:
+                another = f"; {group}=<option> chooses another" if group in self.chosen else ""
+                raise ConfigError(f"{full}={show(value)}: a name cannot be set{another}")
             if key not in into and not any(full.startswith(f"{opened}.") for opened in self.opened):
                 raise ConfigError(self._unknown(full, value))
             if isinstance(into.get(key), dict) and isinstance(value, Mapping):
@@ -189,7 +196,7 @@ class _Merge:
         group, dot, _ = full.partition(".")
         option = self.chosen.get(group)
         where = f" with {group}={show(option)}" if dot and option is not None else ""
-        near = closest(full, [key for key in self.allowed if not dot or self._is_leaf(key)])
+        near = about_length(full) or closest(full, [key for key in self.allowed if not dot or self._is_leaf(key)])
         return f"{full} is unknown{where}." + (near or self._siblings(full))
 
     def _is_leaf(self, key: str) -> bool:
@@ -199,17 +206,6 @@ class _Merge:
         at = full.rpartition(".")[0]
         keys = [key.rpartition(".")[2] for key in self.allowed if key.rpartition(".")[0] == at]
         return f" Keys{at and f' of {at}'}: {', '.join(keys)}" if keys else self._siblings(at)
-
-
-def _resolve(values: dict[str, Any]) -> dict[str, Any]:
-    """Resolve `${...}` interpolations."""
-    try:
-        resolved = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
-    except OmegaConfBaseException as error:
-        why = str(error).splitlines()[0].removeprefix("KeyError raised while resolving interpolation: ").strip('"')
-        raise ConfigError(f"{error.full_key or 'config'}: {one_line(why)}") from None
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
 
 
 def _refuse_missing(values: Mapping[str, Any], root: str, chosen: Mapping[str, Option], at: str = "") -> None:
@@ -235,9 +231,24 @@ def _comment(full: str, root: str, chosen: Mapping[str, Option]) -> str:
 def _check_together(built: Any) -> None:
     """Check groups against each other: algorithm against env, resources against this machine."""
     env, algo = getattr(built, "env", None), getattr(built, "algo", None)
+    if env is not None and hasattr(env, "try_out") and own_classes.is_own(type(env)):
+        with own_classes.reported_in_one_line(type(env).__module__):
+            env.try_out()
     if env is not None and algo is not None and hasattr(algo, "check"):
         algo.check(env.spec)
     if hasattr(built, "resources"):
-        check_resources(built.resources, built.framework)
-        if algo is not None and hasattr(algo, "check_resources"):
-            algo.check_resources(built.resources, built.framework)
+        built.check_reports()
+        check_machine(built)
+
+
+def check_machine(config: Any) -> None:
+    """Refuse a training that the algorithm or this machine has no room for; a Ray cluster's is not known.
+
+    Raises:
+        ConfigError: with the keys, what they need and what there is.
+    """
+    algo, resources = config.algo, config.resources
+    check_resources(resources, config.framework)
+    algo.check_resources(resources, config.framework)
+    if resources.ray_address is None:
+        check_training(config, min(resources.trials_at_once(), config.seeds))

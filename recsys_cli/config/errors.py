@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+LONGEST = 1_500  # characters of a message
+
 
 class ConfigError(ValueError):
     """An invalid configuration, reported in one line: key, value, what is allowed, closest match.
 
     The command line prints the message without a traceback and exits with code 2.
     """
+
+    def __init__(self, message: object) -> None:
+        """Keep the message in one line, whatever values it quotes; of a very long one, the beginning and the end."""
+        line = one_line(message)
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
 
 
 def closest(word: str, allowed: Iterable[str]) -> str:
@@ -19,6 +26,16 @@ def closest(word: str, allowed: Iterable[str]) -> str:
     """
     match = nearest(word, list(allowed))
     return f" Did you mean {match!r}?" if match else ""
+
+
+def about_length(key: str) -> str:
+    """Return what limits an episode instead of a key that env does not have, or an empty string."""
+    if key not in {f"env.{name}" for name in ("max_episode_steps", "max_steps", "truncation", "horizon")}:
+        return ""
+    return (
+        " The length of an episode is up to the problem (env.time_budget, or env.horizon of interest_exploration); one "
+        "of your own is cut by truncation=<steps> in its spec, and gymnasium's by make(..., max_episode_steps=<steps>)."
+    )
 
 
 def nearest(word: str, allowed: list[str]) -> str | None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from recsys_cli.config import catalog, folders
-from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.config.types import show
+from recsys_cli.config.words import key_of
 
 _KEY = re.compile(r"[A-Za-z_][\w]*(\.\w+)*")
+_DIGITS = re.compile(r"\d+e\d+")
 _NO_LEARNER = "RLlib's new API stack has only Torch learners"
 FLAGS = ("--help", "--cfg", folders.OPTION)
 # RLlib's `DreamerV3Catalog` reads `observation_space.shape`, which a dict of user and candidates lacks, and its
@@ -23,6 +29,8 @@ FLAGS = ("--help", "--cfg", folders.OPTION)
 _NO_SLATES = "RLlib's takes an image or one vector, and one discrete or continuous action: no slates of candidates"
 _WHY_NOT = {("framework", other): _NO_LEARNER for other in ("tf", "tf2", "tensorflow", "jax", "keras")}
 _WHY_NOT |= {("algo", "dreamerv3"): _NO_SLATES}
+
+NO_HYDRA = f"Hydra's own settings cannot be set; your own folders are named by {folders.OPTION} <folder>"
 
 Option = str | list[str] | None
 
@@ -43,21 +51,76 @@ def read(words: Sequence[str], root: str) -> Request:
     """
     request = Request()
     groups = {default.group: default for default in catalog.defaults(catalog.root_path(root))}
-    parser = OverridesParser.create()
     for word in words:
-        override = _parse(parser, word, groups)
+        override = _parse(word, groups)
         key = override.key_or_group
         if key in groups:
             request.options[key] = _option(override.value(), groups[key])
         else:
             _refuse_foreign_group(override, root, groups)
-            request.values.append((key, override.value()))
+            request.values.append((key, _value(override)))
     return request
 
 
-def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Override:
-    key, equals, _ = word.partition("=")
-    key = key.lstrip("+")
+def reference(words: Iterable[str], key: str) -> str | None:
+    """Return the value of a key that decides what is composed: `resume`, `from`, `output_dir`; None if not given.
+
+    Raises:
+        ConfigError: it is empty or cannot be read.
+    """
+    asked = [word for word in words if key_of(word) == key]
+    if not asked:
+        return None
+    value = resolve({key: _value(_parse(asked[-1], ()))})[key]
+    if value is not None and not str(value).strip():
+        raise ConfigError(f"{asked[-1]} is empty, as if from an unset variable: leave it out, or give it a value")
+    return None if value is None else str(value)
+
+
+def resolve(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values with their `${...}` interpolations resolved.
+
+    Raises:
+        ConfigError: one that names nothing.
+    """
+    if not _interpolates(values):  # half the time of composing
+        return values
+    try:
+        resolved = OmegaConf.to_container(OmegaConf.create(values), resolve=True)
+    except OmegaConfBaseException as error:
+        why = str(error).splitlines()[0].removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+        raise ConfigError(f"{error.full_key or 'config'}: {one_line(why)}") from None
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def _interpolates(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_interpolates, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and "${" in value
+
+
+def _value(override: Override) -> Any:
+    """Return the value; `123e45` as text, for it may be the start of an id as well as a number."""
+    text = override.input_line.partition("=")[2]
+    return text if _DIGITS.fullmatch(text) else deepcopy(override.value())
+
+
+@lru_cache(maxsize=10_000)
+def grammar(word: str) -> Override:
+    """Return an override as Hydra's grammar reads it; the same object for the same word, not to be changed.
+
+    Raises:
+        HydraException: it cannot be read.
+    """
+    try:
+        return OverridesParser.create().parse_override(word)
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise HydraException(one_line(error)) from None
+
+
+def _parse(word: str, groups: Iterable[str]) -> Override:
+    key, equals = key_of(word), "=" in word
     if word.startswith("~"):
         raise ConfigError(f"{word}: keys cannot be removed, only set, as in {key.lstrip('~')}=<value>")
     if word.startswith("-"):
@@ -66,10 +129,12 @@ def _parse(parser: OverridesParser, word: str, groups: Iterable[str]) -> Overrid
         raise ConfigError(f"{word}: <key>=<value> is expected{_meant(word, groups)}")
     if not _KEY.fullmatch(key):
         raise ConfigError(f"{word}: {key!r} is not a key; keys are written as env.num_candidates")
-    if key.endswith("_target_") or key.split(".")[0] == "hydra":
+    if key.endswith("_target_"):
         raise ConfigError(f"{word}: {key} cannot be set on the command line")
+    if key.split(".")[0] == "hydra":
+        raise ConfigError(f"{word}: {NO_HYDRA}")
     try:
-        override = parser.parse_override(word)
+        override = grammar(word)
     except HydraException:
         raise ConfigError(
             f"{word}: the value cannot be read; close every bracket and quote, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,23 @@ def check_option(group: str, option: str) -> None:
     if catalog.holds_presets(group):
         if not catalog.is_preset(path):
             raise ConfigError(f"{shown}: a preset must start with the line {catalog.PRESET!r}")
+        for file in (each for each in catalog.lineage(path) if not each.is_relative_to(conf_dir())):
+            _check_preset(file)
         return
     if not catalog.target(path):
         raise ConfigError(f"{shown}: _target_ is missing: it must name the dataclass that checks these keys")
     if values.get("name", path.stem) != path.stem:
         raise ConfigError(f"{shown}: name={values['name']} must be the name of the file, {path.stem}")
+
+
+def _check_preset(path: Path) -> None:
+    """Refuse what would be dropped without a word."""
+    values = read_values(path)
+    named = [f"{key}.name" for key, value in values.items() if isinstance(value, dict) and "name" in value]
+    hydra = [entry for entry in catalog.entries(path) if re.match(r"(override +)?/?hydra\b", entry)]
+    refused = [*({"_target_", "hydra"} & set(values)), *hydra, *(key for key in named if catalog.named_by(key))]
+    for key in refused:
+        raise ConfigError(f"{show_path(path)}: {key!r} cannot be set in a preset")
 
 
 def _check_parents(group: str, path: Path, below: tuple[Path, ...]) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any
 
+HUGE = 1_000_000_000_000  # its square is finite in float32
+
 
 class Range:
     """Numbers from `low` to `high`, including each end unless it is open.
@@ -78,28 +80,53 @@ class Cap(Range):
         super().__init__(high=high)
 
 
+class Floor(Range):
+    """The same below."""
+
+    shown = False
+
+    def __init__(self, low: float) -> None:
+        """Take the least value."""
+        super().__init__(low)
+
+
 class BelowInfinity(Range):
-    """Any number, minus infinity among them: the logarithm of a weight that may be 0."""
+    """Any number far below what overflows, minus infinity among them: the logarithm of a weight that may be 0."""
 
     shown = False
 
     def refusal(self, value: Any) -> str:
         """Return what `value` must be; empty if it is."""
-        return "must be below infinity" if value == math.inf else ""
+        return "must be below infinity" if value == math.inf else f"must be at most {HUGE:,}" if value > HUGE else ""
 
 
-class NotEmpty:
-    """A non-empty list."""
+class AnyNumber(Range):
+    """Any number, infinite ones among them."""
 
     shown = False
 
     def refusal(self, value: Any) -> str:
-        """Return what `value` must be; empty if it is, or is not a list."""
-        return "must not be empty" if isinstance(value, list | tuple) and not value else ""
+        """Return an empty string."""
+        return ""
+
+
+class NotEmpty:
+    """A non-empty list, or a text that is not blank."""
+
+    shown = False
+
+    def refusal(self, value: Any) -> str:
+        """Return what `value` must be; empty if it is, or is neither list nor text."""
+        content = value.strip() if isinstance(value, str) else value
+        return "must not be empty" if isinstance(content, list | tuple | str) and not content else ""
 
 
 Rule = Range | NotEmpty
 
+Trials = Annotated[int, AtLeast(1), Cap(5_000)]
+"""Points of a sweep: each takes milliseconds to compose and a folder."""
+Seeds = Annotated[int, AtLeast(1), Cap(1_000)]
+"""Trainings of the same setting."""
 Count = Annotated[int, AtLeast(1), Cap(1_000_000_000)]
 """Of things held in memory or done in one go: a billion of one byte each fill a machine."""
 Steps = Annotated[int, AtLeast(1), Cap(1_000_000_000_000)]
@@ -113,9 +140,22 @@ Seed = Annotated[int, Between(0, 4_294_967_295)]
 """Seeds that NumPy's and torch's generators take: 32 bits."""
 Widths = Annotated[list[Annotated[int, AtLeast(1), Cap(1_000_000)]], NotEmpty()]
 """Of hidden layers."""
-Positive = Annotated[float, Above(0)]
-NonNegative = Annotated[float, AtLeast(0)]
+Text = Annotated[str, NotEmpty()]
+"""A name, path or address: an empty one comes from an unset variable."""
+Positive = Annotated[float, Above(0), Cap(1_000_000_000_000)]
+NonNegative = Annotated[float, AtLeast(0), Cap(1_000_000_000_000)]
+LearningRate = Annotated[float, Above(0), Cap(100)]
+"""Adam moves every weight by about as much at each step."""
+Signed = Annotated[float, Cap(1_000_000_000_000), Floor(-1_000_000_000_000)]
+"""A number of either sign."""
+LogMean = Annotated[float, Cap(40), Floor(-40)]
+LogStddev = Annotated[float, AtLeast(0), Cap(10)]
+"""Draws from a log-normal distribution of such a mean and standard deviation are finite in float32."""
+EpisodeSteps = Annotated[int, AtLeast(1), Cap(1_000_000)]
+"""An episode is played to its end in every evaluation."""
 Fraction = Annotated[float, Between(0, 1)]
 """A probability or a share."""
 PositiveFraction = Annotated[float, Above(0, 1)]
 LogWeight = Annotated[float, BelowInfinity()]
+Bound = Annotated[float, AnyNumber()]
+"""An end of a range, which may be open."""

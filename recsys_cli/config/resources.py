@@ -56,6 +56,14 @@ class ResourcesConfig:
         cpus = self.num_cpus or machine_cpus()
         return min(cpus, (self.concurrent_trials or cpus) * self.cpus_per_trial(seeds))
 
+    def trials_at_once(self, seeds: int = 1) -> int | None:
+        """Return how many trials train at the same time; None if a cluster decides."""
+        if self.inline:
+            return 1
+        if self.ray_address is not None:
+            return self.concurrent_trials
+        return self.local_cpus(seeds) // self.cpus_per_trial(seeds)
+
     def gpus_per_trial(self, seeds: int = 1) -> float:
         """Return the GPUs of one trial, used by its own process if it has no learner processes."""
         return self.gpus_per_learner * (seeds * self.learners or 1)
@@ -77,9 +85,9 @@ def check_resources(resources: ResourcesConfig, framework: FrameworkConfig) -> N
     if resources.ray_address is None:
         if framework.compiled:
             _check_compiler()
-        _check_cpus(resources, machine_cpus())
-        if resources.gpus_per_trial() > 0:
+        if resources.gpus_per_trial() > 0:  # first: a machine without any is the wrong machine
             _check_gpus(resources, machine_gpus())
+        _check_cpus(resources, machine_cpus())
 
 
 def _check_inline(resources: ResourcesConfig) -> None:
@@ -112,6 +120,8 @@ def _check_cpus(resources: ResourcesConfig, there: int) -> None:
     if allowed is not None and allowed > there:
         raise ConfigError(f"resources.num_cpus={allowed}: this machine has {_count(there, 'CPU')}")
     cpus = there if allowed is None else allowed
+    if resources.threads > there:
+        raise ConfigError(f"resources.threads={resources.threads}: this machine has {_count(there, 'CPU')}")
     have = f"this machine has {_count(cpus, 'CPU')}" if allowed is None else f"resources.num_cpus={allowed}"
     needed = resources.cpus_per_trial()
     if needed > cpus:
@@ -131,7 +141,8 @@ def _check_gpus(resources: ResourcesConfig, there: int) -> None:
         if resources.learners > 1:
             asked += f" with resources.learners={resources.learners}"
         seen = f"{_count(there, 'GPU')} found" if there else "no GPU found"
-        raise ConfigError(f"{asked}: {seen} on this machine; train on the CPU with resources.gpus_per_learner=0")
+        instead = "resources=laptop, or resources.gpus_per_learner=0"
+        raise ConfigError(f"{asked}: {seen} on this machine; train on the CPU with {instead}")
 
 
 def _count(number: int, word: str) -> str:

@@ -6,14 +6,14 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_type_hints
+from typing import Any, Literal, Self
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
-from recsys_cli.config.ranges import SEEDS, Count, Seed, Steps, StepsOrZero
+from recsys_cli.config.ranges import SEEDS, Count, Seed, Seeds, Steps, StepsOrZero, Text
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
 from recsys_cli.config.search import SearchConfig
-from recsys_cli.config.structured import build_as, to_plain
+from recsys_cli.config.structured import build_as, hints_of, to_plain
 
 Baseline = Literal["random", "myopic", "oracle"]
 
@@ -23,9 +23,9 @@ class TrackingConfig:
     """Where metrics, config and checkpoints are kept (`conf/tracking`)."""
 
     enabled: bool
-    uri: str | None
-    experiment: str
-    register_model: str | None
+    uri: Text | None
+    experiment: Text
+    register_model: Text | None
 
     def __post_init__(self) -> None:
         """Check the model's name."""
@@ -61,7 +61,7 @@ class RootConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all keys as plain values, every group with its `_target_`."""
-        hints = get_type_hints(type(self))
+        hints = hints_of(type(self))  # type: ignore[arg-type]
         plain = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
@@ -99,11 +99,11 @@ class TrainConfig(RootConfig):
     resources: ResourcesConfig
     tracking: TrackingConfig
     seed: Seed
-    seeds: Count
+    seeds: Seeds
     steps: Steps
-    output_dir: str
-    name: str | None
-    resume: str | None
+    output_dir: Text
+    name: Text | None
+    resume: Text | None
     progress: Literal["auto", "rich", "plain", "off"]
     report_every: Steps
     evaluation: EvaluationSettings
@@ -113,13 +113,29 @@ class TrainConfig(RootConfig):
         """Check the last seed and the folder names."""
         if self.seed + self.seeds > SEEDS:
             raise ConfigError(f"seeds={self.seeds} from seed={self.seed}: the last must be below {SEEDS:,}")
-        if self.name is not None and (not self.name or "/" in self.name):
-            raise ConfigError(f"name={self.name} must be a folder name; output_dir names its parent")
+        if self.name is not None and ("/" in self.name or self.name.startswith(".")):
+            raise ConfigError(f"name={self.name} must be the name of a folder, not hidden; output_dir names its parent")
+        if self.resume is not None:
+            raise ConfigError(f"resume={self.resume}: which run to continue is said on the command line, not in a yaml")
         if "://" in self.output_dir:
             raise ConfigError(
                 f"output_dir={self.output_dir}: a folder is expected; mount the bucket on all nodes and use the mount "
                 "point, or keep runs on shared storage and artifacts in the bucket with tracking=mlflow_server"
             )
+
+    def check_reports(self) -> None:
+        """Refuse evaluations and checkpoints more frequent than reports, at which they are made.
+
+        Raises:
+            ConfigError: with both keys.
+        """
+        for section in ("evaluation", "checkpoint"):
+            every = getattr(self, section).every
+            if 0 < every < self.report_every:
+                raise ConfigError(
+                    f"{section}.every={every} is finer than report_every={self.report_every}, and it is done at "
+                    "reports: raise one or lower the other"
+                )
 
 
 @dataclass(frozen=True)
@@ -136,6 +152,11 @@ class SweepConfig(TrainConfig):
         if self.seeds != 1:
             raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds per point")
         self.search.check(self.steps)
+
+    def check_reports(self) -> None:
+        """As in a training, unless the search sets all three."""
+        if self.search.unit(self.steps) is None:
+            super().check_reports()
 
     def training(self) -> TrainConfig:
         """Return the config of one trial; it reports as often as a search that compares running trials needs."""
@@ -158,13 +179,14 @@ class EvaluateConfig(RootConfig):
     """
 
     tracking: TrackingConfig
-    checkpoint: str
+    checkpoint: Text
     users: Count
     seed: Seed
-    explore: str
+    explore: Text
     baselines: list[Baseline]
-    output: str | None
-    output_dir: str
+    output: Text | None
+    output_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]
     log: bool
     env: dict[str, Any]
 
@@ -178,10 +200,10 @@ class RegisterConfig(RootConfig):
     """`conf/register.yaml`: a checkpoint to become a version of a registered model."""
 
     tracking: TrackingConfig
-    checkpoint: str
-    name: str
-    alias: str | None
-    output_dir: str
+    checkpoint: Text
+    name: Text
+    alias: Text | None
+    output_dir: Text
 
     def __post_init__(self) -> None:
         """Check what MLflow allows as names."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.ranges import Above, AtLeast, Cap, Count, Fraction, Positive, Seed, Steps
+from recsys_cli.config.ranges import Above, AtLeast, Cap, Count, Fraction, Positive, Seed, Seeds, Steps, Trials
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SearchConfig:
     name: str
     metric: str
     mode: Literal["max", "min"]
-    seeds_per_point: Count
+    seeds_per_point: Seeds
     over_seeds: Literal["mean", "iqm"]
     seed: Seed
     max_steps: Steps | None
@@ -89,7 +89,7 @@ class GridSearch(SearchConfig):
 class RandomSearch(SearchConfig):
     """Points drawn at random."""
 
-    trials: Count
+    trials: Trials
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class PopulationSearch(RandomSearch):
         quantile_fraction: fraction of trials that copy, and fraction that is copied.
     """
 
-    trials: Annotated[int, AtLeast(2), Cap(1_000_000)]
+    trials: Annotated[int, AtLeast(2), Cap(5_000)]
     perturb_every: Steps
     quantile_fraction: Annotated[float, Above(0, 0.5)]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from recsys_cli.config import catalog, own_classes, own_options
-from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.errors import ConfigError, about_length, closest
 from recsys_cli.config.types import convert, is_union, show
 
 TARGET = "_target_"
@@ -67,19 +68,25 @@ def build_as(schema: type, values: Mapping[str, Any], prefix: str) -> Any:
     Raises:
         ConfigError: as `build`.
     """
-    hints = get_type_hints(schema, include_extras=True)
+    hints = hints_of(schema)
     fields = {field.name: field for field in dataclasses.fields(schema) if field.init}
     at = f"{prefix}." if prefix else ""
     given = {str(key): value for key, value in values.items() if key != TARGET}
     for key in given:
         if key not in fields:
-            near = closest(at + key, [at + name for name in fields])
+            near = about_length(at + key) or closest(at + key, [at + name for name in fields])
             raise ConfigError(f"{at}{key} is unknown.{near or ' Keys: ' + ', '.join(fields)}")
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if given.get(name) == MISSING or (name not in given and required):
             raise ConfigError(f"{at}{name} is required: set {at}{name}=<value>")
     return schema(**{key: _value(value, hints[key], at + key) for key, value in given.items()})
+
+
+@cache
+def hints_of(schema: type) -> dict[str, Any]:
+    """Return the annotations of a dataclass's fields, `Annotated` included."""
+    return get_type_hints(schema, include_extras=True)
 
 
 def _value(value: Any, hint: Any, key: str) -> Any:
@@ -111,7 +118,7 @@ def to_plain(value: Any, declared: Any = None) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         schema = type(value)
-        hints = get_type_hints(schema)
+        hints = hints_of(schema)
         known = schema is declared or (is_union(declared) and schema in get_args(declared))
         head: dict[str, Any] = {} if known else {TARGET: f"{schema.__module__}.{schema.__qualname__}"}
         items = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
@@ -135,13 +142,21 @@ def load(group: str, option: str, **overrides: Any) -> Any:
 
     own_options.check_option(group, option)
     path = catalog.option_path(group, option)
-    merged = OmegaConf.merge(*map(OmegaConf.load, catalog.lineage(path)))
+    merged = OmegaConf.merge(*(_parsed(one, one.stat().st_mtime_ns) for one in catalog.lineage(path)))
     values = OmegaConf.to_container(merged, resolve=True)
     if not isinstance(values, dict):
         raise ConfigError(f"{group}/{option}.yaml holds no keys")
     for aside in (DEFAULTS, SPACE):
         values.pop(aside, None)
     return build(named({str(key): value for key, value in values.items()}, path) | overrides, group)
+
+
+@lru_cache
+def _parsed(path: Path, changed: int) -> Any:
+    """Return what a yaml, last changed at some time in ns, holds; not to be changed."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.load(path)
 
 
 def named(values: dict[str, Any], path: Path) -> dict[str, Any]:

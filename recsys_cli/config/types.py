@@ -17,6 +17,7 @@ from recsys_cli.config.ranges import Range, Rule
 _SPELLED_BOOL = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _WORDS = {int: ("an integer", "integers"), float: ("a number", "numbers"), str: ("a text", "texts")}
 _WORDS |= {bool: ("true or false", "true or false"), type(None): ("null", "nulls")}
+_NULL = "null"
 _LISTS = (list, tuple, Sequence)
 
 
@@ -64,7 +65,8 @@ def describe(hint: Any, plural: bool = False) -> str:
 def convert(value: Any, hint: Any, key: str) -> Any:
     """Return `value` converted to its annotation.
 
-    An integral float (`1e6`) passes as an integer and an integer as a number; nothing else changes type.
+    An integral float (`1e6`) passes as an integer and an integer as a number. A text passes as what it spells, since
+    that is what `${oc.env:...}` yields: `"4"`, `"true"`, `"null"`, `"[64, 32]"`.
 
     Raises:
         ConfigError: the value has the wrong type or is out of range; names the full key, the value and what is
@@ -139,6 +141,8 @@ def _fit(value: Any, hint: Any) -> Any:
 
 
 def _fit_union(value: Any, parts: Sequence[Any]) -> Any:
+    if value == _NULL and type(None) in parts:
+        return None
     for part in parts:  # the exact type first, so that 3 stays 3 in `float | int`
         if type(value) is _bare(part):
             return value
@@ -160,6 +164,7 @@ def _fit_literal(value: Any, choices: Sequence[Any]) -> Any:
 
 
 def _fit_sequence(value: Any, hint: Any) -> Any:
+    value = _spelled(value)
     if not isinstance(value, list | tuple):
         raise MismatchError
     inner = get_args(hint) or (Any,)
@@ -173,14 +178,27 @@ def _fit_sequence(value: Any, hint: Any) -> Any:
 
 
 def _fit_mapping(value: Any, inner: Sequence[Any]) -> dict[Any, Any]:
+    value = _spelled(value)
     if not isinstance(value, Mapping):
         raise MismatchError
     of = inner[1] if len(inner) == 2 else Any
     return {key: _fit(item, of) for key, item in value.items()}
 
 
+def _spelled(value: Any) -> Any:
+    """Return the list or mapping that a text spells; any other value unchanged."""
+    if not isinstance(value, str):
+        return value
+    import yaml
+
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise MismatchError from None
+
+
 def _fit_none(value: Any) -> None:
-    if value is not None:
+    if value is not None and value != _NULL:
         raise MismatchError
 
 
@@ -193,6 +211,11 @@ def _fit_bool(value: Any) -> bool:
 
 
 def _fit_int(value: Any) -> int:
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            value = _fit_float(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, about_length, closest
 from recsys_cli.config.ranges import Count
 from recsys_cli.envs.checks import require, require_choice
 from recsys_cli.envs.spec import DENSE, ProblemSpec
@@ -79,8 +79,16 @@ class EnvConfig(ABC):
         """Return the spec: `self.problem_spec(...)` with this problem's users and documents."""
 
     def problem_spec(self, **own: Any) -> ProblemSpec:
-        """Return a spec with the keys that all problems share; `own` are the other fields of `ProblemSpec`."""
+        """Return a spec with the keys that all problems share; `own` are the other fields of `ProblemSpec`.
+
+        Raises:
+            ConfigError: a field that specs do not have.
+        """
         fewest, most = self.candidates
+        allowed = [field.name for field in fields(ProblemSpec)]
+        for name in own:
+            near = about_length(f"env.{name}") or closest(name, allowed)
+            require(name in allowed, f"env={self.name}: a spec has no field {name}; it has {', '.join(allowed)}.{near}")
         return ProblemSpec(
             name=self.name,
             num_candidates=most,
@@ -118,3 +126,16 @@ class EnvConfig(ABC):
         from recsys_cli.envs.recsim_backend import RecsimVectorEnv
 
         return RecsimVectorEnv(self, num_envs, doc_format)
+
+    def try_out(self) -> None:
+        """Play a step with two users: a simulator that breaks its own spec is found before anything starts.
+
+        Raises:
+            ConfigError: names the method, what it returned and what the spec declares.
+        """
+        for doc_format in self.spec.documents.formats:
+            vec = self.make_vec(2, doc_format=doc_format)
+            observation, _ = vec.reset(seed=0)
+            vec.action_space.seed(0)
+            vec.step(vec.action_space.sample(observation.get("mask")))
+            vec.close()

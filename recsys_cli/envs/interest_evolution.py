@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.config.ranges import Between, Fraction, LogWeight, NonNegative, Positive
+from recsys_cli.config.ranges import Above, Between, Cap, Fraction, LogWeight, NonNegative, Positive, Signed
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.checks import require
 from recsys_cli.envs.choice_models import ChoiceModel, check_score_range, check_spec
 from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
@@ -47,24 +48,28 @@ class InterestEvolutionConfig(EnvConfig):
     num_topics: Annotated[int, Between(2, 32_768)]
     choice_model: ChoiceModel
     no_click_mass: LogWeight
-    min_normalizer: float
+    min_normalizer: Signed
     attention_prob: Fraction
     score_scaling: NonNegative
-    time_budget: Positive
+    time_budget: Annotated[float, Above(0), Cap(10_000_000)]
     step_penalty: NonNegative
-    user_quality_factor: float
-    document_quality_factor: float
-    user_update_alpha: float
+    user_quality_factor: Signed
+    document_quality_factor: Signed
+    user_update_alpha: Signed
     alpha_x_intercept: Positive
-    alpha_y_intercept: float
-    min_utility: float
-    max_utility: float
+    alpha_y_intercept: Signed
+    min_utility: Signed
+    max_utility: Signed
     video_length: Positive
     quality_stddev: NonNegative
 
     def __post_init__(self) -> None:
-        """Check the choice model."""
+        """Check the utilities and the choice model."""
         super().__post_init__()
+        require(
+            self.min_utility <= self.max_utility,
+            f"env.min_utility={self.min_utility:g} must be <= env.max_utility={self.max_utility:g}",
+        )
         choice = self.spec.choice
         check_spec(choice)
         check_score_range(choice, -1.0, 1.0)

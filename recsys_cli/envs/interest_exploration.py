@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.ranges import Count, Fraction, LogWeight, NonNegative
+from recsys_cli.config.ranges import EpisodeSteps, Fraction, LogMean, LogStddev, LogWeight, NonNegative, Signed
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.checks import require, require_distribution, require_matrix, require_vector
 from recsys_cli.envs.choice_models import ChoiceModel, check_spec, valid_scores
@@ -42,18 +42,18 @@ class InterestExplorationConfig(EnvConfig):
         topic_quality_stddev: log-stddev of the quality, by topic.
     """
 
-    horizon: Count
+    horizon: EpisodeSteps
     choice_model: ChoiceModel
     no_click_mass: LogWeight
-    min_normalizer: float
+    min_normalizer: Signed
     attention_prob: Fraction
     score_scaling: NonNegative
     user_type_distribution: list[Fraction]
-    user_document_mean_affinity_matrix: list[list[float]]
-    user_document_stddev_affinity_matrix: list[list[NonNegative]]
+    user_document_mean_affinity_matrix: list[list[LogMean]]
+    user_document_stddev_affinity_matrix: list[list[LogStddev]]
     topic_distribution: list[Fraction]
-    topic_quality_mean: list[float]
-    topic_quality_stddev: list[NonNegative]
+    topic_quality_mean: list[LogMean]
+    topic_quality_stddev: list[LogStddev]
 
     def __post_init__(self) -> None:
         """Check the shapes and the choice model."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.config.ranges import Between, Count, NonNegative
+from recsys_cli.config.ranges import Between, EpisodeSteps, NonNegative, Signed
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.spec import ChoiceSpec, Documents, Features, ProblemSpec, ResponseField
 
@@ -37,13 +37,13 @@ class LongTermSatisfactionConfig(EnvConfig):
     """
 
     memory_discount: Annotated[float, Between(0, 1, below=True)]
-    sensitivity: float
+    sensitivity: Signed
     innovation_stddev: NonNegative
-    choc_mean: float
+    choc_mean: Signed
     choc_stddev: NonNegative
-    kale_mean: float
+    kale_mean: Signed
     kale_stddev: NonNegative
-    time_budget: Count
+    time_budget: EpisodeSteps
 
     def describe(self) -> ProblemSpec:
         """The user is not observed; a document is its clickbait score. The first of a slate is always clicked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from recsys_cli.envs.recycling import RecycledArrays
+from recsys_cli.envs.returned import Returned
 from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates
 from recsys_cli.envs.spec import DENSE
 
@@ -69,6 +71,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._ended = np.zeros(num_envs, np.bool_)
         self._steps = np.zeros(num_envs, np.int64)
         self._response: Response = {}
+        self._returned = Returned(self)
 
     @cached_property
     def observation_space(self) -> spaces.Dict:  # type: ignore[override]
@@ -128,7 +131,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
             self._offer()
         self._ended, self._steps = np.zeros_like(self._ended), np.zeros_like(self._steps)
         self._response = self._no_response()
-        return self.observe(), {}
+        observation = self.observe()
+        self._returned.look(self, observation)
+        return observation, {}
 
     def step(
         self, actions: NDArray[np.integer]
@@ -141,13 +146,16 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         Raises:
             ValueError: wrong shape or type, a number out of range, a candidate twice in one slate, or scores for
                 which the choice model is not defined.
+            ConfigError: the problem's own methods return something that its spec does not declare.
             gymnasium.error.ResetNeeded: before the first `reset`.
         """
         if not self._response:
             raise error.ResetNeeded("call reset before step")
         starting = np.flatnonzero(self._ended)
         slates = self._checked(actions, starting)
-        response, reward, terminated = self._advance(slates, ~self._ended if starting.size else None)
+        response, reward, terminated = self._returned.advance(
+            self._advance(slates, ~self._ended if starting.size else None)
+        )
         self._steps += 1
         if self._mask is not None:
             for values in response.values():
@@ -162,16 +170,24 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
             self._offer()
         truncated = self._truncated(terminated)
         self._ended, self._response = terminated | truncated, response
-        return self.observe(), reward, terminated, truncated, {}
+        observation = self.observe()
+        self._returned.look(self, observation, reward, terminated, *response.values())
+        return observation, reward, terminated, truncated, {}
 
     def truncate(self, users: NDArray[np.integer]) -> None:
         """Truncate these users' episodes at the step just made; the next one begins new episodes."""
         self._ended[users] = True
 
+    def truncate_after(self, steps: int) -> None:
+        """Truncate every episode after so many steps, if the problem itself does not do so earlier."""
+        own = self.problem.truncation
+        self.problem = dataclasses.replace(self.problem, truncation=min(steps, own or steps))
+
     def observe(self) -> Observation:
         """Return the current observation again, in fresh arrays (for example after `set_state`)."""
         response = {key: values.copy() for key, values in self._response.items()}
-        observation: Observation = {"user": self._user(), "doc": self._documents(), "response": response}
+        user, doc = self._returned.user.of(self._user()), self._returned.documents.of(self._documents())
+        observation: Observation = {"user": user, "doc": doc, "response": response}
         if self._mask is None:
             return observation
         observation["doc"][~self._mask] = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -43,12 +43,31 @@ class Score:
         return {"return": self.returns.to_dict(), **self.means}
 
 
-def score(name: str, policy: SlatePolicy, env: EnvConfig, users: int, seed: int) -> Score:
+class Show(Protocol):
+    """Shows how far an evaluation is: what is done and, while a policy is played, how many users of how many."""
+
+    def __call__(self, what: str, done: int | None = None, users: int = 0) -> None: ...  # noqa: D102
+
+
+def silent(what: str, done: int | None = None, users: int = 0) -> None:
+    """Show nothing."""
+
+
+def score(name: str, policy: SlatePolicy, env: EnvConfig, users: int, seed: int, show: Show = silent) -> Score:
     """Play one greedy episode with each of `users` fresh users."""
-    return Score.of(name, play(policy, env, users, seed))
+    done = 0
+
+    def finished(more: int) -> None:
+        nonlocal done
+        done += more
+        show(name, done, users)
+
+    if policy.must_plan(env):
+        show(f"planning the {name}")
+    return Score.of(name, play(policy, env, users, seed, finished))
 
 
-def score_baselines(names: Sequence[str], env: EnvConfig, users: int, seed: int) -> list[Score]:
+def score_baselines(names: Sequence[str], env: EnvConfig, users: int, seed: int, show: Show = silent) -> list[Score]:
     """Play the baselines, without the oracle if the problem has none."""
     there = [name for name in names if name != "oracle" or has_oracle(env)]
-    return [score(name, fitted_baseline(name, env, seed), env, users, seed) for name in there]
+    return [score(name, fitted_baseline(name, env, seed), env, users, seed, show) for name in there]

@@ -91,6 +91,10 @@ class SlatePolicy(ABC):
     def watch(self, env: SlateVectorEnv) -> None:  # noqa: B027 (an oracle overrides it; others need not)
         """Receive the env that observations will come from; only oracles look inside."""
 
+    def must_plan(self, env: Any) -> bool:
+        """Whether watching users of a problem, an `EnvConfig`, begins with seconds of planning (some oracles')."""
+        return False
+
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what was learned, by name."""
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,6 +67,10 @@ class ExploringPolicy(SlatePolicy):
     def watch(self, env: SlateVectorEnv) -> None:
         """See `SlatePolicy.watch`."""
         self.policy.watch(env)
+
+    def must_plan(self, env: Any) -> bool:
+        """See `SlatePolicy.must_plan`."""
+        return self.policy.must_plan(env)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return what the policy learned."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +10,11 @@ from rich.console import Console
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
-from recsys_cli.runs.display import PLAIN, spell_seconds
+from recsys_cli.reporting.estimate import estimate
+from recsys_cli.runs.display import PLAIN
 from recsys_cli.runs.plan import Point, spell_values
 from recsys_cli.search.axes import Axis, Interval
 from recsys_cli.search.points import Space
-from recsys_cli.tracking.files import read_if_sound, read_jsonl
-from recsys_cli.tracking.folder import JOURNAL
-from recsys_cli.tracking.local_runs import RUN, runs_in, seeds_of
 
 
 def announce_search(config: SweepConfig, space: Space, points: Sequence[Point], run_dir: Path | None) -> None:
@@ -35,7 +32,7 @@ def announce_search(config: SweepConfig, space: Space, points: Sequence[Point], 
         if axes:
             picked = spell_values(branch.picked) + (": " if branch.picked else "")
             console.print(f"  {picked}{', '.join(axes)}", **PLAIN)
-    console.print(_estimate(config, total), **PLAIN)
+    console.print(estimate(config, number), **PLAIN)
     if config.dry_run:
         for point in points:
             console.print(f"{point.name}  {spell_values(point.values)}", **PLAIN)
@@ -51,35 +48,3 @@ def _spell_axis(axis: Axis) -> str:
         kind = " ".join(["log"] * axis.log + ["integer"] * axis.integer)
         return f"[{axis.at(0.0)}, {axis.at(1.0)}]" + (f" ({kind})" if kind else "")
     return "{" + ", ".join(axis.values) + "}"
-
-
-def _estimate(config: SweepConfig, steps: int) -> str:
-    """Return a time estimate from the speed of earlier runs of the same algorithm and problem."""
-    speeds = [speed for run in runs_in(Path(config.output_dir))[:30] for speed in _speeds(run, config)]
-    if not speeds:
-        return (
-            f"no time estimate: no run of algo={config.algo.name} on env={config.env.name} in {config.output_dir} "
-            "to learn the speed from; the time left is shown once trials report"
-        )
-    resources, seeds = config.resources, config.search.seeds_per_trial
-    if not resources.ray_address:
-        at_once = resources.local_cpus(seeds) // resources.cpus_per_trial(seeds)
-    elif resources.concurrent_trials:
-        at_once = resources.concurrent_trials
-    else:
-        return "no time estimate on a cluster; the time left is shown once trials report"
-    seconds = steps / statistics.median(speeds) / at_once
-    return f"about {spell_seconds(seconds)} at most, at the speed of earlier runs here, {at_once} at a time"
-
-
-def _speeds(run: Path, config: SweepConfig) -> list[float]:
-    """Return the steps per second of a run's seeds, evaluations and checkpoints included."""
-    about = read_if_sound(run / RUN)
-    if (about.get("env"), about.get("algo")) != (config.env.name, config.algo.name):
-        return []
-    found = []
-    for seed in seeds_of(run)[:10]:
-        rows = read_jsonl(seed / JOURNAL)
-        steps, seconds = (rows[-1][key] - rows[0][key] if rows else 0 for key in ("steps", "time"))
-        found += [steps / seconds] if steps > 0 and seconds > 0 else []
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shlex
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -13,12 +14,14 @@ from recsys_cli.config.errors import one_line
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.reporting.conclusion import Conclusion, conclude
+from recsys_cli.reporting.estimate import note_took
 from recsys_cli.reporting.results import POINTS, PointResult, spent
 from recsys_cli.reporting.table import final_table, points_table
 from recsys_cli.runs.display import PLAIN
 from recsys_cli.runs.driver import driving
 from recsys_cli.runs.folder import read_seed
 from recsys_cli.runs.plan import Plan, spell_values
+from recsys_cli.runs.signals import Lost
 from recsys_cli.tracking.local_runs import CHECKPOINTS, pointed, seeds_of
 
 INTERRUPTED = 130
@@ -27,6 +30,7 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES,
 
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
     """Train, compare and evaluate a run's plan (see `driving`), print the results, return the exit code."""
+    new = not seeds_of(run_dir)
     try:
         with driving(config, plan, run_dir, command) as driver:
             driver.train()
@@ -34,6 +38,9 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
     except KeyboardInterrupt:
         print(f"stopped\n{continue_command(config, plan, run_dir)}")
         return INTERRUPTED
+    except Lost as error:
+        print(f"recsys: error: {error}\n{continue_command(config, plan, run_dir)}", file=sys.stderr)
+        return 1
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -45,6 +52,8 @@ def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) 
     else:
         _print_training(console, found)
     console.print(next_command(config, plan, found), **PLAIN)
+    if new and not found.stopped and not found.failed:
+        note_took(config, plan, run_dir)
     return 1 if found.failed else INTERRUPTED if found.stopped else 0
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.evaluation.checkpoint import Evaluation
@@ -15,6 +18,7 @@ from recsys_cli.reporting.results import PointResult
 from recsys_cli.runs.display import spell_score
 
 ROWS = 15
+_ANY_WIDTH = 10_000
 
 COLUMNS = {
     "clicks_per_step": ("clicks/step", "{:.3f}"),
@@ -24,13 +28,36 @@ COLUMNS = {
 }
 
 
-def _empty(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+class Fitted:
+    """A table that cuts nothing: on a narrow terminal its columns move closer, or its rows become lists."""
+
+    def __init__(self, title: str) -> None:
+        """Begin without columns."""
+        self.table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        self.add_row = self.table.add_row
+
+    def add_column(self, heading: str, **how: Any) -> None:
+        """Add a column."""
+        self.table.add_column(heading, no_wrap=True, **how)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, or its rows one below the other."""
+        for padding in ((0, 1), (0, 1, 0, 0)):
+            self.table.padding = padding
+            if console.measure(self.table, options=options.update(max_width=_ANY_WIDTH)).maximum <= options.max_width:
+                yield self.table
+                return
+        yield Text(str(self.table.title), style="italic")
+        headings = [str(column.header) for column in self.table.columns]
+        for row in zip(*(column.cells for column in self.table.columns), strict=True):
+            yield Text(str(row[0]))
+            for heading, cell in zip(headings[1:], row[1:], strict=True):
+                yield Text(f"  {heading}: {cell}")
 
 
-def scores_table(scores: Sequence[Score], title: str) -> Table:
+def scores_table(scores: Sequence[Score], title: str) -> Fitted:
     """Return a table of the scores, one row per policy, with the columns that the problem has."""
-    table = _empty(title)
+    table = Fitted(title)
     table.add_column("policy")
     table.add_column("return ± 95 %", justify="right")
     shown = [name for name in COLUMNS if any(name in score.means for score in scores)]
@@ -42,7 +69,7 @@ def scores_table(scores: Sequence[Score], title: str) -> Table:
     return table
 
 
-def final_table(evaluations: Sequence[Evaluation]) -> Table:
+def final_table(evaluations: Sequence[Evaluation]) -> Fitted:
     """Return the scores; for several seeds the mean of their returns, with the interval over seeds."""
     scores, users = evaluations[0].scores, evaluations[0].users
     title = f"{users:,} fresh users, greedy"
@@ -56,12 +83,12 @@ def final_table(evaluations: Sequence[Evaluation]) -> Table:
     return scores_table(scores, title)
 
 
-def points_table(search: SearchConfig, points: Sequence[PointResult]) -> Table:
+def points_table(search: SearchConfig, points: Sequence[PointResult]) -> Fitted:
     """Return the points, the best first."""
     title = f"{len(points)} points by {search.metric} ({search.mode}, greedy while training)"
     if len(points) > ROWS:
         title += f"; the first {ROWS}"
-    table = _empty(title)
+    table = Fitted(title)
     axes = list(dict.fromkeys(key for point in points for key in point.values))
     for heading in ("point", *axes):
         table.add_column(heading)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.finite import require_finite_step
 from recsys_cli.policies import SlatePolicy
 
 MAX_LOCKSTEP_USERS = 2048
@@ -86,31 +90,70 @@ def concatenate(parts: list[Episodes]) -> Episodes:
     return Episodes(**joined)
 
 
-def play(policy: SlatePolicy, env: EnvConfig, users: int, seed: int) -> Episodes:
+def play(
+    policy: SlatePolicy, env: EnvConfig, users: int, seed: int, finished: Callable[[int], None] = lambda users: None
+) -> Episodes:
     """Play one episode with each of `users` fresh users, as the policy is served.
 
     Every user counts exactly once: taking the first finished episodes would favour short ones.
+
+    Args:
+        policy: the policy.
+        env: the problem.
+        users: number of episodes.
+        seed: of the users.
+        finished: gets the number of episodes that ended, after every step.
+
+    Raises:
+        FloatingPointError: the simulator returned something that is not finite.
     """
     parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
     rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream
-    for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):
-        parts.append(_play_round(policy, env, int(size), seed + i, rng))
+    with _one_thread():
+        for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):
+            parts.append(_play_round(policy, env, int(size), seed + i, rng, finished))
     return concatenate(parts)
 
 
-def _play_round(policy: SlatePolicy, env: EnvConfig, users: int, seed: int, rng: np.random.Generator) -> Episodes:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let PyTorch compute in one thread: on a busy machine several wait for each other ten times as long as they work.
+
+    A step is thousands of small rows; its results do not depend on the number of threads.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _play_round(
+    policy: SlatePolicy,
+    env: EnvConfig,
+    users: int,
+    seed: int,
+    rng: np.random.Generator,
+    finished: Callable[[int], None],
+) -> Episodes:
     vec = env.make_vec(users, doc_format=env.spec.documents.compact)
     try:
         policy.watch(vec)
         observation, _ = vec.reset(seed=seed)
-        sums, playing, memory = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users)
+        require_finite_step(0, observation)
+        sums, playing, memory, step = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users), 0
         while playing.any():
             slates = policy.served(memory.extend(observation)).sample(rng)
             before = observation
             observation, reward, terminated, truncated, _ = vec.step(slates)
+            step += 1
+            require_finite_step(step, observation, reward)
             memory.step(before, slates, observation, ~playing)
             sums.add(observation["response"], reward, playing)
-            playing &= ~(terminated | truncated)
+            ended = playing & (terminated | truncated)
+            playing &= ~ended
+            finished(int(ended.sum()))
         return sums.take(np.arange(users))
     finally:
         vec.close()

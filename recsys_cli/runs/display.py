@@ -26,7 +26,9 @@ from recsys_cli.runs.plan import Plan, Point, spell_values
 
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
 PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
+PATIENCE_S = 3.0  # before we say what is being waited for
 PLAIN_EVERY = 30.0  # seconds between lines about the whole search
+WIDE, NARROW = 100, (0, 2, 3, 5, 6)  # columns of the terminal, and those of the table that a narrow one has room for
 LEFT = ("seed", "", "values")  # columns whose text is flush left
 
 
@@ -46,7 +48,7 @@ class SeedProgress:
 
     def update(self, report: dict[str, Any], metric: str) -> None:
         """Update from a report."""
-        if self.began is None:
+        if self.began is None and not report["repeated"]:
             self.began, self.first_steps = time.monotonic(), report["steps"]
         metrics, self.state, self.steps = report["metrics"], RUNNING, report["steps"]
         self.speed = metrics.get("time/steps_per_s", self.speed)
@@ -80,8 +82,8 @@ class Display:
         self.live: Live | None = None
         self.seeds: dict[str, SeedProgress] = {}
         self.references: dict[str, float] = {}
-        self.began = self.said = time.monotonic()
-        self.done_before = 0
+        self.said = time.monotonic()
+        self.awaited = threading.Timer(0, self.say)
 
     def __enter__(self) -> Self:
         """Start the display."""
@@ -92,6 +94,7 @@ class Display:
 
     def __exit__(self, *error: object) -> None:
         """End the display."""
+        self.awaited.cancel()
         if self.live is not None:
             self.live.stop()
             self.live = None
@@ -103,24 +106,31 @@ class Display:
         else:
             self.console.print(line, **PLAIN)
 
+    def hint(self, line: str) -> None:
+        """Print a line about this moment, unless `progress` is off."""
+        if self.mode != "off":
+            self.say(line)
+
+    def expect(self, what: str) -> None:
+        """Say what the next report waits for, if it takes long."""
+        self.awaited.cancel()
+        self.awaited = _said_later(what, self.hint)
+
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
         """Show a seed of a point, with its steps in earlier sessions."""
-        known = self.seeds.get(name)
         self.seeds[name] = SeedProgress(point.values, point.config.steps, state, steps)
-        self.done_before += steps - (known.steps if known else 0)
 
     def set_references(self, returns: dict[str, float]) -> None:
         """Show the baselines' returns beside the seeds'."""
         self.references = returns
-        if self.mode == "plain":
+        if self.mode == "plain" and returns:
             self.say("baselines: " + ", ".join(f"{name} {value:.1f}" for name, value in returns.items()))
         self._refresh()
 
     def report(self, name: str, report: dict[str, Any]) -> None:
         """Show a seed's report."""
+        self.awaited.cancel()
         seed = self.seeds[name]
-        if report["repeated"]:
-            self.done_before += report["steps"] - seed.steps
         seed.update(report, self.search.metric)
         self._refresh()
         if self.mode != "plain":
@@ -173,8 +183,9 @@ class Display:
         target = next((seed.target for seed in seeds), 0)
         left = sum(seed.left for seed in seeds if seed.state not in (PRUNED, FAILED))
         left += target * (self.plan.expected * self.search.seeds_per_point - len(seeds))
-        done = sum(seed.steps for seed in seeds) - self.done_before
-        return left * (time.monotonic() - self.began) / done if done > 0 else None
+        begun = [(seed.began, seed.steps - seed.first_steps) for seed in seeds if seed.began is not None]
+        done = sum(steps for _, steps in begun)  # since the first report: what came before was start-up
+        return left * (time.monotonic() - min(began for began, _ in begun)) / done if done > 0 else None
 
     def _refresh(self) -> None:
         if self.live is not None:
@@ -184,12 +195,14 @@ class Display:
         """Return the seeds (of a search the running ones), one per line; the baselines, or a search's best so far."""
         table = Table(show_edge=False, pad_edge=False)
         score = self.search.metric if self.plan.searches else "greedy return"
-        for heading in ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values"):
-            table.add_column(heading, justify="left" if heading in LEFT else "right")
+        headings = ("seed", "", "steps", "steps/s", "return while exploring", score, "left", "values")
+        kept = range(len(headings)) if self.console.width >= WIDE else NARROW
+        for i in kept:
+            table.add_column(headings[i], justify="left" if headings[i] in LEFT else "right", no_wrap=i == 0)
         shown = [each for each in self.seeds.items() if each[1].state == RUNNING or not self.plan.searches]
         for name, seed in shown[:SHOWN]:
             seconds = seed.seconds_left() if seed.state == RUNNING else None
-            table.add_row(
+            row = (
                 name,
                 ProgressBar(seed.target, min(seed.steps, seed.target), 20),
                 f"{seed.steps:,}" if seed.state == RUNNING else seed.state,
@@ -199,14 +212,16 @@ class Display:
                 "" if seconds is None else spell_seconds(seconds),
                 spell_values(seed.values),
             )
+            table.add_row(*(row[i] for i in kept))
         for name, value in self.references.items():
-            table.add_row(f"({name})", "", "", "", "", f"{value:.1f}", "", "", style="dim")
+            dim = (f"({name})", "", "", "", "", f"{value:.1f}", "", "")
+            table.add_row(*(dim[i] for i in kept), style="dim")
         return Group(table, Text(self._summary())) if self.plan.searches else table
 
 
-def say(line: str) -> None:
-    """Print a line that is not a result, before a run's display starts."""
-    print(line, file=sys.stderr)
+def hints(progress: str) -> Callable[[str], None]:
+    """Return what prints a line about this moment before a run's display starts: nothing if `progress` is off."""
+    return (lambda line: None) if progress == "off" else (lambda line: print(line, file=sys.stderr))
 
 
 def announce_training(config: TrainConfig, run_dir: Path) -> None:
@@ -222,12 +237,17 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
     )
 
 
-@contextmanager
-def waiting(what: str, say: Callable[[str], None], after: float = 3.0) -> Iterator[None]:
-    """Say what is being waited for if the block lasts longer than some seconds."""
-    timer = threading.Timer(after, say, [f"waiting for {what}"])
+def _said_later(what: str, say: Callable[[str], None]) -> threading.Timer:
+    timer = threading.Timer(PATIENCE_S, say, [f"waiting for {what}"])
     timer.daemon = True
     timer.start()
+    return timer
+
+
+@contextmanager
+def waiting(what: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Say what is being waited for if the block lasts longer than `PATIENCE_S`."""
+    timer = _said_later(what, say)
     try:
         yield
     finally:

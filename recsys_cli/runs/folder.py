@@ -18,7 +18,7 @@ from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
 from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_json, write_text
 from recsys_cli.tracking.folder import CONFIG, SEED
-from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, pointed
+from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, is_run, pointed
 from recsys_cli.tracking.provenance import git_commit, versions
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def _made(folder: Path, output_dir: str) -> Iterator[None]:
         folder.mkdir(parents=True)
     except FileExistsError:
         name = folder.name
-        raise ConfigError(f"name={name}: {folder} exists; take another name, or continue it by resume={name}") from None
+        resume = f", or continue it by resume={name}" if is_run(folder) else "; it is no run"
+        raise ConfigError(f"name={name}: {folder} exists; take another name{resume}") from None
     except OSError as error:
         _remove_empty(missing)
         raise ConfigError(f"output_dir={output_dir}: {folder} cannot be made: {error.strerror}") from None

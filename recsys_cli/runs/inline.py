@@ -71,15 +71,15 @@ def _train(trial: TrialSpec, reporting: Reporting) -> Generator[Report, None, No
 def without_ray() -> Iterator[None]:
     """Let RLlib do without Ray in this block: without runners and learners of their own, nothing goes to its store."""
 
-    def put(value: Any, **_: Any) -> Any:
+    def same(value: Any, **_: Any) -> Any:
         return value
 
     def init(**_: Any) -> None:
         raise RuntimeError("resources=inline trains without Ray, which this algorithm starts; use resources=laptop")
 
-    before = ray.put, ray.init
-    ray.put, ray.init = put, init
+    before = ray.put, ray.get, ray.init
+    ray.put, ray.get, ray.init = same, same, init
     try:
         yield
     finally:
-        ray.put, ray.init = before
+        ray.put, ray.get, ray.init = before

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,6 @@ from typing import Any
 
 import ray
 from ray._private import node, services
-from ray.tune.execution.class_cache import _ActorClassCache
 
 from recsys_cli.config.errors import ConfigError, one_line
 
@@ -108,6 +108,7 @@ def start(cpus: int, *, gpus: int | None = 0, workers: int = 1, preload: Sequenc
     short = len(tempfile.gettempdir()) > len("/tmp") + 20
     arguments = {"num_cpus": cpus, "num_gpus": gpus, "_system_config": config, **LOGGING}
     LocalNode.workers, LocalNode.last = workers, None
+    on_term = signal.getsignal(signal.SIGTERM)
     try:
         with ExitStack() as stack:
             stack.enter_context(_environment({"RAY_gcs_server_port_wait_time_s": str(LIMIT_S), "OMP_NUM_THREADS": "1"}))
@@ -128,8 +129,7 @@ def start(cpus: int, *, gpus: int | None = 0, workers: int = 1, preload: Sequenc
     except BaseException:
         _end_failed(None)
         raise
-    # Tune gives its trials a runtime environment, only to hand on variables that a process of this machine has anyway.
-    _ActorClassCache.get = _without_environment
+    signal.signal(signal.SIGTERM, on_term)  # Ray's own handler prints a stack trace
 
 
 def _end_failed(error: Exception | None) -> str:
@@ -161,12 +161,6 @@ def _patient(get_node: Any) -> Any:
                 time.sleep(0.05)
 
     return wait
-
-
-def _without_environment(cache: Any, trainable: type) -> Any:
-    if trainable not in cache._cache:
-        cache._cache[trainable] = ray.remote(trainable)
-    return cache._cache[trainable]
 
 
 @contextmanager

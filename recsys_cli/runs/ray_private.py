@@ -57,8 +57,12 @@ HOOKS = {
 
 
 def quiet_logs() -> None:
-    """Keep Ray's loggers from the terminal; to be called once Ray, which sets them up, is imported."""
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    """Keep Ray's loggers from the terminal.
+
+    Ray sets their levels as it is imported, and RLlib again: to be called after each.
+    """
+    for name in ("ray", "ray.rllib", "ray.rllib.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # `Reporting` shows failures, in one line each
 
 
@@ -87,3 +91,18 @@ def session_dir() -> Path:
 def running_trials(controller: Any) -> int:
     """Return how many of Tune's trials have a process."""
     return len(controller._trial_to_actor)
+
+
+def trials_without_environment() -> None:
+    """Let Tune start its trials as they are.
+
+    It gives them a runtime environment, of which a local Ray has no agent, only to hand on variables that processes of
+    the same machine have anyway.
+    """
+    import ray
+    from ray.tune.execution.class_cache import _ActorClassCache
+
+    def get(cache: Any, trainable: type) -> Any:
+        return cache._cache.setdefault(trainable, ray.remote(trainable))
+
+    _ActorClassCache.get = get

@@ -10,11 +10,10 @@ from typing import Any
 import yaml
 
 from recsys_cli.config import own_classes
-from recsys_cli.config.compose import merge_changes
+from recsys_cli.config.compose import check_machine, merge_changes
 from recsys_cli.config.errors import ConfigError, one_line
-from recsys_cli.config.overrides import read
+from recsys_cli.config.overrides import read, reference
 from recsys_cli.config.paths import show_path
-from recsys_cli.config.resources import check_resources
 from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import CONFIG
@@ -32,8 +31,12 @@ SCHEMAS: dict[str, type[TrainConfig]] = {"train": TrainConfig, "sweep": SweepCon
 
 
 def is_resume(words: list[str]) -> bool:
-    """Whether the overrides resume a run."""
-    return any(word.lstrip("+").startswith("resume=") and word.partition("=")[2] not in ("", "null") for word in words)
+    """Whether the overrides resume a run.
+
+    Raises:
+        ConfigError: `resume=` is empty.
+    """
+    return reference(words, "resume") is not None
 
 
 def resumed(words: list[str], root: str) -> tuple[Any, Path]:
@@ -54,8 +57,7 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
         config = SCHEMAS[root].from_dict(merge_changes(_read_config(run_dir), changes))
     if Path(config.output_dir).expanduser().resolve() != run_dir.parent:  # moved, or resumed from another folder
         config = replace(config, output_dir=show_path(run_dir.parent))
-    check_resources(config.resources, config.framework)
-    config.algo.check_resources(config.resources, config.framework)
+    check_machine(config)
     return config, run_dir
 
 
@@ -73,12 +75,12 @@ def _read_changes(words: Sequence[str], root: str) -> tuple[list[tuple[str, Any]
     if request.options:
         group = next(iter(request.options))
         raise ConfigError(f"{group}={request.options[group]}: a continued {what} keeps its {group}; {hint}")
-    asked = dict(request.values)
-    reference, output_dir = str(asked.pop("resume")), Path(asked.pop("output_dir", "runs"))
+    asked = {key: value for key, value in request.values if key not in ("resume", "output_dir")}
     for key in asked:
         if not {key, key.split(".")[0]} & set(changeable) or key in FIXED:
             raise ConfigError(f"{key}: a continued {what} keeps its {key}; {hint}")
-    return list(asked.items()), resolve_run(reference, output_dir)
+    run, output_dir = reference(words, "resume"), reference(words, "output_dir") or "runs"
+    return list(asked.items()), resolve_run(str(run), Path(output_dir).expanduser())
 
 
 def _read_config(run_dir: Path) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.runs.cluster import find_cluster, shipped
 from recsys_cli.runs.display import waiting
+from recsys_cli.runs.signals import Lost
 
 LOGS = "ray_logs"
-PRELOADED = ("recsys_cli.runs.trial", "recsys_cli.algos.rllib_training")  # half of a worker's start
+PRELOADED = "recsys_cli.runs.preload"
 
 
 def begin(resources: ResourcesConfig, trials: int, seeds: int, say: Callable[[str], None]) -> None:
@@ -41,14 +42,14 @@ def begin(resources: ResourcesConfig, trials: int, seeds: int, say: Callable[[st
             cpus,
             gpus=None if resources.gpus_per_trial() else 0,
             workers=min(trials, cpus // each) * each,
-            preload=PRELOADED,
+            preload=[PRELOADED],
         )
 
 
 @contextmanager
 def ray_session(
     resources: ResourcesConfig, run_dir: Path, trials: int, seeds: int, say: Callable[[str], None]
-) -> Iterator[None]:
+) -> Iterator[Callable[[], bool]]:
     """Use the local Ray, started by `begin` before or now, or join the cluster at `resources.ray_address`.
 
     Args:
@@ -60,9 +61,14 @@ def ray_session(
 
     Raises:
         ConfigError: Ray cannot start; nothing answers at the address, or it is no cluster that this Ray can join.
+        Lost: the local Ray ended by itself.
+
+    Yields:
+        A function that returns whether the local Ray has ended.
     """
     import ray
 
+    from recsys_cli.runs import local_ray
     from recsys_cli.runs.ray_private import quiet_logs
 
     quiet_logs()
@@ -70,9 +76,15 @@ def ray_session(
         _join(resources, resources.ray_address)
     elif not ray.is_initialized():
         begin(resources, trials, seeds, say)
-    logs = _link_logs(run_dir) if resources.ray_address is None else None
+    node, logs = None, None
+    if resources.ray_address is None:
+        node, logs = local_ray.LocalNode.last, _link_logs(run_dir)
+    gone = node.ended if node is not None else lambda: False
     try:
-        yield
+        yield gone
+    except Lost:
+        word = node.last_word() if node is not None else ""
+        raise Lost("Ray's processes ended, and not by this command" + (f": {word}" if word else "")) from None
     finally:
         ray.shutdown()
         if logs is not None:

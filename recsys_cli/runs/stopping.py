@@ -1,11 +1,8 @@
-"""Ctrl-C: the first lets the trials report, checkpoint and stop, the second ends the command at once."""
+"""Stopping all trials of a run."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Any
 
 from ray.tune import Stopper
@@ -30,21 +27,3 @@ class OnRequest(Stopper):
     def stop_all(self) -> bool:
         """Whether to end the run; only once running trials have stopped, else their last reports would be lost."""
         return self.requested and self.idle()
-
-
-@contextmanager
-def stop_on_interrupt(stopper: OnRequest, say: Callable[[str], None]) -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM into a request to stop, the second into `KeyboardInterrupt`."""
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if stopper.requested:
-            raise KeyboardInterrupt
-        stopper.requested = True
-        say("stopping after the next report; press Ctrl-C again to stop at once")
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

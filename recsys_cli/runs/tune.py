@@ -8,6 +8,7 @@ from typing import Any
 
 from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.runs.callbacks import Reporting
+from recsys_cli.runs.ray_private import trials_without_environment
 from recsys_cli.runs.trial import TrialSpec, folders_of
 
 
@@ -33,6 +34,8 @@ def run_trials(
 
     from recsys_cli.runs.trial import TrainingTrial
 
+    if resources.ray_address is None:
+        trials_without_environment()
     given = isinstance(trials, Sequence)
     what = {"config": tune.grid_search([trial.to_tune() for trial in trials])} if given else {"search_alg": trials}
     # Tune's own result table and checkpoints are off: `Reporting` and `TrainingTrial` do both. `tune.run` and not

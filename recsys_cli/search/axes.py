@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
 from recsys_cli.config import catalog
 from recsys_cli.config.errors import ConfigError, one_line
+from recsys_cli.config.overrides import grammar
 
 # Shared by all points: where they run and are kept, and what the sweep itself decides.
 _FIXED = {"resources", "tracking", "search", "debug", "seed", "seeds", "steps", "output_dir", "name", "resume", "from"}
@@ -66,7 +66,7 @@ MOST_VALUES = 1_000
 
 def value_of(key: str, text: str) -> Any:
     """Return the Python value of a key's typed value."""
-    return OverridesParser.create().parse_override(f"{key}={text}").value()
+    return grammar(f"{key}={text}").value()
 
 
 def split(words: Sequence[str], groups: Iterable[str]) -> tuple[list[str], list[Axis]]:
@@ -79,11 +79,10 @@ def split(words: Sequence[str], groups: Iterable[str]) -> tuple[list[str], list[
     Raises:
         ConfigError: an axis that is empty, inverted, given twice or not allowed in sweeps.
     """
-    parser = OverridesParser.create()
     plain: list[str] = []
     axes: dict[str, Axis] = {}
     for word in words:
-        override = _parse(parser, word)
+        override = _parse(word)
         if override is None:
             plain.append(word)
             continue
@@ -101,12 +100,12 @@ def split(words: Sequence[str], groups: Iterable[str]) -> tuple[list[str], list[
     return plain, list(axes.values())
 
 
-def _parse(parser: OverridesParser, word: str) -> Override | None:
+def _parse(word: str) -> Override | None:
     """Return an override with several values; None for any other, valid or not."""
     if "=" not in word or word.startswith(("-", "~")):
         return None
     try:
-        override = parser.parse_override(word)
+        override = grammar(word)
     except HydraException as error:
         function, bracket, _ = word.partition("=")[2].partition("(")
         if bracket and function.isidentifier():

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from recsys_cli.config import resources as machine
 from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.memory import check_training
 from recsys_cli.config.schema import SweepConfig, TrainConfig
-from recsys_cli.config.search import SearchConfig
+from recsys_cli.config.search import RandomSearch, SearchConfig
 from recsys_cli.runs.plan import Point
 from recsys_cli.search.axes import Axis, Interval
 from recsys_cli.search.points import Space
+
+MOST_TRAININGS = 5_000
 
 
 def check_sweep(space: Space) -> list[Point]:
@@ -36,6 +39,8 @@ def check_sweep(space: Space) -> list[Point]:
     _check_words(space)
     _check_processes(config)
     points = space.corners() if search.adaptive else space.points()
+    number = search.trials if isinstance(search, RandomSearch) else len(points)
+    _check_number(config, number)
     for point in points:
         _check_metric(search, point.config)
     return [] if search.adaptive else points
@@ -51,9 +56,11 @@ def _check_metric(search: SearchConfig, config: TrainConfig) -> None:
         )
     every, steps = config.evaluation.every, config.steps
     if name.startswith("eval/") and not 0 < every <= steps:
+        fifth = max(1, steps // 5)
+        reports = f"report_every={fifth} " if fifth < config.report_every else ""
         raise ConfigError(
             f"evaluation.every={every}: search.metric={name} comes from evaluations while training, of which steps="
-            f"{steps} would have none: set evaluation.every={max(1, steps // 5)}"
+            f"{steps} would have none: set {reports}evaluation.every={fifth}"
         )
 
 
@@ -90,6 +97,20 @@ def _check_changes(space: Space, axes: Sequence[Axis]) -> None:
         )
 
 
+def _check_number(config: SweepConfig, points: int) -> None:
+    """Refuse more trainings than can be planned, and more at once than fit into memory."""
+    search, resources = config.search, config.resources
+    if points * search.seeds_per_point > MOST_TRAININGS:
+        raise ConfigError(
+            f"{points:,} points with search.seeds_per_point={search.seeds_per_point} are "
+            f"{points * search.seeds_per_point:,} trainings; at most {MOST_TRAININGS:,} are possible"
+        )
+    if resources.ray_address is None:
+        seeds = search.seeds_per_trial
+        trials = resources.trials_at_once(seeds) or 1
+        check_training(config, min(trials, points * (search.seeds_per_point // seeds)) * seeds)
+
+
 def _check_processes(config: SweepConfig) -> None:
     """Refuse trials with more processes than there are CPUs and GPUs: a point's seeds may train as one trial."""
     search, resources = config.search, config.resources
@@ -99,8 +120,8 @@ def _check_processes(config: SweepConfig) -> None:
         return
     seeds, at_once = search.seeds_per_trial, resources.concurrent_trials or 1
     needs = (
-        ("CPU", at_once * resources.cpus_per_trial(seeds), resources.num_cpus or machine.machine_cpus()),
         ("GPU", resources.gpus_per_trial(seeds), machine.machine_gpus() if resources.gpus_per_learner else 0),
+        ("CPU", at_once * resources.cpus_per_trial(seeds), resources.num_cpus or machine.machine_cpus()),
     )
     for unit, needed, there in needs:
         if needed > there:

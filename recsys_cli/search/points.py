@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from recsys_cli.search.axes import Axis, Choices, Interval, split, value_of
 
 ROOT = "sweep"
 MOST_POINTS = 5_000
+INSIDE = (0.0, 0.382, 1.0)  # of an interval: its ends may be integers by chance
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,13 @@ class Space:
         if not any(branch.axes for branch in self.branches) and len(self.branches) == 1:
             raise ConfigError(
                 f"nothing to search: give a key several values, such as algo.lr=1e-3,3e-4 or "
-                f"'algo.lr=tag(log,interval(1e-4,1e-2))'; algo={self.base.algo.name} has no space of its own"
+                f"'algo.lr=tag(log,interval(1e-4,1e-2))'; {self._why_no_space()}"
             )
+
+    def _why_no_space(self) -> str:
+        if self._searches_own_space(()):
+            return f"algo={self.base.algo.name} has no space of its own"
+        return f"with space={self.base.space} no algorithm's own space is searched"
 
     def _searches_own_space(self, keys: Sequence[Axis]) -> bool:
         if self.base.space == "auto":
@@ -96,6 +103,13 @@ class Space:
         values = dict(branch.picked) | {axis.key: at(axis, fraction(axis)) for axis in branch.axes}
         return [*branch.words, *(f"{axis.key}={values[axis.key]}" for axis in branch.axes)], values
 
+    def _number(self, of_interval: float) -> float:
+        """Return the number of combinations, given the number of values of an interval."""
+        return sum(
+            math.prod(len(axis.values) if isinstance(axis, Choices) else of_interval for axis in branch.axes)
+            for branch in self.branches
+        )
+
     def points(self) -> list[Point]:
         """Return the points that the search begins with: all of a grid, or those drawn.
 
@@ -106,12 +120,10 @@ class Space:
         if isinstance(search, RandomSearch):
             return self._drawn(search.trials, search.seed)
         assert isinstance(search, GridSearch)
-        number = sum(
-            math.prod(len(axis.values) if isinstance(axis, Choices) else search.interval_points for axis in branch.axes)
-            for branch in self.branches
-        )
+        number = int(self._number(search.interval_points))
         if number > MOST_POINTS:
             raise ConfigError(f"the grid has {number:,} points, at most {MOST_POINTS:,} are tried: set search=random")
+        _announce(number)
         points = [self.point(i, *one) for i, one in enumerate(self._grid(search.interval_points))]
         seen: dict[str, Point] = {}
         for point in points:
@@ -136,6 +148,9 @@ class Space:
                 yield words, {**branch.picked, **own}
 
     def _drawn(self, number: int, seed: int) -> list[Point]:
+        if (exist := self._number(math.inf)) < number:
+            raise ConfigError(f"search.trials={number}: the space has only {exist} points; search=grid tries them all")
+        _announce(number)
         generator = random.Random(seed)
         points: list[Point] = []
         seen: set[str] = set()
@@ -163,12 +178,21 @@ class Space:
         try:
             config: SweepConfig = self.composer(words)
         except ConfigError as error:
-            raise ConfigError(f"point {spell_values(values)}: {error}" if values else str(error)) from None
+            where = f"point {spell_values(values)}: " if values else ""
+            raise ConfigError(f"{where}{error}{self._integers(str(error))}") from None
         typed = {key: value_of(key, text) for key, text in values.items() if "." in key}
         return Point(f"p{number:03d}", tuple(words), dict(values), typed, config.training())
 
+    def _integers(self, error: str) -> str:
+        """Return how an axis is written if the error is that its values are no integers."""
+        for axis in (axis for branch in self.branches for axis in branch.axes if isinstance(axis, Interval)):
+            if axis.key in error and not axis.integer and "an integer" in error:
+                whole = f"int(interval({axis.low:g},{axis.high:g}))"
+                return f"; integers are '{axis.key}={f'tag(log,{whole})' if axis.log else whole}'"
+        return ""
+
     def corners(self) -> list[Point]:
-        """Compose every branch with every axis at its ends and at every listed value, the others at their first.
+        """Compose every branch with every axis at ends, inside and at listed values, the others at their first.
 
         For searches that choose their points as they go.
 
@@ -178,12 +202,21 @@ class Space:
         found = []
         for branch in self.branches:
             for axis in branch.axes or (None,):
-                many = len(axis.values) if isinstance(axis, Choices) else 2
-                for i in range(many):
-                    fraction = (i + 0.5) / many if isinstance(axis, Choices) else float(i)
+                fractions = (
+                    INSIDE
+                    if axis is None or isinstance(axis, Interval)
+                    else [(i + 0.5) / len(axis.values) for i in range(len(axis.values))]
+                )
+                for fraction in fractions:
                     sample = self._sample(branch, lambda each, a=axis, f=fraction: f if each is a else 0.0)
                     found.append(self.point(0, *sample))
         return found
+
+
+def _announce(number: int) -> None:
+    """Say that many points are being checked, if that takes seconds."""
+    if number > 200:
+        print(f"composing and checking {number:,} points", file=sys.stderr)
 
 
 def at(axis: Axis, fraction: float) -> str:

@@ -15,8 +15,6 @@ from trainings import trainings, whole_state
 from recsys_cli.algos.bandits import regret
 from recsys_cli.algos.rllib_training import RLlibTraining
 
-pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.usefixtures("local_ray")]
-
 SMALL = ("steps=4000", "report_every=500", "resources.users_per_runner=32", "evaluation.episodes=8")
 SHORT = {
     "interest_evolution": ("env.time_budget=40",),
@@ -45,6 +43,7 @@ def one_each() -> list[tuple[str, str]]:
     return pairs
 
 
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize(("name", "problem"), one_each())
 def test_a_restored_training_goes_on_bit_for_bit(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, name: str, problem: str
@@ -64,6 +63,7 @@ def test_a_restored_training_goes_on_bit_for_bit(
     assert math.isfinite(two.evaluate(8, seed=1)["return"])
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_seeds_decide(make_training: MakeTraining, assert_same: Callable[[Any, Any], None]) -> None:
     one, same, other = (make_training("interest_exploration", "lints", seed=seed) for seed in (3, 3, 4))
     for training in (one, same, other):
@@ -72,6 +72,7 @@ def test_seeds_decide(make_training: MakeTraining, assert_same: Callable[[Any, A
     assert any((one.policy().tensors()[name] != value).any() for name, value in other.policy().tensors().items())
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_every_transition_is_learned_from_once(make_training: MakeTraining) -> None:
     training = make_training("interest_exploration", "linucb", "algo.observe=shown", "algo.slate=top_k")
     for _ in range(3):
@@ -79,6 +80,8 @@ def test_every_transition_is_learned_from_once(make_training: MakeTraining) -> N
     assert training.policy().tensors()["items.totals"][0] == 2 * training.steps
 
 
+@pytest.mark.xdist_group("ray")
+@pytest.mark.usefixtures("local_ray")
 def test_two_runners_feed_one_posterior_and_get_it(
     make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +97,7 @@ def test_two_runners_feed_one_posterior_and_get_it(
         np.testing.assert_array_equal(own["items.gram"], tensors["items.gram"])
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_regret_is_the_oracle_s_mean_less_what_was_returned(
     make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +122,7 @@ def test_regret_is_the_oracle_s_mean_less_what_was_returned(
         assert report["train/cumulative_regret"] == pytest.approx(sum(reference - r for r in seen[:last]))
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_a_problem_without_an_oracle_has_no_regret(make_training: MakeTraining) -> None:
     training = make_training("interest_exploration", "linucb", "env.name=mine")
     training.step()
@@ -125,6 +130,7 @@ def test_a_problem_without_an_oracle_has_no_regret(make_training: MakeTraining) 
     assert "train/return" in report and not any("regret" in name for name in report)
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_recsim_users_start_anew_after_a_restore(make_training: MakeTraining, tmp_path: Path) -> None:
     words = ("env.backend=recsim", "resources.users_per_runner=8", "report_every=100")
     training = make_training("interest_exploration", "linucb", *words)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.core.learner.training_data import TrainingData
-from trainings import trainings, whole_state
+from trainings import assert_learned_as_often_as_told, trainings, whole_state
 
 from recsys_cli.algos.enumerated import EnumeratedConfig
 from recsys_cli.algos.rllib_training import RLlibTraining
@@ -212,8 +212,7 @@ def everything(training: RLlibTraining) -> dict[str, Any]:
     return whole_state(training) | {"replay": training.algorithm.get_replay()}
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("algo", ALGOS)
 def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
@@ -237,45 +236,12 @@ def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     assert math.isfinite(two.evaluate(8, seed=1)["return"])
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("runners", [0, 2])
-def test_each_transition_is_learned_from_as_often_as_told(
-    make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch, runners: int
-) -> None:
-    monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
-    training = make_training("algo=dqn", f"resources.env_runners={runners}", "algo.replay_ratio=3", "report_every=1")
-
-    def learned_and_played() -> np.ndarray:
-        learner = training.algorithm.learner_group.get_state()["learner"]
-        return np.array([64 * learner["weights_seq_no"], training.steps])
-
-    while training.steps < 800:
-        training.step()
-    before = learned_and_played()
-    for _ in range(4):
-        training.step()
-    rows, steps = learned_and_played() - before
-    assert rows / steps == pytest.approx(3, rel=0.1)
+@pytest.mark.usefixtures("no_ray")
+def test_each_transition_is_learned_from_as_often_as_told(make_training: MakeTraining) -> None:
+    assert_learned_as_often_as_told(make_training("algo=dqn", "algo.replay_ratio=3", "report_every=1"))
 
 
-@pytest.mark.slow
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
-def test_two_dqn_learners_stay_the_same(make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 8)
-    training = make_training("algo=dqn", "resources.learners=2", "algo.batch_size=63")
-    for _ in range(3):
-        report = training.step()
-    assert math.isfinite(report["learner/loss"])
-    group = training.algorithm.learner_group
-    one, other = (result.get() for result in group.foreach_learner(lambda learner: learner.get_state()["rl_module"]))
-    for name, value in one[DEFAULT_MODULE_ID].items():
-        np.testing.assert_array_equal(value, other[DEFAULT_MODULE_ID][name], err_msg=name)
-
-
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("algo", ALGOS)
 def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo: str) -> None:
     """Random 154, myopic 163."""

@@ -109,8 +109,7 @@ def test_too_many_slates_are_refused_politely() -> None:
         compose("train", ["algo=full_slate_q", "algo.network.kind=two_tower"])
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_it_trains_and_goes_on_from_what_it_saved(problem: str, tmp_path: Any, assert_same: Any) -> None:
     words = ["report_every=400", "resources.users_per_runner=16", "algo.learning_starts=100", "algo.batch_size=32"]

@@ -213,8 +213,7 @@ def make_training() -> Iterator[MakeTraining]:
         yield make
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("algo", ALGOS)
 def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
@@ -236,8 +235,7 @@ def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
     assert math.isfinite(two.evaluate(8, seed=1)["return"])
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("algo", ALGOS)
 def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo: str) -> None:
     """Random 154, myopic 166; 60,000 steps go well beyond."""

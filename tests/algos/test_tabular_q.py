@@ -99,8 +99,7 @@ def test_what_does_not_fit_is_refused(words: list[str], message: str) -> None:
         compose("train", ["algo=tabular_q", *words])
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 def test_it_learns_and_a_restored_training_is_the_uninterrupted_one(tmp_path: Path, assert_same: Any) -> None:
     """Random 23.1, myopic 38.7."""
     words = ("algo=tabular_q", "env=interest_exploration", "steps=60000", "report_every=20000")

@@ -145,8 +145,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.xdist_group("ray")
-@pytest.mark.usefixtures("local_ray")
+@pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("what", [*LEARNERS, *VARIANTS])
 def test_every_learner_trains_on_shorter_slates(what: str) -> None:
     """Updates stay finite, what is learned changes, and the policy plays."""

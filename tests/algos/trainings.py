@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+import pytest
+
 from recsys_cli.algos.rllib_training import RLlibTraining
 from recsys_cli.config.compose import compose
 
@@ -40,3 +43,19 @@ def whole_state(training: RLlibTraining) -> dict[str, Any]:
         "runner": {name: value for name, value in runner.items() if name != "weights_seq_no"},
         "steps": training.steps,
     }
+
+
+def assert_learned_as_often_as_told(training: RLlibTraining) -> None:
+    """Fail unless batches of 64 rows make three rows learned from for each env step; `report_every` must be 1."""
+
+    def learned_and_played() -> np.ndarray:
+        learner = training.algorithm.learner_group.get_state()["learner"]
+        return np.array([64 * learner["weights_seq_no"], training.steps])
+
+    while training.steps < 800:
+        training.step()
+    before = learned_and_played()
+    for _ in range(4):
+        training.step()
+    rows, steps = learned_and_played() - before
+    assert rows / steps == pytest.approx(3, rel=0.1)

@@ -36,7 +36,36 @@ CASES = [
     ("train algo.network.hidden=[256", ["algo.network.hidden=[256", "close every bracket"]),
     ("train output_dir=/a(b)", ["""'output_dir="/a(b)"'"""]),
     ("train env@x=interest_evolution", ["'env@x' is not a key"]),
-    ("train hydra.verbose=true", ["hydra.verbose cannot be set"]),
+    ("train hydra.verbose=true", ["Hydra's own settings cannot be set"]),
+    ("train hydra.searchpath=[/tmp]", ["Hydra's own settings cannot be set", "--config-dir <folder>"]),
+    # values that are empty, as from an unset variable, and keys given twice
+    ("train resume=", ["resume= is empty, as if from an unset variable"]),
+    ("train resume=''", ["resume='' is empty"]),
+    ("train resume=${oc.env:RECSYS_CLI_EMPTY}", ["resume=${oc.env:RECSYS_CLI_EMPTY} is empty"]),
+    ("train from=", ["from= is empty"]),
+    ("train from=x output_dir=", ["output_dir= is empty"]),
+    ("sweep resume=", ["resume= is empty"]),
+    ("sync x output_dir=", ["output_dir= is empty"]),
+    ("train output_dir=", ["output_dir= must not be empty"]),
+    ("train name=", ["name= must not be empty"]),
+    ("train tracking.experiment=", ["tracking.experiment= must not be empty"]),
+    ("train tracking.uri=", ["tracking.uri= must not be empty"]),
+    ("train seed=${oc.env:RECSYS_CLI_EMPTY}", ["seed=: an integer is expected"]),
+    ("evaluate checkpoint=", ["checkpoint= must not be empty"]),
+    ("evaluate checkpoint=x output=", ["output= must not be empty"]),
+    ("register checkpoint=x name=", ["name= must not be empty"]),
+    ("train seed=1 seed=2", ["seed=1 seed=2: seed is given twice"]),
+    ("train +seed=1 seed=2", ["+seed=1 seed=2: seed is given twice"]),
+    ("train resume=a resume=b", ["resume=a resume=b: resume is given twice"]),
+    ("train env=interest_evolution env=long_term_satisfaction", ["env is given twice"]),
+    ("train +debug=smoke debug=smoke", ["debug is given twice"]),
+    ("sweep algo.lr=1,2 seed=1 seed=2", ["seed is given twice"]),
+    # names, which are chosen by the group
+    ("train env.name=foo", ["env.name=foo: a name cannot be set; env=<option> chooses another"]),
+    ("train algo.name=foo", ["algo.name=foo: a name cannot be set; algo=<option> chooses another"]),
+    ("evaluate checkpoint=x env.name=foo", ["env.name=foo: a name cannot be set"]),
+    ("train name=..", ["name=.. must be the name of a folder"]),
+    ("train name=.git", ["name=.git must be the name of a folder"]),
     # groups and options
     ("train env=interest_evolutoin", ["env=interest_evolutoin", "interest_exploration", "'interest_evolution'"]),
     ("train env=null", ["env=null", "Allowed: interest_evolution"]),
@@ -107,6 +136,32 @@ CASES = [
     ("train env.time_budget=inf", ["env.time_budget=inf must be finite and above 0"]),
     ("evaluate checkpoint=x seed=5e9", ["seed=5000000000 must be from 0 to 4,294,967,295"]),
     ("train name=a/b", ["name=a/b", "output_dir"]),
+    ("train seed=20261127183124", ["seed=20261127183124 must be from 0 to 4,294,967,295"]),
+    ("train algo.lr=1e30", ["algo.lr=1e+30 must be at most 100"]),
+    ("train algo.network.scale=inf", ["algo.network.scale=inf must be finite"]),
+    ("train env.min_utility=5 env.max_utility=-5", ["env.min_utility=5 must be <= env.max_utility=-5"]),
+    ("train evaluation.every=1", ["evaluation.every=1 is finer than report_every=10000"]),
+    ("train checkpoint.every=9999", ["checkpoint.every=9999 is finer than report_every=10000"]),
+    ("train seeds=1e7", ["seeds=10000000 must be at most 1,000"]),
+    ("sweep algo=slateq search=random search.trials=1e8", ["search.trials=100000000 must be at most 5,000"]),
+    ("sweep algo=slateq search=pbt search.trials=1e8", ["search.trials=100000000 must be at most 5,000"]),
+    ("sweep algo.lr=1,2 search.seeds_per_point=1e4", ["search.seeds_per_point=10000 must be at most 1,000"]),
+    (
+        "sweep algo.n_step=range(1,11) search.seeds_per_point=1000",
+        ["10 points with search.seeds_per_point=1000 are 10,000 trainings; at most 5,000"],
+    ),
+    ("sweep algo.lr=1,2 search=random search.trials=5000", ["the space has only 2 points", "search=grid"]),
+    # trainings that would never learn
+    ("train algo.batch_size=1e20", ["algo.batch_size=100000000000000000000 must be at most 1,000,000,000"]),
+    ("train algo.batch_size=1e6 algo.replay_capacity=1e6", ["algo.batch_size=1000000", "885,000 rows"]),
+    ("train algo.batch_size=4e5", ["algo.batch_size=400000 must be at most algo.replay_capacity=300000"]),
+    ("train steps=5000", ["algo.learning_starts=5000: nothing would be learned in steps=5000"]),
+    ("train algo=dqn steps=100", ["algo.learning_starts=5000: nothing would be learned in steps=100"]),
+    ("train algo=neural_linear steps=10", ["algo.batch_size=", "nothing would be learned"]),
+    (
+        "sweep algo.learning_starts=10,1000 steps=1000",
+        ["point algo.learning_starts=1000: ", "nothing would be learned"],
+    ),
     ("evaluate checkpoint=x users=0", ["users=0 must be at least 1"]),
     ("train env.slate_size=30", ["env.slate_size=30", "env.num_candidates=10"]),
     ("train algo=linucb framework=torch_compile", ["framework=torch_compile", "algo=linucb"]),
@@ -119,7 +174,21 @@ CASES = [
     ("train resources.num_cpus=64", ["resources.num_cpus=64", "this machine has 4 CPUs"]),
     ("train resources.num_cpus=1 resources.env_runners=1", ["resources.env_runners=1", "resources.num_cpus=1"]),
     ("train resources.concurrent_trials=5", ["resources.concurrent_trials=5", "this machine has 4 CPUs"]),
-    ("train resources=gpu", ["resources.gpus_per_learner=1", "no GPU found"]),
+    ("train resources=gpu", ["resources.gpus_per_learner=1", "no GPU found", "resources=laptop"]),
+    ("train resources=gpu resources.env_runners=9", ["no GPU found"]),
+    ("train resources.threads=5", ["resources.threads=5: this machine has 4 CPUs"]),
+    (
+        "train resources.users_per_runner=1e9",
+        ["resources.users_per_runner=1,000,000,000 with env.num_candidates=10 takes 540 GB", "this machine has 8 GB"],
+    ),
+    ("train env.num_candidates=1e9", ["env.num_candidates=1,000,000,000 takes 300 TB", "this machine has 8 GB"]),
+    ("train algo.replay_capacity=1e9", ["algo.replay_capacity=1,000,000,000", "takes 92 GB"]),
+    ("train algo.network.hidden=[1000000,1000000]", ["algo.network.hidden=[1000000,1000000] takes 16 TB"]),
+    ("train evaluation.users=1e9", ["evaluation.users=1,000,000,000 takes 160 GB"]),
+    ("train algo=ppo algo.network.hidden=[1000000,1000000]", ["algo.network.hidden=[1000000,1000000] takes 16 TB"]),
+    ("train algo=neural_linear algo.replay_capacity=1e9", ["algo.replay_capacity=1,000,000,000 takes 160 GB"]),
+    ("train seeds=4 algo.replay_capacity=5e7", ["takes 4.6 GB of memory", "4 trainings at once"]),
+    ("sweep algo.lr=1,2 algo.replay_capacity=5e7", ["takes 4.6 GB of memory", "2 trainings at once"]),
     # sweeps
     ("sweep algo=random", ["nothing to search", "algo.lr=1e-3,3e-4", "algo=random has no space of its own"]),
     ("sweep algo.lr=interval(1e-2,1e-5)", ["algo.lr=interval(1e-2,1e-5)", "its start 0.01 must be below its end"]),
@@ -155,10 +224,12 @@ CASES = [
 
 @pytest.fixture(autouse=True)
 def machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine of four CPUs without a GPU, and no MLflow server."""
+    """A machine of four CPUs and 8 GB without a GPU, and no MLflow server."""
     monkeypatch.setattr("recsys_cli.config.resources.machine_cpus", lambda: 4)
     monkeypatch.setattr("recsys_cli.config.resources.machine_gpus", lambda: 0)
+    monkeypatch.setattr("recsys_cli.config.memory.machine_memory", lambda: 8 * 10**9)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("RECSYS_CLI_EMPTY", "")
 
 
 def _words(line: str) -> list[str]:
@@ -180,7 +251,7 @@ def test_bad_input_is_answered_by_one_helpful_line(run_cli, line: str, expected:
 @pytest.mark.parametrize("line", ["tran", "train algo.lr=abc", "train env=interest_evolutoin"])
 def test_the_program_itself_exits_with_2_and_no_traceback(line: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "recsys_cli.cli", *line.split()], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "recsys_cli", *line.split()], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1

@@ -97,6 +97,6 @@ def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("words", ["train --help", "list", "completion bash"])
 def test_a_reader_that_has_gone_is_no_error(words: str) -> None:
-    line = f"(sleep 0.2; exec {sys.executable} -m recsys_cli.cli {words}) | true"
+    line = f"(sleep 0.2; exec {sys.executable} -m recsys_cli {words}) | true"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {line}"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -259,3 +259,21 @@ def test_another_module_of_the_same_name_is_not_taken_for_ones_own(folder: Path)
     write(folder, {"pytest/__init__.py": "", "pytest/env.py": "raise SystemExit"})
     with folders.using([str(folder)]), pytest.raises(ConfigError, match="there is another module 'pytest'"):
         schema_of("pytest.env.Config")
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("hydra:\n  run: {dir: /nowhere}", "'hydra' cannot be set in a preset"),
+        ("defaults:\n  - override /hydra/job_logging: none", "'override /hydra/job_logging: none' cannot be set"),
+        ("_target_: mine.Config", "'_target_' cannot be set in a preset"),
+        ("env: {name: foo}", "'env.name' cannot be set in a preset"),
+        ("from: a/best", "from=a/best: the point of a sweep is named on the command line"),
+        ("resume: a", "resume=a: which run to continue is said on the command line"),
+    ],
+)
+def test_a_preset_says_nothing_that_is_dropped(run_cli, folder: Path, text: str, refused: str) -> None:
+    write(folder, {"experiment/own.yaml": f"# @package _global_\n# Own\n{text}\n"})
+    outcome = run_cli("train", "experiment=own", "--config-dir", str(folder), "--cfg", "job")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1), outcome
+    assert refused in outcome.err

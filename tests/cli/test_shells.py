@@ -19,7 +19,7 @@ from recsys_cli.completion import script, shells
 
 # Stands for `recsys`: completes as the real one does, and shows the words of any other command line.
 PROGRAM = """#!/bin/sh
-case "$1" in __complete | completion) exec "{python}" -m recsys_cli.cli "$@" ;; esac
+case "$1" in __complete | completion) exec "{python}" -m recsys_cli "$@" ;; esac
 printf 'WO''RDS'
 printf '<%s>' "$@"
 echo END

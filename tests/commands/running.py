@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,12 +11,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recsys_cli.cli import main
+
 SMOKE = ("debug=smoke", "evaluation.baselines=[random]")
-RECSYS = (sys.executable, "-m", "recsys_cli.cli")
+RECSYS = (sys.executable, "-m", "recsys_cli")
 # Long enough to be hit in the middle, with a checkpoint every 1,000 steps.
 LONG = (
     *SMOKE,
@@ -68,6 +72,13 @@ class Recsys:
         """Run a command to its end."""
         return self.finish(self.start(*words))
 
+    def here(self, *words: str) -> Outcome:
+        """Run a command in this process, which saves its start."""
+        out, err = io.StringIO(), io.StringIO()
+        with chdir(self.folder), redirect_stdout(out), redirect_stderr(err):
+            code = main(words)
+        return Outcome(code, out.getvalue(), err.getvalue())
+
     def wait_for(self, condition: Callable[[], Any], process: subprocess.Popen[str], timeout: float = 120.0) -> None:
         """Wait until something holds while the command runs."""
         end = time.monotonic() + timeout
@@ -117,6 +128,11 @@ def ray_processes_of(pid: int) -> list[str]:
         if re.search(rf"session_[\d_-]+_{pid}\b", line):
             found.append(line[:200])
     return found
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the ids of a process's children."""
+    return [int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()]
 
 
 def assert_nothing_is_left(pid: int, seconds: float = 15.0) -> None:

@@ -59,7 +59,7 @@ def test_a_sweep_tells_what_it_does_and_mlflow_remembers_it(recsys: Recsys) -> N
     files = {item.path for item in client.list_artifacts(parent.info.run_id)}
     assert {"points.csv", "best.json", "config.yaml", "parallel.svg", "slices.svg"} <= files
     words = shlex.split(" ".join(outcome.words_after("next:")))
-    printed = recsys(*words[1:-1], "--cfg", "job")
+    printed = recsys.here(*words[1:-1], "--cfg", "job")
     assert f"lr: {float(best['values']['algo.lr'])}" in printed.out
 
 

@@ -112,7 +112,41 @@ def test_a_saved_config_needs_no_yaml_file(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_values_of_one_key_may_point_to_another() -> None:
-    assert compose("train", ["report_every=${steps}", "steps=70"]).report_every == 70
+    assert compose("train", ["report_every=${steps}", "steps=40_000"]).report_every == 40_000
+
+
+@pytest.mark.parametrize(
+    ("word", "variable", "expected"),
+    [
+        ("resources.env_runners=${oc.env:RECSYS_TEST}", "3", 3),
+        ("resources.env_runners=${oc.env:RECSYS_NOT_SET,4}", "", 4),
+        ("resources.concurrent_trials=${oc.env:RECSYS_TEST}", "2", 2),
+        ("resources.concurrent_trials=${oc.env:RECSYS_TEST}", "null", None),
+        ("algo.network.hidden=${oc.env:RECSYS_TEST}", "[64, 32]", [64, 32]),
+        ("algo.network.hidden=[${oc.env:RECSYS_TEST},8]", "16", [16, 8]),
+        ("env.num_candidates=${oc.env:RECSYS_TEST}", "[5,20]", [5, 20]),
+        ("algo.lr=${oc.env:RECSYS_TEST}", "3e-4", 0.0003),
+        ("env.resample_documents=${oc.env:RECSYS_TEST}", "false", False),
+        ("steps=${oc.env:RECSYS_TEST}", "1e5", 100_000),
+    ],
+)
+@pytest.mark.parametrize("place", ["command line", "preset"])
+def test_variables_of_the_environment_become_values_of_any_type(
+    word: str, variable: str, expected: Any, place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RECSYS_TEST", variable)
+    words = [word]
+    if place == "preset":
+        key, _, value = word.partition("=")
+        nested = "".join(f"{'  ' * depth}{part}:\n" for depth, part in enumerate(key.split("."))).rstrip("\n")
+        (tmp_path / "experiment").mkdir()
+        (tmp_path / "experiment/own.yaml").write_text(f"# @package _global_\n{nested} '{value}'\n")
+        monkeypatch.setenv("RECSYS_CONFIG_PATH", str(tmp_path))
+        words = ["experiment=own"]
+    found: Any = compose("train", words).to_dict()
+    for part in word.partition("=")[0].split("."):
+        found = found[part]
+    assert found == expected and type(found) is type(expected)
 
 
 def test_mlflow_server_takes_its_address_from_the_environment() -> None:

@@ -122,6 +122,21 @@ def test_wrong_values_are_named_in_full(values: dict[str, Any], message: str) ->
         ({"a": 1}, dict[str, float], {"a": 1.0}),
         (12345678901234567890, str, "12345678901234567890"),  # a run id of digits only
         ({"any": [1]}, Any, {"any": [1]}),
+        # texts, as from an environment variable
+        ("3", int, 3),
+        ("1e3", int, 1000),
+        ("12345678901234567890", int, 12345678901234567890),
+        ("4", int | None, 4),
+        ("null", int | None, None),
+        ("null", str | None, None),
+        ("12", int | list[int], 12),
+        ("[5, 20]", int | list[int], [5, 20]),
+        ("[0.1,1e-3]", tuple[float, ...], (0.1, 0.001)),
+        ("[[1], [2]]", list[list[int]], [[1], [2]]),
+        (["1", "x"], tuple[int, str], (1, "x")),
+        ("{a: 1}", dict[str, float], {"a": 1.0}),
+        ("true", bool, True),
+        ("007", str, "007"),
     ],
 )
 def test_values_that_fit(value: Any, hint: Any, expected: Any) -> None:
@@ -134,7 +149,11 @@ def test_values_that_fit(value: Any, hint: Any, expected: Any) -> None:
     [
         (1.5, int, "an integer"),
         (True, int, "an integer"),
-        ("3", int, "an integer"),
+        ("", int, "an integer"),
+        ("3.5", int, "an integer"),
+        ("2(x3)", int, "an integer"),  # as SLURM_JOB_CPUS_PER_NODE may be
+        ("", int | None, "an integer or null"),
+        ("a: b: c", list[int], "a list of integers"),
         (True, float, "a number"),
         (float("nan"), float, "a number"),
         (1, bool, "true or false"),
@@ -167,6 +186,11 @@ def test_values_that_do_not_fit_are_told_in_plain_words(value: Any, hint: Any, w
         (0, ranges.PositiveFraction, "must be above 0 and at most 1"),
         (1, Annotated[float, ranges.Between(0, 1, below=True)], "must be at least 0 and below 1"),
         (float("inf"), ranges.LogWeight, "must be below infinity"),
+        (1e13, ranges.LogWeight, "must be at most 1,000,000,000,000"),
+        (1e13, ranges.Positive, "must be at most 1,000,000,000,000"),
+        (-1e13, ranges.Signed, "must be at least -1,000,000,000,000"),
+        (1e30, ranges.LearningRate, "must be at most 100"),
+        (" ", ranges.Text | None, "must not be empty"),
         ([], ranges.Widths, "must not be empty"),
         ([8, 0], ranges.Widths, "must be at least 1"),
         ([[1.0], [float("inf")]], list[list[float]], "must be finite"),

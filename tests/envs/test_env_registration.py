@@ -73,12 +73,21 @@ def test_registering_is_light() -> None:
     assert output_of(code) == "[]"
 
 
-def test_gymnasium_imports_the_package_by_itself() -> None:
-    code = (
-        "import gymnasium\n"
-        "env = gymnasium.make('recsys_cli.envs:recsys/LongTermSatisfaction-v0', num_candidates=4)\n"
-        "print(env.reset(seed=0)[0]['doc'].shape)\n"
-    )
+@pytest.mark.parametrize(
+    ("imports", "prefix"),
+    [
+        ("import recsys_cli, gymnasium", ""),
+        ("import gymnasium, recsys_cli", ""),
+        ("import recsys_cli.config.schema; from gymnasium import spaces; import gymnasium", ""),
+        ("import gymnasium", "recsys_cli:"),
+        ("import gymnasium", "recsys_cli.envs:"),
+    ],
+)
+def test_any_order_of_imports_registers(imports: str, prefix: str) -> None:
+    code = f"""{imports}
+env = gymnasium.make('{prefix}recsys/LongTermSatisfaction-v0', num_candidates=4)
+print(env.reset(seed=0)[0]['doc'].shape)
+"""
     assert output_of(code) == "(4, 1)"
 
 

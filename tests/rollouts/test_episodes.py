@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from recsys_cli.config.structured import load
 from recsys_cli.policies import SlatePolicy, UniformPolicy
@@ -86,6 +87,19 @@ def test_many_users_are_played_in_rounds_each_once(monkeypatch):
     assert len(played) == 45 and (played.lengths == 4).all()
     assert [vec.num_envs for vec in policy.watched] == [15, 15, 15]
     assert not np.array_equal(played.quality[:15], played.quality[15:30]), "rounds must not repeat users"
+
+
+def test_play_counts_what_is_finished_in_one_thread(monkeypatch):
+    monkeypatch.setattr(episodes, "MAX_LOCKSTEP_USERS", 16)
+    before, counted = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        env = load("env", "interest_exploration", horizon=4)
+        play(FirstItems(2), env, 20, 8, lambda more: counted.append((more, torch.get_num_threads())))
+        assert counted == [(0, 1), (0, 1), (0, 1), (10, 1)] * 2
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_play_is_a_function_of_its_seed():

@@ -22,16 +22,20 @@ def report(steps: int, score: float, **more: Any) -> dict[str, Any]:
 
 
 def drawn(display: Display) -> str:
-    console = Console(width=160)
-    with console.capture() as capture:
-        console.print(display.renderable())
+    return drawn_at(160, display)
+
+
+def drawn_at(width: int, display: Display) -> str:
+    display.console = Console(width=width)
+    with display.console.capture() as capture:
+        display.console.print(display.renderable())
     return capture.get()
 
 
 @pytest.fixture
 def training() -> Display:
     """The display of a training of two seeds, of which the second waits."""
-    plan = Plan(compose("train", ["steps=1000", "seeds=2"]))
+    plan = Plan(compose("train", ["debug=smoke", "steps=1000", "seeds=2"]))
     display = Display("plain", plan)
     for name, done in (("seed_0", 500), ("seed_1", 0)):
         display.add(name, plan.points[0], "waiting", done)
@@ -41,7 +45,7 @@ def training() -> Display:
 @pytest.fixture
 def search() -> Display:
     """The display of a grid of three points, of which the last was trained before."""
-    space = Space(["algo.lr=1e-3,1e-4,1e-5", "steps=1000", "evaluation.every=500"])
+    space = Space(["algo.lr=1e-3,1e-4,1e-5", "debug=smoke", "steps=1000", "report_every=500", "evaluation.every=500"])
     plan = SearchPlan(space.base, space, Path())
     plan.points = check_sweep(space)
     display = Display("plain", plan)
@@ -69,6 +73,14 @@ def test_a_training_is_drawn_with_every_seed_and_the_baselines(training: Display
     assert {"750", "250", "169.2", "170.2"} <= set(rows[2].split()) and "waiting" in rows[3]
 
 
+def test_a_narrow_terminal_cuts_no_name(training: Display) -> None:
+    training.set_references({"random": 154.9})
+    training.report("seed_0", report(750, 170.25))
+    text = drawn_at(60, training)
+    rows = text.splitlines()
+    assert "…" not in text and [row.split()[0] for row in rows[2:]] == ["seed_0", "seed_1", "(random)"]
+
+
 def test_a_search_prints_how_each_seed_ended(search: Display, capsys: pytest.CaptureFixture[str]) -> None:
     search.show("p000-seed_0", "running")
     search.report("p000-seed_0", report(500, 170.25))
@@ -79,10 +91,12 @@ def test_a_search_prints_how_each_seed_ended(search: Display, capsys: pytest.Cap
 def test_a_search_is_drawn_by_what_runs_what_is_best_and_the_time_left(
     search: Display,
 ) -> None:
-    search.began -= 45.0
+    search.report("p001-seed_0", report(250, 170.25))
+    assert "left," not in drawn(search)  # so far all was start-up
+    search.seeds["p001-seed_0"].began -= 22.5
     search.report("p001-seed_0", report(500, 170.25))
     rows = drawn(search).splitlines()
     assert [row.split()[0] for row in rows[2:-1]] == ["p001-seed_0"] and "algo.lr=0.0001" in rows[2]
-    # 500 steps in 45 s, and 1,500 to go; what was there before counts for nothing.
+    # 250 steps in 22.5 s, and 1,500 to go; what was there before counts for nothing.
     summary = "1 running, 1 finished, 1 waiting, at most 2 min left, best so far 170.2 (p001-seed_0: algo.lr=0.0001)"
     assert rows[-1].strip() == summary

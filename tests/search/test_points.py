@@ -119,12 +119,25 @@ def test_every_search_begins_with_points_that_compose(search: str) -> None:
         (["search=pbt", "checkpoint.keep=1", "algo.lr=1,2"], "checkpoint.keep=1: search=pbt needs 2"),
         (["search=pb2", "algo.lr=1e-3,1e-4"], "search=pb2 takes intervals"),
         (["search=pb2", "algo.lr=tag(log,interval(1e-4,1e-2))"], "on a linear scale"),
-        (["search=median_stopping", "steps=1000", "algo.lr=1,2"], "must be below steps=1000"),
-        (["steps=1000", "algo.lr=1e-3,1e-4"], "steps=1000 would have none: set evaluation.every=200"),
+        (["search=median_stopping", "algo=ppo", "steps=1000", "algo.lr=1,2"], "must be below steps=1000"),
+        (["algo=ppo", "steps=1000", "algo.lr=1,2"], "would have none: set report_every=200 evaluation.every=200"),
+        (["algo=ppo", "steps=1000", "report_every=100", "algo.lr=1,2"], "would have none: set evaluation.every=200"),
         (["evaluation.every=0", "algo.lr=1e-3,1e-4"], "evaluation.every=0"),
         (
             ["algo.lr=interval(1e-4,1e-3)", "algo.discount=range(0,1,0.001)", "search.interval_points=9"],
             "search=random",
+        ),
+        (["space=false"], "with space=false no algorithm's own space is searched"),
+        *(
+            (
+                [f"search={search}", f"algo.batch_size={wrong}"],
+                f"an integer is expected; integers are 'algo.batch_size={right}'",
+            )
+            for search in ("random", "optuna")
+            for wrong, right in (
+                ("interval(64,1024)", "int(interval(64,1024))"),
+                ("tag(log,interval(64,1024))", "tag(log,int(interval(64,1024)))"),
+            )
         ),
         (["from=a/best", "algo.lr=1,2"], "recsys train from=<sweep>"),
         (["search.metric=train/regret", "algo=linucb,slateq"], "algo=slateq reports no such metric"),

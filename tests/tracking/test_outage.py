@@ -72,6 +72,7 @@ class Server:
     """MLflow's own server in a process of its own, killed and started again at will; imported once for both."""
 
     def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
         environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         command = [sys.executable, "-c", LAUNCHER, str(folder), str(port)]
         self._log = (folder / "server.log").open("wb")
@@ -101,7 +102,7 @@ class Server:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f"{word}\n")
         self._process.stdin.flush()
-        assert self._process.stdout.readline() == "done\n", Path(self._log.name).read_text()
+        assert self._process.stdout.readline() == "done\n", (self.folder / "server.log").read_text()
 
     def _answers(self) -> bool:
         with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
@@ -109,16 +110,25 @@ class Server:
         return False
 
 
-@pytest.fixture
-def server(tmp_path: Path, migrated_db: Path) -> Iterator[Server]:
-    """A server, not yet started."""
-    (tmp_path / "server.db").write_bytes(migrated_db.read_bytes())
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server, imported once for all tests."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    found = Server(tmp_path, port)
+    found = Server(tmp_path_factory.mktemp("server"), port)
     yield found
     found.end()
+
+
+@pytest.fixture
+def server(launched: Server, migrated_db: Path) -> Iterator[Server]:
+    """A server without runs, not yet started."""
+    for left in launched.folder.glob("server.db*"):  # and the journal of a killed one
+        left.unlink()
+    (launched.folder / "server.db").write_bytes(migrated_db.read_bytes())
+    yield launched
+    launched.kill()
 
 
 def test_a_server_that_comes_goes_and_comes_again_gets_everything_once(

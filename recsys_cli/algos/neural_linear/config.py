@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_cli.algos.bandits.contextual import ContextualConfig
-from recsys_cli.config.ranges import Count, NonNegative, Positive, Widths
+from recsys_cli.algos.network_config import TRAINED_WEIGHT, weights_between
+from recsys_cli.algos.replay_config import check_batch
+from recsys_cli.config.ranges import Count, LearningRate, NonNegative, Widths
+from recsys_cli.config.types import show
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
@@ -19,11 +22,25 @@ class NeuralLinearConfig(ContextualConfig):
 
     posterior_scale: NonNegative
     hidden: Widths
-    lr: Positive
+    lr: LearningRate
     batch_size: Count
     replay_ratio: NonNegative
     replay_capacity: Count
     renew_every: Count
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse a representation that would never be trained, unless that is asked for by `replay_ratio=0`."""
+        if self.replay_ratio:
+            check_batch(self.batch_size, self.replay_ratio, steps)
+
+    def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
+        """Add network and buffer."""
+        features = len(spec.user) + len(spec.documents)
+        return {
+            **super().memory_bytes(spec),
+            f"algo.hidden={show(self.hidden)}": TRAINED_WEIGHT * weights_between([features, *self.hidden]),
+            f"algo.replay_capacity={self.replay_capacity:,}": 4 * self.replay_capacity * features,
+        }
 
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> ItemBanditPolicy:
         """Build the policy, untrained."""

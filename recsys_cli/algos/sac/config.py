@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.enumerated import EnumeratedConfig
-from recsys_cli.config.ranges import Fraction, Positive
+from recsys_cli.config.ranges import Fraction, LearningRate, Positive
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
@@ -20,7 +20,7 @@ class SACConfig(EnumeratedConfig):
 
     reward_unit: Positive
     temperature: Positive
-    temperature_lr: Positive
+    temperature_lr: LearningRate
     target_entropy: Fraction
 
     several_learners: ClassVar[bool] = False  # RLlib averages the networks' gradients, but not the temperature's

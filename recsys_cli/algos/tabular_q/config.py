@@ -9,7 +9,7 @@ from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.enumerated import check_slates
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.ranges import Count, Fraction, PositiveFraction
+from recsys_cli.config.ranges import Count, Fraction, PositiveFraction, Signed
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class TabularQConfig(AlgoConfig):
     max_slates: Count
     user_bins: Count
     doc_bins: Count
-    bounds: tuple[float, float]
+    bounds: tuple[Signed, Signed]
     discount: Fraction | None
     memory: Literal["none", "raw", "documents"]
     lr: PositiveFraction

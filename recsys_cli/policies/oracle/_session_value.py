@@ -39,6 +39,11 @@ class SessionValue:
         # Worth of one topic's interest and its square, for each power of the budget: [2 (m), 2 (p), T].
         each = self.weights[:, 1:].reshape(2, 2, QUALITY_POWERS)
         self.of_topic = np.einsum("mpj,tj->mpt", each, self.powers) / env.num_topics
+        self._last: tuple[Floats, Floats] | None = None
+
+    def to_arrays(self) -> dict[str, Floats]:
+        """Return the coefficients."""
+        return {"coefficients": self.weights.reshape(-1)}
 
     def after_clicks(self, interests: Floats, topic: NDArray[np.int64], budget_left: Floats) -> Floats:
         """Return the expected worth of what follows a click on each candidate.
@@ -57,7 +62,7 @@ class SessionValue:
         )
         drift = rise * up + (1 - rise) * down - before
         drift_of_square = rise * up**2 + (1 - rise) * down**2 - before**2
-        level = summaries(interests, self.powers) @ self.weights.T  # [N, 2]
+        level = self._level(interests)
         per_power = [
             level[:, m, None] + self.of_topic[m, 0][topic] * drift + self.of_topic[m, 1][topic] * drift_of_square
             for m in range(2)
@@ -66,8 +71,14 @@ class SessionValue:
 
     def after_no_click(self, interests: Floats, budget_left: Floats) -> Floats:
         """Return the worth `[N]` of going on with unchanged interests and the budgets `[N]`."""
-        level = summaries(interests, self.powers) @ self.weights.T
+        level = self._level(interests)
         return self._at(budget_left, level[:, 0], level[:, 1])
+
+    def _level(self, interests: Floats) -> Floats:
+        """Return what each power of the budget is worth, `[N, 2]`; of one array it is asked twice."""
+        if self._last is None or self._last[0] is not interests:
+            self._last = interests, summaries(interests, self.powers) @ self.weights.T
+        return self._last[1]
 
     def _at(self, budget: Floats, linear: Floats, quadratic: Floats) -> Floats:
         part = np.maximum(budget, 0.0) / self.env.time_budget

@@ -12,6 +12,7 @@ iteration continues from there: the policy's sessions are simulated, V is fitted
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from recsys_cli.envs.interest_evolution import InterestEvolutionConfig, budget_a
 from recsys_cli.networks.choice import KnownChoice
 from recsys_cli.networks.features import Observed
 from recsys_cli.policies.base import Observation, mask_of
+from recsys_cli.policies.oracle import _plans
 from recsys_cli.policies.oracle._base import OraclePolicy
 from recsys_cli.policies.oracle._session_value import SessionValue, fit, quality_powers, summaries
 from recsys_cli.slates.optimal import optimal_slates
@@ -42,7 +44,7 @@ PRICES = (0.4, 5.0)  # tried, in units of the return that one price earns per mi
 
 ITERATIONS = 2  # more make no difference that 2,000 sessions could show
 
-_found: dict[str, Price | SessionValue] = {}  # values found in this process, by config
+_found: dict[str, Price | SessionValue] = {}  # values found or read in this process, by the plan's key
 
 
 class Price:
@@ -60,12 +62,29 @@ class Price:
         """See `SessionValue.after_no_click`."""
         return (self.price * np.maximum(budget_left, 0.0)[:, None])[:, 0]
 
+    def to_arrays(self) -> dict[str, Floats]:
+        """Return the price, for `value_of`."""
+        return {"price": np.asarray(self.price, np.float64)}
+
+
+def value_of(env: InterestEvolutionConfig, arrays: _plans.Arrays) -> Price | SessionValue:
+    """Return the value that `to_arrays` described.
+
+    Raises:
+        KeyError: there is neither a price nor coefficients.
+        TypeError: there are several prices.
+        ValueError: the number of coefficients is wrong.
+    """
+    if "price" in arrays:
+        return Price(float(arrays["price"]))
+    return SessionValue(env, arrays["coefficients"])
+
 
 class InterestEvolutionOracle(OraclePolicy):
     """Maximises watch time plus the worth of what is left of the session."""
 
     def __init__(self, seed: int = 0, value: Price | SessionValue | None = None) -> None:
-        """Take what the rest of a session is worth; None: to be found, once a process and config."""
+        """Take what the rest of a session is worth; None: to be found, once for each config (see `_plans`)."""
         super().__init__(seed)
         self.given = value
 
@@ -73,12 +92,25 @@ class InterestEvolutionOracle(OraclePolicy):
         """Find what the rest of a session is worth."""
         self.env = env
         self.choice = KnownChoice(env.spec.choice)
-        if self.given is None:
+        if self.given is not None:
+            self.value = self.given
+            return
+        if self.must_plan(env):
             native = dataclasses.replace(env, backend=NATIVE)
-            key = repr((native, self.seed))
-            if key not in _found:
-                _found[key] = best_value(native, self.seed)
-        self.value = _found[key] if self.given is None else self.given
+            value = _found[self._key(env)] = best_value(native, self.seed)
+            _plans.keep(self._key(env), value.to_arrays())
+        self.value = _found[self._key(env)]
+
+    def _key(self, env: InterestEvolutionConfig) -> str:
+        return _plans.key(dataclasses.replace(env, backend=NATIVE), self.seed)
+
+    def must_plan(self, env: InterestEvolutionConfig) -> bool:
+        """See `SlatePolicy.must_plan`; a plan kept on disk is read."""
+        key = self._key(env)
+        if self.given is None and key not in _found and (kept := _plans.read(key)) is not None:
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # not what is kept here
+                _found[key] = value_of(env, kept)
+        return self.given is None and key not in _found
 
     def slates(self, observation: Observation) -> NDArray[Any]:
         """See `GreedyPolicy.slates`. Documents may be dense or topic numbers."""
@@ -180,10 +212,11 @@ def best_value(env: InterestEvolutionConfig, seed: int) -> Price | SessionValue:
     users = int(np.clip(SEARCH_DOCUMENTS // env.spec.width, *SEARCH_USERS))
     value: Price | SessionValue = Price(best_price(env, seed))
     tried: list[tuple[float, Price | SessionValue]] = []
-    for _ in range(ITERATIONS + 1):
+    for left in reversed(range(ITERATIONS + 1)):
         sessions = simulate(env, value, users, seed + 2)  # the same users: differences between policies show sooner
         tried.append((float(sessions.returns.mean()), value))
-        value = sessions.fit(env)
+        if left:
+            value = sessions.fit(env)
     return max(tried, key=lambda pair: pair[0])[1]
 
 
