@@ -13,6 +13,7 @@ from recsys_cli.config import own_classes
 from recsys_cli.config.compose import check_machine, merge_changes
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.overrides import read, reference
+from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.tracking.files import read_if_sound, read_json
 from recsys_cli.tracking.folder import CONFIG
@@ -61,7 +62,7 @@ def resumed(words: list[str], root: str) -> tuple[Any, Path]:
             _check_stored(run_dir, stored, SCHEMAS[root])
             raise
     if Path(config.output_dir).expanduser().resolve() != run_dir.parent:  # moved, or resumed from another folder
-        config = replace(config, output_dir=str(run_dir.parent))
+        config = replace(config, output_dir=show_path(run_dir.parent))
     check_machine(config)
     return config, run_dir
 

@@ -17,7 +17,7 @@ from recsys_cli.tracking.address import check_uri, recalled_uri, resolved_uri, s
 from recsys_cli.tracking.database import follow_move
 from recsys_cli.tracking.files import update_json
 from recsys_cli.tracking.folder import SEED, Plan
-from recsys_cli.tracking.local_runs import seeds_of
+from recsys_cli.tracking.local_runs import runs_in, seeds_of
 
 
 def tracked(run_dir: Path) -> dict[Path, Plan]:
@@ -58,7 +58,7 @@ def settle(run_dir: Path, uri: str | None) -> None:
     if database and database.exists():
         follow_move(database)
     for folder, plan in tracked(run_dir).items():
-        copied = plan.place != str(folder) and uri is not None and _is_shared(run_dir, folder, plan, uri)
+        copied = plan.place != str(folder) and uri is not None and _is_copy(run_dir, folder, plan, uri)
         if copied or (uri is not None and _is_lost(folder, uri, output_dir)):
             folders.forget_uploaded(folder)
         if copied:
@@ -67,14 +67,18 @@ def settle(run_dir: Path, uri: str | None) -> None:
             folders.edit_plan(folder, lambda plan, place=str(folder): setattr(plan, "place", place))  # type: ignore[misc]
 
 
-def _is_shared(run_dir: Path, folder: Path, plan: Plan, uri: str) -> bool:
-    """Whether the folder that this is a copy of is still there, with the same MLflow."""
-    original = Path(plan.place or folder)
-    twin = folders.sound_plan(original)
-    if twin is None or twin.id != plan.id or twin.uri is None:
-        return False
-    output_dir = original.parent if folder == run_dir else original.parent.parent
-    return recalled_uri(twin.uri, output_dir) == recalled_uri(stored_uri(uri, run_dir.parent), run_dir.parent)
+def _is_copy(run_dir: Path, folder: Path, plan: Plan, uri: str) -> bool:
+    """Whether another folder, where this one was or beside this run, is at home there and has the same MLflow run."""
+    mine = recalled_uri(stored_uri(uri, run_dir.parent), run_dir.parent)
+    beside = [other for run in runs_in(run_dir.parent) if run.resolve() != run_dir for other in (run, *seeds_of(run))]
+    for other in {Path(plan.place or folder), *beside}:
+        twin = folders.sound_plan(other)
+        if twin is None or twin.id != plan.id or twin.uri is None or twin.place != str(other.resolve()):
+            continue
+        output_dir = other.parent if folder == run_dir else other.parent.parent
+        if recalled_uri(twin.uri, output_dir) == mine:
+            return True
+    return False
 
 
 def _is_lost(folder: Path, uri: str, output_dir: Path) -> bool:

@@ -79,7 +79,10 @@ def identifiers(output_dir: Path) -> dict[str, Path]:
 
     An id that a folder shares with its copy is that of the folder which is where it was made.
     """
-    names, here, moved, former = {}, {}, {}, {}  # type: dict[str, Path], dict[str, Path], dict[str, Path], dict[str, Path]
+    names: dict[str, Path] = {}
+    here: dict[str, Path] = {}
+    moved: dict[str, Path] = {}
+    former: dict[Path, list[str]] = {}
     for run_dir in map(Path.resolve, runs_in(output_dir)):
         names[run_dir.name] = run_dir
         for folder in (run_dir, *seeds_of(run_dir)):
@@ -87,8 +90,9 @@ def identifiers(output_dir: Path) -> dict[str, Path]:
             ids = (seed.get("id"), seed.get("mlflow_run_id"), uploaded.get("run_id"))
             at_home = plan.get("place") in (None, str(folder))
             (here if at_home else moved).update({word: folder for word in ids if word})
-            former.update(dict.fromkeys(plan.get("former_ids", ()), folder))
-    return {**former, **moved, **here, **names}
+            former[folder] = list(plan.get("former_ids", ()))
+    copies_first = sorted(former, key=lambda folder: here.keys().isdisjoint(former[folder]))
+    return {word: folder for folder in copies_first for word in former[folder]} | moved | here | names
 
 
 def bundle_in(folder: Path, alias: str, say: Callable[[str], None]) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from pathlib import Path
@@ -40,18 +41,32 @@ def connect(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
+# MLflow's pages show the view at #/experiments/<id>/runs?viewStateShareKey=recsys&workflowType=machine_learning; without
+# that, 3.17 opens its GenAI pages whatever the experiment's kind, and shows no metric or param as a column.
+_COLUMNS = ("metrics.`eval/return`", "params.`env.name`", "params.`algo.name`", "params.`seed`", "tags.`state`")
+VIEW = {
+    "mlflow.experimentKind": "custom_model_development",
+    "mlflow.sharedViewState.recsys": json.dumps({"selectedColumns": _COLUMNS}),
+}
+
+
 def experiment_id(client: MlflowClient, name: str, uri: str, output_dir: Path) -> str:
-    """Return the id of the experiment, made if missing, also when another training makes it at the same moment."""
+    """Return the id of the experiment, made if missing, also when another training makes it at the same moment.
+
+    It is tagged with its kind and a view of its runs, unless someone has chosen others.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return client.create_experiment(name, artifact_location=artifact_location(uri, output_dir))
+            return client.create_experiment(name, artifact_location=artifact_location(uri, output_dir), tags=VIEW)
         except MlflowException:
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
+    for key in VIEW.keys() - found.tags.keys():
+        client.set_experiment_tag(found.experiment_id, key, VIEW[key])
     return found.experiment_id

@@ -76,8 +76,7 @@ def plan_status(folder: Path, status: str, ended: float | None = None) -> None:
 
     def change(plan: Plan) -> None:
         plan.status = found
-        if asked in ("pruned", "paused") or "state" in plan.tags:
-            plan.tags["state"] = asked
+        plan.tags["state"] = asked
         plan.ended = None if found in UNFINISHED else int(1000 * (time.time() if ended is None else ended))
 
     edit_plan(folder, change)

@@ -13,7 +13,7 @@ from recsys_cli.commands import sync
 from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.folder import UPLOADED
 from recsys_cli.tracking.local_runs import find
-from recsys_cli.tracking.mlflow_client import connect
+from recsys_cli.tracking.mlflow_client import connect, experiment_id
 from recsys_cli.tracking.references import resolve, resolve_run
 from recsys_cli.tracking.registering import register_checkpoint
 from recsys_cli.tracking.syncing import record_evaluation
@@ -117,6 +117,17 @@ def test_a_copy_beside_its_original_is_another_run(trained: Path, client: Any) -
     assert find(ids[1], output_dir, "resume") == copy / "seed_0", "a former id"
 
 
+def test_two_copies_of_a_run_from_elsewhere_are_two_runs(trained: Path, tmp_path: Path) -> None:
+    ids, new = run_ids(trained), tmp_path / "b"
+    for name in ("k1", "k2"):
+        shutil.copytree(trained, new / name)
+    shutil.rmtree(trained.parent)
+    assert evaluate("k1", new) is None and evaluate("k2", new) is None
+    found = [run_ids(new / name) for name in ("k1", "k2")]
+    assert found[0][0] == ids[0] and not {*found[0]} & {*found[1]}
+    assert find(ids[1], new, "resume") == new / "k1" / "seed_0"
+
+
 def test_a_resumed_run_is_at_home_where_it_is(trained: Path, tmp_path: Path, make_bundle: Callable[..., Path]) -> None:
     ids = run_ids(trained)
     run_dir = Path(shutil.copytree(trained.parent, tmp_path / "b")) / "k1"
@@ -147,3 +158,36 @@ def test_a_database_elsewhere_is_used_while_it_is_there(
     shutil.move(moved, tmp_path / "c" / "k1")
     assert evaluate("k1", tmp_path / "c") is None
     assert not central.parent.exists() and (tmp_path / "c" / "mlflow.db").exists()
+
+
+def test_to_carries_runs_with_what_is_registered(
+    trained: Path, migrated_db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle_dir = resolve("k1", trained.parent, None)
+    register_checkpoint(bundle_dir, name="m", alias="champion", uri=None, output_dir=trained.parent)
+    assert evaluate("k1", trained.parent) is None
+    other = tmp_path / "other" / "mlflow.db"
+    other.parent.mkdir()
+    shutil.copy(migrated_db, other)
+    words = [f"output_dir={trained.parent}", f"to=sqlite:///{other}"]
+    assert sync.run(words) == 0
+    client, run_id = connect(f"sqlite:///{other}"), run_ids(trained)[1]
+    before = client.get_run(run_id).to_dictionary()
+    assert before["data"]["metrics"]["return"] == 7.0 and before["data"]["params"] == {"a": "1"}
+    assert {"evaluation.json", "checkpoints"} <= {item.path for item in client.list_artifacts(run_id)}
+    assert client.get_model_version_by_alias("m", "champion").run_id == run_id
+    capsys.readouterr()
+    assert sync.run(words) == 0 and "nothing to upload" in capsys.readouterr().out
+    assert client.get_run(run_id).to_dictionary() == before
+    assert len(client.search_model_versions("name='m'")) == 1
+    assert evaluate("k1", trained.parent, "later.json") is None, "it belongs to the other one now"
+    assert "later/return.mean" in client.get_run(run_id).data.metrics
+
+
+def test_an_experiment_shows_its_columns_and_keeps_what_a_person_chose(trained: Path, client: Any) -> None:
+    experiment = client.get_experiment_by_name("recsys")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert "metrics.`eval/return`" in experiment.tags["mlflow.sharedViewState.recsys"]
+    client.set_experiment_tag(experiment.experiment_id, "mlflow.experimentKind", "regression")
+    assert experiment_id(client, "recsys", "", trained.parent) == experiment.experiment_id
+    assert client.get_experiment_by_name("recsys").tags["mlflow.experimentKind"] == "regression"
