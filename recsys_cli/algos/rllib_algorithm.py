@@ -14,6 +14,7 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV
 
 from recsys_cli.algos.rllib_training import RLlibTraining, begin_new_streams, configure
 from recsys_cli.config.explore import NOT_EXPLORING, Explore
+from recsys_cli.rollouts.failure import played
 from recsys_cli.rollouts.runner import VectorEnvRunner
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class SlateAlgorithmConfig(AlgorithmConfig):
         self.settings = self.problem = None  # type: ignore[assignment]  # given by `of_run`
         self.training_env_steps = 0
         self.env_runner_cls = VectorEnvRunner
+        self.torch_skip_nan_gradients = True  # "skip" the look at them: RLlib would set them to zero without a word
         # A failed remote call sleeps this long before the runner exits; RLlib's 60 s look like a hang.
         self.delay_between_env_runner_restarts_s = 1.0
 
@@ -186,14 +188,18 @@ class CollectingAlgorithm(SlateAlgorithm):
     config: SlateAlgorithmConfig
 
     def collect(self) -> list[Chunk]:
-        """Let every runner play one chunk, and take over their metrics."""
+        """Let every runner play one chunk, and take over their metrics.
+
+        Raises:
+            RuntimeError: a remote runner failed.
+        """
         results = self.env_runner_group.foreach_env_runner(
             lambda runner: (runner.sample(), runner.get_metrics()),
             local_env_runner=self.config.num_env_runners == 0,
             timeout_seconds=self.config.sample_timeout_s,
         )
         self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
-        return [chunk for chunks, _ in results for chunk in chunks]
+        return played(chunk for chunks, _ in results for chunk in chunks)
 
     def update(self, columns: dict[str, Any]) -> list[Any]:
         """Pass rows to the learners and return their results, one per learner."""

@@ -104,7 +104,9 @@ class RLlibTraining(Training):
             return super().evaluate(episodes, seed)
         results = self.algorithm.evaluate()
         results = results.get(EVALUATION_RESULTS, results)
-        return pick(results, {name.removeprefix("train/"): path for name, path in METRICS.items()})
+        means = pick(results, {name.removeprefix("train/"): path for name, path in METRICS.items()})
+        # Runners that raise are lost, and nobody hears why: here it is raised again.
+        return means if "return" in means else super().evaluate(episodes, seed)
 
     def save(self, folder: Path) -> None:
         """Write RLlib's checkpoint."""

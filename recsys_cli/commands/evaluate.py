@@ -68,8 +68,8 @@ def run(overrides: list[str]) -> int:
 def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[str]:
     """Write the JSON file and log it to the checkpoint's run; return the lines to print.
 
-    An evaluation of another checkpoint, on other users, of an exploring policy or on a changed env gets its own file
-    and metrics, so that it never passes for the run's result.
+    `evaluation.json` is the training's own record and is never written here. File and metrics are named by what differs
+    from it, and `evaluation_again` if nothing does.
     """
     from recsys_cli.tracking.local_runs import is_seed
     from recsys_cli.tracking.planning import write_results
@@ -81,7 +81,7 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
     changes = [*others_than(results, run_folder), *(f"{k}-{v}" for k, v in flatten(config.env).items())]
     if config.explore != "none":
         changes.append("explore-" + evaluation.explore.replace(":", "-"))
-    name = "_".join(["evaluation", *changes]) + ".json"
+    name = "_".join(["evaluation", *(changes or ["again"])]) + ".json"
     output = Path(config.output).expanduser() if config.output else run_folder / name
     write_results(output, results, returns)
     lines = [f"written to {output}"]
@@ -100,11 +100,13 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
 
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
-    """Return where an evaluation's steps, users and seed differ from the run's own evaluation."""
+    """Return where an evaluation's steps, users, seed and baselines differ from the run's own evaluation."""
     from recsys_cli.tracking.files import read_if_sound
     from recsys_cli.tracking.folder import EVALUATION
 
-    if not (run_folder / EVALUATION).is_file():
-        return []
-    own = read_if_sound(run_folder / EVALUATION)
-    return [f"{key}-{results[key]}" for key in ("steps", "users", "seed") if results[key] != own.get(key)]
+    own = read_if_sound(run_folder / EVALUATION) if (run_folder / EVALUATION).is_file() else {}
+    different = [f"{key}-{results[key]}" for key in ("steps", "users", "seed") if results[key] != own.get(key)]
+    baselines = list(results["policies"])[1:]
+    if own and baselines != list(own.get("policies", {}))[1:]:
+        different.append("-".join(["baselines", *(baselines or ["none"])]))
+    return different

@@ -73,6 +73,10 @@ def _read(words: list[str]) -> tuple[list[str], dict[str, str]]:
         if not equals or Path(word).exists():
             references.append(word)
         elif key in _KEYS:
+            if not value:
+                raise ConfigError(
+                    f"sync: {word} is empty, as if from an unset variable: leave it out, or give it a value"
+                )
             settings[key] = value
         else:
             near = closest(key, _KEYS)

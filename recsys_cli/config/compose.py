@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recsys_cli.config import catalog, folders, own_classes, own_options, structured
 from recsys_cli.config.errors import ConfigError, about_length, closest, one_line
-from recsys_cli.config.memory import check_memory
+from recsys_cli.config.memory import check_training
 from recsys_cli.config.overrides import Option, read, resolve
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import check_resources
@@ -251,4 +251,4 @@ def check_machine(config: Any) -> None:
     check_resources(resources, config.framework)
     algo.check_resources(resources, config.framework)
     if resources.ray_address is None:
-        check_memory(config, min(resources.trials_at_once(), config.seeds))
+        check_training(config, min(resources.trials_at_once(), config.seeds))

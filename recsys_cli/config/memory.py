@@ -1,4 +1,4 @@
-"""What a training must hold in memory at least, compared with the machine before anything starts."""
+"""What a training or an evaluation must hold in memory at least, compared with the machine before it starts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 from recsys_cli.config.errors import ConfigError
 
 _EPISODE = 40  # bytes kept of one: return, length, clicks, watch time, quality
+_LOCK_STEP_USERS = 1_000  # play at the same time, at least
 _UNLIMITED = 1 << 60
 
 
-def check_memory(config: Any, at_once: int) -> None:
+def check_training(config: Any, at_once: int) -> None:
     """Refuse trainings that cannot fit.
 
     Args:
@@ -22,26 +23,41 @@ def check_memory(config: Any, at_once: int) -> None:
     Raises:
         ConfigError: with the settings that ask for most, the figure, and what the machine has.
     """
-    parts, there = _needed(config), machine_memory()
+    spec, algo, resources, evaluation = config.env.spec, config.algo, config.resources, config.evaluation
+    lock_steps = getattr(algo, "rollout_length", 1) + 2  # of a chunk, of the simulator and of the newest observation
+    users = resources.users_per_runner * max(resources.env_runners, 1)
+    asked = f"resources.users_per_runner={resources.users_per_runner:,} with env.num_candidates={spec.width:,}"
+    parts = {
+        **algo.memory_bytes(spec),
+        asked: users * lock_steps * spec.observation_bytes,
+        f"evaluation.users={evaluation.users:,}": (1 + len(evaluation.baselines)) * evaluation.users * _EPISODE,
+    }
+    _refuse(parts, at_once)
+
+
+def check_evaluation(spec: Any, users: int, policies: int) -> None:
+    """Refuse an evaluation that cannot fit.
+
+    Args:
+        spec: of the problem.
+        users: of each policy.
+        policies: how many are played.
+
+    Raises:
+        ConfigError: as `check_training`.
+    """
+    at_once = 2 * min(users, _LOCK_STEP_USERS) * spec.observation_bytes
+    _refuse({f"users={users:,}": policies * users * _EPISODE, f"env.num_candidates={spec.width:,}": at_once}, 1)
+
+
+def _refuse(parts: dict[str, int], at_once: int) -> None:
+    there = machine_memory()
     if sum(parts.values()) * at_once <= there:
         return
     most = sorted(parts.items(), key=lambda part: -part[1])
     named = ", ".join(f"{what} takes {_spell(size)} of memory" for what, size in most if 10 * size >= most[0][1])
     times = f", in each of {at_once} trainings at once (resources.concurrent_trials)" if at_once > 1 else ""
     raise ConfigError(f"{named} at least{times}; this machine has {_spell(there)}")
-
-
-def _needed(config: Any) -> dict[str, int]:
-    """Return the bytes that one training takes at least, by the settings that ask for them."""
-    spec, algo, resources, evaluation = config.env.spec, config.algo, config.resources, config.evaluation
-    lock_steps = getattr(algo, "rollout_length", 1) + 2  # of a chunk, of the simulator and of the newest observation
-    users = resources.users_per_runner * max(resources.env_runners, 1)
-    asked = f"resources.users_per_runner={resources.users_per_runner:,} with env.num_candidates={spec.width:,}"
-    return {
-        **algo.memory_bytes(spec),
-        asked: users * lock_steps * spec.observation_bytes,
-        f"evaluation.users={evaluation.users:,}": (1 + len(evaluation.baselines)) * evaluation.users * _EPISODE,
-    }
 
 
 def _spell(size: float) -> str:

@@ -100,6 +100,16 @@ class BelowInfinity(Range):
         return "must be below infinity" if value == math.inf else f"must be at most {HUGE:,}" if value > HUGE else ""
 
 
+class AnyNumber(Range):
+    """Any number, infinite ones among them."""
+
+    shown = False
+
+    def refusal(self, value: Any) -> str:
+        """Return an empty string."""
+        return ""
+
+
 class NotEmpty:
     """A non-empty list, or a text that is not blank."""
 
@@ -147,3 +157,5 @@ Fraction = Annotated[float, Between(0, 1)]
 """A probability or a share."""
 PositiveFraction = Annotated[float, Above(0, 1)]
 LogWeight = Annotated[float, BelowInfinity()]
+Bound = Annotated[float, AnyNumber()]
+"""An end of a range, which may be open."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Bound, Count, LogWeight
+from recsys_cli.config.structured import build_as
+from recsys_cli.config.types import convert
+from recsys_cli.envs.checks import require_choice
+from recsys_cli.envs.choice_models import ChoiceModel
+from recsys_cli.envs.features import Features as Features
 
 DENSE, INDEX = "dense", "index"
 
@@ -33,57 +39,16 @@ class ChoiceSpec:
 
     kind: str = "unknown"
     observable: bool = False
-    no_click_mass: float = 0.0
+    no_click_mass: LogWeight = 0.0
     min_normalizer: float = 0.0
     attention_prob: float = 1.0
     score_scaling: float = 1.0
-    attended: int | None = None
+    attended: Count | None = None
 
-
-@dataclass(frozen=True)
-class Features:
-    """A vector of features: their lowest and highest values, and their names if they have any."""
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    names: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        """Return the number of features."""
-        return len(self.low)
-
-    @classmethod
-    def of(cls, size: int, low: float = -1.0, high: float = 1.0, names: Sequence[str] = ()) -> Features:
-        """Return features that share their bounds."""
-        return cls((float(low),) * size, (float(high),) * size, tuple(names))
-
-    @property
-    def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The lowest and the highest values, `[F]` each."""
-        return np.array(self.low, np.float64), np.array(self.high, np.float64)
-
-    def space(self, *shape: int) -> spaces.Box:
-        """Return the space of an array `[*shape, F]` of them."""
-        low, high = (np.broadcast_to(bound.astype(np.float32), (*shape, len(self))) for bound in self.bounds)
-        return spaces.Box(low, high, dtype=np.float32)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values; bounds shared by all features are stored once."""
-        names = {"names": list(self.names)} if self.names else {}
-        return {"size": len(self), "low": _shared(self.low), "high": _shared(self.high), **names}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Features:
-        """Restore what `to_dict` returned."""
-        low, high = (
-            tuple(bound) if isinstance(bound, list) else (float(bound),) * values["size"]
-            for bound in (values["low"], values["high"])
-        )
-        return cls(low, high, tuple(values.get("names", ())))
-
-
-def _shared(bound: tuple[float, ...]) -> float | list[float]:
-    return bound[0] if bound and len(set(bound)) == 1 else list(bound)
+    def __post_init__(self) -> None:
+        """Check that the choice of an observable score is known."""
+        if self.observable:
+            require_choice("choice.kind", self.kind, get_args(ChoiceModel))
 
 
 @dataclass(frozen=True)
@@ -104,6 +69,21 @@ class Documents:
     topics: int = 0
     quality: int | None = None
     items: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], items: NDArray[np.float32] | None) -> Documents:
+        """Restore what `ProblemSpec.to_dict` made of them, and the items' features.
+
+        Raises:
+            ConfigError: a wrong type, or features that are not there.
+        """
+        features, hints = Features.from_dict(values["features"]), get_type_hints(cls, include_extras=True)
+        topics, quality = (convert(values[name], hints[name], name) for name in ("topics", "quality"))
+        if not 0 <= topics <= len(features) or not 0 <= (quality or 0) < max(len(features), 1):
+            raise ConfigError(f"topics={topics}, quality={quality} of {len(features)} features of a document")
+        if items is not None and not (items.dtype == np.float32 and items.shape[1:] == (len(features),)):
+            raise ConfigError(f"items {items.dtype}{list(items.shape)} must be float32 with {len(features)} features")
+        return cls(features, topics, quality, items)
 
     def __len__(self) -> int:
         """Return the number of features F."""
@@ -171,8 +151,8 @@ class ResponseField:
 
     name: str
     kind: Literal["flag", "number", "category"] = "flag"
-    low: float = 0.0
-    high: float = 1.0
+    low: Bound = 0.0
+    high: Bound = 1.0
 
     def space(self, slate_size: int) -> spaces.Space[Any]:
         """Return the space of one slate's, `[k]`."""
@@ -206,14 +186,14 @@ class ProblemSpec:
     user: Features
     documents: Documents
     response: tuple[ResponseField, ...]
-    slate_size: int
-    num_candidates: int | None
-    min_candidates: int | None = None
+    slate_size: Count
+    num_candidates: Count | None
+    min_candidates: Count | None = None
     resample_documents: bool = True
     choice: ChoiceSpec = ChoiceSpec()
     reward: str | None = None
-    truncation: int | None = None
-    horizon: int | None = None
+    truncation: Count | None = None
+    horizon: Count | None = None
 
     @property
     def width(self) -> int:
@@ -285,20 +265,20 @@ class ProblemSpec:
         """Restore what `to_dict` returned, and the items' features.
 
         Raises:
-            ConfigError: something is missing or unknown.
+            ConfigError: something is missing, unknown or of the wrong type.
         """
         try:
-            documents = dict(values["documents"])
-            features = Features.from_dict(documents.pop("features"))
+            hints = get_type_hints(cls, include_extras=True)
             return cls(
-                **{name: values[name] for name in _PLAIN},
+                **{name: convert(values[name], hints[name], name) for name in _PLAIN},
                 user=Features.from_dict(values["user"]),
-                documents=Documents(features, **documents, items=items),
-                response=tuple(ResponseField(**each) for each in values["response"]),
-                choice=ChoiceSpec(**values["choice"]),
+                documents=Documents.from_dict(values["documents"], items),
+                response=tuple(build_as(ResponseField, each, "response") for each in values["response"]),
+                choice=build_as(ChoiceSpec, values["choice"], "choice"),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"the problem's spec is damaged: {type(error).__name__}: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+            raise ConfigError(f"the problem's spec is damaged: {reason}") from None
 
 
 _PLAIN = (

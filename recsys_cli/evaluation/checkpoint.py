@@ -11,6 +11,7 @@ import numpy as np
 
 from recsys_cli.config import structured
 from recsys_cli.config.explore import NOT_EXPLORING, Explore
+from recsys_cli.config.memory import check_evaluation
 from recsys_cli.evaluation.compare import Score, Show, score, score_baselines, silent
 from recsys_cli.evaluation.statistics import paired_difference
 from recsys_cli.policies.exploration import ExploringPolicy
@@ -72,11 +73,11 @@ def evaluate_checkpoint(
     """
     loaded = load_checkpoint(folder, env_changes)
     env = loaded.env
+    check_evaluation(env.spec, users, 1 + len(baselines))
     policy, name = loaded.policy, loaded.name
     if explore != NOT_EXPLORING:
         policy, name = ExploringPolicy(policy, explore), f"{name} {explore}"
     own = score(name, policy, env, users, seed, show)
     others = known if known is not None else score_baselines(baselines, env, users, seed, show)
     scores = [own, *(other for other in others if other.policy != own.policy)]
-    steps = int(loaded.bundle.info["steps"])
-    return Evaluation(str(folder), structured.to_plain(env), users, seed, steps, str(explore), scores)
+    return Evaluation(str(folder), structured.to_plain(env), users, seed, loaded.steps, str(explore), scores)

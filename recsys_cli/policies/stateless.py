@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.envs.finite import first_not_finite, is_finite
 from recsys_cli.policies.memory import Memory
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ class StatelessPolicy:
         """Choose slates.
 
         Raises:
-            ConfigError: an input that is missing or of the wrong shape, or a number of candidates that the policy
-                does not allow.
+            ConfigError: an input that is missing, of the wrong shape or not finite, or a number of candidates that the
+                policy does not allow.
         """
         self._check(inputs)
         seen = self._seen(inputs)
@@ -134,6 +135,12 @@ class StatelessPolicy:
             if len(shape) != len(wanted) or any(w not in (-1, n) for n, w in zip(shape, wanted, strict=True)):
                 expected = str([n if n >= 0 else "C" for n in wanted]).replace("'", "")
                 raise ConfigError(f"input {spec.name!r} has shape {list(shape)} and must have {expected}")
+            array = np.asarray(inputs[spec.name])
+            if array.dtype.kind not in "biuf":
+                raise ConfigError(f"input {spec.name!r} has dtype {array.dtype} and must have {spec.dtype}")
+            if not is_finite(array):
+                at = first_not_finite(array)
+                raise ConfigError(f"input {spec.name!r} is {array[at]} at {list(at)} and must be finite")
 
     def _recall(self, memory: Memory, inputs: Mapping[str, NDArray[Any]]) -> None:
         """Set a memory to what `memory` says, then add the response to the slate shown before."""

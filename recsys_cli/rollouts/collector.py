@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.finite import require_finite_step
 from recsys_cli.policies.exploration import Rule
 from recsys_cli.policies.memory import Memory
 from recsys_cli.rollouts.chunk import Chunk, clicked_position, position_dtype
@@ -57,6 +58,7 @@ class Collector:
         """Begin new episodes; the chunk that follows does not continue the last one."""
         self.env_seed += 1
         observation, _ = self.env.reset(seed=self.env_seed)
+        require_finite_step(self.steps_done, observation)
         self.memory.restart()
         self.sums, self.starting = EpisodeSums(self.users), np.zeros(self.users, bool)
         self.steps_done += 1
@@ -81,6 +83,9 @@ class Collector:
             rng: random stream of the draws.
             propensities: whether to keep the log-probabilities of the drawn slates.
             responses: whether to keep the whole responses.
+
+        Raises:
+            FloatingPointError: the simulator returned something that is not finite.
         """
         observation = self.reset() if self.observation is None else self.observation
         chunk = self._empty_chunk(length, self.memory.extend(observation), propensities)
@@ -101,6 +106,7 @@ class Collector:
                 array[t] = known[name]
             chunk.slate[t] = slates
             observation, reward, terminated, truncated, _ = self.env.step(slates)
+            require_finite_step(self.steps_done + 1, observation, reward)
             self.memory.step(known, slates, observation, self.starting)
             response = observation["response"]
             chunk.reward[t], chunk.valid[t] = reward, ~self.starting

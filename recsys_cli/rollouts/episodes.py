@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.finite import require_finite_step
 from recsys_cli.policies import SlatePolicy
 
 MAX_LOCKSTEP_USERS = 2048
@@ -102,6 +103,9 @@ def play(
         users: number of episodes.
         seed: of the users.
         finished: gets the number of episodes that ended, after every step.
+
+    Raises:
+        FloatingPointError: the simulator returned something that is not finite.
     """
     parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
     rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream
@@ -137,11 +141,14 @@ def _play_round(
     try:
         policy.watch(vec)
         observation, _ = vec.reset(seed=seed)
-        sums, playing, memory = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users)
+        require_finite_step(0, observation)
+        sums, playing, memory, step = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users), 0
         while playing.any():
             slates = policy.served(memory.extend(observation)).sample(rng)
             before = observation
             observation, reward, terminated, truncated, _ = vec.step(slates)
+            step += 1
+            require_finite_step(step, observation, reward)
             memory.step(before, slates, observation, ~playing)
             sums.add(observation["response"], reward, playing)
             ended = playing & (terminated | truncated)

@@ -28,6 +28,7 @@ from recsys_cli.policies.uniform import UniformPolicy
 from recsys_cli.rollouts.chunk import Chunk
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.episodes import play
+from recsys_cli.rollouts.failure import Failure
 
 CLICKS_PER_STEP = "clicks_per_step"
 RETURNS_LIFETIME = "returns_lifetime"  # summed over all finished episodes
@@ -113,7 +114,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
             **kwargs: further arguments of RLlib; not used.
 
         Returns:
-            `Chunk`s, or one `PlayedEpisodes`.
+            `Chunk`s, or one `PlayedEpisodes`; of a remote runner whose simulator or policy raised, a `Failure`.
         """
         explore = self.config.explore if explore is None else explore
         if num_episodes is not None:
@@ -124,7 +125,12 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
             length = -(-num_timesteps // users)
         if force_reset:
             self.collector.reset()
-        chunks = self._collect(length, explore, random_actions)
+        try:
+            chunks = self._collect(length, explore, random_actions)
+        except Exception:
+            if not self.worker_index:
+                raise
+            return [Failure()]
         self._log_steps(sum(chunk.env_steps() for chunk in chunks))
         return chunks
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recsys_cli.rollouts.chunk import Chunk
+from recsys_cli.rollouts.failure import played
 from recsys_cli.rollouts.replay import ReplayBuffer
 
 
@@ -40,8 +41,12 @@ class SampledReplay:
         self.buffer, self.parts = buffer, parts
 
     def add(self, episodes: Sequence[Chunk]) -> None:
-        """Append the runners' chunks."""
-        for chunk in episodes:
+        """Append the runners' chunks.
+
+        Raises:
+            RuntimeError: a remote runner failed.
+        """
+        for chunk in played(episodes):
             self.buffer.add(chunk)
 
     def sample(self, num_items: int, **kwargs: Any) -> list[Sample]:

@@ -11,6 +11,7 @@ from ray import cloudpickle
 from ray.exceptions import RayActorError, RayTaskError
 from ray.tune import Callback
 
+from recsys_cli.config.errors import one_line
 from recsys_cli.config.paths import show_path
 from recsys_cli.runs.display import Display
 from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, note
@@ -141,6 +142,10 @@ class Reporting(Callback):
             self._stop(f"search.max_steps={steps:,} are spent")
         elif seconds is not None and time.monotonic() - self.began >= seconds:
             self._stop(f"search.max_seconds={seconds:g} are over")
+
+    def stop_for(self, error: Exception) -> None:
+        """End the run after the next reports: the baselines failed, and what is trained cannot be compared."""
+        self._stop(f"the baselines failed: {one_line(error)}")
 
     def _stop(self, why: str) -> None:
         self.display.say(f"{why}: stopping after the next report of running trials")

@@ -132,9 +132,8 @@ class Driver:
 
         self.display.expect("the first report")
         with stop_on_signal(self.reporting.stopper, self.display.say):
+            # The baselines are played later: two threads of one interpreter train at a third of the speed.
             run_inline(trials, self.reporting, self.plan.retries)
-        if not self.stopped:  # not before: two threads of one interpreter train at a third of the speed
-            self._play_baselines()
 
     def _train_on_ray(self, trials: Any) -> None:
         resources, seeds, say = self.config.resources, self.search.seeds_per_trial, self.display.say
@@ -152,7 +151,7 @@ class Driver:
     def _play_baselines(self) -> None:
         if not self.plan.searches:
             settings, env = self.config.evaluation, self.config.env
-            self.baselines = Baselines(settings, env, self.display.set_references)
+            self.baselines = Baselines(settings, env, self.display.set_references, self.reporting.stop_for)
 
     def _trials(self) -> Any:
         """Return the trials of the planned points, if there is something to do, or a searcher that has more.
@@ -245,7 +244,7 @@ class Driver:
         if not any(last_of.values()):
             return []  # without waiting for the baselines
         self.display.expect(f"the evaluation on {settings.users:,} users, and the baselines'")
-        baselines = (self.baselines or Baselines(settings, point.config.env, lambda returns: None)).result()
+        baselines = (self.baselines or Baselines(settings, point.config.env)).result()
         for folder, last in last_of.items():
             if last is None:
                 continue

@@ -63,6 +63,7 @@ class SeedTraining:
         self.known = deque(row for row in rows if row["steps"] <= self.saved_at)
         self.reported_at = 0
         self._training: Training | None = None
+        self._failed = False
 
     @property
     def training(self) -> Training:
@@ -90,6 +91,13 @@ class SeedTraining:
 
     def report(self) -> Report:
         """Return the next report: an earlier session's, or from training."""
+        try:
+            return self._next_report()
+        except Exception:
+            self._failed = True
+            raise
+
+    def _next_report(self) -> Report:
         if self.known:
             row = self.known.popleft()
             return self._report(row["steps"], row["metrics"], repeated=True)
@@ -174,8 +182,8 @@ class SeedTraining:
         self._checkpoint(None)
 
     def stop(self) -> None:
-        """Write a last checkpoint if training was stopped early, and end the processes."""
+        """Write a last checkpoint if training was stopped early, but not of what an error left; end the processes."""
         if self._training is not None:
-            if self._unsaved and self.steps > 0:
+            if self._unsaved and self.steps > 0 and not self._failed:
                 self._checkpoint(None)
             self._training.stop()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from recsys_cli.config import resources as machine
 from recsys_cli.config.errors import ConfigError, closest
-from recsys_cli.config.memory import check_memory
+from recsys_cli.config.memory import check_training
 from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.config.search import RandomSearch, SearchConfig
 from recsys_cli.runs.plan import Point
@@ -108,7 +108,7 @@ def _check_number(config: SweepConfig, points: int) -> None:
     if resources.ray_address is None:
         seeds = search.seeds_per_trial
         trials = resources.trials_at_once(seeds) or 1
-        check_memory(config, min(trials, points * (search.seeds_per_point // seeds)) * seeds)
+        check_training(config, min(trials, points * (search.seeds_per_point // seeds)) * seeds)
 
 
 def _check_processes(config: SweepConfig) -> None:

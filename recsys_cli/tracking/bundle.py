@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from recsys_cli.config.errors import ConfigError
+from recsys_cli import __version__
+from recsys_cli.config.errors import ConfigError, closest, one_line
+from recsys_cli.envs.finite import first_not_finite, is_finite
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.tracking.files import write_text
 
@@ -31,6 +33,8 @@ FORMAT = 2
 MANIFEST = "recsys.yaml"
 TENSORS = "policy.safetensors"
 TRAINING_STATE = "training_state"
+KEYS = ("format", "config", "spec", "info", "policy_sha256")  # of the manifest
+INFO: dict[str, Any] = {"steps": int, "config_path": list | None, "versions": dict, "metrics": dict}  # read again
 ITEMS = "problem.items"  # among the tensors: features of the items that document numbers stand for
 
 
@@ -73,6 +77,7 @@ def write_bundle(
 
     Raises:
         TypeError: a value that safe YAML or safetensors cannot hold.
+        FloatingPointError: a tensor that is not finite: nobody can act by it.
     """
     from safetensors.numpy import save_file
 
@@ -82,6 +87,8 @@ def write_bundle(
     tensors = {name: _array(name, value) for name, value in policy_state.items()}
     if spec.documents.items is not None:
         tensors[ITEMS] = spec.documents.items
+    if (bad := _not_finite(tensors)) is not None:
+        raise FloatingPointError(f"the policy has diverged: {bad}; no checkpoint was written")
     save_file(tensors, folder / TENSORS)
     manifest["policy_sha256"] = _digest(folder / TENSORS)
     write_text(folder / MANIFEST, yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
@@ -96,7 +103,7 @@ def read_bundle(folder: Path) -> Bundle:
     """Read a bundle with safe YAML and safetensors only.
 
     Raises:
-        ConfigError: no bundle, a damaged one, or one written by a newer recsys-cli.
+        ConfigError: no bundle, a damaged one, one with tensors that are not finite, or one of another format.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -109,9 +116,14 @@ def read_bundle(folder: Path) -> Bundle:
         raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS} is not the file that {MANIFEST} was written with")
     try:
         tensors = load_file(tensors_path)
-    except (SafetensorError, TypeError, OSError) as error:
-        raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS}: {error}") from None
-    spec = ProblemSpec.from_dict(manifest["spec"], items=tensors.pop(ITEMS, None))
+    except (SafetensorError, TypeError, KeyError, ValueError, AttributeError, OSError) as error:
+        raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS}: {one_line(error)}") from None
+    if (bad := _not_finite(tensors)) is not None:
+        raise ConfigError(f"checkpoint {folder} is of a policy that diverged, or damaged: {TENSORS}: {bad}")
+    try:
+        spec = ProblemSpec.from_dict(manifest["spec"], items=tensors.pop(ITEMS, None))
+    except ConfigError as error:
+        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {error}") from None
     parts = {name: manifest[name] for name in ("config", "info")}
     return Bundle(path=folder, spec=spec, tensors=tensors, **parts)
 
@@ -140,23 +152,47 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder} is not a checkpoint: it has no {MANIFEST}")
     try:
         manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {str(error).splitlines()[0]}") from None
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(version, int) or version < 1:
-        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no format number")
-    if version > FORMAT:
-        raise ConfigError(
-            f"checkpoint {folder} has format {version}, this recsys-cli reads up to {FORMAT}: upgrade recsys-cli"
-        )
-    if version < FORMAT:
-        raise ConfigError(f"checkpoint {folder} has format {version}, this recsys-cli reads {FORMAT}: train it again")
-    for key in ("config", "spec", "info"):
-        if not isinstance(manifest.get(key), dict):
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {one_line(error)}") from None
+    _check_format(path, manifest)
+    for key in manifest:
+        if key not in KEYS:
+            raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {key} is unknown.{closest(str(key), KEYS)}")
+    for key in KEYS[1:]:
+        if not isinstance(manifest.get(key), str if key == "policy_sha256" else dict):
             raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no {key!r}")
-    if not isinstance(manifest.get("policy_sha256"), str):
-        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no 'policy_sha256'")
+    for key, value in manifest["info"].items():
+        if isinstance(value, bool) or not isinstance(value, INFO.get(key, object)):
+            raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: info.{key}={value}")
     return manifest
+
+
+def _check_format(path: Path, manifest: Any) -> None:
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ConfigError(f"checkpoint {path.parent} is damaged: {MANIFEST} has no format number")
+    if version != FORMAT:
+        advice = "upgrade recsys-cli" if version > FORMAT else "train it again, or use that version"
+        raise ConfigError(
+            f"{path} has format {version}, written by recsys-cli {written_by(manifest)}; this recsys-cli {__version__} "
+            f"reads format {FORMAT}: {advice}"
+        )
+
+
+def written_by(manifest: Mapping[str, Any]) -> str:
+    """Return the version of recsys-cli that wrote a manifest; `of unknown version` if it does not say."""
+    info = manifest.get("info")
+    versions = info.get("versions") if isinstance(info, dict) else None
+    return str((versions.get("recsys-cli") if isinstance(versions, dict) else None) or "of unknown version")
+
+
+def _not_finite(tensors: Mapping[str, np.ndarray]) -> str | None:
+    """Return the first tensor that is not finite, with place and value."""
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            at = first_not_finite(tensor)
+            return f"{name}{list(at)} is {tensor[at]}"
+    return None
 
 
 def _array(name: str, value: np.ndarray | torch.Tensor) -> np.ndarray:

@@ -8,13 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recsys_cli import __version__
 from recsys_cli.config import own_classes, structured
 from recsys_cli.config.compose import apply_env_overrides
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies import SlatePolicy
-from recsys_cli.tracking.bundle import Bundle, read_bundle
+from recsys_cli.tracking.bundle import MANIFEST, Bundle, read_bundle, written_by
 
 
 @dataclass(frozen=True)
@@ -32,30 +33,57 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """The algorithm's name."""
-        return str(self.bundle.config["algo"]["name"])
+        return str(self.algo.name)
+
+    @property
+    def steps(self) -> int:
+        """Steps it was trained for."""
+        return int(self.bundle.info["steps"])
 
     @cached_property
     def algo(self) -> Any:
         """The algorithm's settings.
 
         Raises:
-            ConfigError: their module is not here.
+            ConfigError: their module is not here, or they are not what this version takes.
         """
-        return self._built(self.bundle.config["algo"], "algo")
+        return self._built("algo")
 
     @cached_property
     def env(self) -> EnvConfig:
         """The problem with its simulator.
 
         Raises:
-            ConfigError: the simulator's module is missing, or it does not allow a change.
+            ConfigError: the simulator's module is missing, its keys are not what this version takes, or it does not
+                allow a change.
         """
-        env: EnvConfig = self._built(apply_env_overrides(self.bundle.config["env"], self.env_changes), "env")
+        env: EnvConfig = self._built("env")
+        if self.env_changes:
+            env = structured.build(apply_env_overrides(self.bundle.config["env"], self.env_changes), "env")
+        elif _sizes(env.spec) != _sizes(self.bundle.spec):
+            raise ConfigError(
+                f"checkpoint {self.bundle.path}: the policy's problem, {_sizes(self.bundle.spec)}, is not what env="
+                f"{env.name} is now, {_sizes(env.spec)}: {MANIFEST} or the simulator was changed"
+            )
         return env
 
-    def _built(self, values: Mapping[str, Any], group: str) -> Any:
-        with own_classes.remembering(self.bundle.info.get("config_path")):
-            return structured.build(values, group)
+    def _built(self, group: str) -> Any:
+        """Build a group of the config; what is wrong with it is the file's fault, not that of what was typed."""
+        bundle, values = self.bundle, self.bundle.config.get(group)
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"checkpoint {bundle.path} is damaged: {MANIFEST} has no 'config.{group}'")
+        try:
+            with own_classes.remembering(bundle.info.get("config_path")):
+                return structured.build(values, group)
+        except own_classes.UnknownModuleError:
+            raise
+        except ConfigError as error:
+            version = written_by({"info": bundle.info})
+            other = f", or use recsys-cli {version}" if version[0].isdigit() and version != __version__ else ""
+            raise ConfigError(
+                f"{bundle.path / MANIFEST}, written by recsys-cli {version}, does not fit this recsys-cli "
+                f"{__version__}: {str(error).rstrip('.')}. Train it again{other}"
+            ) from None
 
     @property
     def spec(self) -> ProblemSpec:
@@ -78,13 +106,42 @@ class Checkpoint:
             ConfigError: the learned parameters do not fit it.
         """
         self.algo.check(spec)
-        policy = self.algo.make_policy(spec, seed=0)
         try:
+            self._check_sizes(spec)
+            policy: SlatePolicy = self.algo.make_policy(spec, seed=0)
             policy.load_tensors(self.bundle.tensors)
         except ConfigError as error:
             asked = f"env changes {dict(self.env_changes)}: " if self.env_changes else ""
-            raise ConfigError(f"{asked}{error}") from None
+            raise ConfigError(f"checkpoint {self.bundle.path}: {asked}{error}") from None
+        except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"checkpoint {self.bundle.path} is damaged: no policy comes of its {MANIFEST} and tensors: "
+                f"{type(error).__name__}: {one_line(error)}"
+            ) from error
         return policy
+
+    def _check_sizes(self, spec: ProblemSpec) -> None:
+        """Compare the config's networks with the tensors' shapes before they take memory, as a wrong size may take all.
+
+        Raises:
+            ConfigError: they differ.
+        """
+        import torch
+
+        try:
+            with torch.device("meta"):  # tensors without data
+                self.algo.make_policy(spec, seed=0).load_tensors(self.bundle.tensors)
+        except NotImplementedError:
+            return  # an algorithm of the user's that looks at its initial weights
+
+
+def _sizes(spec: ProblemSpec) -> dict[str, Any]:
+    """Return what a policy's inputs and outputs depend on."""
+    return {
+        "env.num_candidates": [spec.min_candidates or spec.num_candidates, spec.num_candidates],
+        "env.slate_size": spec.slate_size,
+        "features of users and documents": [len(spec.user), len(spec.documents)],
+    }
 
 
 def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -97,4 +154,7 @@ def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) 
     Raises:
         ConfigError: no sound bundle.
     """
-    return Checkpoint(read_bundle(folder), env_changes or {})
+    checkpoint = Checkpoint(read_bundle(folder), env_changes or {})
+    if "steps" not in checkpoint.bundle.info:
+        raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no 'info.steps'")
+    return checkpoint

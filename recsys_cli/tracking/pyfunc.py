@@ -1,5 +1,6 @@
 """A checkpoint bundle as an MLflow model of the pyfunc flavour: usable by MLflow alone, without the command line.
 
+    mlflow.set_tracking_uri("sqlite:///runs/mlflow.db")
     model = mlflow.pyfunc.load_model("models:/slateq@champion")
     slates = model.predict({"user": user, "doc": doc})  # [N, U] and [N, C, F], both float32 -> [N, k]
 

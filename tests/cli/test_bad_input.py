@@ -45,6 +45,7 @@ CASES = [
     ("train from=", ["from= is empty"]),
     ("train from=x output_dir=", ["output_dir= is empty"]),
     ("sweep resume=", ["resume= is empty"]),
+    ("sync x output_dir=", ["output_dir= is empty"]),
     ("train output_dir=", ["output_dir= must not be empty"]),
     ("train name=", ["name= must not be empty"]),
     ("train tracking.experiment=", ["tracking.experiment= must not be empty"]),

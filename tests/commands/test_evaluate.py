@@ -53,12 +53,13 @@ def test_the_next_command_works_as_printed_and_says_what_training_said(trained: 
     outcome = trained.recsys.here(*words[1:], "users=20", "baselines=[random]")
     assert outcome.code == 0, outcome
     assert "Traceback" not in outcome.err
-    again = read(trained.seed / "evaluation.json")
+    again = read(trained.seed / "evaluation_again.json")
     assert again["policies"] == final["policies"]
+    assert read(trained.seed / "evaluation.json") == final, "the training's own record is its own"
     assert (again["steps"], again["seed"], again["users"]) == (final["steps"], final["seed"], 20)
     rows = [line for line in trained.outcome.out.splitlines() if line.startswith(("slateq ", "random "))]
     assert all(row.rstrip() in outcome.out for row in rows)
-    assert "logged to the run as evaluation.json" in outcome.out
+    assert "logged to the run as evaluation_again.json" in outcome.out
 
 
 @pytest.mark.parametrize("alias", ["", "/best", "/last"])
@@ -124,9 +125,11 @@ def test_the_env_may_change(
 @pytest.mark.parametrize(
     ("words", "differs"),
     [
-        (["checkpoint=whole/last", "users=7"], "users-7"),
-        (["checkpoint=whole/last", "users=20", "seed=5"], "seed-5"),
-        (["checkpoint=whole/seed_0/checkpoints/FIRST", "users=20"], "steps-STEPS"),
+        (["checkpoint=whole/last", "users=7", "baselines=[random]"], "users-7"),
+        (["checkpoint=whole/last", "users=20", "baselines=[random]", "seed=5"], "seed-5"),
+        (["checkpoint=whole/seed_0/checkpoints/FIRST", "users=20", "baselines=[random]"], "steps-STEPS"),
+        (["checkpoint=whole/last", "users=20", "baselines=[]"], "baselines-none"),
+        (["checkpoint=whole/last", "users=20", "baselines=[myopic]"], "baselines-myopic"),
     ],
 )
 def test_the_runs_own_evaluation_is_not_overwritten(
@@ -135,7 +138,7 @@ def test_the_runs_own_evaluation_is_not_overwritten(
     first = min((trained.seed / "checkpoints").glob("step_*"))
     words = [word.replace("whole/seed_0/checkpoints/FIRST", str(first)) for word in words]
     before = (trained.seed / "evaluation.json").read_bytes()
-    code, printed = evaluate(*words, "baselines=[random]", "log=false")
+    code, printed = evaluate(*words, "log=false")
     assert code == 0, printed
     assert (trained.seed / "evaluation.json").read_bytes() == before
     name = differs.replace("STEPS", str(int(first.name.removeprefix("step_"))))

@@ -9,6 +9,7 @@ import pytest
 from recsys_cli.config import catalog, memory
 from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.structured import load
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,22 @@ def test_every_default_fits_a_gigabyte(env: str, algo: str, monkeypatch: pytest.
     except ConfigError as error:  # the algorithm does not fit the problem
         refusal = str(error)
     assert "this machine has" not in refusal
+
+
+@pytest.mark.parametrize(
+    ("changes", "users", "words"),
+    [
+        ({}, 10**9, "users=1,000,000,000 takes 160 GB"),
+        ({"num_candidates": 10**9}, 2000, "env.num_candidates=1,000,000,000"),
+    ],
+)
+def test_an_evaluation_is_checked_too(
+    changes: dict[str, int], users: int, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "machine_memory", lambda: 8 * 10**9)
+    memory.check_evaluation(load("env", "interest_evolution").spec, 2000, 4)
+    with pytest.raises(ConfigError, match=words):
+        memory.check_evaluation(load("env", "interest_evolution", **changes).spec, users, 4)
 
 
 def test_a_cluster_is_not_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,7 +127,7 @@ def test_a_failing_trial_is_reported_in_one_line(train: Train, monkeypatch: pyte
     assert seed["status"] == "failed"
     from recsys_cli.tracking.mlflow_client import connect
 
-    assert connect("sqlite:///runs/mlflow.db").get_run(seed["mlflow_run_id"]).info.status == "FAILED"
+    assert connect(f"sqlite:///{Path.cwd()}/runs/mlflow.db").get_run(seed["mlflow_run_id"]).info.status == "FAILED"
 
 
 def test_metrics_known_to_a_checkpoint_alone_are_reported_on_resuming(train: Train) -> None:

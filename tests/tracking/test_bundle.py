@@ -15,7 +15,7 @@ import yaml
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, write_bundle
+from recsys_cli.tracking.bundle import MANIFEST, TENSORS, plain, read_bundle, write_bundle
 
 PARTS: dict[str, Any] = {
     "config": {"env": {"slate_size": 2}, "algo": {"lr": 1e-3}},
@@ -81,6 +81,10 @@ def _edit(folder: Path, **changes: Any) -> None:
     (folder / MANIFEST).write_text(yaml.safe_dump({**manifest, **changes}))
 
 
+def _spec() -> dict[str, Any]:
+    return plain(PARTS["spec"].to_dict())
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda folder: (folder / MANIFEST).unlink(), "is not a checkpoint"),
     "no tensors": (lambda folder: (folder / TENSORS).unlink(), r"policy\.safetensors is missing"),
@@ -89,8 +93,33 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no yaml": (lambda folder: (folder / MANIFEST).write_text("a: [1"), "is damaged"),
     "no text": (lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe\x00"), "is damaged"),
     "other yaml": (lambda folder: (folder / MANIFEST).write_text("- 1"), "no format number"),
-    "newer format": (lambda folder: _edit(folder, format=3), "has format 3.*upgrade recsys-cli"),
-    "older format": (lambda folder: _edit(folder, format=1), "has format 1.*train it again"),
+    "newer format": (
+        lambda folder: _edit(folder, format=3, info={"versions": {"recsys-cli": "9.8"}}),
+        r"recsys\.yaml has format 3, written by recsys-cli 9\.8; this recsys-cli \S+ reads format 2: upgrade",
+    ),
+    "older format": (
+        lambda folder: _edit(folder, format=1, info=None),
+        "has format 1, written by recsys-cli of unknown version.*train it again, or use that version",
+    ),
+    "format true": (lambda folder: _edit(folder, format=True), "no format number"),
+    "unknown key": (lambda folder: _edit(folder, configs={}), "configs is unknown. Did you mean 'config'"),
+    "deep yaml": (lambda folder: (folder / MANIFEST).write_text("[" * 9000), "is damaged"),
+    "steps of text": (lambda folder: _edit(folder, info={"steps": "many"}), "info.steps=many"),
+    "metrics of text": (lambda folder: _edit(folder, info={"metrics": "x"}), "info.metrics=x"),
+    "spec of text": (lambda folder: _edit(folder, spec={**_spec(), "slate_size": "two"}), "slate_size=two: an integer"),
+    "no users": (lambda folder: _edit(folder, spec={**_spec(), "user": None}), "spec is damaged: TypeError"),
+    "huge users": (
+        lambda folder: _edit(folder, spec={**_spec(), "user": {"size": 10**12, "low": 0.0, "high": 1.0}}),
+        "size=1000000000000 must be",
+    ),
+    "few bounds": (
+        lambda folder: _edit(folder, spec={**_spec(), "user": {"size": 2, "low": [0.0], "high": 1.0}}),
+        "size=2, but low has 1",
+    ),
+    "unknown choice": (
+        lambda folder: _edit(folder, spec={**_spec(), "choice": {"kind": "multinomial_logits", "observable": True}}),
+        "choice.kind=multinomial_logits is not allowed.*Did you mean 'multinomial_logit'",
+    ),
     "no spec": (lambda folder: _edit(folder, spec={"name": "x"}), "spec is damaged"),
     "no config": (lambda folder: _edit(folder, config=None), "has no 'config'"),
     "no digest": (lambda folder: _edit(folder, policy_sha256=None), "has no 'policy_sha256'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -26,13 +27,18 @@ from recsys_cli.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one worker imports MLflow, which takes seconds
 
-LOAD = """
+README = Path(__file__).parents[2] / "README.md"
+(SNIPPET,) = re.findall(r"```python\n(import mlflow\n.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+LOAD = f"""{SNIPPET}
 import json, sys
-import mlflow
-mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model("models:/slateq@champion")
+print(slates.shape, slates.dtype, slates.min() >= 0, slates.max() < 10)
 print(json.dumps(model.predict(model.input_example).tolist()))
-print(sorted({"ray", "hydra"} & set(sys.modules)))
+print(sorted({{"ray", "hydra"}} & set(sys.modules)))
+user[1, 2] = np.nan
+try:
+    model.predict({{"user": user, "doc": doc}})
+except mlflow.MlflowException as error:
+    print(error)
 """
 
 
@@ -52,7 +58,7 @@ def seed_dir(
 
 
 def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
-    client: Any, seed_dir: Path, output_dir: Path, mlflow_db: str, capsys: pytest.CaptureFixture[str]
+    client: Any, seed_dir: Path, output_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["register", "name=slateq", "alias=champion", f"output_dir={output_dir}"]
     name = seed_dir.parent.name
@@ -74,8 +80,14 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     again = register_checkpoint(champion, name="slateq", alias="twin", uri=None, output_dir=output_dir)
     assert (again.version, again.new) == ("models:/slateq/2", False), "a downloaded one is known too"
 
-    done = subprocess.run([sys.executable, "-c", LOAD, mlflow_db], capture_output=True, text=True, check=True)
-    slates, imported = done.stdout.splitlines()[-2:]
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    (fresh / "runs").symlink_to(output_dir)
+    done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True, cwd=fresh)
+    of_readme, slates, imported, refused = done.stdout.splitlines()[-4:]
+    assert of_readme == "(3, 2) int64 True True"
+    assert "input 'user' is nan at [1, 2] and must be finite" in refused
+    assert [path.name for path in fresh.iterdir()] == ["runs"], "no stray database"
     example = PolicyModel(champion).function.example(2)
     assert json.loads(slates) == load_checkpoint(champion).policy.distribution(example).mode().tolist()
     assert "ray" not in imported

@@ -16,6 +16,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from recsys_cli.algos.bandits.regret import RegretTraining
+from recsys_cli.algos.finite_learner import FiniteLearner
 from recsys_cli.algos.rllib_algorithm import CollectingAlgorithm
 from recsys_cli.algos.rllib_training import RLlibTraining
 from recsys_cli.policies.bandit import BanditPolicy
@@ -64,7 +65,7 @@ class BanditModule(TorchRLModule, InferenceOnlyAPI):
 LEARNING = "learning"
 
 
-class BanditLearner(TorchLearner):
+class BanditLearner(FiniteLearner):
     """Hands every batch to the module's policy, once."""
 
     @override(TorchLearner)
@@ -76,6 +77,7 @@ class BanditLearner(TorchLearner):
         """Update the posterior; the reported loss is the error of the prior predictions."""
         columns = {name: value.numpy() for name, value in batch[DEFAULT_MODULE_ID].items() if isinstance(value, Tensor)}
         error = self.module[DEFAULT_MODULE_ID].unwrapped().bandit.learn(columns)
+        self.watch(error)
         return {}, {DEFAULT_MODULE_ID: error}, {}
 
     @override(TorchLearner)

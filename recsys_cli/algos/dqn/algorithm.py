@@ -19,6 +19,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
+from recsys_cli.algos.finite_learner import FiniteLearner
 from recsys_cli.algos.full_slate_q.algorithm import FullSlateQModule
 from recsys_cli.algos.optimizers import AdamLearner
 from recsys_cli.algos.rllib_algorithm import DecayingEpsilon, GradientAlgorithmConfig, ReplayingAlgorithm
@@ -111,7 +112,7 @@ class SampleConnector(ConnectorV2):
         }
 
 
-class SampleLearner(Learner):
+class SampleLearner(FiniteLearner):
     """Mixes with the learners of RLlib's DQN and its derivatives."""
 
     connector: type[SampleConnector] = SampleConnector

@@ -18,6 +18,7 @@ from torch import Tensor
 from recsys_cli.algos.policy_gradient.advantages import generalised_advantages, standardised
 from recsys_cli.algos.policy_gradient.module import SlateActorCriticModule
 from recsys_cli.networks.features import Observed
+from recsys_cli.rollouts.failure import played
 from recsys_cli.rollouts.on_policy import Rollout
 
 
@@ -26,10 +27,14 @@ class RolloutConnector(ConnectorV2):
 
     @override(ConnectorV2)
     def __call__(self, *, rl_module: Any, batch: dict[str, Any], episodes: Sequence[Rollout], **kwargs: Any) -> Any:
-        """Return the columns by module, on the module's device."""
+        """Return the columns by module, on the module's device.
+
+        Raises:
+            RuntimeError: a remote runner failed.
+        """
         module = rl_module[DEFAULT_MODULE_ID].unwrapped()
         with torch.no_grad():
-            parts = [self.columns(module, rollout) for rollout in episodes]
+            parts = [self.columns(module, rollout) for rollout in played(episodes)]
             columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
             return {DEFAULT_MODULE_ID: self.finish(columns)}
 

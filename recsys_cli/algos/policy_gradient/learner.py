@@ -14,12 +14,13 @@ from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from recsys_cli.algos.finite_learner import FiniteLearner
 from recsys_cli.algos.optimizers import AdamLearner
 
 KL_COEFFICIENTS, TARGET_UPDATES = "kl_coefficients", "target_updates"
 
 
-class SlateLearner(AdamLearner):
+class SlateLearner(FiniteLearner, AdamLearner):
     """Mixes with the learners of RLlib's policy gradients, whose losses stay as they are."""
 
     @override(Learner)

@@ -15,6 +15,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
+from recsys_cli.algos.finite_learner import FiniteLearner
 from recsys_cli.algos.q_learning.compiled import CompiledStep, RecordedStep
 from recsys_cli.networks.optimizers import RMSprop, fused_adam
 
@@ -24,7 +25,7 @@ UPDATES = "gradient_steps"
 REPLAY_INDEX = "replay_index"
 
 
-class QLearner(TorchLearner):
+class QLearner(FiniteLearner):
     """Fits the values from a module's `_forward_train` to the temporal-difference targets.
 
     One RLlib `update` call gets many minibatches, since its fixed cost is that of ten gradient steps; `_update` loops
@@ -80,6 +81,8 @@ class QLearner(TorchLearner):
                 self.errors.append((minibatch[REPLAY_INDEX], outputs["error"].clone()))
         self.newest = minibatch
         self._log_errors()
+        assert total is not None  # an update has a minibatch
+        self.watch(total)
         steps = -(-len(columns["reward"]) // max(size, 1))
         return {DEFAULT_MODULE_ID: outputs}, {DEFAULT_MODULE_ID: total / steps}, {}
 
