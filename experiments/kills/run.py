@@ -91,9 +91,9 @@ def kill_at(words: tuple[str, ...], folder: Path, seconds: float, number: signal
 
 
 def damaged(folder: Path) -> list[str]:
-    """Return the files that cannot be read whole, but for a journal's last line, which readers leave out."""
+    """Return the JSON files that cannot be read whole, but for Tune's own state, which is written anew each time."""
     bad = []
-    for path in folder.rglob("*.json"):
+    for path in (path for path in folder.rglob("*.json") if "tune" not in path.parts):
         try:
             json.loads(path.read_text())
         except ValueError:

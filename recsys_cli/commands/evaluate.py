@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.compose import compose
 from recsys_cli.config.explore import Explore
+from recsys_cli.config.imports import without_collection
 
 if TYPE_CHECKING:
     from recsys_cli.config.schema import EvaluateConfig
@@ -38,12 +39,12 @@ def run(overrides: list[str]) -> int:
 
     uri = config.tracking.uri if config.tracking.enabled else None
     folder = resolve(config.checkpoint, Path(config.output_dir), uri)
-    from rich.console import Console
+    with without_collection():
+        from rich.console import Console
 
-    from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
-    from recsys_cli.reporting.progress import Progress
-    from recsys_cli.reporting.table import scores_table
-
+        from recsys_cli.evaluation.checkpoint import evaluate_checkpoint
+        from recsys_cli.reporting.progress import Progress
+        from recsys_cli.reporting.table import scores_table
     with Progress(config.progress) as show:
         evaluation = evaluate_checkpoint(
             folder,

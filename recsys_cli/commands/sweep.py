@@ -51,7 +51,7 @@ def run(overrides: list[str]) -> int:
     if not config.dry_run:
         check_cluster(config.resources)
     from recsys_cli.reporting.announce import announce_search
-    from recsys_cli.runs.display import say
+    from recsys_cli.runs.display import hints
     from recsys_cli.runs.session import begin
     from recsys_cli.search.plan import create_sweep
 
@@ -59,7 +59,7 @@ def run(overrides: list[str]) -> int:
     announce_search(config, space, points, run_dir)
     if run_dir is not None:
         trials = config.search.trials if isinstance(config.search, RandomSearch) else len(points)
-        begin(config.resources, trials, config.search.seeds_per_trial, say)
+        begin(config.resources, trials, config.search.seeds_per_trial, hints(config.progress))
     return 0 if run_dir is None else _execute(config, space, run_dir, command)
 
 

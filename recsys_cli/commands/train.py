@@ -41,7 +41,7 @@ def run(overrides: list[str]) -> int:
     # Checked before the heavy imports below: a typo is reported at once.
     config, run_dir = _config_and_folder(overrides)
     check_cluster(config.resources)
-    from recsys_cli.runs.display import announce_training, say
+    from recsys_cli.runs.display import announce_training, hints
     from recsys_cli.runs.folder import create_run
     from recsys_cli.runs.plan import Plan
     from recsys_cli.runs.session import begin
@@ -50,7 +50,7 @@ def run(overrides: list[str]) -> int:
     run_dir = run_dir or create_run(config, "train", command, seeds=plan.seed_names())
     announce_training(config, run_dir)
     if new:  # of a continued run, nothing may be left to train
-        begin(config.resources, config.seeds, 1, say)
+        begin(config.resources, config.seeds, 1, hints(config.progress))
     with without_collection():
         if config.resources.inline:
             pass

@@ -106,10 +106,15 @@ class Display:
         else:
             self.console.print(line, **PLAIN)
 
+    def hint(self, line: str) -> None:
+        """Print a line about this moment, unless `progress` is off."""
+        if self.mode != "off":
+            self.say(line)
+
     def expect(self, what: str) -> None:
         """Say what the next report waits for, if it takes long."""
         self.awaited.cancel()
-        self.awaited = _said_later(what, self.say)
+        self.awaited = _said_later(what, self.hint)
 
     def add(self, name: str, point: Point, state: str, steps: int) -> None:
         """Show a seed of a point, with its steps in earlier sessions."""
@@ -214,9 +219,9 @@ class Display:
         return Group(table, Text(self._summary())) if self.plan.searches else table
 
 
-def say(line: str) -> None:
-    """Print a line that is not a result, before a run's display starts."""
-    print(line, file=sys.stderr)
+def hints(progress: str) -> Callable[[str], None]:
+    """Return what prints a line about this moment before a run's display starts: nothing if `progress` is off."""
+    return (lambda line: None) if progress == "off" else (lambda line: print(line, file=sys.stderr))
 
 
 def announce_training(config: TrainConfig, run_dir: Path) -> None:

@@ -136,10 +136,13 @@ class Driver:
             run_inline(trials, self.reporting, self.plan.retries)
 
     def _train_on_ray(self, trials: Any) -> None:
-        resources, seeds, say = self.config.resources, self.search.seeds_per_trial, self.display.say
+        resources, seeds = self.config.resources, self.search.seeds_per_trial
         stopper = self.reporting.stopper
         number = len(trials) if isinstance(trials, list) else self.plan.expected
-        with ray_session(resources, self.run_dir, number, seeds, say) as gone, stop_on_signal(stopper, say, gone):
+        with (
+            ray_session(resources, self.run_dir, number, seeds, self.display.hint) as gone,
+            stop_on_signal(stopper, self.display.say, gone),
+        ):
             # Not before: OpenBLAS waits for its threads at every fork, and Ray's start forks.
             self._play_baselines()
             self.display.expect("the training's process to import PyTorch and RLlib, and for its first report")
