@@ -75,7 +75,8 @@ def test_inputs_that_do_not_fit_are_reported_in_one_line() -> None:
         "input 'doc' has shape [3, 10, 19] and must have [3, C, 20]": {"doc": inputs["doc"][..., :-1]},
         "input 'doc' has shape [2, 10, 20] and must have [3, C, 20]": {"doc": inputs["doc"][:2]},
         "input 'click' has shape [3] and must have [3, 2]": {"click": inputs["click"][:, 0]},
-        "input 'memory' is neither zeros": {"memory": np.full_like(inputs["memory"], np.nan)},
+        "input 'memory' is neither zeros": {"memory": np.full_like(inputs["memory"], -2)},
+        "input 'memory' is nan at [0, 0]": {"memory": np.full_like(inputs["memory"], np.nan)},
     }
     for message, changed in wrong.items():
         with pytest.raises(ConfigError) as caught:
