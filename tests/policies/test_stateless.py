@@ -78,7 +78,8 @@ def test_inputs_that_do_not_fit_are_reported_in_one_line() -> None:
         "input 'user' is nan at [0, 0] and must be finite": {"user": np.full_like(inputs["user"], np.nan)},
         "input 'doc' is inf at [0, 0, 0] and must be finite": {"doc": np.full_like(inputs["doc"], np.inf)},
         "input 'user' has dtype object and must have float32": {"user": inputs["user"].astype(object)},
-        "input 'memory' is neither zeros": {"memory": np.full_like(inputs["memory"], np.nan)},
+        "input 'memory' is neither zeros": {"memory": np.full_like(inputs["memory"], -2)},
+        "input 'memory' is neither zeros nor an array": {"memory": np.full_like(inputs["memory"], np.nan)},
     }
     for message, changed in wrong.items():
         with pytest.raises(ConfigError) as caught:

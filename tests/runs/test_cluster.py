@@ -71,7 +71,7 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
                 os.kill(result["pid"], signal.SIGKILL)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("recsys_cli.runs.driver.ray_session", lambda *_: nullcontext())
+    monkeypatch.setattr("recsys_cli.runs.driver.ray_session", lambda *_: nullcontext(lambda: False))
     monkeypatch.setattr("recsys_cli.runs.session.begin", lambda *_: None)
     monkeypatch.setattr("recsys_cli.runs.driver.Reporting", Deadly)
     monkeypatch.setattr("recsys_cli.runs.callbacks.LOSSES", losses)

@@ -60,6 +60,12 @@ def gone(pids: list[int], seconds: float = 15.0) -> bool:
     return not alive(pids)
 
 
+@pytest.fixture
+def no_ray_yet() -> None:
+    """End the Ray that tests before may have left for tests to come, which start it again."""
+    ray.shutdown()
+
+
 def test_few_processes_that_imported_what_they_need_and_none_left_after_a_kill() -> None:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", SESSION], **pipes)  # type: ignore[call-overload]
@@ -75,6 +81,7 @@ def test_few_processes_that_imported_what_they_need_and_none_left_after_a_kill()
     assert gone(below)
 
 
+@pytest.mark.usefixtures("no_ray_yet")
 def test_a_failed_start_is_one_line_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[local_ray.LocalNode] = []
 
@@ -92,6 +99,7 @@ def test_a_failed_start_is_one_line_and_leaves_nothing(monkeypatch: pytest.Monke
     assert not ray.is_initialized()
 
 
+@pytest.mark.usefixtures("no_ray_yet")
 def test_a_process_that_ends_at_once_is_noticed_with_its_last_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def not_there(*_: object) -> None:
         raise RuntimeError("not yet")  # what Ray's own function says after 30 s

@@ -43,10 +43,10 @@ Sweep = Callable[..., tuple[int, str]]
 
 def no_session(
     resources: ResourcesConfig, folder: Path, trials: int, seeds: int, say: object
-) -> AbstractContextManager[None]:
+) -> AbstractContextManager[Callable[[], bool]]:
     """Leave the tests' Ray as it is."""
     assert resources.cpus_per_trial(seeds) == 1 and folder.is_dir()
-    return nullcontext()
+    return nullcontext(lambda: False)
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_refusals_about_what_is_there(sweep: Sweep, words: list[str], message: s
 def test_a_best_point_is_trained_and_evaluated_anew(
     sweep: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("recsys_cli.runs.driver.ray_session", lambda *_: nullcontext())
+    monkeypatch.setattr("recsys_cli.runs.driver.ray_session", lambda *_: nullcontext(lambda: False))
     assert sweep(*SMOKE, "steps=1000", "name=a", "algo.lr=1e-3,1e-5")[0] == 0
     best = read_json(Path("runs/a/best.json"))["best"]["all"]
     assert main(["train", "from=a/best", "seeds=2", "name=b", "progress=plain", "steps=2000"]) == 0
