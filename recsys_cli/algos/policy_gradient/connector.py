@@ -123,7 +123,7 @@ class TrajectoryConnector(RolloutConnector):
         columns = {
             **observed,
             Columns.VF_PREDS: values_of(module, observed),
-            Columns.ACTIONS: torch.cat([of["slate"], of["slate"][-1:]]).long(),
+            Columns.ACTIONS: possible(torch.cat([of["slate"], of["slate"][-1:]]).long(), learned, observed.get("mask")),
             Columns.ACTION_LOGP: one_more(of["log_propensity"], 0.0).masked_fill(~learned, NEVER_SHOWN),
             Columns.REWARDS: one_more(of["reward"], 0.0) * learned,
             Columns.TERMINATEDS: one_more(of["terminated"], False),
@@ -135,6 +135,23 @@ class TrajectoryConnector(RolloutConnector):
 # Log-propensity of rows that are only bootstrapped from: their importance weights vanish, so that V-trace takes the
 # critic's value there. RLlib's own batches have the last slate's there, and V-trace then takes 0 for the value.
 NEVER_SHOWN = 80.0
+
+
+def possible(slates: Tensor, learned: Tensor, mask: Tensor | None) -> Tensor:
+    """Return slates `[T, N, k]` that the candidates there are allow, also in rows that are not learned from.
+
+    The loss multiplies those rows' log-probabilities by 0, which makes NaN of the -inf of an impossible slate.
+
+    Args:
+        slates: as shown, -1 where there were too few candidates.
+        learned: the rows learned from `[T, N]`.
+        mask: the candidates that are there `[T, N, C]`; None: all.
+    """
+    if mask is None:
+        return slates
+    first = (~mask.bool()).to(torch.uint8).argsort(dim=-1, stable=True)[..., : slates.shape[-1]]
+    first = first.masked_fill(~mask.bool().gather(-1, first), -1)
+    return torch.where(learned[..., None], slates, first)
 
 
 def one_more(column: Tensor, value: float) -> Tensor:
