@@ -41,7 +41,7 @@ def connect(uri: str) -> MlflowClient:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-# MLflow's pages show the view at #/experiments/<id>/runs?viewStateShareKey=recsys&workflowType=machine_learning; without
+# MLflow shows the view at #/experiments/<id>/runs?viewStateShareKey=recsys&workflowType=machine_learning; without
 # that, 3.17 opens its GenAI pages whatever the experiment's kind, and shows no metric or param as a column.
 _COLUMNS = ("metrics.`eval/return`", "params.`env.name`", "params.`algo.name`", "params.`seed`", "tags.`state`")
 VIEW = {
