@@ -34,7 +34,8 @@ def test_it_is_the_same_training_in_one_process(trained: Trained) -> None:
     assert journal(seed) == journal(trained.seed)
     own, other = (read(folder / "evaluation.json") for folder in (seed, trained.seed))
     assert own["policies"] == other["policies"]
-    assert {path.name for path in seed.iterdir()} == {path.name for path in trained.seed.iterdir()}
+    # Others evaluate that training again.
+    assert {path.name for path in trained.seed.iterdir()} >= {path.name for path in seed.iterdir()} > {"seed.json"}
 
 
 @pytest.mark.parametrize(("first", "second"), [(INLINE, ON_RAY), pytest.param(ON_RAY, INLINE, marks=pytest.mark.slow)])
