@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,19 @@ def test_restored_training_is_the_uninterrupted_one(
         assert one == other
     assert_same(whole_state(resumed), whole_state(uninterrupted))
     assert_same(resumed.policy().tensors(), uninterrupted.policy().tensors())
+
+
+def test_a_training_takes_an_earlier_state(
+    make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path
+) -> None:
+    """As in a population, where trainings in progress copy others."""
+    training = make_training()
+    training.step()
+    training.save(tmp_path / "state")
+    before = deepcopy(trainings_state(training))
+    training.step()
+    training.restore(tmp_path / "state")
+    assert_same(trainings_state(training), before)
 
 
 def test_seeds_decide(make_training: MakeTraining, assert_same: Callable[[Any, Any], None]) -> None:
