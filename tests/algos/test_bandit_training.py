@@ -80,6 +80,7 @@ def test_every_transition_is_learned_from_once(make_training: MakeTraining) -> N
     assert training.policy().tensors()["items.totals"][0] == 2 * training.steps
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("local_ray")
 def test_two_runners_feed_one_posterior_and_get_it(

@@ -150,7 +150,10 @@ def test_recsim_users_start_anew_after_a_restore(make_training: MakeTraining, tm
     assert resumed.steps > training.steps
 
 
-@pytest.mark.parametrize(("null_value", "low", "high"), [("learned", 200, 300), ("zero", 155, 180)])
+@pytest.mark.parametrize(
+    ("null_value", "low", "high"),
+    [("learned", 200, 300), pytest.param("zero", 155, 180, marks=pytest.mark.slow)],
+)
 def test_learns_what_the_value_of_no_click_allows(
     make_training: MakeTraining, null_value: str, low: float, high: float
 ) -> None:
