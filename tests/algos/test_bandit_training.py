@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bandits import BANDITS, PAIRS
+from bandits import PAIRS, one_each
 from trainings import trainings, whole_state
 
 from recsys_cli.algos.bandits import regret
@@ -34,17 +34,8 @@ def make_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeTraining]:
         )
 
 
-def one_each() -> list[tuple[str, str]]:
-    """The first bandit with every problem, the others with one each, in turn."""
-    pairs = [pair for pair in PAIRS if pair[0] == PAIRS[0][0]]
-    for i, name in enumerate(BANDITS[1:]):
-        own = [pair for pair in PAIRS if pair[0] == name]
-        pairs.append(own[i % len(own)])
-    return pairs
-
-
 @pytest.mark.usefixtures("no_ray")
-@pytest.mark.parametrize(("name", "problem"), one_each())
+@pytest.mark.parametrize(("name", "problem"), one_each(PAIRS, PAIRS[0][0]))
 def test_a_restored_training_goes_on_bit_for_bit(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, name: str, problem: str
 ) -> None:
