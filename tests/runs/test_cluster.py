@@ -46,7 +46,7 @@ class OwnConfig(SlateQConfig):
     [
         ("sweep algo.lr=1e-3,1e-4", 1, 0, "finished"),
         pytest.param("sweep algo.lr=1e-3,1e-4", 0, 1, "failed", marks=pytest.mark.slow),
-        ("train seeds=2", 1, 0, "finished"),
+        pytest.param("train seeds=2", 1, 0, "finished", marks=pytest.mark.slow),
     ],
 )
 def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
@@ -75,7 +75,7 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     monkeypatch.setattr("recsys_cli.runs.session.begin", lambda *_: None)
     monkeypatch.setattr("recsys_cli.runs.driver.Reporting", Deadly)
     monkeypatch.setattr("recsys_cli.runs.callbacks.LOSSES", losses)
-    words = ["debug=smoke", "steps=4000", "tracking=off", "progress=plain", "evaluation.baselines=[random]"]
+    words = ["debug=smoke", "steps=2000", "tracking=off", "progress=plain", "evaluation.baselines=[random]"]
     words += ["resources.users_per_runner=50", "name=a"]
     monkeypatch.setattr("recsys_cli.runs.plan.Plan.retries", 0)  # a training's, at once
     assert main([*command.split(), *words]) == code
@@ -84,7 +84,7 @@ def test_a_trial_whose_process_is_gone_goes_on_unless_that_happens_too_often(
     states = {path.parent.name: read_json(path)["status"] for path in tmp_path.glob("runs/a/*/seed.json")}
     assert states == {spared: "finished", victim: state}
     steps = [row["steps"] for row in read_jsonl(tmp_path / "runs/a" / victim / "metrics.jsonl")]
-    assert len(set(steps)) == len(steps) and (max(steps) >= 4000) == (state == "finished")
+    assert len(set(steps)) == len(steps) and (max(steps) >= 2000) == (state == "finished")
 
 
 @pytest.fixture
