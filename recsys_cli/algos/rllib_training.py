@@ -118,6 +118,9 @@ class RLlibTraining(Training):
         RLlib drops a weight push to a runner that is still busy, so the push is awaited here. Its checkpoint holds the
         users of the local runner only; remote runners start new ones.
         """
+        for group in (self.algorithm.env_runner_group, self.algorithm.eval_env_runner_group):
+            if group is not None:
+                group.foreach_env_runner(_take_any_weights, timeout_seconds=60.0)
         self.algorithm.restore_from_path(str(folder.resolve()))
         begin_new_streams(self.algorithm.env_runner_group, (self.algorithm.config.seed or 0, self.steps))
         self.algorithm.env_runner_group.sync_weights(
@@ -130,6 +133,11 @@ class RLlibTraining(Training):
     def stop(self) -> None:
         """End the algorithm's processes."""
         self.algorithm.stop()
+
+
+def _take_any_weights(runner: Any) -> None:
+    # A runner ignores weights with a lower number than its own, and those of a checkpoint may have one.
+    runner._weights_seq_no = 0
 
 
 def begin_new_streams(group: Any, entropy: Sequence[int], runners: Sequence[int] | None = None) -> None:

@@ -21,4 +21,13 @@ def fits(name: str, problem: str) -> bool:
     return True
 
 
+def one_each(pairs: list[tuple[str, str]], *all_of: str) -> list[tuple[str, str]]:
+    """Of each algorithm one of its pairs with a problem, in turn, and every pair of some algorithms."""
+    own: dict[str, list[tuple[str, str]]] = {}
+    for pair in pairs:
+        own.setdefault(pair[0], []).append(pair)
+    chosen = (of if name in all_of else [of[i % len(of)]] for i, (name, of) in enumerate(own.items()))
+    return [pair for of in chosen for pair in of]
+
+
 PAIRS = [(name, problem) for name in BANDITS for problem in PROBLEMS if fits(name, problem)]

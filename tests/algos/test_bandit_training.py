@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bandits import BANDITS, PAIRS
+from bandits import PAIRS, one_each
 from trainings import trainings, whole_state
 
 from recsys_cli.algos.bandits import regret
@@ -34,17 +34,8 @@ def make_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeTraining]:
         )
 
 
-def one_each() -> list[tuple[str, str]]:
-    """The first bandit with every problem, the others with one each, in turn."""
-    pairs = [pair for pair in PAIRS if pair[0] == PAIRS[0][0]]
-    for i, name in enumerate(BANDITS[1:]):
-        own = [pair for pair in PAIRS if pair[0] == name]
-        pairs.append(own[i % len(own)])
-    return pairs
-
-
 @pytest.mark.usefixtures("no_ray")
-@pytest.mark.parametrize(("name", "problem"), one_each())
+@pytest.mark.parametrize(("name", "problem"), one_each(PAIRS, PAIRS[0][0]))
 def test_a_restored_training_goes_on_bit_for_bit(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, name: str, problem: str
 ) -> None:
@@ -80,6 +71,7 @@ def test_every_transition_is_learned_from_once(make_training: MakeTraining) -> N
     assert training.policy().tensors()["items.totals"][0] == 2 * training.steps
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("local_ray")
 def test_two_runners_feed_one_posterior_and_get_it(
@@ -123,8 +115,11 @@ def test_regret_is_the_oracle_s_mean_less_what_was_returned(
 
 
 @pytest.mark.usefixtures("no_ray")
-def test_a_problem_without_an_oracle_has_no_regret(make_training: MakeTraining) -> None:
-    training = make_training("interest_exploration", "linucb", "env.name=mine")
+def test_a_problem_without_an_oracle_has_no_regret(
+    make_training: MakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regret, "has_oracle", lambda env: False)
+    training = make_training("interest_exploration", "linucb")
     training.step()
     report = training.step()
     assert "train/return" in report and not any("regret" in name for name in report)

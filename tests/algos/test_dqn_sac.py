@@ -241,6 +241,7 @@ def test_each_transition_is_learned_from_as_often_as_told(make_training: MakeTra
     assert_learned_as_often_as_told(make_training("algo=dqn", "algo.replay_ratio=3", "report_every=1"))
 
 
+@pytest.mark.slow  # SlateQ's test of its values is fast
 @pytest.mark.usefixtures("no_ray")
 @pytest.mark.parametrize("algo", ALGOS)
 def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo: str) -> None:

@@ -66,7 +66,9 @@ def test_so_does_one_whose_learner_has_a_thread(algo):
 
 @pytest.mark.xdist_group("ray")
 @pytest.mark.usefixtures("local_ray")
-@pytest.mark.parametrize("algo", ["slateq", "dqn", "impala"])
+@pytest.mark.parametrize(
+    "algo", ["impala", *(pytest.param(algo, marks=pytest.mark.slow) for algo in ("slateq", "dqn"))]
+)
 def test_an_error_in_a_remote_runner_ends_the_training(algo):
     with trainings(f"algo={algo}", *SMALL, *FAILING, "resources.env_runners=1") as make:
         training = make()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bandits import NAMES, PROBLEMS, fits
+from bandits import NAMES, PROBLEMS, fits, one_each
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
@@ -26,7 +26,10 @@ from recsys_cli.slates.counting import count_slates
 from recsys_cli.slates.distributions import Deferred, DrawnOnly, EnumeratedSoftmax, SlateDistribution
 
 USERS, C, K = 12, 5, 3
-PAIRS = [(name, problem) for name in NAMES for problem in PROBLEMS if fits(name, problem)]
+# An oracle knows its problem; the others see none but its observations.
+PAIRS = one_each(
+    [(name, problem) for name in NAMES for problem in PROBLEMS if fits(name, problem)], "oracle", "slateq", "tabular_q"
+)
 
 
 class Played:

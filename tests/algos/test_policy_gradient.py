@@ -236,7 +236,9 @@ def test_it_trains_and_a_restored_training_is_the_uninterrupted_one(
 
 
 @pytest.mark.usefixtures("no_ray")
-@pytest.mark.parametrize("algo", ALGOS)
+@pytest.mark.parametrize(
+    "algo", [pytest.param(algo, marks=[] if algo == "reinforce_topk" else pytest.mark.slow) for algo in ALGOS]
+)
 def test_it_learns_what_no_myopic_policy_does(make_training: MakeTraining, algo: str) -> None:
     """Random 154, myopic 166; 60,000 steps go well beyond."""
     training = make_training(

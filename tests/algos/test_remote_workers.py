@@ -48,7 +48,8 @@ def make_training() -> Iterator[MakeTraining]:
 @pytest.fixture(scope="module")
 def two_runners(local_ray: None, many_cpus: None) -> Iterator[RLlibTraining]:
     """A training with two runners, which several tests take further: each process takes seconds to start."""
-    with trainings(*SMALL, *RUNNERS, "report_every=1") as make:  # one round a step: a replacement has not sampled yet
+    words = (*RUNNERS, "resources.evaluation_runners=1", "report_every=1")  # a round a step: no replacement has sampled
+    with trainings(*SMALL, *words) as make:
         yield make()
 
 
@@ -86,7 +87,8 @@ def assert_apart(numbers: list[int]) -> None:
     assert all(abs(one - other) > 1000 for one, other in combinations(numbers, 2)), numbers
 
 
-@pytest.mark.parametrize("replay", [pytest.param("uniform", marks=pytest.mark.slow), "prioritized"])
+@pytest.mark.slow
+@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
 def test_two_learners_share_every_gradient(make_training: MakeTraining, replay: str) -> None:
     training = make_training("resources.learners=2", f"algo.replay={replay}")
     for _ in range(3):
@@ -146,14 +148,13 @@ def test_a_killed_runner_is_replaced_and_does_not_replay(two_runners: RLlibTrain
     assert math.isfinite(train(two_runners, 500)["learner/loss"])
 
 
+@pytest.mark.slow
 def test_each_transition_of_two_runners_is_learned_from_as_often_as_told(make_training: MakeTraining) -> None:
     words = ("algo=dqn", "env.num_candidates=5", "algo.learning_starts=100", "algo.replay_ratio=3", "report_every=1")
     assert_learned_as_often_as_told(make_training(*words, "resources.env_runners=2"))
 
 
-def test_evaluation_runners_evaluate(make_training: MakeTraining) -> None:
-    training = make_training("resources.evaluation_runners=1")
-    training.step()
-    means = training.evaluate(8, seed=1)
+def test_evaluation_runners_evaluate(two_runners: RLlibTraining) -> None:
+    means = two_runners.evaluate(8, seed=1)
     assert {"return", "episode_length", "clicks_per_step"} <= set(means)
     assert means["episode_length"] > 10

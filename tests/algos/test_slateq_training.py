@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,19 @@ def test_restored_training_is_the_uninterrupted_one(
     assert_same(resumed.policy().tensors(), uninterrupted.policy().tensors())
 
 
+def test_a_training_takes_an_earlier_state(
+    make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path
+) -> None:
+    """As in a population, where trainings in progress copy others."""
+    training = make_training()
+    training.step()
+    training.save(tmp_path / "state")
+    before = deepcopy(trainings_state(training))
+    training.step()
+    training.restore(tmp_path / "state")
+    assert_same(trainings_state(training), before)
+
+
 def test_seeds_decide(make_training: MakeTraining, assert_same: Callable[[Any, Any], None]) -> None:
     one, same, other = make_training(seed=3), make_training(seed=3), make_training(seed=4)
     for training in (one, same, other):
@@ -136,7 +150,10 @@ def test_recsim_users_start_anew_after_a_restore(make_training: MakeTraining, tm
     assert resumed.steps > training.steps
 
 
-@pytest.mark.parametrize(("null_value", "low", "high"), [("learned", 200, 300), ("zero", 155, 180)])
+@pytest.mark.parametrize(
+    ("null_value", "low", "high"),
+    [("learned", 200, 300), pytest.param("zero", 155, 180, marks=pytest.mark.slow)],
+)
 def test_learns_what_the_value_of_no_click_allows(
     make_training: MakeTraining, null_value: str, low: float, high: float
 ) -> None:

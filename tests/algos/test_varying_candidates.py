@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bandits import fits, one_each
 from trainings import trainings
 
 from recsys_cli.config.errors import ConfigError
@@ -24,6 +25,9 @@ from recsys_cli.slates.distributions import SlateDistribution
 NAMES = sorted(path.stem for path in (conf_dir() / "algo").glob("*.yaml") if not path.stem.startswith("_"))
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 K, MOST = 3, 7
+PAIRS = one_each(
+    [(name, problem) for name in NAMES for problem in PROBLEMS if fits(name, problem)], "oracle", "slateq", "tabular_q"
+)
 UNSCORED = ("random",)  # values no single items
 
 
@@ -51,8 +55,7 @@ def check(slates: np.ndarray, mask: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("fewest", [1, K])
-@pytest.mark.parametrize("problem", PROBLEMS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "problem"), PAIRS)
 def test_only_candidates_that_are_there_are_shown(name: str, problem: str, fewest: int) -> None:
     env = varying(problem, fewest)
     policy, rng = policy_on(env, name), np.random.default_rng(0)

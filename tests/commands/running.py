@@ -24,7 +24,7 @@ RECSYS = (sys.executable, "-m", "recsys_cli")
 # Long enough to be hit in the middle, with a checkpoint every 1,000 steps.
 LONG = (
     *SMOKE,
-    "steps=10000",
+    "steps=6000",
     "report_every=250",
     "evaluation.every=2000",
     "checkpoint.every=1000",

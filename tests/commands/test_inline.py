@@ -13,7 +13,7 @@ from recsys_cli.cli import main
 
 pytestmark = pytest.mark.xdist_group("commands")
 
-INLINE, ON_RAY = "resources.inline=true", "resources.inline=false"
+INLINE = "resources.inline=true"
 
 
 def journal(seed: Path) -> list[tuple[int, dict[str, float]]]:
@@ -22,13 +22,16 @@ def journal(seed: Path) -> list[tuple[int, dict[str, float]]]:
     return [(row["steps"], {k: v for k, v in row["metrics"].items() if not k.startswith("time/")}) for row in rows]
 
 
-def test_it_is_the_same_training_in_one_process(trained: Trained) -> None:
+def test_stopped_and_continued_in_one_process_it_is_the_same_training(trained: Trained) -> None:
     recsys = trained.recsys
     process = recsys.start("train", *LONG, "name=inline", "output_dir=my runs", INLINE)
     seed = recsys.folder / "my runs/inline/seed_0"
-    recsys.wait_for(lambda: (seed / "metrics.jsonl").exists(), process)
+    recsys.wait_for(lambda: (seed / "checkpoints/last.json").exists(), process)
     assert children_of(process.pid) == []
-    assert recsys.finish(process).code == 0
+    process.send_signal(signal.SIGINT)
+    stopped = recsys.finish(process)
+    assert stopped.code == 130 and "continue: recsys train resume=inline" in stopped.out
+    assert recsys.here("train", "resume=inline", "output_dir=my runs").code == 0
     assert policy_bytes(seed) == policy_bytes(trained.seed)
     assert policy_bytes(seed, "best") == policy_bytes(trained.seed, "best")
     assert journal(seed) == journal(trained.seed)
@@ -38,16 +41,16 @@ def test_it_is_the_same_training_in_one_process(trained: Trained) -> None:
     assert {path.name for path in trained.seed.iterdir()} >= {path.name for path in seed.iterdir()} > {"seed.json"}
 
 
-@pytest.mark.parametrize(("first", "second"), [(INLINE, ON_RAY), pytest.param(ON_RAY, INLINE, marks=pytest.mark.slow)])
-def test_a_stopped_run_continues_either_way(trained: Trained, first: str, second: str) -> None:
-    recsys, name = trained.recsys, f"{first[-4:]}-{second[-4:]}"
-    process = recsys.start("train", *LONG, f"name={name}", "output_dir=my runs", first)
-    seed = recsys.folder / "my runs" / name / "seed_0"
+@pytest.mark.slow
+def test_a_stopped_run_continues_on_ray(trained: Trained) -> None:
+    """What `test_train` stops goes the other way round."""
+    recsys = trained.recsys
+    process = recsys.start("train", *LONG, "name=stopped", "output_dir=my runs", INLINE)
+    seed = recsys.folder / "my runs" / "stopped" / "seed_0"
     recsys.wait_for(lambda: (seed / "checkpoints/last.json").exists(), process)
     process.send_signal(signal.SIGINT)
-    stopped = recsys.finish(process)
-    assert stopped.code == 130 and f"continue: recsys train resume={name}" in stopped.out
-    assert recsys("train", f"resume={name}", "output_dir=my runs", second).code == 0
+    assert recsys.finish(process).code == 130
+    assert recsys("train", "resume=stopped", "output_dir=my runs", "resources.inline=false").code == 0
     assert policy_bytes(seed) == policy_bytes(trained.seed)
 
 

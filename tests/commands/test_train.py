@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.xdist_group("commands")]
 
 def test_prints_table_run_id_and_next_command(trained: Trained) -> None:
     out = trained.outcome.out
-    assert "training slateq on interest_evolution (C=10, k=2): 10,000 steps" in out
+    assert "training slateq on interest_evolution (C=10, k=2): 6,000 steps" in out
     assert "20 fresh users, greedy" in out
     assert [line.split()[0] for line in out.splitlines() if " ± " in line and line[0].isalpha()][1:] == [
         "slateq",
@@ -43,7 +43,7 @@ def test_leaves_the_documented_files(trained: Trained) -> None:
     assert not (trained.run_dir / "ray_logs").is_symlink()
     checkpoints = trained.seed / "checkpoints"
     last, best = read(checkpoints / "last.json"), read(checkpoints / "best.json")
-    assert 10_000 <= last["steps"] < 10_500
+    assert 6_000 <= last["steps"] < 6_500
     steps = {path.name for path in checkpoints.glob("step_*")}
     assert {last["path"], best["path"]} <= steps and len(steps) <= 3
     assert not list(trained.run_dir.rglob(".tmp-*"))
@@ -55,9 +55,9 @@ def test_leaves_the_documented_files(trained: Trained) -> None:
 def test_reports_every_few_steps(trained: Trained) -> None:
     rows = read_jsonl(trained.seed / "metrics.jsonl")
     steps = [row["steps"] for row in rows]
-    assert steps == sorted(set(steps)) and len(steps) > 30
+    assert steps == sorted(set(steps)) and len(steps) > 18
     evaluated = [row["steps"] for row in rows if "eval/return" in row["metrics"]]
-    assert [steps // 2000 for steps in evaluated] == [1, 2, 3, 4, 5]
+    assert [steps // 2000 for steps in evaluated] == [1, 2, 3]
     best = read(trained.seed / "checkpoints" / "best.json")
     assert best["return"] == max(row["metrics"].get("eval/return", 0) for row in rows)
     assert {"learner/loss", "learner/lr", "train/return", "time/steps_per_s"} <= set(rows[-1]["metrics"])
@@ -159,9 +159,9 @@ def test_ctrl_c_checkpoints_and_resume_goes_on_to_the_same_end(recsys: Recsys, t
     assert last == read_jsonl(journal)[-1]["steps"]
     assert read(seed / "seed.json")["status"] == "stopped"
 
-    resumed = recsys("train", "resume=stopped")
+    resumed = recsys.here("train", "resume=stopped", "resources.inline=true")
     assert resumed.code == 0, resumed
-    assert f"seed_0: continues from {last:,} of 10,000 steps" in resumed.out
+    assert f"seed_0: continues from {last:,} of 6,000 steps" in resumed.out
     assert_the_uninterrupted_one(seed, trained)
 
 
