@@ -9,6 +9,7 @@ from recsys_cli.algos.replay_config import ReplayConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count
 from recsys_cli.envs.spec import ProblemSpec
+from recsys_cli.slates.counting import count_slates
 
 if TYPE_CHECKING:
     from recsys_cli.algos.full_slate_q.network import FullSlateQNetwork
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 def slates_of(spec: ProblemSpec) -> int:
     """Return the number of slates that differ to the user."""
-    from recsys_cli.slates.enumeration import count_slates  # its package imports torch
-
     return count_slates(spec.width, spec.attended, spec.order_matters)
 
 

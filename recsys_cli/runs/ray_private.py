@@ -33,6 +33,7 @@ HOOKS = {
     "ray._private.services:get_node": "waits longer than Ray's 30 s",
     "ray._private.services:ConsolePopen": "gives Ray a process group of its own",
     "ray._raylet:persist_port": "writes a port that an agent would write",
+    "ray.air._internal.usage:tag_callbacks": "imports MLflow and others, only to count their callbacks",
     "ray.tune.execution.class_cache:_ActorClassCache.get": "trials without a runtime environment need no agent",
     "ray.tune.execution.tune_controller:TuneController._trial_to_actor": "how many trials run: Tune's limit holds back",
     "ray.tune.schedulers.median_stopping_rule:MedianStoppingRule._stopped_trials": "repeated reports take nothing back",
@@ -106,3 +107,10 @@ def trials_without_environment() -> None:
         return cache._cache.setdefault(trainable, ray.remote(trainable))
 
     _ActorClassCache.get = get
+
+
+def no_telemetry() -> None:
+    """Keep Tune from importing other libraries to count its callbacks: seconds, and MLflow is imported by a thread."""
+    from ray.air._internal import usage
+
+    usage.tag_callbacks = lambda callbacks: False

@@ -8,7 +8,7 @@ from typing import Any
 
 from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.runs.callbacks import Reporting
-from recsys_cli.runs.ray_private import trials_without_environment
+from recsys_cli.runs.ray_private import no_telemetry, trials_without_environment
 from recsys_cli.runs.trial import TrialSpec, folders_of
 
 
@@ -34,6 +34,7 @@ def run_trials(
 
     from recsys_cli.runs.trial import TrainingTrial
 
+    no_telemetry()
     if resources.ray_address is None:
         trials_without_environment()
     given = isinstance(trials, Sequence)

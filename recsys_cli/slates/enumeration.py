@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from itertools import combinations, permutations
 from typing import Any
@@ -13,11 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 CPU = torch.device("cpu")
-
-
-def count_slates(num_candidates: int, slate_size: int, ordered: bool) -> int:
-    """Return the number of slates of different candidates; if order does not matter, each set counts once."""
-    return (math.perm if ordered else math.comb)(num_candidates, slate_size)
 
 
 def all_slates(num_candidates: int, slate_size: int, ordered: bool, device: torch.device = CPU) -> Tensor:

@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor
 
-from recsys_cli.slates.enumeration import all_slates, count_slates
+from recsys_cli.slates.counting import count_slates
+from recsys_cli.slates.enumeration import all_slates
 
 EXACT_PREFIXES = 32  # beginnings of a slate up to which expectations are enumerated
 

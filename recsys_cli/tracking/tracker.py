@@ -22,7 +22,7 @@ from recsys_cli.tracking.background import Background
 from recsys_cli.tracking.files import locked, read_if_sound, read_jsonl, update_json
 from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, Plan, edit_plan
 from recsys_cli.tracking.home import address, settle
-from recsys_cli.tracking.planning import joint_status, missing_lines, plan_evaluation, plan_status
+from recsys_cli.tracking.planning import STATUS, joint_status, missing_lines, plan_evaluation, plan_status
 from recsys_cli.tracking.provenance import flatten, mask
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Tracker:
         """Set the status of a seed: as MLflow has it, or as `seed.json` has (see `planning.plan_status`)."""
         folder = Path(folder).resolve()
         plan_status(folder, status)
-        self._wake(folder)
+        self._wake(folder, soon=STATUS.get(status.lower(), status.upper()) not in folders.UNFINISHED)
 
     def close(self, timeout: float = 60.0) -> list[str]:
         """Upload the rest, at most `timeout` seconds long, and return what is still missing, one line a folder.

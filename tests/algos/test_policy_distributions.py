@@ -22,8 +22,8 @@ from recsys_cli.policies.base import deferred
 from recsys_cli.policies.exploration import ExploringPolicy, Rule, explored
 from recsys_cli.rollouts.collector import OBSERVED, Collector
 from recsys_cli.rollouts.episodes import play
+from recsys_cli.slates.counting import count_slates
 from recsys_cli.slates.distributions import Deferred, DrawnOnly, EnumeratedSoftmax, SlateDistribution
-from recsys_cli.slates.enumeration import count_slates
 
 USERS, C, K = 12, 5, 3
 # An oracle knows its problem; the others see none but its observations.

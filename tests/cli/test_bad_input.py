@@ -275,3 +275,16 @@ def test_wrong_requests_are_refused_before_anything_heavy_is_imported(line: str)
     )
     done = subprocess.run([sys.executable, "-c", code, *line.split()], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "2 []"
+
+
+def test_a_refusal_takes_no_import_of_torch_or_ray() -> None:
+    code = """
+import sys
+from recsys_cli.cli import main
+
+for words in (["algo=dqn", "env.num_candidates=50"], ["algo=ucb1", "env=interest_evolution"], ["algo.lrr=1"]):
+    assert main(["train", "env.slate_size=3", *words]) == 2
+print([name for name in ("torch", "ray", "mlflow") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n" and len(done.stderr.splitlines()) == 3

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recsys_cli.slates.enumeration import all_slates, count_slates
+from recsys_cli.slates.counting import count_slates
+from recsys_cli.slates.enumeration import all_slates
 
 
 @pytest.mark.parametrize(("c", "k"), [(1, 1), (5, 2), (6, 6), (7, 3)])

@@ -10,6 +10,7 @@ from recsys_cli.algos.bandits.config import BanditConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Fraction, NonNegative
 from recsys_cli.envs.spec import ProblemSpec
+from recsys_cli.slates.counting import count_slates
 
 if TYPE_CHECKING:
     from recsys_cli.policies.arm_index import ArmIndex
@@ -41,8 +42,6 @@ class ArmedBanditConfig(BanditConfig):
 
     def check(self, spec: ProblemSpec) -> None:
         """Refuse a problem without such arms, or with too many."""
-        from recsys_cli.slates.enumeration import count_slates  # its package imports torch
-
         if self.arms == "topics":
             if not spec.documents.topics:
                 raise ConfigError(
