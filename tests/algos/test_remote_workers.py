@@ -87,8 +87,7 @@ def assert_apart(numbers: list[int]) -> None:
     assert all(abs(one - other) > 1000 for one, other in combinations(numbers, 2)), numbers
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("replay", ["uniform", "prioritized"])
+@pytest.mark.parametrize("replay", [pytest.param("uniform", marks=pytest.mark.slow), "prioritized"])
 def test_two_learners_share_every_gradient(make_training: MakeTraining, replay: str) -> None:
     training = make_training("resources.learners=2", f"algo.replay={replay}")
     for _ in range(3):

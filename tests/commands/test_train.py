@@ -135,7 +135,7 @@ def test_kill_9_costs_one_checkpoint_interval_at_most(
     if not (seed.parent / "config.yaml").exists():
         return  # killed before it began: there is nothing to resume
     assert_whole(seed)
-    resumed = recsys.here("train", "resume=killed", "resources.inline=true")  # without Ray it goes on to the same bits
+    resumed = recsys("train", "resume=killed")
     assert resumed.code == 0, resumed
     if checkpoints:
         assert "seed_0: continues from" in resumed.out
