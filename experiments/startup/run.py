@@ -116,6 +116,7 @@ def starts(program: str, number: int) -> list[str]:
             taken = timed(program, (*TRAIN, "debug=smoke", "tracking=off"), Path(folder))
         failed += taken.code != 0
         prompts.append(taken.prompt)
+        print(f"{len(prompts)}: {taken.prompt:.0f} s, exit code {taken.code}", file=sys.stderr, flush=True)
         time.sleep(2)
         left += len(ray_processes())
     return [

@@ -104,7 +104,10 @@ def start(cpus: int, *, gpus: int | None = 0, workers: int = 1, preload: Sequenc
     Raises:
         ConfigError: its processes ended, or did not answer within `LIMIT_S` each; none of them is left.
     """
-    config = {"preload_python_modules": list(preload)} if preload else {}
+    # Ray gives way to all other processes of the machine: beside six busy ones its workers would get a thirtieth of a core.
+    config: dict[str, Any] = {"worker_niceness": 0}
+    if preload:
+        config["preload_python_modules"] = list(preload)
     short = len(tempfile.gettempdir()) > len("/tmp") + 20
     arguments = {"num_cpus": cpus, "num_gpus": gpus, "_system_config": config, **LOGGING}
     LocalNode.workers, LocalNode.last = workers, None

@@ -75,6 +75,7 @@ def test_few_processes_that_imported_what_they_need_and_none_left_after_a_kill()
         # GCS, raylet, two stand-ins and a worker; Ray's own start makes five Python processes more.
         assert len(below) <= 6
         assert {os.getpgid(pid) for pid in below}.isdisjoint({os.getpgid(process.pid)})
+        assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in below} == {os.getpriority(os.PRIO_PROCESS, 0)}
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
