@@ -104,7 +104,7 @@ def start(cpus: int, *, gpus: int | None = 0, workers: int = 1, preload: Sequenc
     Raises:
         ConfigError: its processes ended, or did not answer within `LIMIT_S` each; none of them is left.
     """
-    # Ray gives way to all other processes of the machine: beside six busy ones its workers would get a thirtieth of a core.
+    # Ray's workers give way to all others: beside six busy processes they would get a thirtieth of a core.
     config: dict[str, Any] = {"worker_niceness": 0}
     if preload:
         config["preload_python_modules"] = list(preload)
