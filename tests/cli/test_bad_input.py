@@ -282,7 +282,7 @@ def test_a_refusal_takes_no_import_of_torch_or_ray() -> None:
 import sys
 from recsys_cli.cli import main
 
-for words in (["algo=dqn", "env.num_candidates=50"], ["algo=ucb1", "env=interest_evolution"], ["algo.lrr=1"]):
+for words in (["algo=dqn", "env.num_candidates=50"], ["algo=full_slate_q", "env.num_candidates=50"], ["algo.lrr=1"]):
     assert main(["train", "env.slate_size=3", *words]) == 2
 print([name for name in ("torch", "ray", "mlflow") if name in sys.modules])
 """
