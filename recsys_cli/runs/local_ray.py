@@ -102,8 +102,11 @@ def start(cpus: int, *, gpus: int | None = 0, workers: int = 1, preload: Sequenc
         preload: modules.
 
     Raises:
-        ConfigError: its processes ended, or did not answer within `LIMIT_S` each; none of them is left.
+        ConfigError: its processes ended, or did not answer within `LIMIT_S` each; none of them is left. Or this process
+            has a Ray already, which stays as it is.
     """
+    if ray.is_initialized():
+        raise ConfigError("a Ray runs in this process already: end it by ray.shutdown(), or train by resources=inline")
     # Ray's workers give way to all others: beside six busy processes they would get a thirtieth of a core.
     config: dict[str, Any] = {"worker_niceness": 0}
     if preload:

@@ -74,7 +74,7 @@ def ray_session(
     quiet_logs()
     if resources.ray_address is not None:
         _join(resources, resources.ray_address)
-    elif not ray.is_initialized():
+    elif local_ray.LocalNode.last is None or not ray.is_initialized():
         begin(resources, trials, seeds, say)
     node, logs = None, None
     if resources.ray_address is None:
@@ -87,6 +87,7 @@ def ray_session(
         raise Lost("Ray's processes ended, and not by this command" + (f": {word}" if word else "")) from None
     finally:
         ray.shutdown()
+        local_ray.LocalNode.last = None
         if logs is not None:
             _keep_logs(run_dir, logs)
 

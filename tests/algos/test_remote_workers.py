@@ -87,17 +87,21 @@ def assert_apart(numbers: list[int]) -> None:
     assert all(abs(one - other) > 1000 for one, other in combinations(numbers, 2)), numbers
 
 
+def assert_learners_agree(training: RLlibTraining) -> None:
+    group = training.algorithm.learner_group
+    one, other = (result.get() for result in group.foreach_learner(lambda learner: learner.get_state()["rl_module"]))
+    for module_id, weights in one.items():
+        for name, value in weights.items():
+            np.testing.assert_array_equal(value, other[module_id][name], err_msg=name)
+
+
 @pytest.mark.parametrize("replay", [pytest.param("uniform", marks=pytest.mark.slow), "prioritized"])
 def test_two_learners_share_every_gradient(make_training: MakeTraining, replay: str) -> None:
     training = make_training("resources.learners=2", f"algo.replay={replay}")
     for _ in range(3):
         report = training.step()
     assert math.isfinite(report["learner/loss"])
-    group = training.algorithm.learner_group
-    one, other = (result.get() for result in group.foreach_learner(lambda learner: learner.get_state()["rl_module"]))
-    for module_id, weights in one.items():
-        for name, value in weights.items():
-            np.testing.assert_array_equal(value, other[module_id][name], err_msg=name)
+    assert_learners_agree(training)
     if replay == "prioritized":
         (priority,) = training.algorithm.replay.priorities.values()
         assert len(np.unique(priority)) > 100  # errors of both halves came back
@@ -109,11 +113,7 @@ def test_two_dqn_learners_stay_the_same(make_training: MakeTraining) -> None:
     for _ in range(3):
         report = training.step()
     assert math.isfinite(report["learner/loss"])
-    group = training.algorithm.learner_group
-    one, other = (result.get() for result in group.foreach_learner(lambda learner: learner.get_state()["rl_module"]))
-    for module_id, weights in one.items():
-        for name, value in weights.items():
-            np.testing.assert_array_equal(value, other[module_id][name], err_msg=name)
+    assert_learners_agree(training)
 
 
 def test_remote_runners_get_the_restored_weights(two_runners: RLlibTraining, tmp_path: Path) -> None:

@@ -142,3 +142,10 @@ def test_nothing_is_started_in_this_process_or_on_a_cluster(
 ) -> None:
     monkeypatch.setattr(local_ray, "start", lambda *_, **__: pytest.fail("started"))
     session.begin(load("resources", "laptop", **words), 1, 1, print)
+
+
+def test_a_ray_that_runs_already_is_refused_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("ended another's Ray"))
+    with pytest.raises(ConfigError, match="a Ray runs in this process already"):
+        session.begin(load("resources", "laptop"), 1, 1, print)
