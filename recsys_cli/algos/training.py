@@ -51,6 +51,15 @@ class Training(ABC):
         """Play greedy episodes of fresh users and return their means (see `Episodes.summary`)."""
         return play(self.policy(), self.env, episodes, seed).summary()
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be learned, however many steps are left."""
+        return False
+
+    def estimate(self) -> dict[str, float]:
+        """Return metrics that judge the policy without playing it: `ope/return`, on held-out episodes of a log."""
+        return {}
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write all that `restore` needs to continue as if never interrupted."""
