@@ -48,8 +48,14 @@ class Training(ABC):
         """The problem trained on."""
 
     def evaluate(self, episodes: int, seed: int) -> dict[str, float]:
-        """Play greedy episodes of fresh users and return their means (see `Episodes.summary`)."""
-        return play(self.policy(), self.env, episodes, seed).summary()
+        """Play greedy episodes of fresh users and return their means (see `Episodes.summary`).
+
+        Raises:
+            ValueError: the problem is known from a log only.
+        """
+        if self.env.simulator is None:
+            raise ValueError(f"{self.env.name} cannot be played")
+        return play(self.policy(), self.env.simulator, episodes, seed).summary()
 
     @property
     def settled(self) -> bool:
