@@ -115,9 +115,7 @@ class Judged:
         return np.where(self.steps.valid, ratio, 1.0)
 
 
-def judge(
-    policy: SlatePolicy, steps: Steps, choice: ChoiceModel, behaviour: SlatePolicy | None = None
-) -> Judged:
+def judge(policy: SlatePolicy, steps: Steps, choice: ChoiceModel, behaviour: SlatePolicy | None = None) -> Judged:
     """Return logged steps as a target policy sees them; for several policies, `Logged.of(...).judge(policy)`.
 
     Args:

@@ -175,7 +175,8 @@ class ValueFeatures:
         if not self._numbered(doc):
             return np.einsum("nce,nc->ne", self._described(doc), weight)
         flat = (np.arange(len(doc))[:, None] * self.width + doc.astype(np.int64)).reshape(-1)
-        return np.bincount(flat, weight.reshape(-1), minlength=len(doc) * self.width).reshape(len(doc), self.width)
+        sums: Floats = np.bincount(flat, weight.reshape(-1), len(doc) * self.width).astype(np.float64)
+        return sums.reshape(len(doc), self.width)
 
     def _of_documents(self, doc: NDArray[Any], weights: Floats) -> Floats:
         """Return the documents' inner products with weights `[E]`, `[n, C]`."""

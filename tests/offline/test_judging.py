@@ -66,7 +66,9 @@ def test_absent_candidates_are_never_clicked_and_short_slates_hold_all() -> None
     choice = ChoiceScores(np.where(mask, rng.random((4, 6)), 0.0), rng.random(4), 3)
     law = PlackettLuceSlates(rng.normal(size=(4, 6)), 3, mask=mask)
     clicks, exact = click_probabilities(law, choice)
-    drawn, _ = click_probabilities(DrawnOnly(lambda rows, stream: law.sample(stream), 4, 6, 3, mask), choice, draws=4000)
+    drawn, _ = click_probabilities(
+        DrawnOnly(lambda rows, stream: law.sample(stream), 4, 6, 3, mask), choice, draws=4000
+    )
     assert exact and not clicks[:, :-1][~mask].any()
     np.testing.assert_allclose(clicks, drawn, atol=0.03)
     everything = choice.v[:3] / (choice.v_null[:3] + choice.v[:3].sum(1))[:, None]
