@@ -13,6 +13,7 @@ Examples:
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from recsys_cli.config.compose import compose
@@ -44,7 +45,7 @@ def run(overrides: list[str]) -> int:
         Path(config.data_dir).expanduser() / config.name,
         beside=path.parent,
         rows_in_memory=config.rows_in_memory,
-        show=(lambda line: print(line, flush=True)) if config.progress else (lambda line: None),
+        show=partial(print, flush=True),
     )
     for line in report.lines():
         print(line)

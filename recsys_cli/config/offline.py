@@ -3,11 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.ranges import Count, NotEmpty, Text
-from recsys_cli.config.schema import RootConfig
+from recsys_cli.config.explore import Explore
+from recsys_cli.config.ranges import Count, NotEmpty, Seed, Text
+from recsys_cli.config.schema import RootConfig, TrackingConfig
+
+
+@dataclass(frozen=True)
+class RecordConfig(RootConfig):
+    """`conf/record.yaml`: users played by a policy, and written.
+
+    With a checkpoint, `env` holds only the requested changes to its env, nested, and `algo` is None.
+    """
+
+    tracking: TrackingConfig
+    env: Any
+    algo: Any
+    name: Text
+    checkpoint: Text | None
+    explore: Text
+    episodes: Count
+    seed: Seed
+    data_dir: Text
+    output_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]
+
+    def __post_init__(self) -> None:
+        """Check exploration and name."""
+        Explore.parse(self.explore)
+        check_data_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -19,7 +45,6 @@ class ImportConfig(RootConfig):
     name: Text
     data_dir: Text
     rows_in_memory: Count
-    progress: bool
 
     def __post_init__(self) -> None:
         """Check the name."""
@@ -27,10 +52,10 @@ class ImportConfig(RootConfig):
 
 
 def check_data_name(name: str) -> None:
-    """Refuse a name that cannot be a folder's.
+    """Refuse a data set's name that is no plain name of a folder.
 
     Raises:
-        ConfigError: it cannot.
+        ConfigError: with the key.
     """
     if "/" in name or name.startswith("."):
         raise ConfigError(f"name={name} must be the name of a folder, not hidden; data_dir names its parent")

@@ -23,6 +23,8 @@ def resolve_columns(key: str, patterns: list[str], columns: list[str], where: st
         matches = [pattern] if pattern in columns else [c for c in columns if fnmatchcase(c, pattern)]
         if not matches:
             near = closest(pattern, columns) or f" Columns: {', '.join(columns[:20])}{' ...' * (len(columns) > 20)}"
+            if len(columns) == 1 and (mark := next((mark for mark in ";\t|" if mark in columns[0]), None)):
+                near = f" It has a single one, {columns[0][:40]!r}...: set delimiter={mark!r}"
             raise ConfigError(f"{key}={pattern}: {where} has no such column.{near}")
         found += matches
     return list(dict.fromkeys(found))

@@ -33,6 +33,7 @@ from recsys_cli.offline.steps import Steps, concatenate
 from recsys_cli.offline.writer import Writer
 
 IDS = "item_ids.json"
+EARLIEST = 631_152_000_000  # ms since 1970 of 1990: no log is older
 
 
 def import_log(
@@ -239,6 +240,8 @@ class _Import:
 
     def _warnings(self, problem: Problem) -> Iterator[str]:
         summary, report = self.summary, self.report
+        if self.mapping.time is not None and summary.time.high[0] < EARLIEST:
+            yield f"all times are before {moment_text(EARLIEST)}: is time_unit={self.mapping.time_unit} right?"
         if report.disordered:
             yield f"{report.disordered:,} rows come before earlier ones in the file; they were sorted by time"
         if summary.gaps:
