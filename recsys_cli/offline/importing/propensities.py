@@ -200,7 +200,8 @@ def _moment(
 ) -> Moment | None:
     """Return the mean of 1/p under a reading; None if the cells cannot be read so."""
     by_position = reading.of in ("positions", "marginal")
-    there = np.arange(cells.shape[1]) < (lengths[:, None] if by_position or reading.of == "repeated" else 1)
+    ends = lengths if by_position or reading.of == "repeated" else np.minimum(lengths, 1)
+    there = np.arange(cells.shape[1]) < ends[:, None]
     logs = _logs(cells, reading.scale)
     readable = np.isfinite(logs) & (logs <= 1e-5)
     if not len(cells) or (there & ~readable).sum() > 0.01 * there.sum():
