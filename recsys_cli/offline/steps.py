@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.policies.memory import Memory
+if TYPE_CHECKING:
+    from recsys_cli.policies.memory import Memory
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -177,6 +178,7 @@ class Steps:
             "clicked": self.clicked[rows].astype(np.int64),
             "reward": self.reward[rows],
             "bootstrap": np.where(self.terminated[rows], 0, discount).astype(np.float32),
+            "terminated": self.terminated[rows],
             "next_slate": self.slate[after].astype(np.int64),
         }
         return columns if self.mask is None else {**columns, "shown": slate >= 0}
