@@ -42,7 +42,7 @@ def run(overrides: list[str]) -> int:
         raise ConfigError(f"name={config.name}: env={config.name} already exists: give the new one another name")
     dataset = Dataset.open(find(config.data, config.data_dir))
     behaviour = behaviour_of(dataset)
-    steps = sample(dataset, config.steps, config.seed)
+    steps = sample(dataset, config.rows, config.seed)
     fitted = fit_simulator(steps, dataset.spec, config.choice)
     checked = check(fitted, behaviour, sessions=config.sessions, seed=config.seed)
     draw(folder / f"{config.name}.svg", fitted, checked)

@@ -80,7 +80,7 @@ class FitSimulatorConfig(RootConfig):
     name: Text
     folder: Text
     choice: Literal["auto", "known", "learned"]
-    steps: Steps | None
+    rows: Steps | None
     sessions: Count
     seed: Seed
     data_dir: Text

@@ -56,9 +56,7 @@ class LearnedProblem(EnvConfig):
         logged, length = self.model.spec, self.model.ending.length
         shared = self.problem_spec(user=logged.user, documents=logged.documents, response=logged.response)
         horizon = min((each for each in (self.horizon, length) if each is not None), default=None)
-        return replace(
-            shared, choice=logged.choice, reward=logged.reward, truncation=self.horizon, horizon=horizon
-        )
+        return replace(shared, choice=logged.choice, reward=logged.reward, truncation=self.horizon, horizon=horizon)
 
     def native_env(self, num_envs: int, doc_format: str) -> LearnedVectorEnv:
         """Build the vectorised users."""

@@ -96,6 +96,7 @@ class LearnedVectorEnv(SlateVectorEnv):
         values = np.zeros((rows.size, len(self._number)))
         clicked.fields = values[:, None]  # those drawn so far are known to those drawn later
         for field in self._model.fields:
+            drawn: NDArray[Any] = np.zeros(shown.shape[:2])
             if field.of == "topic":
                 drawn = self.problem.documents.topics_of(shown)
             elif field.of == "shown":
@@ -103,10 +104,8 @@ class LearnedVectorEnv(SlateVectorEnv):
                 drawn = field.amount.draw(self._basis, context, self.rng)
             elif field.of == "clicked":
                 assert field.amount is not None
-                drawn = np.zeros(shown.shape[:2])
                 drawn[rows, at] = field.amount.draw(self._basis, clicked, self.rng)[:, 0]
             else:
-                drawn = np.zeros(shown.shape[:2])
                 drawn[rows, at] = self._draw_reward(clicked, values)
                 reward[rows] = drawn[rows, at]
                 space = next(each for each in self.problem.response if each.name == field.name)

@@ -5,8 +5,10 @@ The session so far is one array `[N, M]`, updated from what the log has too, so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,7 +71,7 @@ class Basis:
     def _parts(self) -> tuple[slice, slice, slice]:
         counted, recent = len(self.counted), len(RATES) * len(self.spec.documents)
         edges = np.cumsum([0, 2 + counted, 1 + counted, recent])
-        totals, last, fading = (slice(int(a), int(b)) for a, b in zip(edges, edges[1:], strict=False))
+        totals, last, fading = (slice(int(a), int(b)) for a, b in pairwise(edges))
         return totals, last, fading
 
     def restart(self, users: int) -> Floats:
@@ -124,33 +126,34 @@ class Basis:
         return np.concatenate(parts, axis=-1, dtype=np.float64)
 
     def _block(self, name: str, context: Context) -> list[NDArray[Any]]:
+        """Return the parts of a block, `[n or 1, m or 1, p]` each."""
         totals, last, _ = self._parts
-        session, doc, user = context.session[:, None], context.doc, context.user[:, None]
-        if name == "one":
-            return [np.ones((1, 1, 1))]
-        if name == "item":
-            return [doc]
-        if name == "user":
-            return [user]
+        session, doc = context.session[:, None], context.doc
+        simple: dict[str, Callable[[], NDArray[Any]]] = {
+            "one": lambda: np.ones((1, 1, 1)),
+            "item": lambda: doc,
+            "user": lambda: context.user[:, None],
+            "products": lambda: self._products(context),
+            "totals": lambda: session[..., totals],
+            "curves": lambda: np.square(session[..., totals]),
+            "last": lambda: session[..., last],
+            "position": lambda: np.eye(doc.shape[1], self.spec.slate_size - 1, k=-1)[None],
+        }
+        if name in simple:
+            return [simple[name]()]
         if name == "match":
-            score = (user * doc).sum(-1, keepdims=True)
+            score = (context.user[:, None] * doc).sum(-1, keepdims=True)
             return [score, np.maximum(score - self.knots, 0.0)]
-        if name == "products":
-            if self._by_topic:
-                return [user * doc]
-            return [(user[..., :, None] * doc[..., None, :]).reshape(*doc.shape[:2], -1)]
-        if name == "totals":
-            return [session[..., totals]]
-        if name == "curves":
-            return [np.square(session[..., totals])]
-        if name == "last":
-            return [session[..., last]]
         if name == "recent":
             return self._recent(context)
-        if name == "position":
-            return [np.eye(doc.shape[1], self.spec.slate_size - 1, k=-1)[None]]
         assert name == "fields" and context.fields is not None, name
         return [context.fields]
+
+    def _products(self, context: Context) -> NDArray[Any]:
+        user, doc = context.user[:, None], context.doc
+        if self._by_topic:
+            return np.asarray(user * doc)
+        return np.asarray((user[..., :, None] * doc[..., None, :]).reshape(*doc.shape[:2], -1))
 
     def _recent(self, context: Context) -> list[NDArray[Any]]:
         fading = context.session[:, self._parts[2]].reshape(len(context.session), len(RATES), -1)

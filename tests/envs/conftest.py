@@ -14,7 +14,7 @@ from recsys_cli.envs.registration import register_envs
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import learned_users  # noqa: E402  (beside this file)
+import learned_users
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 

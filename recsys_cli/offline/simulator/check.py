@@ -51,11 +51,12 @@ class LoggedSlates(GreedyPolicy):
     def __init__(self, model: Model) -> None:
         """Take the log's slates."""
         self.slate_size = model.spec.slate_size
-        self._logged, self._vec = model.offers.slates, None
+        self._logged = model.offers.slates
+        self._vec: SlateVectorEnv | None = None
 
     def watch(self, env: SlateVectorEnv) -> None:
         """See `SlatePolicy.watch`."""
-        self._vec: SlateVectorEnv | None = env
+        self._vec = env
 
     def slates(self, observation: Observation) -> np.ndarray:
         """See `GreedyPolicy.slates`."""
@@ -159,4 +160,5 @@ def _rare(train: Log) -> list[str]:
     if not rare.size:
         return []
     some = ", ".join(map(str, rare[:8])) + (", ..." if rare.size > 8 else "")
-    return [f"{rare.size:,} of {len(clicks):,} {what} have fewer than {RARE} clicks ({some}): do not trust it for policies that show them"]
+    known = f"{rare.size:,} of {len(clicks):,} {what} have fewer than {RARE} clicks ({some})"
+    return [f"{known}: do not trust it for policies that show them"]

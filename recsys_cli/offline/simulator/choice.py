@@ -58,8 +58,8 @@ def plan_choice(train: Log, test: Log, known: Known) -> tuple[ChoicePlan, list[F
         ("position", train.basis.blocks(("position",))),
     ]
     session: list[tuple[str, Blocks]] = [
-        ("session so far", ("totals", "last")),
-        ("documents clicked recently", train.basis.blocks(("recent",))),
+        ("session", ("totals", "last")),
+        ("recent clicks", train.basis.blocks(("recent",))),
     ]
 
     def fit(blocks: Blocks) -> Choice:
@@ -80,8 +80,8 @@ def plan_choice(train: Log, test: Log, known: Known) -> tuple[ChoicePlan, list[F
     classes, of_classes = _with_kinds(plan, train, test)
     blocks, (_, *of_session) = grown("", blocks, session)
     by_session = dataclasses.replace(plan, blocks=blocks)
-    both = [session_likelihood(fit_choice(train, each), test) for each in (by_session, classes)]
-    takes = better(*both, np.arange(test.sessions))
+    new, old = (session_likelihood(fit_choice(train, each), test) for each in (by_session, classes))
+    takes = better(new, old, np.arange(test.sessions))
     forms += [dataclasses.replace(form, chosen=form.chosen and not takes) for form in of_classes]
     forms += [dataclasses.replace(form, chosen=form.chosen and takes) for form in of_session]
     return by_session if takes else classes, forms
@@ -100,7 +100,7 @@ def _with_kinds(plan: ChoicePlan, train: Log, test: Log) -> tuple[ChoicePlan, li
         law = fit_choice(train, tried)
         now = session_likelihood(law, test)
         kept = len(now) > 0 and better(now, before, np.arange(test.sessions))
-        forms.append(_form(test, f"+ {kinds} classes of users", law, kept))
+        forms.append(_form(test, f"{kinds} classes of users", law, kept))
         if not kept:
             break
         plan, before = tried, now
@@ -125,7 +125,9 @@ def fit_choice(log: Log, plan: ChoicePlan) -> Choice:
     rounds, most = (ROUNDS, FEW_STEPS) if plan.kinds > 1 else (1, MAX_NEWTON_STEPS)
     for _ in range(rounds):
         # Latent class logit by expectation and maximisation (Kamakura & Russell 1989).
-        weights = [fit_logit(features, log.steps.clicked, there, weight=part[log.episode], most=most) for part in of_session.T]
+        weights = [
+            fit_logit(features, log.steps.clicked, there, weight=part[log.episode], most=most) for part in of_session.T
+        ]
         law = Choice(None, Linear(plan.blocks, np.stack(weights)), of_session.mean(0))
         joint = _of_sessions(law, log)
         of_session = np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))

@@ -16,6 +16,7 @@ from recsys_cli.policies.click_models import MAX_NEWTON_STEPS, ConditionalLogit
 Blocks = tuple[str, ...]
 Law = TypeVar("Law")
 
+CONSTANT = "constant"  # name of the simplest form of most laws
 RIDGE = 1.0  # precision of the prior of a weight, of features with a standard deviation of 1
 RIDGES = (RIDGE, 1e-2, 1e-4)  # tried where a state that is used up may decide for certain, with large weights
 FLAT = 1e-9  # standard deviation below which a feature is taken as constant
@@ -141,7 +142,7 @@ def grow(
         tried = (*blocks, *group)
         now = likelihood(fit(tried))
         kept = better(now, best, episode)
-        forms.append(Form(law, f"+ {name}", _mean(now), kept))
+        forms.append(Form(law, name, _mean(now), kept))
         if kept:
             blocks, best = tried, now
     return blocks, forms

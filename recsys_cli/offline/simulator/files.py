@@ -17,7 +17,7 @@ _YAML = """\
 # Learned from {log}: {sessions:,} sessions, {steps:,} steps
 _target_: recsys_cli.envs.learned.LearnedProblem
 name: {name}
-num_candidates: {candidates}               # documents to choose a slate from, at every step (C); the log's sets if as many as there
+num_candidates: {candidates}               # documents to choose a slate from, (C)
 slate_size: {slate_size}                   # documents shown at every step (k)
 resample_documents: {resample}        # draw new candidates at every step; false: one set per user for good
 backend: native                 # the only one

@@ -47,19 +47,19 @@ class Fitted:
     test: Log
 
 
-def sample(dataset: Dataset, steps: int | None, seed: int) -> Steps:
+def sample(dataset: Dataset, rows: int | None, seed: int) -> Steps:
     """Return whole sessions of a data set, drawn at random if they are more than about so many steps.
 
     Memory is that of what is returned. A session is drawn by its number alone.
     """
-    share = 1.0 if steps is None else min(1.0, steps / max(dataset.steps, 1))
+    share = 1.0 if rows is None else min(1.0, rows / max(dataset.steps, 1))
     parts = []
     for batch in dataset.batches():
         drawn = fold_of(batch.episode[batch.starts], GRAIN, seed + 1) < share * GRAIN
         if drawn.any():
             parts.append(batch.episodes(drawn))
     if not parts:
-        raise ConfigError(f"data set {dataset.folder} is empty, or steps={steps} hold no session of it")
+        raise ConfigError(f"data set {dataset.folder} is empty, or rows={rows} hold no session of it")
     return concatenate(parts)
 
 

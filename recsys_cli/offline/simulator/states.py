@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from recsys_cli.envs.learned_laws import LARGEST, Drift, Ending, Linear, LinearDrift, Offers, Start, TopicDrift
 from recsys_cli.envs.learned_session import Floats
 from recsys_cli.offline.simulator.estimation import (
+    CONSTANT,
     RIDGES,
     Blocks,
     Form,
@@ -60,12 +61,14 @@ def plan_ending(train: Log, test: Log) -> tuple[EndingPlan, list[Form]]:
     scores = [likelihood(fitted(ridge, totals)).sum() for ridge in RIDGES]
     ridge = RIDGES[int(np.argmax(scores))]
     more: list[tuple[str, Blocks]] = [
-        ("totals of the session", ("totals",)),
-        ("their squares", ("curves",)),
-        ("the last response", ("last",)),
+        ("totals", ("totals",)),
+        ("squares", ("curves",)),
+        ("last response", ("last",)),
         ("user", train.basis.blocks(("user",))),
     ]
-    blocks, forms = grow("end", "constant", ("one",), more, lambda blocks: fitted(ridge, blocks), likelihood, test.episode)
+    blocks, forms = grow(
+        "end", CONSTANT, ("one",), more, lambda blocks: fitted(ridge, blocks), likelihood, test.episode
+    )
     return EndingPlan("hazard", blocks, ridge), forms
 
 
@@ -102,7 +105,7 @@ def plan_drift(train: Log, test: Log) -> tuple[DriftPlan, list[Form]]:
         likelihoods.append(event_likelihood(np.clip(rises[moved], -LARGEST, LARGEST), step[moved] > 0))
     episode = test.episode[_followed_clicks(test)][moved]
     takes = bool(len(episode)) and better(likelihoods[1], likelihoods[0], episode)
-    names = ("a step of the clicked topic", "+ its response")
+    names = ("step of the clicked topic", "its response")
     for name, each, chosen in zip(names, likelihoods, (True, takes), strict=True):
         forms.append(Form("drift", name, float(each.mean()) if len(each) else float("nan"), chosen))
     return DriftPlan("topic", takes), forms
@@ -174,7 +177,7 @@ def _fit_linear(log: Log) -> LinearDrift:
     doc[log.clicks], values[log.clicks] = log.clicked_doc, log.values
     clicks = log.steps.clicked < log.spec.slate_size
     features = LinearDrift.features(log.steps.user, clicks, doc, values)[kept]
-    change = (log.next_user - log.steps.user.astype(np.float64))[kept]
+    change = (log.next_user.astype(np.float64) - log.steps.user)[kept]
     scaled = Scaled.of(features)
     weights = scaled.weights(least_squares(scaled.features, change))
     residual = change - features @ weights
@@ -197,7 +200,7 @@ def fit_start(log: Log) -> tuple[Start, list[Form]]:
     for independent in (False, True):
         for factor in BANDWIDTHS:
             width_of = factor * spread * len(train) ** (-1 / ((1 if independent else width) + 4))
-            name = f"{'independent' if independent else 'joint'} features, {factor:g} of Silverman's bandwidth"
+            name = f"{'independent' if independent else 'joint'}, bandwidth {factor:g} of Silverman's"
             tried.append((float(_kernel_likelihood(train, test, width_of, independent)), name, independent, factor))
     best = max(tried)
     forms = [Form("first state", name, value, value == best[0]) for value, name, *_ in tried]

@@ -60,7 +60,7 @@ def statistics(log: Log, model: Model) -> dict[str, Floats]:
         found[f"{name} of a click"] = _per_click(log, log.values[:, i])
     if log.clicked_doc.shape[1] <= MOST:
         found["clicks by feature"] = _sums(log, log.clicks, log.clicked_doc)
-    if 0 < steps.user.shape[1]:
+    if steps.user.shape[1] > 0:
         last = steps.user[np.append(steps.starts[1:], len(log)) - 1].astype(np.float64)
         first = steps.user[steps.starts].astype(np.float64)
         found["user at the end: sum"] = last.sum(1)
@@ -129,5 +129,5 @@ def _check(name: str, logged: Floats, simulated: Floats) -> Check:
     p = None
     if logged.ndim == 1 and np.ptp(logged[np.isfinite(logged)], axis=0) > 0:
         p = float(kstest(simulated[np.isfinite(simulated)], logged[np.isfinite(logged)]).pvalue)
-    numbers = (mean_b[worst], mean_a[worst], z[worst])
-    return Check(name, *(float(number) for number in numbers), p, float(MAX_Z * error[worst]))
+    logged_mean, simulated_mean = float(mean_b[worst]), float(mean_a[worst])
+    return Check(name, logged_mean, simulated_mean, float(z[worst]), p, float(MAX_Z * error[worst]))
