@@ -82,9 +82,9 @@ def save(model: Model, path: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """Return the first digits of a file's SHA-256."""
+    """Return the first digits of a file's SHA-256, after a word that keeps yaml from reading a number."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST]
+        return f"sha256-{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGEST]}"
 
 
 def locate(tensors: str, env: str) -> Path:

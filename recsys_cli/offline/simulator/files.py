@@ -8,23 +8,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from recsys_cli.config.structured import to_plain
 from recsys_cli.envs.learned_files import save
 from recsys_cli.files import replacing, write_text
-from recsys_cli.offline.simulator.check import Checked
+from recsys_cli.offline.simulator.check import Checked, problem_of
 from recsys_cli.offline.simulator.fit import Fitted
 
-_YAML = """\
-# Learned from {log}: {sessions:,} sessions, {steps:,} steps
-_target_: recsys_cli.envs.learned.LearnedProblem
-name: {name}
-num_candidates: {candidates}               # documents to choose a slate from, (C)
-slate_size: {slate_size}                   # documents shown at every step (k)
-resample_documents: {resample}        # draw new candidates at every step; false: one set per user for good
-backend: native                 # the only one
-horizon: {horizon}                   # steps until an episode is truncated; null: until the user leaves
-tensors: {name}.safetensors     # what was learned, beside this file
-digest: {digest}        # of that file
-"""
+KEYS = {  # with their comments
+    "_target_": "",
+    "name": "",
+    "num_candidates": "documents to choose a slate from, at every step (C)",
+    "slate_size": "documents shown at every step (k)",
+    "resample_documents": "draw new candidates at every step; false: one set per user for good",
+    "backend": "the only one",
+    "horizon": "steps until an episode is truncated; null: it lasts until the user leaves",
+    "tensors": "file of what was learned, in this folder",
+    "digest": "of that file",
+}
 
 
 def option_file(folder: Path, name: str) -> Path:
@@ -35,22 +35,16 @@ def option_file(folder: Path, name: str) -> Path:
 def write(folder: Path, name: str, log: str, fitted: Fitted, checked: Checked) -> None:
     """Write tensors, report and, last, the yaml by which the option exists."""
     model, spec = fitted.model, fitted.model.spec
-    with replacing(folder / "env" / f"{name}.safetensors") as temporary:
+    tensors = folder.resolve() / "env" / f"{name}.safetensors"
+    with replacing(tensors) as temporary:
         digest = save(model, temporary)
     write_text(folder / f"{name}.json", json.dumps(report(log, fitted, checked), indent=2, allow_nan=False))
-    fewest = spec.min_candidates
-    text = _YAML.format(
-        log=log,
-        sessions=fitted.train.sessions + fitted.test.sessions,
-        steps=len(fitted.train) + len(fitted.test),
-        name=name,
-        candidates=spec.width if fewest is None else f"[{fewest}, {spec.width}]",
-        slate_size=spec.slate_size,
-        resample=str(spec.resample_documents).lower(),
-        horizon="null" if spec.truncation is None else spec.truncation,
-        digest=digest,
-    )
-    write_text(option_file(folder, name), text)
+    values = to_plain(problem_of(model, name, tensors, digest)) | {"tensors": tensors.name}
+    plain = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    lines = [f"{key}: {plain[key]}" for key in KEYS]
+    head = f"# Learned from {log}: {spec.name}, {fitted.sessions:,} sessions, {fitted.steps:,} steps\n"
+    lines = [f"{line:<40} # {about}" if about else line for line, about in zip(lines, KEYS.values(), strict=True)]
+    write_text(option_file(folder, name), head + "\n".join(lines) + "\n")
 
 
 def report(log: str, fitted: Fitted, checked: Checked) -> dict[str, Any]:

@@ -46,6 +46,16 @@ class Fitted:
     train: Log
     test: Log
 
+    @property
+    def sessions(self) -> int:
+        """All sessions."""
+        return self.train.sessions + self.test.sessions
+
+    @property
+    def steps(self) -> int:
+        """Steps of all sessions."""
+        return len(self.train) + len(self.test)
+
 
 def sample(dataset: Dataset, rows: int | None, seed: int) -> Steps:
     """Return whole sessions of a data set, drawn at random if they are more than about so many steps.
