@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.network_config import TRAINED_WEIGHT, NetworkConfig
-from recsys_cli.config.ranges import Count, Fraction, LearningRate
+from recsys_cli.config.ranges import Fraction, LearningRate
 from recsys_cli.config.types import show
 from recsys_cli.envs.spec import ProblemSpec
 
@@ -27,7 +27,6 @@ class GradientConfig(AlgoConfig):
     lr: LearningRate
     lr_schedule: Literal["linear", "constant"]
     lr_final_fraction: Fraction
-    rollout_length: Count
 
     def __post_init__(self) -> None:
         """Check that the network sees the memory."""

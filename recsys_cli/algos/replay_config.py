@@ -31,6 +31,7 @@ def check_batch(batch_size: int, replay_ratio: float, steps: int) -> None:
 class ReplayConfig(GradientConfig):
     """Learning from replay. Keys and defaults: see the yaml files."""
 
+    rollout_length: Count
     n_step: Count | None
     batch_size: Count
     replay_ratio: Positive

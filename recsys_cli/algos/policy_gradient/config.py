@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class PolicyGradientConfig(GradientConfig):
     """Policy gradients on slates. Keys and defaults: see the yaml files."""
 
+    rollout_length: Count
     epochs: Count
     minibatch_size: Count
     entropy_coeff: NonNegative
