@@ -27,7 +27,7 @@ from typing import Any
 
 from experiments.cluster.nodes import Actor, Nodes, kill_process
 from recsys_cli.config.words import layered
-from recsys_cli.tracking.files import read_json, read_jsonl, write_json
+from recsys_cli.files import read_json, read_jsonl, write_json
 
 WORDS: tuple[str, ...] = ("env=interest_evolution", "algo=slateq", "debug=smoke", "tracking=off", "progress=plain")
 WORDS += ("evaluation.baselines=[random]", "algo.learning_starts=200", "algo.batch_size=32")

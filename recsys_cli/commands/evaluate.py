@@ -103,7 +103,7 @@ def keep(evaluation: Evaluation, config: EvaluateConfig, folder: Path) -> list[s
 
 def others_than(results: dict[str, Any], run_folder: Path) -> list[str]:
     """Return where an evaluation's steps, users, seed and baselines differ from the run's own evaluation."""
-    from recsys_cli.tracking.files import read_if_sound
+    from recsys_cli.files import read_if_sound
     from recsys_cli.tracking.folder import EVALUATION
 
     own = read_if_sound(run_folder / EVALUATION) if (run_folder / EVALUATION).is_file() else {}

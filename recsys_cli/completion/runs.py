@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from recsys_cli.tracking.files import read_if_sound
+from recsys_cli.files import read_if_sound
 from recsys_cli.tracking.local_runs import ALIASES, CHECKPOINTS, RUN, SWEEP, is_run, is_seed, runs_in, seeds_of
 
 Candidate = tuple[str, str]

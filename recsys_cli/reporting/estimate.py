@@ -13,9 +13,9 @@ from typing import Any
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import SweepConfig, TrainConfig
+from recsys_cli.files import read_json, read_jsonl, update_json
 from recsys_cli.runs.display import spell_seconds
 from recsys_cli.runs.plan import Plan
-from recsys_cli.tracking.files import read_json, read_jsonl, update_json
 from recsys_cli.tracking.folder import JOURNAL
 from recsys_cli.tracking.local_runs import RUN, runs_in, seeds_of
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_cli.tracking.files import atomic_dir
+from recsys_cli.files import atomic_dir
 
 if TYPE_CHECKING:
     from recsys_cli.config.search import SearchConfig

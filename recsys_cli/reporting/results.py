@@ -13,11 +13,11 @@ from typing import Any
 from recsys_cli.config.search import SearchConfig
 from recsys_cli.config.types import show
 from recsys_cli.evaluation.statistics import joint_score
+from recsys_cli.files import read_jsonl, write_text
 from recsys_cli.reporting.importance import Importance
 from recsys_cli.reporting.plots import draw
 from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, WAITING, read_seed
 from recsys_cli.runs.plan import Point
-from recsys_cli.tracking.files import read_jsonl, write_text
 from recsys_cli.tracking.folder import JOURNAL
 
 POINTS = "points.csv"

@@ -13,13 +13,13 @@ from ray.tune import Callback
 
 from recsys_cli.config.errors import one_line
 from recsys_cli.config.paths import show_path
+from recsys_cli.files import write_text
 from recsys_cli.runs.display import Display
 from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, note
 from recsys_cli.runs.plan import Plan, Point
 from recsys_cli.runs.session import LOGS
 from recsys_cli.runs.stopping import OnRequest
 from recsys_cli.runs.trial import folders_of
-from recsys_cli.tracking.files import write_text
 from recsys_cli.tracking.tracker import Tracker
 
 ERROR = "error.txt"

@@ -10,6 +10,7 @@ from typing import Any
 
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.evaluation.checkpoint import Evaluation, evaluate_checkpoint
+from recsys_cli.files import read_jsonl, write_text
 from recsys_cli.runs.baselines import Baselines
 from recsys_cli.runs.callbacks import ERROR, Reporting, last_line
 from recsys_cli.runs.display import Display
@@ -30,7 +31,6 @@ from recsys_cli.runs.session import ray_session
 from recsys_cli.runs.signals import interruptible, stop_on_signal
 from recsys_cli.runs.trial import TrialSpec
 from recsys_cli.runs.tune import run_trials
-from recsys_cli.tracking.files import read_jsonl, write_text
 from recsys_cli.tracking.folder import CONFIG, JOURNAL
 from recsys_cli.tracking.provenance import git_commit, versions
 from recsys_cli.tracking.tracker import Tracker

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.files import atomic_dir, read_json, update_json, write_json, write_text
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
-from recsys_cli.tracking.files import atomic_dir, read_json, update_json, write_json, write_text
 from recsys_cli.tracking.folder import CONFIG, SEED
 from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, is_run, pointed
 from recsys_cli.tracking.provenance import git_commit, versions

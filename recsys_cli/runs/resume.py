@@ -15,7 +15,7 @@ from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.overrides import read, reference
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import SweepConfig, TrainConfig
-from recsys_cli.tracking.files import read_if_sound, read_json
+from recsys_cli.files import read_if_sound, read_json
 from recsys_cli.tracking.folder import CONFIG
 from recsys_cli.tracking.local_runs import RUN, SWEEP
 from recsys_cli.tracking.provenance import of_another_version

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from recsys_cli.algos.training import Training
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.files import read_jsonl
 from recsys_cli.runs.folder import Checkpoints
 from recsys_cli.tracking.bundle import TRAINING_STATE
-from recsys_cli.tracking.files import read_jsonl
 from recsys_cli.tracking.folder import JOURNAL
 
 

@@ -13,8 +13,8 @@ from ray.tune import Trainable
 from recsys_cli.config.compose import merge_changes
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.evaluation.statistics import joint_score
+from recsys_cli.files import read_json, write_json
 from recsys_cli.runs.seed import Report, SeedTraining
-from recsys_cli.tracking.files import read_json, write_json
 
 SCORE, TIME = "score", "progress"  # of a trial's results: what schedulers compare, and when
 POINTER = "seeds.json"

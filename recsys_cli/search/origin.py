@@ -7,7 +7,7 @@ from pathlib import Path
 from recsys_cli.config.errors import ConfigError, closest
 from recsys_cli.config.overrides import reference
 from recsys_cli.config.words import key_of, layered
-from recsys_cli.tracking.files import read_json
+from recsys_cli.files import read_json
 from recsys_cli.tracking.local_runs import BEST, SWEEP
 from recsys_cli.tracking.references import resolve_run
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.schema import SweepConfig
 from recsys_cli.config.search import RandomSearch
+from recsys_cli.files import read_json, update_json, write_json
 from recsys_cli.runs.folder import create_run
 from recsys_cli.runs.plan import Plan, Point
 from recsys_cli.runs.resume import remembered_classes
 from recsys_cli.search.points import Space
-from recsys_cli.tracking.files import read_json, update_json, write_json
 from recsys_cli.tracking.local_runs import SWEEP
 
 if TYPE_CHECKING:

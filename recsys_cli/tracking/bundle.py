@@ -24,7 +24,7 @@ from recsys_cli import __version__
 from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.envs.finite import first_not_finite, is_finite
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.tracking.files import write_text
+from recsys_cli.files import write_text
 from recsys_cli.tracking.provenance import written_by
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_cli.files import read_if_sound
 from recsys_cli.tracking.address import recalled_uri, stored_uri
 from recsys_cli.tracking.background import reason
-from recsys_cli.tracking.files import read_if_sound
 from recsys_cli.tracking.folder import UPLOADED, artifact_path, read_uploaded
 from recsys_cli.tracking.local_runs import CHECKPOINTS
 from recsys_cli.tracking.provenance import mask

@@ -13,8 +13,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from recsys_cli.files import locked, replacing
 from recsys_cli.tracking.address import ARTIFACTS
-from recsys_cli.tracking.files import locked, replacing
 
 RESTING = 10.0  # seconds without a write after which nobody is making a half-made file
 _PLACES = {

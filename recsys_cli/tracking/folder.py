@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.config.errors import ConfigError, one_line
-from recsys_cli.tracking.files import (
+from recsys_cli.config.notices import warn
+from recsys_cli.files import (
     append_jsonl,
     read_if_sound,
     read_json,
@@ -30,7 +31,6 @@ from recsys_cli.tracking.files import (
     write_json,
     write_text,
 )
-from recsys_cli.tracking.notices import warn
 from recsys_cli.tracking.provenance import mask
 
 PLAN = "tracking.json"

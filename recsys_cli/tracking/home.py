@@ -12,10 +12,10 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
+from recsys_cli.files import update_json
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, recalled_uri, resolved_uri, sqlite_path, stored_uri
 from recsys_cli.tracking.database import follow_move
-from recsys_cli.tracking.files import update_json
 from recsys_cli.tracking.folder import SEED, Plan
 from recsys_cli.tracking.local_runs import runs_in, seeds_of
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.tracking.files import read_if_sound, read_json
+from recsys_cli.config.notices import warn
+from recsys_cli.files import read_if_sound, read_json
 from recsys_cli.tracking.folder import PLAN, SEED, UPLOADED
-from recsys_cli.tracking.notices import warn
 
 RUN, SWEEP, BEST = "run.json", "sweep.json", "best.json"
 CHECKPOINTS = "checkpoints"

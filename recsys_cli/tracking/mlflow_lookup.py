@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.files import atomic_dir
 from recsys_cli.tracking.address import sqlite_path
 from recsys_cli.tracking.bundle import MANIFEST, TENSORS
-from recsys_cli.tracking.files import atomic_dir
 from recsys_cli.tracking.folder import EVALUATION
 from recsys_cli.tracking.local_runs import ALIASES
 from recsys_cli.tracking.mlflow_bundles import BUNDLE_TAG, PLACES

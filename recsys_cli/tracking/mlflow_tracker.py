@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_cli.files import read_jsonl_from, update_json
 from recsys_cli.tracking import mlflow_bundles
 from recsys_cli.tracking.address import stored_uri
-from recsys_cli.tracking.files import read_jsonl_from, update_json
 from recsys_cli.tracking.folder import (
     ARRAYS,
     CONFIG,

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recsys_cli.files import read_jsonl_from, write_arrays, write_json
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.bundle import plain
-from recsys_cli.tracking.files import read_jsonl_from, write_arrays, write_json
 from recsys_cli.tracking.folder import ARRAYS, EVALUATION, JOURNAL, RUNNING, SCHEDULED, UNFINISHED, Plan, edit_plan
 from recsys_cli.tracking.provenance import flatten
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError, closest
+from recsys_cli.config.notices import warn
 from recsys_cli.tracking.address import check_uri, resolved_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.local_runs import ALIASES, bundle_in, find, identifiers, run_of, runs_in
-from recsys_cli.tracking.notices import warn
 from recsys_cli.tracking.provenance import mask
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import locked
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri, stored_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.bundle import read_bundle
-from recsys_cli.tracking.files import locked
 from recsys_cli.tracking.home import settle
 from recsys_cli.tracking.local_runs import is_seed
 from recsys_cli.tracking.provenance import mask

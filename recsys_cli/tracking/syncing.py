@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import locked, read_if_sound, read_jsonl
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import check_uri, resolved_uri, stored_uri
 from recsys_cli.tracking.background import reason
 from recsys_cli.tracking.carrying import known_versions, register_again
-from recsys_cli.tracking.files import locked, read_if_sound, read_jsonl
 from recsys_cli.tracking.folder import EVALUATION, JOURNAL, PLAN, SEED, UNFINISHED
 from recsys_cli.tracking.home import address, settle, tracked
 from recsys_cli.tracking.local_runs import is_seed, seeds_of

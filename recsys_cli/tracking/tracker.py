@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import locked, read_if_sound, read_jsonl, update_json
 from recsys_cli.tracking import folder as folders
 from recsys_cli.tracking.address import stored_uri
 from recsys_cli.tracking.background import Background
-from recsys_cli.tracking.files import locked, read_if_sound, read_jsonl, update_json
 from recsys_cli.tracking.folder import EVALUATION, JOURNAL, SEED, Plan, edit_plan
 from recsys_cli.tracking.home import address, settle
 from recsys_cli.tracking.planning import STATUS, joint_status, missing_lines, plan_evaluation, plan_status

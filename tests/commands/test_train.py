@@ -12,8 +12,8 @@ import pytest
 import yaml
 from running import LONG, SMOKE, Recsys, Trained, assert_nothing_is_left, policy_bytes, read
 
+from recsys_cli.files import read_jsonl
 from recsys_cli.tracking.bundle import read_bundle
-from recsys_cli.tracking.files import read_jsonl
 from recsys_cli.tracking.mlflow_client import connect
 
 pytestmark = [pytest.mark.xdist_group("commands")]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from recsys_cli.config.compose import compose
+from recsys_cli.files import read_json, write_json
 from recsys_cli.reporting.estimate import estimate, note_took
 from recsys_cli.runs.plan import Plan
-from recsys_cli.tracking.files import read_json, write_json
 
 BEGAN = 1_700_000_000.0
 BASE = ("steps=300000", "output_dir=.", "resources.num_cpus=1")

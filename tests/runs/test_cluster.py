@@ -19,9 +19,9 @@ import recsys_cli
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.structured import load
+from recsys_cli.files import read_json, read_jsonl
 from recsys_cli.runs.callbacks import Reporting
 from recsys_cli.runs.cluster import shipped
-from recsys_cli.tracking.files import read_json, read_jsonl
 
 EXAMPLES = conf_dir().parent / "experiments" / "cluster"
 OWN = """from dataclasses import dataclass

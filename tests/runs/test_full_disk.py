@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from recsys_cli import files
 from recsys_cli.cli import main
 from recsys_cli.runs import folder
-from recsys_cli.tracking import files
 from recsys_cli.tracking import folder as tracked
 
 SMOKE = ("debug=smoke", "resources=inline", "progress=plain", "tracking=off", "evaluation.baselines=[]", "name=a")

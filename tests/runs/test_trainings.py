@@ -10,8 +10,8 @@ import pytest
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.words import layered
+from recsys_cli.files import read_json, read_jsonl
 from recsys_cli.tracking.bundle import read_bundle
-from recsys_cli.tracking.files import read_json, read_jsonl
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 PLAIN = ("debug=smoke", "resources=inline", "progress=plain", "tracking=off")

@@ -15,10 +15,10 @@ from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import ResourcesConfig
 from recsys_cli.config.words import layered
+from recsys_cli.files import read_json, read_jsonl
 from recsys_cli.runs.resume import resumed
 from recsys_cli.runs.seed import SeedTraining
 from recsys_cli.search.plan import read_points
-from recsys_cli.tracking.files import read_json, read_jsonl
 
 pytestmark = [pytest.mark.xdist_group("sweeps"), pytest.mark.usefixtures("one_cpu_ray")]
 

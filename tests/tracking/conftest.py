@@ -17,8 +17,8 @@ import pytest
 
 from recsys_cli.config import structured
 from recsys_cli.config.structured import to_plain
+from recsys_cli.files import atomic_dir, locked, write_json
 from recsys_cli.tracking.bundle import write_bundle
-from recsys_cli.tracking.files import atomic_dir, locked, write_json
 from recsys_cli.tracking.tracker import Tracker
 
 FIRST_TRAINING = """

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from recsys_cli.commands import sync
+from recsys_cli.config import notices
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import read_json
 from recsys_cli.runs.resume import resumed
-from recsys_cli.tracking import notices
-from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.local_runs import identifiers, pointed
 from recsys_cli.tracking.references import resolve, resolve_run
 from recsys_cli.tracking.syncing import record_evaluation

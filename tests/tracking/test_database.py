@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from recsys_cli.files import read_json
 from recsys_cli.tracking import database
-from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.syncing import sync_run
 from recsys_cli.tracking.tracker import Tracker
 

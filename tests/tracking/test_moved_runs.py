@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from recsys_cli.commands import sync
-from recsys_cli.tracking.files import read_json
+from recsys_cli.files import read_json
 from recsys_cli.tracking.folder import UPLOADED
 from recsys_cli.tracking.local_runs import find
 from recsys_cli.tracking.mlflow_client import connect, experiment_id

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import read_json
 from recsys_cli.tracking import background
 from recsys_cli.tracking.bundle import read_bundle
-from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.mlflow_tracker import MlflowUploader
 from recsys_cli.tracking.references import resolve
 from recsys_cli.tracking.syncing import sync_run

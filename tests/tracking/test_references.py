@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import read_json, update_json
 from recsys_cli.tracking.bundle import read_bundle
-from recsys_cli.tracking.files import read_json, update_json
 from recsys_cli.tracking.local_runs import spell_bundle
 from recsys_cli.tracking.references import resolve, resolve_run
 from recsys_cli.tracking.tracker import Tracker

@@ -17,8 +17,8 @@ import pytest
 
 from recsys_cli.cli import main
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import read_json
 from recsys_cli.tracking.bundle import read_bundle
-from recsys_cli.tracking.files import read_json
 from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.pyfunc import PolicyModel
 from recsys_cli.tracking.references import resolve

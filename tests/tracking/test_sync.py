@@ -11,7 +11,7 @@ import pytest
 
 from recsys_cli.commands import sync
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.tracking.files import read_json, update_json
+from recsys_cli.files import read_json, update_json
 from recsys_cli.tracking.folder import append_report
 from recsys_cli.tracking.planning import plan_status
 from recsys_cli.tracking.references import resolve

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import read_json, read_jsonl
 from recsys_cli.tracking.bundle import read_bundle
-from recsys_cli.tracking.files import read_json, read_jsonl
 from recsys_cli.tracking.tracker import Tracker
 
 pytestmark = pytest.mark.xdist_group("mlflow")  # one worker imports MLflow, which takes seconds
@@ -182,7 +182,7 @@ def test_a_killed_training_resumes_its_mlflow_run_and_logs_each_step_once(
     code = """
 import sys, time
 from pathlib import Path
-from recsys_cli.tracking.files import read_json
+from recsys_cli.files import read_json
 from recsys_cli.tracking.tracker import Tracker
 seed_dir = Path(sys.argv[1])
 settings = {"enabled": True, "uri": None, "experiment": "recsys", "register_model": None}

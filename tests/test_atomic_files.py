@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recsys_cli.tracking import files
+from recsys_cli import files
 
 WRITER = """
 import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
-from recsys_cli.tracking import files
+from recsys_cli import files
 from recsys_cli.config.structured import load
 from recsys_cli.tracking.bundle import write_bundle
 
@@ -182,7 +182,7 @@ def test_update_json_loses_no_change_among_threads(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_held_once_and_ends_with_its_process(tmp_path: Path) -> None:
-    holder = "import sys, pathlib; from recsys_cli.tracking.files import locked\n"
+    holder = "import sys, pathlib; from recsys_cli.files import locked\n"
     holder += "with locked(pathlib.Path(sys.argv[1]), wait=False) as mine: print(mine, flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", holder, str(tmp_path / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:

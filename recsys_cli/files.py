@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.tracking.notices import warn
+from recsys_cli.config.notices import warn
 
 if TYPE_CHECKING:
     import numpy as np
