@@ -91,7 +91,7 @@ class DecayingEpsilon(SlateAlgorithmConfig):
 
 
 class GradientAlgorithmConfig(SlateAlgorithmConfig):
-    """Adds what learning by gradients needs: a discount and a learning rate."""
+    """Adds what learning by gradients needs: a discount, if it has one, and a learning rate."""
 
     @override(SlateAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
