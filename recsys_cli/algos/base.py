@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
@@ -31,6 +31,7 @@ class AlgoConfig(ABC):
             f"eval/{name}"
             for name in ("return", "episode_length", "clicks_per_step", "watch_time", "quality_per_click")
         ),
+        "ope/return",
         *(f"train/{name}" for name in ("return", "episode_length", "clicks_per_step")),
     )
     """Reported metrics by which trainings can be compared, if the problem has them."""
@@ -38,11 +39,25 @@ class AlgoConfig(ABC):
     changeable: ClassVar[tuple[str, ...]] = ()
     """Keys that may change during training, as in population-based training."""
 
+    learns_from: ClassVar[tuple[str, ...]] = ("env",)
+    """What it learns from: `env` (by playing), `data` (a data set), or both."""
+
     several_learners: ClassVar[bool] = True
     """Whether learner processes can share its updates."""
 
     uses_gpus: ClassVar[bool] = True
     """Whether it can learn on a GPU."""
+
+    def learning_from(self, data: str | None) -> Self:
+        """Return the settings with what depends on what it learns from resolved.
+
+        Args:
+            data: the data set; None: the env.
+
+        Raises:
+            ConfigError: a setting does not go with it.
+        """
+        return self
 
     def check(self, spec: ProblemSpec) -> None:  # noqa: B027 (most algorithms fit every problem)
         """Refuse a problem this algorithm cannot handle.
@@ -94,9 +109,18 @@ class AlgoConfig(ABC):
     def algorithm(self) -> type[Trainer]:
         """Return the algorithm that trains the policy; imports RLlib unless it is a baseline."""
 
+    def offline_algorithm(self) -> type[Trainer]:
+        """Return what trains the policy from a data set.
+
+        Raises:
+            ConfigError: it does not learn from data.
+        """
+        raise ConfigError(f"algo={self.name} does not learn from data")
+
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build a training of the policy; needs a running Ray unless the algorithm is a baseline."""
-        return self.algorithm().of_run(self, run, seed)
+        trainer = self.algorithm() if run.data is None else self.offline_algorithm()
+        return trainer.of_run(self, run, seed)
 
     def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether env steps teach the policy anything on this problem."""

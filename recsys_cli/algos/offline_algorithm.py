@@ -11,7 +11,9 @@ from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
+from recsys_cli.algos.held_out import HeldOut
 from recsys_cli.algos.rllib_algorithm import MinibatchAlgorithmConfig, ReplayingAlgorithm
+from recsys_cli.algos.rllib_training import RLlibTraining
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.slate_space import SlateSpace
 from recsys_cli.offline.replay import LoggedReplay
@@ -91,19 +93,30 @@ class OfflineAlgorithmConfig(MinibatchAlgorithmConfig):
         super().of_run(settings, run, seed)
 
 
+class OfflineTraining(RLlibTraining):
+    """Judges what it learned on held-out episodes."""
+
+    def estimate(self) -> dict[str, float]:
+        """See `Training.estimate`."""
+        estimate: dict[str, float] = self.algorithm.held_out.estimate(self.policy())
+        return estimate
+
+
 class OfflineAlgorithm(ReplayingAlgorithm):
     """Draws minibatches from a log; its env steps are the rows drawn."""
 
     config: OfflineAlgorithmConfig
     config_class = OfflineAlgorithmConfig
+    training_class = OfflineTraining
 
     @override(Algorithm)
     def setup(self, config: OfflineAlgorithmConfig) -> None:
         """Build the learners, and open the log."""
         super().setup(config)
         settings, problem = self.config.settings, self.config.problem
+        self.held_out = HeldOut(problem.dataset)
         self.replay = LoggedReplay(
-            problem.dataset.batches,
+            self.held_out.training_batches,
             self.config.new_policy().new_memory,
             capacity=settings.replay_capacity,
             discount=self.config.gamma,

@@ -100,6 +100,8 @@ class TrainConfig(RootConfig):
     tracking: TrackingConfig
     seed: Seed
     seeds: Seeds
+    data: Text | None
+    data_dir: Text
     steps: Steps
     output_dir: Text
     name: Text | None
@@ -110,7 +112,9 @@ class TrainConfig(RootConfig):
     checkpoint: CheckpointSettings
 
     def __post_init__(self) -> None:
-        """Check the last seed and the folder names."""
+        """Check the last seed and the folder names, and let the algorithm know what it learns from."""
+        if hasattr(self.algo, "learning_from"):
+            object.__setattr__(self, "algo", self.algo.learning_from(self.data))
         if self.seed + self.seeds > SEEDS:
             raise ConfigError(f"seeds={self.seeds} from seed={self.seed}: the last must be below {SEEDS:,}")
         if self.name is not None and ("/" in self.name or self.name.startswith(".")):
@@ -151,6 +155,8 @@ class SweepConfig(TrainConfig):
         super().__post_init__()
         if self.seeds != 1:
             raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds per point")
+        if self.data is not None and self.search.metric == "eval/return":  # what learns from a log, the log judges
+            object.__setattr__(self, "search", dataclasses.replace(self.search, metric="ope/return"))
         self.search.check(self.steps)
 
     def check_reports(self) -> None:

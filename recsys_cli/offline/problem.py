@@ -14,6 +14,8 @@ from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.envs.vector import SlateVectorEnv
 from recsys_cli.offline.dataset import Dataset, find
 
+FEWEST_EPISODES = 10
+
 
 @dataclass
 class LoggedProblem(EnvConfig):
@@ -36,8 +38,13 @@ class LoggedProblem(EnvConfig):
         """Take what the log says, and compare it with the simulator.
 
         Raises:
-            ConfigError: there is no such data set, or the simulator is of another problem.
+            ConfigError: there is no such data set, it is too small, or the simulator is of another problem.
         """
+        if self.dataset.episodes < FEWEST_EPISODES:
+            raise ConfigError(
+                f"data={self.data} has {self.dataset.episodes} episodes; at least {FEWEST_EPISODES} are needed, for a "
+                "fifth of them judges what is learned from the others"
+            )
         spec = self.dataset.spec
         self.name, self.slate_size, self.resample_documents = spec.name, spec.slate_size, spec.resample_documents
         fewest = spec.min_candidates or spec.width

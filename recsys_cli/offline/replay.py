@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from recsys_cli.offline.steps import Array, Ints, Steps, concatenate, fold_of
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.offline.steps import Array, Ints, Steps, concatenate
 from recsys_cli.policies.memory import Memory
-
-FOLDS = 5  # of the episodes; one is held out to judge what was learned from the others
-HELD_OUT = 0
-
-
-def held_out(steps: Steps) -> Array:
-    """Return which episodes are held out, `[E]`."""
-    return fold_of(steps.episode[steps.starts], FOLDS) == HELD_OUT
 
 
 class LoggedReplay:
-    """Draws transitions uniformly, with replacement, from the episodes of a log that are not held out.
+    """Draws transitions uniformly, with replacement, from the episodes of a log.
 
     A log of more than `capacity` rows is read again and again, part by part: as many rows are drawn from a part as it
     has steps, then comes the next one. Only what transitions need is kept.
@@ -41,7 +35,7 @@ class LoggedReplay:
         """Read the first part.
 
         Args:
-            batches: yields the log's rows in order, whole episodes at a time.
+            batches: yields rows of the log in order, whole episodes at a time.
             new_memory: of the policy that learns.
             capacity: rows held in memory, about.
             discount: of one step.
@@ -50,7 +44,7 @@ class LoggedReplay:
             next_slates: whether to leave out steps whose next slate the log does not have.
 
         Raises:
-            ValueError: the log has no step to learn from.
+            ConfigError: the log has no step to learn from.
         """
         self.batches, self.new_memory, self.capacity = batches, new_memory, capacity
         self.discount, self.n_step, self.next_slates = discount, n_step, next_slates
@@ -60,19 +54,18 @@ class LoggedReplay:
     def _begin(self, part: int = 0) -> None:
         """Read from the start of the log, and go to a part."""
         self.parts = self._parts()
-        for self.part in range(part + 1):
-            steps = next(self.parts, None)
-            if steps is None:
-                raise ValueError("the log has no step to learn from")
-        self._take(steps)
+        first = next(islice(self.parts, part, None), None)
+        if first is None:
+            raise ConfigError("the log has no step to learn from: none ends an episode or is followed by another")
+        self.part = part
+        self._take(first)
 
     def _parts(self) -> Iterator[Steps]:
         """Yield parts of about `capacity` rows with a step to learn from."""
         kept: list[Steps] = []
         for batch in self.batches():
-            steps = batch.episodes(~held_out(batch))
-            if len(steps.learnable()):
-                kept.append(dataclasses.replace(steps, time=None, log_propensity=None))
+            if len(batch.learnable(batch.following(shown=self.next_slates))):
+                kept.append(dataclasses.replace(batch, time=None, log_propensity=None))
             if kept and sum(map(len, kept)) >= self.capacity:
                 yield concatenate(kept)
                 kept = []

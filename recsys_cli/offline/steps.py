@@ -200,6 +200,7 @@ class Steps:
             "clicked": self.clicked[rows].astype(np.int64),
             "reward": reward,
             "bootstrap": np.where(self.terminated[last], 0, factor).astype(np.float32),
+            "terminated": self.terminated[last],
             "next_slate": self.slate[then].astype(np.int64),
         }
         return columns if self.mask is None else {**columns, "shown": slate >= 0}

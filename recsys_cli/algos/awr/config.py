@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 class AWRConfig(AdvantageConfig):
     """AWR. Keys and defaults: see `conf/algo/awr.yaml`."""
 
-    extraction: ClassVar[str] = "weighted"
     expectile: ClassVar[float] = 0.5  # the mean
     target: ClassVar[str] = "optimal"
 

@@ -21,6 +21,11 @@ class IQLConfig(AdvantageConfig):
 
     target: ClassVar[str] = "baseline"
 
+    @property
+    def cloning(self) -> bool:
+        """Whether an actor clones slates; else the slate of greatest value is shown."""
+        return self.extraction == "weighted"
+
     def offline_algorithm(self) -> type[IQL]:
         """Return RLlib's algorithm, fed from a log."""
         from recsys_cli.algos.iql.algorithm import IQL

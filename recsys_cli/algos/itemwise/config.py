@@ -69,19 +69,19 @@ class ItemwiseConfig(LoggedConfig):
 
 @dataclass
 class AdvantageConfig(ItemwiseConfig):
-    """Advantages of logged slates over a baseline, and an actor that clones slates by them.
-
-    Attributes:
-        extraction: `weighted` if there is an actor, `slate` if the slate of greatest value is shown.
-        expectile: of the logged slates' values that is the baseline.
-    """
+    """Advantages of logged slates over a baseline, and an actor that clones slates by them."""
 
     beta: NonNegative
     weight_cap: Positive
 
+    @property
+    def cloning(self) -> bool:
+        """Whether an actor clones slates; else the slate of greatest value is shown."""
+        return True
+
     def make_network(self, spec: ProblemSpec) -> Any:
         """Build the network of item values, with an actor if there is one."""
-        if self.extraction == "slate":
+        if not self.cloning:
             return super().make_network(spec)
         from recsys_cli.algos.itemwise.network import ActorAndValues
 
@@ -89,7 +89,7 @@ class AdvantageConfig(ItemwiseConfig):
 
     def policy_of(self, network: Any) -> ScoringPolicy:
         """Return the policy that shows the actor's most probable slate, or the slate of greatest value."""
-        if self.extraction == "slate":
+        if not self.cloning:
             return super().policy_of(network)
         from recsys_cli.policies.network import PlackettLucePolicy
 

@@ -54,7 +54,7 @@ class AdvantageLearner(SlateQLearner):
         advantage = (values - module.baseline(observed)) / settings.network.scale
         fwd_out[VF_LOSS_KEY] = expectile_loss(advantage, settings.expectile)
         loss = loss + fwd_out[VF_LOSS_KEY]
-        if settings.extraction == "weighted":
+        if settings.cloning:
             weight = exponential_weights(advantage.detach(), settings.beta, settings.weight_cap)
             fwd_out[POLICY_LOSS_KEY] = -(weight * slate_log_prob(module.net, observed, slates)).mean()
             loss = loss + fwd_out[POLICY_LOSS_KEY]

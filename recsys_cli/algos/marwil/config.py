@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 class MARWILConfig(AdvantageConfig):
     """MARWIL. Keys and defaults: see `conf/algo/marwil.yaml`."""
 
-    extraction: ClassVar[str] = "weighted"
     expectile: ClassVar[float] = 0.5  # the mean
     target: ClassVar[str] = "sarsa"
 
