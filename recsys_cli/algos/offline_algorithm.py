@@ -9,6 +9,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.env import INPUT_ENV_SINGLE_SPACES, INPUT_ENV_SPACES
 from ray.rllib.env.env_runner import EnvRunner
 from ray.rllib.utils.annotations import override
+from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from recsys_cli.algos.held_out import HeldOut
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 MINIBATCHES = 64  # of an update: its fixed cost is that of ten gradient steps
 
 
-class NoRunner(EnvRunner):
+class NoRunner(EnvRunner, Checkpointable):
     """Plays nothing: RLlib asks a runner for the problem's spaces, and gives it weights."""
 
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
@@ -62,10 +63,17 @@ class NoRunner(EnvRunner):
         """Return none."""
         return {}
 
+    @override(Checkpointable)
     def get_state(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return nothing."""
         return {}
 
+    @override(Checkpointable)
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the constructor's arguments."""
+        return (), {"config": self.config}
+
+    @override(Checkpointable)
     def set_state(self, state: dict[str, Any]) -> None:
         """Forget it."""
 
@@ -127,9 +135,10 @@ class OfflineAlgorithm(ReplayingAlgorithm):
 
     @override(Algorithm)
     def training_step(self) -> None:
-        """Learn from some minibatches."""
-        size, report = self.config.settings.batch_size, self.config.min_sample_timesteps_per_iteration
-        rows = size * max(min(report // size, MINIBATCHES), 1)
+        """Learn from some minibatches; equally many updates of about as many make a report."""
+        size = self.config.settings.batch_size
+        a_report = -(-self.config.min_sample_timesteps_per_iteration // size)
+        rows = size * -(-a_report // -(-a_report // MINIBATCHES))
         self.metrics.log_value((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), rows, reduce="lifetime_sum")
         self.metrics.aggregate(self.update(self.replay.sample(rows)), key=LEARNER_RESULTS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from recsys_cli.algos.q_learning.config import QLearningConfig
@@ -54,10 +54,12 @@ class SlateQConfig(QLearningConfig):
         check_choice_model(self.choice_model, spec)
 
     def learning_from(self, data: str | None) -> Self:
-        """Also refuse prioritised replay of a log."""
-        if data is not None and self.replay == "prioritized":
-            raise ConfigError("algo.replay=prioritized needs a replay buffer, and data= has none; allowed: uniform")
-        return super().learning_from(data)
+        """Also refuse prioritised replay of a log; its steps are the rows drawn, from the first one on."""
+        if data is None:
+            return super().learning_from(data)
+        if self.replay == "prioritized":
+            raise ConfigError("algo.replay=prioritized is not available with data=<data set>; allowed: uniform")
+        return replace(super().learning_from(data), learning_starts=0, replay_ratio=1.0)
 
     def make_network(self, spec: ProblemSpec) -> SlateQNetwork:
         """Build the network."""
