@@ -24,13 +24,12 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
 from recsys_cli.offline.replay import LoggedReplay
 from recsys_cli.offline.steps import Steps
-from recsys_cli.offline.writer import Writer
 from recsys_cli.policies.memory import Memory
 from recsys_cli.slates.optimal import slate_values
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "offline"))
 
-from logs import played
+from logs import log_of
 
 pytestmark = pytest.mark.usefixtures("no_ray")
 
@@ -61,9 +60,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     envs = {name: load("env", name, slate_size=2, **SHORT.get(name, {})) for name in PROBLEMS}
     envs["varying"] = load("env", "interest_evolution", num_candidates=[1, 6], slate_size=3, time_budget=20.0)
     for name, env in envs.items():
-        writer = Writer(folder / name, env.spec, {"behaviour": "random"})
-        writer.write(played(env, 40))
-        writer.finish()
+        log_of(env, folder / name, users=40)
     return folder
 
 
@@ -185,7 +182,7 @@ def test_cloning_maximises_the_likelihood_of_logged_slates(logs: Path) -> None:
         for item in slate:
             total += row[item] - math.log(sum(math.exp(row[i]) for i in left))
             left.remove(item)
-    assert float(learning.losses()["loss"].detach()) == pytest.approx(-total / len(slates), rel=1e-4)
+    assert learning.losses()["loss"].item() == pytest.approx(-total / len(slates), rel=1e-4)
 
 
 def test_the_baseline_is_an_expectile_of_logged_slates_values(logs: Path) -> None:
@@ -195,7 +192,7 @@ def test_the_baseline_is_an_expectile_of_logged_slates_values(logs: Path) -> Non
     for row, slate in enumerate(learning.batch["slate"].tolist()):
         gap = (learning.value(learning.module.target_values, row, tuple(slate)) - baseline[row]) / SCALE
         expected += (0.7 if gap > 0 else 0.3) * gap**2 / len(baseline)
-    assert float(learning.losses()["vf_loss"]) == pytest.approx(expected, rel=1e-4)
+    assert learning.losses()["vf_loss"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_values_bootstrap_from_the_baseline(logs: Path) -> None:
@@ -204,8 +201,8 @@ def test_values_bootstrap_from_the_baseline(logs: Path) -> None:
     target = learning.batch["reward"] + learning.batch["bootstrap"] * learning.module.baseline(after)
     outputs = learning.losses()
     torch.testing.assert_close(outputs["error"] * SCALE, outputs["q"] - target)
-    td = float(outputs["error"].square().mean())
-    assert float(outputs["loss"]) == pytest.approx(td + float(outputs["vf_loss"]), rel=1e-5)
+    td = outputs["error"].square().mean().item()
+    assert outputs["loss"].item() == pytest.approx(td + outputs["vf_loss"].item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("algo", ["marwil", "awr"])
@@ -226,7 +223,7 @@ def test_cloning_is_weighted_by_advantages(algo: str, logs: Path) -> None:
     rest = learning.net.scores(learning.now).scatter(1, learning.batch["slate"][:, :1], -math.inf)
     second = torch.distributions.Categorical(logits=rest, validate_args=False).log_prob(learning.batch["slate"][:, 1])
     expected = -sum(w * float(p) for w, p in zip(weights, first + second, strict=True)) / len(weights)
-    assert float(learning.losses()["policy_loss"]) == pytest.approx(expected, rel=1e-4)
+    assert learning.losses()["policy_loss"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_no_loss_reaches_anothers_network(logs: Path) -> None:
@@ -267,9 +264,9 @@ def test_conservatism_is_what_slates_are_worth_beyond_the_logged_one(
         values.append(max(learning.value(learning.net.values, row, of) for of in permutations(candidates, 2)))
         soft = 0.5 * math.log(sum(math.exp(value / 0.5) for value in values))
         excess += soft - learning.value(learning.net.values, row, tuple(slate))
-    td = float(outputs["error"].square().mean())
+    td = outputs["error"].square().mean().item()
     expected = td + 0.25 * excess / len(learning.now.doc) / SCALE
-    assert float(outputs["loss"]) == pytest.approx(expected, rel=1e-4)
+    assert outputs["loss"].item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_values_of_slates_are_those_of_each() -> None:
