@@ -162,7 +162,8 @@ class Steps:
         return response
 
     def transitions(self, discount: float = 1.0) -> dict[str, Array]:
-        """Return the steps that can be learned from, by the names of `ReplayBuffer.sample`, and `doc` and `slate`.
+        """Return the steps that can be learned from, by the names of `ReplayBuffer.sample`, and `doc`, `slate`,
+        `episode` and `step`.
 
         Left out are steps that neither end an episode nor have a following row.
         """
@@ -179,6 +180,8 @@ class Steps:
             "bootstrap": np.where(self.terminated[rows], 0, discount).astype(np.float32),
             "terminated": self.terminated[rows],
             "next_slate": self.slate[after].astype(np.int64),
+            "episode": self.episode[rows],
+            "step": self.step[rows],
         }
         return columns if self.mask is None else {**columns, "shown": slate >= 0}
 
