@@ -59,3 +59,13 @@ def check_data_name(name: str) -> None:
     """
     if "/" in name or name.startswith("."):
         raise ConfigError(f"name={name} must be the name of a folder, not hidden; data_dir names its parent")
+
+
+@dataclass(frozen=True)
+class DescribeConfig(RootConfig):
+    """`conf/describe.yaml`: a data set, described."""
+
+    data: Text
+    data_dir: Text
+    output: Text | None
+    progress: Literal["auto", "rich", "plain", "off"]
