@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
-from recsys_cli.config.ranges import Count, Seed, Text
+from recsys_cli.config.ranges import Count, NotEmpty, Seed, Text
 from recsys_cli.config.schema import RootConfig, TrackingConfig
 
 
@@ -33,6 +33,21 @@ class RecordConfig(RootConfig):
     def __post_init__(self) -> None:
         """Check exploration and name."""
         Explore.parse(self.explore)
+        check_data_name(self.name)
+
+
+@dataclass(frozen=True)
+class ImportConfig(RootConfig):
+    """`conf/import.yaml`: a user's own log, to become a data set."""
+
+    mapping: Text
+    data: Text | Annotated[list[Text], NotEmpty()]
+    name: Text
+    data_dir: Text
+    rows_in_memory: Count
+
+    def __post_init__(self) -> None:
+        """Check the name."""
         check_data_name(self.name)
 
 

@@ -1,0 +1,1 @@
+"""Estimators of what a policy is worth, from a log of another."""
