@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "offline"))
 from logs import played
 
 INLINE = ("resources=inline", "debug=smoke", "tracking=off", "progress=plain")
-ON = {"tabular_q": "long_term_satisfaction"}
+ON = {"tabular_q": "long_term_satisfaction", "greedy_pctr": "interest_exploration", "myopic": "interest_exploration"}
 LEARNERS = [
     name
     for name in catalog.option_names("algo")
