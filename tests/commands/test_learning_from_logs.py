@@ -143,3 +143,13 @@ def test_a_log_of_too_few_episodes_is_refused(tmp_path: Path) -> None:
     outcome = Recsys(tmp_path).here("train", "algo=linucb", "data=tiny", *INLINE)
     assert outcome.code == 2
     assert "has 4 episodes; at least 10 are needed" in outcome.err
+
+
+def test_a_narrow_log_is_named_before_anything_is_learned(tmp_path: Path) -> None:
+    env = load("env", "interest_evolution")
+    writer = Writer(tmp_path / "data" / "certain", env.spec, {"behaviour": "myopic"})
+    writer.write(played(env, 20, policy=load("algo", "myopic").make_policy(env.spec)))
+    writer.finish()
+    outcome = Recsys(tmp_path).here("train", "algo=myopic", "data=certain", *INLINE)
+    assert outcome.code == 0, outcome.err
+    assert "recsys: data=certain is narrow: 100 % of its slates were certain" in outcome.err
