@@ -89,3 +89,14 @@ class FitSimulatorConfig(RootConfig):
         """Check the option's name."""
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
             raise ConfigError(f"name={self.name} must be lower-case letters, digits and _, such as my_users")
+
+
+@dataclass(frozen=True)
+class ExportConfig(RootConfig):
+    """`conf/export.yaml`: a data set, to be written in another format."""
+
+    data: Text
+    output: Text
+    format: Literal["rllib"]
+    data_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]

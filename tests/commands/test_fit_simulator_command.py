@@ -1,4 +1,4 @@
-"""`recsys fit-simulator` as a user runs it: a log, a simulator, a training in it, an evaluation; and what is refused."""
+"""`recsys fit-simulator` as a user runs it: log, simulator, training, evaluation; and what is refused."""
 
 from __future__ import annotations
 
