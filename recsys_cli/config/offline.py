@@ -40,15 +40,23 @@ class RecordConfig(RootConfig):
 class ImportConfig(RootConfig):
     """`conf/import.yaml`: a user's own log, to become a data set."""
 
-    mapping: Text
+    mapping: Text | None
     data: Text | Annotated[list[Text], NotEmpty()]
     name: Text
+    format: Literal["mapping", "rllib_json", "rllib_episodes"]
     data_dir: Text
     rows_in_memory: Count
+    env: Any = None
 
     def __post_init__(self) -> None:
-        """Check the name."""
+        """Check the name, and that there is either a mapping or, for RLlib's formats, a problem."""
         check_data_name(self.name)
+        needed, other = ("mapping", "env") if self.format == "mapping" else ("env", "mapping")
+        if getattr(self, needed) is None:
+            option = "<yaml>, which says which column is what" if needed == "mapping" else "<problem>, which was played"
+            raise ConfigError(f"{needed} is required with format={self.format}: set {needed}={option}")
+        if getattr(self, other) is not None:
+            raise ConfigError(f"{other} is not used with format={self.format}: leave it out")
 
 
 def check_data_name(name: str) -> None:
