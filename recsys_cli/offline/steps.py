@@ -175,7 +175,7 @@ class Steps:
     def transitions(
         self, discount: float = 1.0, *, rows: Ints | None = None, after: Ints | None = None, n_step: int = 1
     ) -> dict[str, Array]:
-        """Return steps that can be learned from, by the names of `ReplayBuffer.sample`, and `doc` and `slate`.
+        """Return steps that can be learned from: what `ReplayBuffer.sample` has, `doc`, `slate`, `episode` and `step`.
 
         Args:
             discount: of one step.
@@ -203,6 +203,8 @@ class Steps:
             "bootstrap": np.where(self.terminated[last], 0, factor).astype(np.float32),
             "terminated": self.terminated[last],
             "next_slate": self.slate[then].astype(np.int64),
+            "episode": self.episode[rows],
+            "step": self.step[rows],
         }
         return columns if self.mask is None else {**columns, "shown": slate >= 0}
 
