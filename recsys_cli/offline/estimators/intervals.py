@@ -97,3 +97,12 @@ def empirical_bernstein(terms: Floats, low: float, high: float, level: float = L
     half = np.sqrt(2 * terms.var(ddof=1) * log / n) + 7 * (high - low) * log / (3 * (n - 1))
     centre = float(terms.mean())
     return max(centre - float(half), low), min(centre + float(half), high)
+
+
+def wilson(successes: int, trials: int, level: float = LEVEL) -> Interval:
+    """Return the score interval of a rate (Wilson 1927)."""
+    z, rate = float(ndtri((1 + level) / 2)), successes / trials
+    centre = rate + z**2 / (2 * trials)
+    half = z * np.sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2))
+    scale = 1 + z**2 / trials
+    return float(centre - half) / scale, float(centre + half) / scale
