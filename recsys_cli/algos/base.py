@@ -31,12 +31,16 @@ class AlgoConfig(ABC):
             f"eval/{name}"
             for name in ("return", "episode_length", "clicks_per_step", "watch_time", "quality_per_click")
         ),
+        "ope/return",
         *(f"train/{name}" for name in ("return", "episode_length", "clicks_per_step")),
     )
     """Reported metrics by which trainings can be compared, if the problem has them."""
 
     changeable: ClassVar[tuple[str, ...]] = ()
     """Keys that may change during training, as in population-based training."""
+
+    learns_from: ClassVar[tuple[str, ...]] = ("env",)
+    """What it learns from: `env` (by playing), `data` (a data set), or both."""
 
     several_learners: ClassVar[bool] = True
     """Whether learner processes can share its updates."""
@@ -94,9 +98,18 @@ class AlgoConfig(ABC):
     def algorithm(self) -> type[Trainer]:
         """Return the algorithm that trains the policy; imports RLlib unless it is a baseline."""
 
+    def offline_algorithm(self) -> type[Trainer]:
+        """Return what trains the policy from a data set.
+
+        Raises:
+            ConfigError: it does not learn from data.
+        """
+        raise ConfigError(f"algo={self.name} does not learn from data")
+
     def make_training(self, run: TrainConfig, seed: int) -> Training:
         """Build a training of the policy; needs a running Ray unless the algorithm is a baseline."""
-        return self.algorithm().of_run(self, run, seed)
+        trainer = self.algorithm() if run.data is None else self.offline_algorithm()
+        return trainer.of_run(self, run, seed)
 
     def trains_on(self, spec: ProblemSpec) -> bool:
         """Whether env steps teach the policy anything on this problem."""

@@ -48,8 +48,23 @@ class Training(ABC):
         """The problem trained on."""
 
     def evaluate(self, episodes: int, seed: int) -> dict[str, float]:
-        """Play greedy episodes of fresh users and return their means (see `Episodes.summary`)."""
-        return play(self.policy(), self.env, episodes, seed).summary()
+        """Play greedy episodes of fresh users and return their means (see `Episodes.summary`).
+
+        Raises:
+            ValueError: the problem is known from a log only.
+        """
+        if self.env.simulator is None:
+            raise ValueError(f"{self.env.name} cannot be played")
+        return play(self.policy(), self.env.simulator, episodes, seed).summary()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is to be learned, however many steps are left."""
+        return False
+
+    def estimate(self) -> dict[str, float]:
+        """Return metrics that judge the policy without playing it: `ope/return`, on held-out episodes of a log."""
+        return {}
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import keyword
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
@@ -17,14 +18,19 @@ from typing import Any
 
 
 def command_names() -> list[str]:
-    """Return the commands: the modules of this folder."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    """Return the commands: the modules of this folder (`import_` is `import`, `fit_simulator` is `fit-simulator`)."""
+    return sorted(path.stem.strip("_").replace("_", "-") for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def _module_name(command: str) -> str:
+    name = command.replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 @cache
 def docstring(command: str) -> str:
     """Return a command's help text without importing the command."""
-    source = Path(__file__).with_name(f"{command}.py").read_text(encoding="utf-8")
+    source = Path(__file__).with_name(f"{_module_name(command)}.py").read_text(encoding="utf-8")
     return ast.get_docstring(ast.parse(source)) or ""
 
 
@@ -44,7 +50,7 @@ def composer(command: str) -> Callable[[list[str]], Any]:
 
 
 def _module(command: str) -> ModuleType:
-    return importlib.import_module(f"recsys_cli.commands.{command}")
+    return importlib.import_module(f"recsys_cli.commands.{_module_name(command)}")
 
 
 def load(command: str) -> Callable[[list[str]], int]:

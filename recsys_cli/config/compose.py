@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from recsys_cli.config.memory import check_training
 from recsys_cli.config.overrides import Option, read, resolve
 from recsys_cli.config.paths import conf_dir
 from recsys_cli.config.resources import check_resources
-from recsys_cli.config.types import show
+from recsys_cli.config.types import convert, show
 
 
 def compose(root: str, overrides: Sequence[str]) -> Any:
@@ -58,6 +59,9 @@ class Composer:
             merge(_nested(key, value))
         resolved = resolve(values)
         _refuse_missing(resolved, self.root, chosen)
+        if resolved.get("data") is not None:
+            named = "env" in request.options or any(key.split(".")[0] == "env" for key, _ in request.values)
+            _learn_from_data(resolved, named)
         built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
         _check_together(built)
         if "algo" in chosen and not chosen.get("debug"):  # which learns nothing, on purpose
@@ -208,6 +212,14 @@ class _Merge:
         return f" Keys{at and f' of {at}'}: {', '.join(keys)}" if keys else self._siblings(at)
 
 
+def _learn_from_data(values: dict[str, Any], simulated: bool) -> None:
+    """Let `env` be the problem of the log, with the simulator that was named, if one was."""
+    problem = importlib.import_module("recsys_cli.offline.problem")  # of a layer above; only now is it needed
+    data = convert(values["data"], str, "data")
+    values["env"] = problem.logged_values(data, str(values["data_dir"]), values["env"] if simulated else None)
+    values["data"] = values["env"]["data"]
+
+
 def _refuse_missing(values: Mapping[str, Any], root: str, chosen: Mapping[str, Option], at: str = "") -> None:
     for key, value in values.items():
         full = f"{at}{key}"
@@ -235,10 +247,29 @@ def _check_together(built: Any) -> None:
         with own_classes.reported_in_one_line(type(env).__module__):
             env.try_out()
     if env is not None and algo is not None and hasattr(algo, "check"):
+        if hasattr(built, "data"):
+            _check_source(algo, built.data)
         algo.check(env.spec)
     if hasattr(built, "resources"):
         built.check_reports()
         check_machine(built)
+
+
+def _check_source(algo: Any, data: str | None) -> None:
+    """Refuse an algorithm that does not learn from what it is given."""
+    source = "env" if data is None else "data"
+    if source in algo.learns_from:
+        return
+    if source == "env":
+        raise ConfigError(f"algo={algo.name} learns from logged data only: set data=<data set>")
+    able = [name for name in catalog.option_names("algo") if "data" in _learns_from(name)]
+    raise ConfigError(f"algo={algo.name} learns by playing only, not from data={data}; from data: {', '.join(able)}")
+
+
+def _learns_from(option: str) -> tuple[str, ...]:
+    target = catalog.target(catalog.option_path("algo", option))
+    found: tuple[str, ...] = structured.schema_of(target).learns_from  # type: ignore[attr-defined]
+    return found
 
 
 def check_machine(config: Any) -> None:

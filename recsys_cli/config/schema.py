@@ -100,6 +100,8 @@ class TrainConfig(RootConfig):
     tracking: TrackingConfig
     seed: Seed
     seeds: Seeds
+    data: Text | None
+    data_dir: Text
     steps: Steps
     output_dir: Text
     name: Text | None
@@ -151,6 +153,8 @@ class SweepConfig(TrainConfig):
         super().__post_init__()
         if self.seeds != 1:
             raise ConfigError(f"seeds={self.seeds}: a sweep trains search.seeds_per_point seeds per point")
+        if self.data is not None and self.search.metric == "eval/return":  # what learns from a log, the log judges
+            object.__setattr__(self, "search", dataclasses.replace(self.search, metric="ope/return"))
         self.search.check(self.steps)
 
     def check_reports(self) -> None:

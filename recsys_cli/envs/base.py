@@ -74,6 +74,11 @@ class EnvConfig(ABC):
         """What an algorithm may know of the problem, without hidden states."""
         return self.describe()
 
+    @property
+    def simulator(self) -> EnvConfig | None:
+        """The problem that can be played: itself, unless it is known from a log only."""
+        return self
+
     @abstractmethod
     def describe(self) -> ProblemSpec:
         """Return the spec: `self.problem_spec(...)` with this problem's users and documents."""

@@ -29,6 +29,10 @@ BEHAVIOUR = "behaviour"
 BATCH_ROWS = 65_536
 
 
+class NoDataError(ConfigError):
+    """There is no data set at a place."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One Parquet file of a data set.
@@ -173,7 +177,7 @@ def find(reference: str, data_dir: str = "data") -> Path:
     """Return the folder of a data set named by its path, or by its name in `data_dir`.
 
     Raises:
-        ConfigError: there is none.
+        NoDataError: there is none.
     """
     for folder in (Path(reference), Path(data_dir) / reference):
         if (folder / MANIFEST).is_file():
@@ -181,7 +185,7 @@ def find(reference: str, data_dir: str = "data") -> Path:
     there = sorted(path.parent.name for path in Path(data_dir).glob(f"*/{MANIFEST}"))
     near = closest(reference, there)
     listed = f"; data sets in {data_dir}: {', '.join(there[:10])}" if there else ""
-    raise ConfigError(f"data={reference} is no data set: it has no {MANIFEST}{listed}{near and '.' + near}")
+    raise NoDataError(f"data={reference} is no data set: it has no {MANIFEST}{listed}{near and '.' + near}")
 
 
 def digest(path: Path) -> str:

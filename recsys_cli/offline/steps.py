@@ -177,6 +177,7 @@ class Steps:
             "clicked": self.clicked[rows].astype(np.int64),
             "reward": self.reward[rows],
             "bootstrap": np.where(self.terminated[rows], 0, discount).astype(np.float32),
+            "terminated": self.terminated[rows],
             "next_slate": self.slate[after].astype(np.int64),
         }
         return columns if self.mask is None else {**columns, "shown": slate >= 0}

@@ -138,7 +138,7 @@ class Display:
         if self.plan.searches and time.monotonic() - self.said >= PLAIN_EVERY:
             self.said = time.monotonic()
             self.say(self._summary())
-        elif not self.plan.searches and ("eval/return" in report["metrics"] or report["finished"]):
+        elif not self.plan.searches and (self.search.metric in report["metrics"] or report["finished"]):
             self.say(self._line(name, seed))
 
     def show(self, name: str, state: str) -> None:
@@ -150,9 +150,13 @@ class Display:
             self.say(f"{name} {state} at {seed.steps:,} steps{score}: {spell_values(seed.values)}")
         self._refresh()
 
+    @property
+    def _judged(self) -> str:
+        return "estimated" if self.search.metric == "ope/return" else "greedy"
+
     def _line(self, name: str, seed: SeedProgress) -> str:
         parts = [f"{name}: {seed.steps:,} of {seed.target:,} steps", f"{seed.speed:,.0f} steps/s"]
-        parts += [] if math.isnan(seed.score) else [f"greedy return {seed.score:.1f}"]
+        parts += [] if math.isnan(seed.score) else [f"{self._judged} return {seed.score:.1f}"]
         seconds = seed.seconds_left()
         parts += [f"{seconds:.0f} s left"] if seconds else []
         return ", ".join(parts)
@@ -230,8 +234,9 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
         return
     env, seeds = config.env, config.seeds
     runs = "" if seeds == 1 else f", {seeds} seeds"
+    source = "" if config.data is None else f" from the log {show_path(Path(config.data))}"
     Console(highlight=False).print(
-        f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}): "
+        f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}){source}: "
         f"{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
         **PLAIN,
     )

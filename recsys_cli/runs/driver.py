@@ -158,8 +158,8 @@ class Driver:
                 trials = self._lost()
 
     def _play_baselines(self) -> None:
-        if not self.plan.searches:
-            settings, env = self.config.evaluation, self.config.env
+        settings, env = self.config.evaluation, self.config.env.simulator
+        if not self.plan.searches and env is not None:
             self.baselines = Baselines(settings, env, self.display.set_references, self.reporting.stop_for)
 
     def _trials(self) -> Any:
@@ -248,12 +248,16 @@ class Driver:
 
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:
         """Play the last checkpoints of a point's seeds and the baselines on the same fresh users; track the results."""
-        settings, found = self.config.evaluation, []
+        settings, found, env = self.config.evaluation, [], point.config.env.simulator
+        if env is None:
+            for folder in folders:
+                self.reporting.close(folder)
+            return []
         last_of = {folder: Checkpoints.of(folder, point.config).path("last") for folder in folders}
         if not any(last_of.values()):
             return []  # without waiting for the baselines
         self.display.expect(f"the evaluation on {settings.users:,} users, and the baselines'")
-        baselines = (self.baselines or Baselines(settings, point.config.env)).result()
+        baselines = (self.baselines or Baselines(settings, env)).result()
         for folder, last in last_of.items():
             if last is None:
                 continue

@@ -78,7 +78,7 @@ class Plan:
         self.points = [Point("", (), {}, {}, config)]
         self.search = SearchConfig(
             name="none",
-            metric="eval/return",
+            metric="eval/return" if config.data is None else "ope/return",
             mode="max",
             seeds_per_point=config.seeds,
             over_seeds="mean",

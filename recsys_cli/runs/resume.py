@@ -16,6 +16,7 @@ from recsys_cli.config.overrides import read, reference
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import SweepConfig, TrainConfig
 from recsys_cli.files import read_if_sound, read_json
+from recsys_cli.offline.dataset import NoDataError
 from recsys_cli.tracking.folder import CONFIG
 from recsys_cli.tracking.local_runs import RUN, SWEEP
 from recsys_cli.tracking.provenance import of_another_version
@@ -71,7 +72,7 @@ def _check_stored(run_dir: Path, stored: dict[str, Any], schema: type[TrainConfi
     """Refuse a run's config as it is, without changes, if this version does not take it."""
     try:
         schema.from_dict(stored)
-    except own_classes.UnknownModuleError:
+    except (own_classes.UnknownModuleError, NoDataError):
         raise
     except ConfigError as error:
         raise of_another_version(run_dir / CONFIG, read_if_sound(run_dir / RUN), error) from None

@@ -87,7 +87,8 @@ class SeedTraining:
         return self._is_end(self.steps)
 
     def _is_end(self, steps: int) -> bool:
-        return not self.run.algo.trains_on(self.run.env.spec) or steps >= self.run.steps
+        settled = self._training is not None and self._training.settled
+        return settled or not self.run.algo.trains_on(self.run.env.spec) or steps >= self.run.steps
 
     def report(self) -> Report:
         """Return the next report: an earlier session's, or from training."""
@@ -102,7 +103,10 @@ class SeedTraining:
             row = self.known.popleft()
             return self._report(row["steps"], row["metrics"], repeated=True)
         self.metrics = metrics = {} if self.finished else self._train()
-        best_return = self._evaluate(metrics) if self._due(self.run.evaluation.every, self.evaluated_at) else None
+        judged = self._due(self.run.evaluation.every, self.evaluated_at)
+        if self.run.data is not None and self.finished:  # perhaps after fewer steps than expected
+            judged = self.steps > self.evaluated_at
+        best_return = self._evaluate(metrics) if judged else None
         due = self.finished or best_return is not None or self._due(self.run.checkpoint.every, self.saved_at)
         written = self._checkpoint(best_return) if due and self._unsaved else None
         return self._report(self.steps, metrics, checkpoint=written, best=best_return is not None)
@@ -139,14 +143,18 @@ class SeedTraining:
         return {**metrics, "time/steps_per_s": speed, "time/train_cpu_s": self.train_seconds}
 
     def _evaluate(self, metrics: dict[str, float]) -> float | None:
-        """Add greedy episodes' means to the metrics; return their return if it is the best so far."""
+        """Add greedy episodes' means to the metrics, or estimates from a log; return the return if it is the best."""
         self.evaluated_at = self.steps
         settings = self.run.evaluation
-        # Other users each time, and never those of the final evaluation.
-        means = self.training.evaluate(settings.episodes, settings.seed + 1 + self.steps)
-        metrics |= {f"eval/{name}": value for name, value in means.items()}
+        metrics |= self.training.estimate()
+        if self.run.env.simulator is not None:
+            # Other users each time, and never those of the final evaluation.
+            means = self.training.evaluate(settings.episodes, settings.seed + 1 + self.steps)
+            metrics |= {f"eval/{name}": value for name, value in means.items()}
+        # What learns from a log never chooses by a simulator.
+        score = metrics.get("eval/return" if self.run.data is None else "ope/return")
         best = self.checkpoints.pointed("best")
-        return means["return"] if best is None or means["return"] > best["return"] else None
+        return score if score is not None and (best is None or score > best["return"]) else None
 
     def _checkpoint(self, best_return: float | None) -> Path:
         path = self.checkpoints.write(self.training, self.run, self.seed, metrics=self.metrics, best_return=best_return)

@@ -13,6 +13,7 @@ from recsys_cli.config.compose import apply_env_overrides
 from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.spec import ProblemSpec
+from recsys_cli.offline.problem import sizes
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.tracking.bundle import MANIFEST, Bundle, read_bundle
 from recsys_cli.tracking.provenance import of_another_version
@@ -47,7 +48,7 @@ class Checkpoint:
         Raises:
             ConfigError: their module is not here, or they are not what this version takes.
         """
-        return self._built("algo")
+        return self._built("algo", self.bundle.config.get("algo"))
 
     @cached_property
     def env(self) -> EnvConfig:
@@ -57,19 +58,27 @@ class Checkpoint:
             ConfigError: the simulator's module is missing, its keys are not what this version takes, or it does not
                 allow a change.
         """
-        env: EnvConfig = self._built("env")
+        values = self.bundle.config.get("env")
+        if isinstance(values, Mapping) and "played" in values:  # learned from a log
+            if values["played"] is None:
+                raise ConfigError(
+                    f"checkpoint {self.bundle.path} was trained from the log {values.get('data')}, which cannot be "
+                    "played: judge it with recsys ope, or train it with env=<simulator>"
+                )
+            values = values["played"]
+        env: EnvConfig = self._built("env", values)
         if self.env_changes:
-            env = structured.build(apply_env_overrides(self.bundle.config["env"], self.env_changes), "env")
-        elif _sizes(env.spec) != _sizes(self.bundle.spec):
+            env = structured.build(apply_env_overrides(values or {}, self.env_changes), "env")
+        elif sizes(env.spec) != sizes(self.bundle.spec):
             raise ConfigError(
-                f"checkpoint {self.bundle.path}: the policy's problem, {_sizes(self.bundle.spec)}, is not what env="
-                f"{env.name} is now, {_sizes(env.spec)}: {MANIFEST} or the simulator was changed"
+                f"checkpoint {self.bundle.path}: the policy's problem, {sizes(self.bundle.spec)}, is not what env="
+                f"{env.name} is now, {sizes(env.spec)}: {MANIFEST} or the simulator was changed"
             )
         return env
 
-    def _built(self, group: str) -> Any:
+    def _built(self, group: str, values: Any) -> Any:
         """Build a group of the config; what is wrong with it is the file's fault, not that of what was typed."""
-        bundle, values = self.bundle, self.bundle.config.get(group)
+        bundle = self.bundle
         if not isinstance(values, Mapping):
             raise ConfigError(f"checkpoint {bundle.path} is damaged: {MANIFEST} has no 'config.{group}'")
         try:
@@ -128,15 +137,6 @@ class Checkpoint:
                 self.algo.make_policy(spec, seed=0).load_tensors(self.bundle.tensors)
         except NotImplementedError:
             return  # an algorithm of the user's that looks at its initial weights
-
-
-def _sizes(spec: ProblemSpec) -> dict[str, Any]:
-    """Return what a policy's inputs and outputs depend on."""
-    return {
-        "env.num_candidates": [spec.min_candidates or spec.num_candidates, spec.num_candidates],
-        "env.slate_size": spec.slate_size,
-        "features of users and documents": [len(spec.user), len(spec.documents)],
-    }
 
 
 def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) -> Checkpoint:

@@ -12,6 +12,7 @@ from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.bandits.algorithm import Bandit
+    from recsys_cli.algos.logged_training import LoggedTraining
     from recsys_cli.policies.bandit import BanditPolicy
 
 
@@ -26,12 +27,19 @@ class BanditConfig(AlgoConfig):
     rollout_length: Count
 
     metrics: ClassVar[tuple[str, ...]] = (*AlgoConfig.metrics, "train/regret", "train/cumulative_regret")
+    learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
     several_learners: ClassVar[bool] = False  # a posterior is computed in one place, on the CPU
     uses_gpus: ClassVar[bool] = False
 
     @abstractmethod
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> BanditPolicy:
         """Build the policy, untrained."""
+
+    def offline_algorithm(self) -> type[LoggedTraining]:
+        """Return a training in this process."""
+        from recsys_cli.algos.logged_training import LoggedTraining
+
+        return LoggedTraining
 
     def algorithm(self) -> type[Bandit]:
         """Return RLlib's algorithm."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.ranges import Positive
@@ -11,6 +11,7 @@ from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.baseline_training import BaselineTraining
+    from recsys_cli.algos.logged_training import LoggedTraining
     from recsys_cli.policies.myopic import MyopicPolicy
 
 
@@ -24,11 +25,19 @@ class MyopicConfig(AlgoConfig):
 
     ridge: Positive
 
+    learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
+
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> MyopicPolicy:
         """Build the policy, untrained; it is deterministic and ignores the seed."""
         from recsys_cli.policies.myopic import MyopicPolicy
 
         return MyopicPolicy(spec, self.ridge)
+
+    def offline_algorithm(self) -> type[LoggedTraining]:
+        """Return a training in this process."""
+        from recsys_cli.algos.logged_training import LoggedTraining
+
+        return LoggedTraining
 
     def algorithm(self) -> type[BaselineTraining]:
         """Return a training in this process."""

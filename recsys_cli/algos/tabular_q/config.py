@@ -13,6 +13,7 @@ from recsys_cli.config.ranges import Count, Fraction, PositiveFraction, Signed
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
+    from recsys_cli.algos.logged_training import LoggedTraining
     from recsys_cli.algos.tabular_q.algorithm import TabularQ
     from recsys_cli.policies.tabular_q import TabularQPolicy
 
@@ -36,6 +37,7 @@ class TabularQConfig(AlgoConfig):
     epsilon_final: Fraction
     epsilon_fraction: Fraction
 
+    learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
     several_learners: ClassVar[bool] = False  # the table is in one place, on the CPU
     uses_gpus: ClassVar[bool] = False
 
@@ -68,6 +70,12 @@ class TabularQConfig(AlgoConfig):
         table = QTable(bins.shape, self.lr, averaging=self.lr_schedule == "visits")
         least_visited = self.exploration == "min_count"
         return TabularQPolicy(spec, bins, table, discount_on(self.discount, spec), least_visited)
+
+    def offline_algorithm(self) -> type[LoggedTraining]:
+        """Return a training in this process."""
+        from recsys_cli.algos.logged_training import LoggedTraining
+
+        return LoggedTraining
 
     def algorithm(self) -> type[TabularQ]:
         """Return RLlib's algorithm."""
