@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_cli.offline.estimators import bandit, slate
-from recsys_cli.offline.estimators.marginals import pair_probs, position_probs
-from recsys_cli.slates.distributions import DrawnOnly, PlackettLuceSlates, Uniform
+from recsys_cli.offline.estimators.marginals import pair_probs
+from recsys_cli.slates.distributions import PlackettLuceSlates, Uniform
 from tests.offline.populations import CANDIDATES, SIZE, SLATES, USERS, Slates, slates
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -97,35 +97,21 @@ def test_pseudo_inverse_is_biased_if_pairs_matter() -> None:
 def test_pseudo_inverse_of_uniform_slates_has_a_closed_form(candidates: int, size: int) -> None:
     rng = np.random.default_rng(0)
     law, behaviour = PlackettLuceSlates(rng.normal(size=(20, candidates)), size), Uniform(20, candidates, size)
-    target, shown = position_probs(law, rng), behaviour.sample(rng)
-    general = slate.pseudo_inverse_weights(target, pair_probs(behaviour, rng), shown)
+    target, shown = law.position_probs(), behaviour.sample(rng)
+    general = slate.pseudo_inverse_weights(target, pair_probs(behaviour), shown)
     np.testing.assert_allclose(slate.pseudo_inverse_weights_uniform(target, shown), general, atol=1e-8)
 
 
 def test_a_slate_of_one_has_ordinary_weights() -> None:
     rng = np.random.default_rng(1)
     law, behaviour = PlackettLuceSlates(rng.normal(size=(20, 5)), 1), Uniform(20, 5, 1)
-    target, shown = position_probs(law, rng), behaviour.sample(rng)
+    target, shown = law.position_probs(), behaviour.sample(rng)
     ordinary = np.exp(law.log_prob(shown) - behaviour.log_prob(shown))
     np.testing.assert_allclose(slate.pseudo_inverse_weights_uniform(target, shown), ordinary)
 
 
-def test_marginals_agree_with_the_distributions() -> None:
-    rng = np.random.default_rng(0)
-    law = PlackettLuceSlates(2 * rng.normal(size=(6, 5)), 3)
-    exact, pairs = position_probs(law, rng), pair_probs(law, rng)
-    np.testing.assert_allclose(exact.sum(1), law.item_probs(), atol=1e-9)
-    np.testing.assert_allclose(np.diagonal(pairs, axis1=1, axis2=2), exact.reshape(6, -1))
+def test_pairs_agree_with_the_marginals() -> None:
+    law = PlackettLuceSlates(2 * np.random.default_rng(0).normal(size=(6, 5)), 3)
+    pairs = pair_probs(law)
+    np.testing.assert_allclose(np.diagonal(pairs, axis1=1, axis2=2), law.position_probs().reshape(6, -1))
     np.testing.assert_allclose(pairs.sum((1, 2)), 9)
-    drawn = DrawnOnly(lambda rows, draw: (law if rows is None else law.take(rows)).sample(draw), 6, 5, 3)
-    np.testing.assert_allclose(position_probs(drawn, rng, 4_000), exact, atol=0.04)
-    np.testing.assert_allclose(pair_probs(drawn, rng, 4_000), pairs, atol=0.04)
-
-
-def test_marginals_of_few_candidates() -> None:
-    """A user with fewer candidates than a slate holds: padded positions have no document."""
-    rng = np.random.default_rng(0)
-    mask = np.array([[True, False, True, False], [True, True, True, True]])
-    probs = position_probs(Uniform(2, 4, 3, mask), rng, 2_000)
-    np.testing.assert_allclose(probs[0].sum(-1), [1, 1, 0])
-    np.testing.assert_allclose(probs[0, 0], [0.5, 0, 0.5, 0], atol=0.05)
