@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from recsys_cli.offline.dataset import Dataset
 from recsys_cli.offline.estimators import bandit
-from recsys_cli.offline.estimators.diagnostics import Weights
+from recsys_cli.offline.estimators.base import why_refused
+from recsys_cli.offline.estimators.diagnostics import of_weights
 from recsys_cli.offline.estimators.influence import Estimated, Floats
 from recsys_cli.offline.estimators.intervals import Interval, bca, bootstrap, wilson
 from recsys_cli.offline.estimators.reward_models import cross_fitted, least_squares
@@ -65,7 +66,7 @@ class Row:
     on_policy: float
     on_policy_low: float
     on_policy_high: float
-    effective_size: float
+    ess: float
     mean_weight: float
     mean_weight_error: float
     refusal: str
@@ -156,11 +157,14 @@ def rows(data: Path, prior: Path) -> Iterator[Row]:
         rate, (low, high) = float(own.click.mean()), wilson(int(own.click.sum()), len(own))
         targets = {"frequencies": shown_in(own), "Beta draws": drawn_from(prior, campaign, np.random.default_rng(0))}
         for target, probabilities in targets.items():
-            weights = Weights.of(probabilities[log.position, log.item] / log.propensity)
+            weights = of_weights(probabilities[log.position, log.item] / log.propensity)
             for name, value, interval in estimates(log, probabilities):
                 yield Row(
                     *(campaign, target, name, value, *interval, rate, low, high),
-                    *(weights.effective, weights.mean, weights.error, weights.refusal() or ""),
+                    ess=weights["ess"],
+                    mean_weight=weights["mean_weight"],
+                    mean_weight_error=weights["mean_weight_error"],
+                    refusal=why_refused(weights) or "",
                 )
 
 
@@ -177,7 +181,7 @@ def table(lines: list[Row]) -> str:
         one, by_name = group[0], {line.estimator: line for line in group}
         own = f"{100 * one.on_policy:.2f} [{100 * one.on_policy_low:.2f}, {100 * one.on_policy_high:.2f}]"
         cells = [by_name[name].cell for name in ESTIMATORS]
-        weights = f"{one.effective_size:,.0f} | {one.mean_weight:.3f} ± {one.mean_weight_error:.3f}"
+        weights = f"{one.ess:,.0f} | {one.mean_weight:.3f} ± {one.mean_weight_error:.3f}"
         out.append(f"| {campaign} | {own} | {target} | {' | '.join(cells)} | {weights} |")
     return "\n".join(out) + "\n"
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from recsys_cli.offline.estimators.influence import Estimated, Floats, mean, plus, ratio
+from recsys_cli.offline.estimators.base import ratio_influence
+from recsys_cli.offline.estimators.influence import Estimated, Floats, mean, plus
 
 FAILURE = 0.05  # probability with which a bias bound may fail
 
@@ -23,7 +24,7 @@ def ips(weight: Floats, reward: Floats) -> Estimated:
 
 def snips(weight: Floats, reward: Floats) -> Estimated:
     """Return the self-normalised one (Swaminathan & Joachims 2015)."""
-    return ratio(weight * reward, weight)
+    return ratio_influence(weight * reward, weight)
 
 
 def dr(weight: Floats, reward: Floats, q: Floats, v: Floats) -> Estimated:
@@ -33,7 +34,7 @@ def dr(weight: Floats, reward: Floats, q: Floats, v: Floats) -> Estimated:
 
 def sndr(weight: Floats, reward: Floats, q: Floats, v: Floats) -> Estimated:
     """Return the doubly robust estimate with self-normalised weights (Thomas & Brunskill 2016, for one step)."""
-    return plus(mean(v), ratio(weight * (reward - q), weight))
+    return plus(mean(v), ratio_influence(weight * (reward - q), weight))
 
 
 def switched(weight: Floats, threshold: float) -> Floats:

@@ -1,92 +1,48 @@
-"""How far weights can be trusted, and the limits beyond which an estimate is refused in words."""
+"""How far importance weights and propensities can be trusted."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.offline.estimators.influence import Floats
-
-LEAST_EFFECTIVE = 50.0  # effective sample size
-ERRORS = 3.0  # standard errors that a mean weight may be off 1
-MOST_MISSING = 0.01  # of the target's probability may lie where the behaviour's is 0
-LARGEST_SHARE = 0.1  # of all weight in one unit
+from recsys_cli.offline.estimators.base import standard_error
+from recsys_cli.offline.estimators.influence import Floats, by_unit, mean
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Diagnostics of importance weights.
+def of_weights(weight: Floats, unit: NDArray[np.int64] | None = None) -> dict[str, float]:
+    """Return diagnostics of importance weights `[n]`, by the names of `base.WeightSums`, and `largest_share`.
 
-    Attributes:
-        effective: effective sample size, `(sum w)^2 / sum w^2` (Kish 1965).
-        mean: 1 in expectation.
-        error: standard error of the mean.
-        largest: weight.
-        share: of all weight in the largest.
+    `largest_share` is the share of the greatest in the sum of all. Negative weights, PI's, count by their size.
+
+    Args:
+        weight: of each row.
+        unit: of each row, 0 to U - 1, if rows of one unit depend on each other.
     """
-
-    effective: float
-    mean: float
-    error: float
-    largest: float
-    share: float
-
-    @classmethod
-    def of(cls, weight: Floats) -> Weights:
-        """Compute them from the weights of n units, `[n]`; negative ones (PI's) count by their size."""
-        size = np.abs(weight)
-        total, square = float(size.sum()), float(np.square(weight).sum())
-        error = float(weight.std(ddof=1)) / np.sqrt(len(weight)) if len(weight) > 1 else float("inf")
-        largest = float(size.max(initial=0.0))
-        effective = total**2 / square if square > 0 else 0.0
-        return cls(effective, float(weight.mean()), error, largest, largest / total if total > 0 else 1.0)
-
-    def refusal(self, *, of_one: bool = True) -> str | None:
-        """Return why an estimate with these weights is not to be believed; None if nothing speaks against it.
-
-        Args:
-            of_one: whether their mean must be 1.
-        """
-        if self.effective < LEAST_EFFECTIVE:
-            return f"effective sample size {self.effective:.1f}, at least {LEAST_EFFECTIVE:.0f} are needed"
-        if of_one and abs(self.mean - 1) > ERRORS * self.error + 1e-6:
-            return f"mean weight {self.mean:.3g} ± {self.error:.2g} should be 1"
-        if self.share > LARGEST_SHARE:
-            return f"one weight, {self.largest:.3g}, is {self.share:.0%} of the sum of all"
-        return None
-
-    def to_dict(self) -> dict[str, float]:
-        """Return them by the names that tables use."""
-        return {
-            "effective_size": self.effective,
-            "mean_weight": self.mean,
-            "mean_weight_error": self.error,
-            "largest_weight": self.largest,
-            "largest_share": self.share,
-        }
+    size = np.abs(weight)
+    total, square, largest = float(size.sum()), float(np.square(weight).sum()), float(size.max(initial=0.0))
+    value, influence = mean(weight) if unit is None else by_unit(mean(weight), unit)
+    return {
+        "ess": total**2 / square if square > 0 else 0.0,
+        "mean_weight": value,
+        "mean_weight_error": standard_error(influence),
+        "largest_weight": largest,
+        "largest_share": largest / total if total > 0 else 1.0,
+    }
 
 
-def missing_support(target: Floats, behaviour: Floats) -> float:
-    """Return the share of the target's probability, `[n, A]`, on actions that the behaviour never takes, `[n, A]`."""
-    return float(np.where(behaviour <= 0, target, 0.0).sum() / target.sum())
+def support(target: Floats, behaviour: Floats) -> float:
+    """Return the share of the target's probability, `[n, A]`, on actions that the behaviour may take, `[n, A]`."""
+    return float(np.where(behaviour > 0, target, 0.0).sum() / target.sum())
 
 
-def missing_support_refusal(missing: float) -> str | None:
-    """Return why nothing can be said if that share is too great."""
-    if missing <= MOST_MISSING:
-        return None
-    return f"{missing:.1%} of what the policy shows is never shown in the log"
-
-
-def propensity_moments(log_propensity: Floats, candidates: NDArray[Any]) -> Floats:
+def propensity_moments(log_propensity: Floats, candidates: NDArray[Any] | int) -> Floats:
     """Return by how many standard errors the mean of `1 / propensity` is off its expectation, `[k + 1]`.
 
     If every candidate may be shown, the mean of `1 / p_j` at position j is the number of candidates left, C - j, and
-    last, for whole slates, the number of slates. Propensities of another base, logs taken for probabilities or
-    probabilities of unordered slates are far off. An impossible propensity, above 1 or 0, is infinitely far.
+    last, for whole slates, the number of slates. Propensities of another base, probabilities taken for logs and
+    probabilities of unordered slates are far off. One that is not a probability, or 0, is infinitely far.
 
     Args:
         log_propensity: of each position given those before it, `[n, k]`.

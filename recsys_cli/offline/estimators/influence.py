@@ -1,14 +1,14 @@
 """Estimates that are smooth functions of means, each with its influence function.
 
-An estimate is a pair: its value, and the influence `[n]` of every independent unit (a step, an episode), of mean 0. The
-estimate's standard error is the influence's standard deviation divided by the root of n (Hampel 1974; van der Vaart
-1998, chapter 20).
+An estimate is a pair: its value, and the influence `[n]` of every unit, of mean 0 (`base.Estimate.influence`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from recsys_cli.offline.estimators.base import ratio_influence
 
 Floats = NDArray[np.float64]
 Estimated = tuple[float, Floats]
@@ -20,24 +20,25 @@ def mean(terms: Floats) -> Estimated:
     return value, terms - value
 
 
-def ratio(numerator: Floats, weight: Floats) -> Estimated:
-    """Return the sum of `numerator` over the sum of `weight`, both `[n]`; nan if the weights sum to 0."""
-    total = float(weight.mean())
-    if total == 0:
-        return float("nan"), np.full(len(weight), np.nan)
-    value = float(numerator.mean()) / total
-    return value, (numerator - value * weight) / total
-
-
 def ratios(numerator: Floats, weight: Floats) -> Estimated:
-    """Return the sum over t of `ratio`s, of `[n, T]`; a t where all weights are 0 adds 0."""
-    total = weight.mean(0)
-    there = total > 0
-    safe = np.where(there, total, 1.0)
-    each = np.where(there, numerator.mean(0) / safe, 0.0)
-    return float(each.sum()), ((numerator - each * weight) / safe * there).sum(1)
+    """Return the sum over t of self-normalised means, of `[n, T]`; a t where all weights are 0 adds 0."""
+    there = np.flatnonzero(weight.any(0))
+    parts = [ratio_influence(numerator[:, t], weight[:, t]) for t in there]
+    return sum(value for value, _ in parts), np.sum([part for _, part in parts], axis=0) if parts else 0 * weight[:, 0]
 
 
 def plus(first: Estimated, second: Estimated) -> Estimated:
     """Return the sum of two estimates from the same units."""
     return first[0] + second[0], first[1] + second[1]
+
+
+def by_unit(estimated: Estimated, unit: NDArray[np.int64]) -> Estimated:
+    """Return the same estimate with the influence of units of several rows each, `[U]`, of that of rows `[n]`.
+
+    Args:
+        estimated: from rows.
+        unit: of each row, 0 to U - 1, `[n]`; rows of one unit may depend on each other.
+    """
+    value, influence = estimated
+    units = int(unit.max()) + 1
+    return value, np.asarray(np.bincount(unit, influence, units) * (units / len(unit)))

@@ -1,4 +1,4 @@
-"""Confidence intervals of estimates: normal, BCa, and empirical Bernstein as a bound."""
+"""Confidence intervals beside `base.from_influence`: BCa, refitting bootstrap, and empirical Bernstein as a bound."""
 
 from __future__ import annotations
 
@@ -14,18 +14,6 @@ Interval = tuple[float, float]
 LEVEL = 0.95
 RESAMPLES = 2_000
 HELD = 2**22  # random numbers held at once
-
-
-def normal(value: float, influence: Floats, level: float = LEVEL) -> Interval:
-    """Return the value plus and minus normal quantiles of the influence's standard error."""
-    half = float(ndtri((1 + level) / 2)) * standard_error(influence)
-    return value - half, value + half
-
-
-def standard_error(influence: Floats) -> float:
-    """Return the standard error of an estimate with this influence, `[n]`; infinite for a single unit."""
-    n = len(influence)
-    return float(influence.std(ddof=1)) / np.sqrt(n) if n > 1 else float("inf")
 
 
 def bca(
@@ -45,7 +33,7 @@ def bca(
     """
     size, square = len(influence), float(np.square(influence).sum())
     if size < 2 or square == 0:
-        return normal(value, influence, level)
+        return value, value
     rng, means, step = np.random.default_rng(seed), np.empty(resamples), max(HELD // size, 1)
     for first in range(0, resamples, step):
         drawn = rng.integers(0, size, (min(step, resamples - first), size))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.offline.estimators.influence import Estimated, Floats, mean, plus, ratio, ratios
+from recsys_cli.offline.estimators.base import ratio_influence
+from recsys_cli.offline.estimators.influence import Estimated, Floats, mean, plus, ratios
 
 
 def padded(values: NDArray[Any], lengths: NDArray[np.int64], width: int | None = None) -> Floats:
@@ -36,7 +37,7 @@ def importance_sampling(weight: Floats, reward: Floats, discount: float = 1.0) -
 
 def weighted_is(weight: Floats, reward: Floats, discount: float = 1.0) -> Estimated:
     """Return WIS, the same with self-normalised weights (Precup et al. 2000)."""
-    return ratio(weight[:, -1] * returns(reward, discount), weight[:, -1])
+    return ratio_influence(weight[:, -1] * returns(reward, discount), weight[:, -1])
 
 
 def per_decision(weight: Floats, reward: Floats, discount: float = 1.0) -> Estimated:

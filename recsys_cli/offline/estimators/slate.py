@@ -73,7 +73,9 @@ def pseudo_inverse_weights(target: Floats, second: Floats, slate: NDArray[Any]) 
     return np.einsum("na,nab,nb->n", flat, np.linalg.pinv(second, hermitian=True, rcond=1e-9), shown)
 
 
-def pseudo_inverse_weights_uniform(target: Floats, slate: NDArray[Any]) -> Floats:
+def pseudo_inverse_weights_uniform(
+    target: Floats, slate: NDArray[Any], there: NDArray[np.int64] | int | None = None
+) -> Floats:
     """Return the weights `[n]` of PI if the behaviour shows all ordered slates with the same probability.
 
     Gamma then has three eigenspaces besides its null space: the constant (k / C), item effects that are the same at all
@@ -83,11 +85,13 @@ def pseudo_inverse_weights_uniform(target: Floats, slate: NDArray[Any]) -> Float
     Args:
         target: probability of document c at position j under the target, `[n, k, C]`.
         slate: logged, full, `[n, k]`.
+        there: how many candidates each row has, if not all C.
     """
-    _, k, candidates = target.shape
+    k, candidates = target.shape[1], target.shape[2] if there is None else np.asarray(there)
     at_place = np.take_along_axis(target, slate[:, :, None], axis=2).sum((1, 2))
     anywhere = np.take_along_axis(target.sum(1), slate, axis=1).sum(1) / k
-    items = 0.0 if candidates == k else (candidates - 1) * (candidates * anywhere - k) / (candidates - k)
+    # If all candidates are shown there are no item effects: `anywhere` is 1 and the quotient 0 / 0.
+    items = (candidates - 1) * (candidates * anywhere - k) / np.maximum(candidates - k, 1)
     return np.asarray(1.0 + items + (candidates - 1) * (at_place - anywhere))
 
 
