@@ -59,12 +59,12 @@ class Composer:
             merge(_nested(key, value))
         resolved = resolve(values)
         _refuse_missing(resolved, self.root, chosen)
-        if resolved.get("data") is not None:
+        if "algo" in chosen and resolved.get("data") is not None:
             named = "env" in request.options or any(key.split(".")[0] == "env" for key, _ in request.values)
             _learn_from_data(resolved, named)
         built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
         _check_together(built)
-        if "algo" in chosen and not chosen.get("debug"):  # which learns nothing, on purpose
+        if hasattr(built, "steps") and not chosen.get("debug"):  # which learns nothing, on purpose
             built.algo.check_steps(built.steps)
         return built
 

@@ -1,3 +1,46 @@
 """Schemas of the root yamls of commands on logged data."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.explore import Explore
+from recsys_cli.config.ranges import Count, Seed, Text
+from recsys_cli.config.schema import RootConfig, TrackingConfig
+
+
+@dataclass(frozen=True)
+class RecordConfig(RootConfig):
+    """`conf/record.yaml`: users played by a policy, and written.
+
+    With a checkpoint, `env` holds only the requested changes to its env, nested, and `algo` is None.
+    """
+
+    tracking: TrackingConfig
+    env: Any
+    algo: Any
+    name: Text
+    checkpoint: Text | None
+    explore: Text
+    episodes: Count
+    seed: Seed
+    data_dir: Text
+    output_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]
+
+    def __post_init__(self) -> None:
+        """Check exploration and name."""
+        Explore.parse(self.explore)
+        check_data_name(self.name)
+
+
+def check_data_name(name: str) -> None:
+    """Refuse a data set's name that is no plain name of a folder.
+
+    Raises:
+        ConfigError: with the key.
+    """
+    if "/" in name or name.startswith("."):
+        raise ConfigError(f"name={name} must be the name of a folder, not hidden; data_dir names its parent")

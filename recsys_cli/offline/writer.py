@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.files import replacing, write_text
+from recsys_cli.files import locked, replacing, write_text
 from recsys_cli.offline.dataset import FORMAT, ITEMS, MANIFEST, Dataset, Part, digest
 from recsys_cli.offline.layout import to_table
 from recsys_cli.offline.steps import Steps
@@ -40,17 +41,23 @@ class Writer:
         self.parts: list[Part] = []
         if (folder / MANIFEST).is_file():
             before = Dataset.open(folder, unfinished=True)
-            if before.complete or before.about != self.about or before.spec.to_dict() != spec.to_dict():
-                what = "is complete" if before.complete else "was begun with other settings"
-                raise ConfigError(f"data set {folder} {what}: give the new one another name")
+            if before.complete:
+                raise ConfigError(f"data set {folder} is complete: give the new one another name")
+            if differs := self._differing(before):
+                raise ConfigError(f"data set {folder} was begun with another {differs}: give the new one another name")
             self.parts = list(before.parts)
             return
-        if folder.is_dir() and any(folder.iterdir()):
+        if folder.is_dir() and not all(path.name == ITEMS or path.name.startswith(".") for path in folder.iterdir()):
             raise ConfigError(f"{folder} is not empty, and no data set: give the new one another name")
         if spec.documents.items is not None:
             with replacing(folder / ITEMS) as temporary, temporary.open("wb") as file:
                 np.save(file, spec.documents.items)
         self._describe(complete=False)
+
+    def _differing(self, before: Dataset) -> str:
+        """Return the first setting in which an earlier begin differs."""
+        was, now = ({**each.about, "problem": each.spec.to_dict()} for each in (before, self))
+        return next((name for name in {**was, **now} if was.get(name) != now.get(name)), "")
 
     @property
     def episodes(self) -> int:
@@ -93,3 +100,17 @@ class Writer:
             "parts": [asdict(part) for part in self.parts],
         }
         write_text(self.folder / MANIFEST, yaml.safe_dump(values, sort_keys=False, width=120))
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let no other process write to a data set's folder, which is made.
+
+    Raises:
+        ConfigError: another is writing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, wait=False) as alone:
+        if not alone:
+            raise ConfigError(f"data set {folder} is being written by another process")
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -37,6 +38,17 @@ class Progress:
         if self.live is not None:
             self.live.stop()
             self.live = None
+
+    def counting(self, what: str, users: int) -> Callable[[int], None]:
+        """Return a function that takes how many more users are done, and shows it."""
+        done = 0
+
+        def finished(more: int) -> None:
+            nonlocal done
+            done += more
+            self(what, done, users)
+
+        return finished
 
     def __call__(self, what: str, done: int | None = None, users: int = 0) -> None:
         """Show a policy's episodes, or with `done=None` what takes seconds before them, at once."""

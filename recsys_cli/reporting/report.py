@@ -115,7 +115,10 @@ def next_command(config: TrainConfig, plan: Plan, found: Conclusion) -> str:
         return continue_command(config, plan, found.run_dir)
     if not plan.searches:
         # The last checkpoint, not the best: the one that the table above is about.
-        return f"next: recsys evaluate checkpoint={_run_id(next(iter(found.states)))}/last{where(config)}"
+        checkpoint = f"checkpoint={_run_id(next(iter(found.states)))}/last"
+        if config.data is not None and config.env.simulator is None:
+            return f"next: recsys ope {checkpoint} data={shlex.quote(show_path(Path(config.data)))}{where(config)}"
+        return f"next: recsys evaluate {checkpoint}{where(config)}"
     if not found.best:
         return f"no point has a score; what happened is in {show_path(found.run_dir)}"
     names = ["best"] if len(found.best) == 1 else [point.setting.name for point in found.best.values()]

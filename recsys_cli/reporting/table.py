@@ -85,7 +85,8 @@ def final_table(evaluations: Sequence[Evaluation]) -> Fitted:
 
 def points_table(search: SearchConfig, points: Sequence[PointResult]) -> Fitted:
     """Return the points, the best first."""
-    title = f"{len(points)} points by {search.metric} ({search.mode}, greedy while training)"
+    how = "held-out episodes" if search.metric.startswith("ope/") else "greedy while training"
+    title = f"{len(points)} points by {search.metric} ({search.mode}, {how})"
     if len(points) > ROWS:
         title += f"; the first {ROWS}"
     table = Fitted(title)

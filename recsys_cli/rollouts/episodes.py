@@ -109,14 +109,14 @@ def play(
     """
     parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
     rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream
-    with _one_thread():
+    with one_thread():
         for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):
             parts.append(_play_round(policy, env, int(size), seed + i, rng, finished))
     return concatenate(parts)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Let PyTorch compute in one thread: on a busy machine several wait for each other ten times as long as they work.
 
     A step is thousands of small rows; its results do not depend on the number of threads.
