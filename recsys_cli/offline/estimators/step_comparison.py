@@ -19,7 +19,7 @@ from recsys_cli.offline.estimators.reward_models import cross_fitted, least_squa
 from recsys_cli.offline.estimators.step_columns import StepColumns, columns_of, joined
 from recsys_cli.offline.judging import Judged
 
-MOST_STEPS = 200_000  # that are looked at
+MOST_STEPS = 50_000  # that are looked at
 FOLDS = 5
 RIDGE = 3.0  # clicks' worth of shrinkage to the mean of all clicks
 GROUPS = 200  # of episodes, at most, that the bootstrap of DM draws from
@@ -168,6 +168,8 @@ def _estimate(name: str, estimated: Estimated, log: StepColumns, diagnostics: di
 
 
 def _widened(estimate: Estimate, bias: float) -> Estimate:
-    """Return an estimate whose interval also holds a bias up to a bound."""
+    """Return an estimate whose interval, if it has one, also holds a bias up to a bound."""
+    if estimate.refusal is not None:
+        return estimate
     words = f"{estimate.interval}, widened by a bound of the bias"
     return replace(estimate, low=estimate.low - bias, high=estimate.high + bias, interval=words)

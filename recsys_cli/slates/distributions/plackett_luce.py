@@ -12,7 +12,7 @@ from torch import Tensor
 from recsys_cli.slates.distributions.base import PADDING, Bools, Floats, Ints, SlateDistribution
 from recsys_cli.slates.plackett_luce import PlackettLuce
 
-CHUNK = 2**20  # numbers held at once by the marginals
+CHUNK = 2**16  # numbers held at once by the marginals, so that they stay in the cache
 
 # Nodes of the trapezoidal rule for a Gumbel density; what it leaves out, and its error at this step, are below 1e-12.
 NODES = np.arange(-30.0, 4.0, 0.25)
@@ -100,9 +100,10 @@ class PlackettLuceSlates(SlateDistribution):
         came[0] = 1.0
         with np.errstate(over="ignore"):
             for other in range(scores.shape[1]):
-                rate = np.exp(scores[:, other, None, None] - around[:, :, None] + NODES)
+                rate = np.exp(scores[:, other, None] - around)
                 rate[:, other] = 0.0
-                late, early = np.exp(-rate), -np.expm1(-rate)
+                early = -np.expm1(-rate[:, :, None] * np.exp(NODES))
+                late = 1 - early
                 for m in range(k - 1, 0, -1):
                     came[m] = came[m] * late + came[m - 1] * early
                 came[0] *= late
