@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
-from recsys_cli.config.ranges import Count, Seed, Text
+from recsys_cli.config.ranges import Count, NotEmpty, Seed, Text
 from recsys_cli.config.schema import RootConfig, TrackingConfig
 
 
@@ -36,6 +36,21 @@ class RecordConfig(RootConfig):
         check_data_name(self.name)
 
 
+@dataclass(frozen=True)
+class ImportConfig(RootConfig):
+    """`conf/import.yaml`: a user's own log, to become a data set."""
+
+    mapping: Text
+    data: Text | Annotated[list[Text], NotEmpty()]
+    name: Text
+    data_dir: Text
+    rows_in_memory: Count
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        check_data_name(self.name)
+
+
 def check_data_name(name: str) -> None:
     """Refuse a data set's name that is no plain name of a folder.
 
@@ -44,3 +59,13 @@ def check_data_name(name: str) -> None:
     """
     if "/" in name or name.startswith("."):
         raise ConfigError(f"name={name} must be the name of a folder, not hidden; data_dir names its parent")
+
+
+@dataclass(frozen=True)
+class DescribeConfig(RootConfig):
+    """`conf/describe.yaml`: a data set, described."""
+
+    data: Text
+    data_dir: Text
+    output: Text | None
+    progress: Literal["auto", "rich", "plain", "off"]

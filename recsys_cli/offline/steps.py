@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.policies.memory import Memory
+if TYPE_CHECKING:
+    from recsys_cli.policies.memory import Memory
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]

@@ -39,23 +39,23 @@ class Progress:
             self.live.stop()
             self.live = None
 
-    def counting(self, what: str, users: int) -> Callable[[int], None]:
-        """Return a function that takes how many more users are done, and shows it."""
+    def counting(self, what: str, total: int, unit: str = "users") -> Callable[[int], None]:
+        """Return a function that takes how many more are done, and shows it."""
         done = 0
 
         def finished(more: int) -> None:
             nonlocal done
             done += more
-            self(what, done, users)
+            self(what, done, total, unit)
 
         return finished
 
-    def __call__(self, what: str, done: int | None = None, users: int = 0) -> None:
+    def __call__(self, what: str, done: int | None = None, total: int = 0, unit: str = "users") -> None:
         """Show a policy's episodes, or with `done=None` what takes seconds before them, at once."""
         now = time.monotonic()
         if self.mode == "off" or (done is not None and now - self.began < PATIENCE):
             return
-        line = what if done is None else f"{what}: {done:,} of {users:,} users"
+        line = what if done is None else f"{what}: {done:,} of {total:,} {unit}"
         if self.mode == "rich":
             if self.live is None:
                 self.live = Live(console=self.console, transient=True, refresh_per_second=4)

@@ -114,7 +114,7 @@ def test_a_killed_writer_is_continued_and_a_foreign_one_is_not(tmp_path: Path) -
     Writer(folder, env.spec, {"seed": 1}).write(log.episodes(slice(3)))
     with pytest.raises(ConfigError, match="is incomplete"):
         Dataset.open(folder)
-    with pytest.raises(ConfigError, match="was begun with other settings"):
+    with pytest.raises(ConfigError, match="was begun with another seed"):
         Writer(folder, env.spec, {"seed": 2})
     writer = Writer(folder, env.spec, {"seed": 1})
     assert writer.episodes == 3

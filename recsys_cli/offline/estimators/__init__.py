@@ -1,1 +1,1 @@
-"""Off-policy estimators: what a policy would earn, from the log of another."""
+"""Estimators of what a policy is worth, from a log of another."""

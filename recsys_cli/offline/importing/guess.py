@@ -1,0 +1,296 @@
+"""A first mapping from a log's columns: by their names, types and ranges, as far as these say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import write_text
+from recsys_cli.offline.dataset import MANIFEST, Dataset
+from recsys_cli.offline.importing.own import mapping_of
+from recsys_cli.offline.importing.profiles import Profile, profiles_of
+from recsys_cli.offline.importing.readers import SUFFIXES, Reader, expand, format_of
+
+_NAMES = {
+    "slate_id": r"(slate|impression|request|query|page|list)s?_?(id|no|number)|impression|request|query",
+    "candidates": r"candidates?(_(items?|ids?|docs?))?|pool|eligible(_items)?|action_set|available(_items)?",
+    "session": r"session(_?id)?|episode(_?id)?|visit(_?id)?|trajectory(_?id)?",
+    "user_id": r"(user|visitor|customer|client|member)(_?id)?|uid",
+    "step": r"step|t|turn|seq(uence)?(_?(no|number))?|round|step_(id|no|number)",
+    "time": r"time_?stamp|time(_ms|_s)?|ts|date_?time|date|(created|event|request)_?(at|time)",
+    "propensity": r"(log_?)?propensit(y|ies)(_score)?|pscore|(action_)?prob(abilit(y|ies))?s?|log_?probs?|logp",
+    "clicks": r"(is_?)?click(s|ed|_?position|ed_?(item|position)(_?id)?|_flags?)?|label",
+    "position": r"position|rank|slot|pos|place",
+    "reward": r"rewards?|rating|revenue|return|gain|value",
+    "terminated": r"terminated|done|terminal|is_?last",
+    "truncated": r"truncated",
+    "valid": r"valid",
+    "slate": r"slate|shown|displayed|recommend(ed|ations)(_items?)?|impressions|"
+    r"(item|movie|video|product|article|news|ad|doc(ument)?|song|track|action)s?(_?ids?)?|sku|(shown|slate)_(items?|ids?)",
+}
+_USER = re.compile(
+    r"(user|context|visitor|customer|client|member)[-_ ].*|age|gender|country|device|os|platform|language|user"
+)
+_RESPONSE = re.compile(
+    r"(watch|play|dwell|view|reading|listen)(ing|ed)?_?(time|duration|seconds|ms)?(_ms|_s)?|like[sd]?|is_\w+|"
+    r"follow(ed)?|share[sd]?|comment(s|ed)?|purchase[sd]?|cart|quality|response_\w+|rating"
+)
+_NUMBERED = re.compile(r"(.*?)[-_ ]?(\d+)")
+OPEN = "???"
+
+
+@dataclass
+class _Guess:
+    """What has been guessed.
+
+    Attributes:
+        keys: of the mapping, in order.
+        notes: comments on keys.
+        doubts: what could not be guessed, or only with doubt.
+    """
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    doubts: list[str] = field(default_factory=list)
+
+
+def guess(path: Path, out: Path | None = None) -> list[str]:
+    """Write a first mapping of a log; return what to print.
+
+    Args:
+        path: the log, or a data set or one of its parts.
+        out: the mapping to write; None: `<log's name>.mapping.yaml` in the current folder.
+
+    Raises:
+        ConfigError: the log cannot be read, or the mapping is there already.
+    """
+    folder = path if path.is_dir() else path.parent
+    out = out or Path(f"{(folder if path.is_dir() else path).name.partition('.')[0]}.mapping.yaml")
+    if out.exists():
+        raise ConfigError(f"{out} is there already; remove it to guess again")
+    if (folder / MANIFEST).is_file() and (path.is_dir() or path.suffix == ".parquet"):
+        dataset = Dataset.open(folder)
+        write_text(out, yaml.safe_dump(mapping_of(dataset), sort_keys=False, width=120))
+        return [f"{folder} is a data set: its own mapping is written to {out}"]
+    (path,) = expand(str(path))[:1]
+    reader = Reader(path, format_of(path, key="its name"))
+    columns = profiles_of(reader)
+    guessed = _guessed(columns, path)
+    unused = [name for name in columns if name not in _used(guessed.keys)]
+    write_text(out, _text(guessed, columns, unused, path))
+    lines = [f"{name}: {profile.words()}" for name, profile in columns.items()]
+    lines += [f"not used: {', '.join(unused)}"] if unused else []
+    lines += [f"could not guess: {doubt}" for doubt in guessed.doubts]
+    complete = OPEN not in str(guessed.keys)
+    then = f"recsys import mapping={out} data={path} name={out.name.partition('.')[0]}"
+    return [*lines, f"written to {out}; " + (f"next: {then}" if complete else f"fill in {OPEN}, then: {then}")]
+
+
+def _by_name(columns: dict[str, Profile]) -> dict[str, list[str]]:
+    """Return the columns whose names, or whose names without a final number, fit each role."""
+    found: dict[str, list[str]] = {}
+    for name in columns:
+        plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
+        stem = match[1] if (match := _NUMBERED.fullmatch(plain)) and not plain.startswith("user") else plain
+        for role, pattern in _NAMES.items():
+            if re.fullmatch(pattern, plain) or (stem != plain and re.fullmatch(pattern, stem)):
+                found.setdefault(role, []).append(name)
+                break
+    return found
+
+
+def _guessed(columns: dict[str, Profile], path: Path) -> _Guess:
+    found, guessed = _by_name(columns), _Guess()
+    keys = guessed.keys
+    shown = _shown(found, columns)
+    if shown is None:
+        guessed.doubts.append("what was shown: set slate.columns to the column of items, or of lists of items")
+    slates = shown is not None and (len(shown) > 1 or columns[shown[0]].is_list)
+    keys["rows"] = "slate" if slates or shown is None else "impression"
+    _order(found, columns, guessed)
+    if features := _user(found, columns):
+        keys["user"] = features
+    keys["slate"] = {"columns": _short(shown) if shown else OPEN}
+    if keys["rows"] == "impression":
+        _impressions(found, columns, guessed)
+    if offered := found.get("candidates"):
+        keys["candidates"] = {"columns": _short(offered)}
+    else:
+        keys["candidates"] = {"otherwise": "log"}
+        guessed.doubts.append("what was offered: all items of the log are taken as candidates (candidates.otherwise)")
+    if items := _items_file(path, shown, columns):
+        keys["items"] = items
+    _outcome(found, columns, guessed, shown)
+    return guessed
+
+
+def _shown(found: dict[str, list[str]], columns: dict[str, Profile]) -> list[str] | None:
+    names = found.get("slate", [])
+    lists = [name for name in names if columns[name].is_list]
+    numbered = [name for name in names if _NUMBERED.fullmatch(name)]
+    return lists[:1] or (numbered if len(numbered) > 1 else names[:1]) or None
+
+
+def _order(found: dict[str, list[str]], columns: dict[str, Profile], guessed: _Guess) -> None:
+    keys = guessed.keys
+    times = [name for name in found.get("time", []) if columns[name].is_time or columns[name].kind == "number"]
+    if sessions := found.get("session"):
+        keys["session"] = sessions[0]
+    elif users := found.get("user_id"):
+        keys["session"] = users[0]
+        if times:
+            keys["session_gap"] = "30m"
+            guessed.doubts.append(f"sessions: {users[0]} is taken as a user, whose session ends after 30m of nothing")
+    else:
+        guessed.doubts.append("sessions: no column of a session's or a user's id; every slate is a session of its own")
+    if times:
+        keys["time"] = times[0]
+        if not columns[times[0]].is_time:
+            keys["time_unit"] = columns[times[0]].time_unit()
+    if steps := found.get("step"):
+        keys["step"] = steps[0]
+
+
+def _user(found: dict[str, list[str]], columns: dict[str, Profile]) -> list[str]:
+    taken = {name for names in found.values() for name in names}
+    return [
+        name
+        for name, profile in columns.items()
+        if name not in taken and _USER.fullmatch(name.lower()) and profile.is_feature
+    ]
+
+
+def _impressions(found: dict[str, list[str]], columns: dict[str, Profile], guessed: _Guess) -> None:
+    keys = guessed.keys
+    if slates := found.get("slate_id"):
+        keys["slate_id"] = slates[0]
+    else:
+        guessed.doubts.append("slates: no column of a slate's id; every shown item is a slate of its own (slate_id)")
+    if (positions := found.get("position")) and slates:
+        keys["slate"]["position"] = positions[0]
+
+
+def _outcome(
+    found: dict[str, list[str]], columns: dict[str, Profile], guessed: _Guess, shown: list[str] | None
+) -> None:
+    keys, size = guessed.keys, _size(shown, columns)
+    clicks, rewards = found.get("clicks", []), found.get("reward", [])
+    if clicks:
+        keys["clicks"] = _clicks(clicks, columns, guessed, shown, size)
+    if rewards:
+        many = columns[rewards[0]].is_list or (keys["rows"] == "impression" and "slate_id" in keys)
+        keys["reward"] = {"columns": rewards[0], "of": "sum" if many else "row"}
+    elif clicks:
+        keys["reward"] = {"of": "click"}
+        guessed.doubts.append("reward: no column looks like one; a click is worth 1")
+    else:
+        keys["reward"] = {"columns": OPEN, "of": "row"}
+        guessed.doubts.append("reward and clicks: set reward.columns, or clicks.columns")
+    taken = _used(keys)
+    responses = {
+        name: name for name in columns if name not in taken and _is_response(name, columns, keys["rows"], size)
+    }
+    if responses:
+        keys["response"] = {re.sub(r"\W", "_", name.lower().removeprefix("response_")): name for name in responses}
+    if propensities := found.get("propensity"):
+        keys["propensity"] = _propensity(propensities, columns, guessed, size)
+    else:
+        guessed.doubts.append("propensity: none is logged; it will be estimated")
+    for role in ("terminated", "truncated", "valid"):
+        if role in found:
+            keys[role] = found[role][0]
+
+
+def _size(shown: list[str] | None, columns: dict[str, Profile]) -> int:
+    return 1 if shown is None else len(shown) if len(shown) > 1 else max(columns[shown[0]].width, 1)
+
+
+def _is_response(name: str, columns: dict[str, Profile], rows: str, size: int) -> bool:
+    profile = columns[name]
+    fits = profile.is_list and profile.width == size if rows == "slate" else profile.kind == "number"
+    return bool(_RESPONSE.fullmatch(name.lower())) and profile.inner == "number" and fits
+
+
+def _clicks(
+    names: list[str], columns: dict[str, Profile], guessed: _Guess, shown: list[str] | None, size: int
+) -> dict[str, Any]:
+    profile = columns[names[0]]
+    if guessed.keys["rows"] == "impression" or len(names) == size > 1 or (profile.is_list and profile.is_flag):
+        return {"columns": _short(names if len(names) > 1 and guessed.keys["rows"] == "slate" else names[:1])}
+    if shown and profile.texts and profile.texts <= set().union(*(columns[name].texts for name in shown)):
+        inside = profile.kind == "text" or (profile.low >= 0 and profile.high > size)
+        if inside:
+            return {"columns": names[0], "of": "items"}
+    click: dict[str, Any] = {"columns": names[0], "of": "positions", "first": 0}
+    if profile.high == size:
+        none_is_zero = profile.low == 0 and not profile.missing
+        click |= {"first": 1} if none_is_zero or profile.low == 1 else {"none": size}
+        what = "0 as no click, 1 as the first position" if "none" not in click else f"{size} as no click"
+        guessed.doubts.append(f"clicks: {names[0]} goes from {profile.low:g} to {size}; it is read with {what}")
+    return click
+
+
+def _propensity(names: list[str], columns: dict[str, Profile], guessed: _Guess, size: int) -> dict[str, Any]:
+    profile = columns[names[0]]
+    entry: dict[str, Any] = {"columns": _short(names if len(names) == size else names[:1])}
+    if size > 1 and len(names) == 1 and not profile.is_list and guessed.keys["rows"] == "slate":
+        entry["of"] = "slate"
+    if profile.high <= 0:
+        entry["scale"] = "log"
+        guessed.doubts.append(f"the logarithm's base of {names[0]}: natural is taken; the import checks it")
+    return entry
+
+
+def _items_file(path: Path, shown: list[str] | None, columns: dict[str, Profile]) -> dict[str, Any] | None:
+    """Return the table beside the log that holds the shown items, if there is one."""
+    if not shown:
+        return None
+    ids = set().union(*(columns[name].texts for name in shown))
+    for other in sorted(path.parent.iterdir()):
+        if (
+            other == path
+            or other.suffix.lstrip(".") not in SUFFIXES
+            or not re.search("item|movie|video|product|news", other.name)
+        ):
+            continue
+        try:
+            table = profiles_of(Reader(other, format_of(other)))
+        except ConfigError:
+            continue
+        for name, profile in table.items():
+            if profile.unique and ids and ids <= profile.texts and re.search("id|item", name.lower()):
+                return {"file": str(other.resolve()), "id": name}
+    return None
+
+
+def _short(names: list[str]) -> str | list[str]:
+    return names[0] if len(names) == 1 else names
+
+
+def _used(keys: dict[str, Any]) -> set[str]:
+    def leaves(value: Any) -> Iterable[Any]:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                if name not in ("file", "id"):
+                    yield from leaves(item)
+        elif isinstance(value, list):
+            yield from value
+        else:
+            yield value
+
+    return set(leaves(keys))
+
+
+def _text(guessed: _Guess, columns: dict[str, Profile], unused: list[str], path: Path) -> str:
+    head = [f"# A first mapping of {path.name}, guessed by `recsys import --guess`: check it."]
+    head += [f"# Could not guess: {doubt}" for doubt in guessed.doubts]
+    head += ["# Columns:"] + [
+        f"#   {name}: {columns[name].words()}{' (not used)' * (name in unused)}" for name in columns
+    ]
+    return "\n".join(head) + "\n" + yaml.safe_dump(guessed.keys, sort_keys=False, width=120)

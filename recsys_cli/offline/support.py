@@ -1,0 +1,110 @@
+"""Logged propensities: whether they are probabilities of what was shown, and which slates could have been shown.
+
+If the document at a position was drawn with probability p among n candidates that could all be drawn, the mean of 1/p
+is n, whatever the policy. A mean below it means that some are never drawn; above, that p is no probability of the
+drawn document: a logarithm of another base, a probability of the slate in any order, or of another slate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.streaming import Moments
+
+Kind = Literal["none", "invalid", "certain", "too small", "partial", "full"]
+
+DEVIATIONS = 3.0  # standard errors by which a mean may miss what it should be
+ROUNDING = 1e-3  # relative: propensities are float32 logarithms, and of a uniform policy they do not vary
+CERTAIN = 1e-6
+
+
+@dataclass(frozen=True)
+class Support:
+    """What the logged propensities say.
+
+    Attributes:
+        kind: `none` are logged; `invalid` (not finite, or above 1); `certain` (every slate had probability 1); `too
+            small` for the number of candidates; `partial` (some candidates are never shown, or so rarely that this log
+            does not show it); `full`.
+        steps: steps with a slate.
+        invalid: steps with a propensity that is none.
+        certain: share of the steps whose slate was certain.
+        smallest: least probability of a slate.
+        inverse: mean of 1/p over the number of candidates left, by position; 1 with full support, `[k]`.
+        error: its standard error, `[k]`.
+        slates: mean number of ordered slates.
+        effective: number of equally likely slates that vary as much (the exponential of the mean entropy).
+    """
+
+    kind: Kind
+    steps: int
+    invalid: int = 0
+    certain: float = 0.0
+    smallest: float = 1.0
+    inverse: tuple[float, ...] = ()
+    error: tuple[float, ...] = ()
+    slates: float = 0.0
+    effective: float = 1.0
+
+
+class SupportCheck:
+    """Adds up what `Support` needs, batch by batch."""
+
+    def __init__(self, slate_size: int) -> None:
+        """Begin with no steps."""
+        self._ratio, self._rows = Moments(slate_size), Moments(2)
+        self.steps = self.invalid = self.certain = 0
+        self._smallest, self._logged = 0.0, True
+
+    def add(self, steps: Steps) -> None:
+        """Add a batch."""
+        if steps.log_propensity is None:
+            self._logged, self.steps = False, self.steps + steps.num_steps
+            return
+        rows = np.flatnonzero(steps.valid)
+        log_p, shown = steps.log_propensity[rows].astype(np.float64), steps.slate[rows] >= 0
+        there = np.full(len(rows), steps.doc.shape[1]) if steps.mask is None else steps.mask[rows].sum(1)
+        left = np.maximum(there[:, None] - np.arange(shown.shape[1]), 1)
+        good = (np.isfinite(log_p) & (log_p <= CERTAIN) | ~shown).all(1)
+        self.steps += len(rows)
+        self.invalid += int((~good).sum())
+        log_p, shown, left = np.where(shown, log_p, 0.0)[good], shown[good], left[good]
+        whole = log_p.sum(1)
+        self.certain += int((whole >= -CERTAIN).sum())
+        self._smallest = min(self._smallest, float(whole.min(initial=0.0)))
+        self._ratio.add(np.exp(-log_p) / left, shown)
+        self._rows.add(np.stack([np.where(shown, np.log(left), 0.0).sum(1), whole], axis=1))
+
+    def result(self) -> Support:
+        """Return what the steps added so far say."""
+        if not (self._logged and self.steps):
+            return Support("none", self.steps)
+        good = max(self.steps - self.invalid, 1)
+        log_slates, log_p = self._rows.mean
+        return Support(
+            self._kind(),
+            self.steps,
+            self.invalid,
+            self.certain / good,
+            float(np.exp(self._smallest)),
+            tuple(map(float, self._ratio.mean)),
+            tuple(map(float, self._ratio.error)),
+            float(np.exp(log_slates)),
+            float(np.exp(-log_p)),
+        )
+
+    def _kind(self) -> Kind:
+        if self.invalid:
+            return "invalid"
+        if self.certain == self.steps:
+            return "certain"
+        off: NDArray[Any] = np.where(self._ratio.n > 0, self._ratio.mean - 1, 0)
+        slack = DEVIATIONS * self._ratio.error + ROUNDING
+        if (off > slack).any():
+            return "too small"
+        return "partial" if (off < -slack).any() else "full"
