@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_cli.offline.estimators import bandit
-from recsys_cli.offline.estimators.reward_models import cross_fitted, least_squares, most_robust
+from recsys_cli.offline.estimators.reward_models import cross_fitted, direct, least_squares, most_robust
 from tests.offline.populations import SLATES, USERS, slates
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -59,8 +61,8 @@ def test_a_right_model_leaves_only_the_users_variance(seed: int) -> None:
     for estimated in (
         bandit.dr(weight, q, q, v),
         bandit.sndr(weight, q, q, v),
-        bandit.switch_dr(weight, q, q, v)[0],
-        bandit.dros(weight, q, q, v)[0],
+        bandit.switch_dr(weight, q, q, v).estimated,
+        bandit.dros(weight, q, q, v).estimated,
     ):
         assert estimated[0] == pytest.approx(v.mean())
         np.testing.assert_allclose(estimated[1], v - v.mean(), atol=1e-9)
@@ -91,21 +93,21 @@ def test_influence_is_the_derivative_by_a_units_weight(seed: int) -> None:
     assert influence[unit] == pytest.approx(slope, rel=1e-3, abs=1e-3)
 
 
-def test_a_wrong_model_turns_shrinkage_off_and_a_good_one_turns_it_on() -> None:
+@pytest.mark.parametrize("estimator", [bandit.switch_dr, bandit.dros])
+def test_a_good_model_changes_weights_and_a_wrong_one_keeps_them(estimator: Callable[..., bandit.Biased]) -> None:
     rng = np.random.default_rng(0)
     log = slates(rng)
     rows = rng.integers(0, len(log.user), 20_000)
     reward = rng.normal(size=(USERS, len(SLATES)))
-    weight, truth = log.weight[rows], log.value(reward)
-    noise = 0.5 * rng.normal(size=len(rows))
-    for wrong, shrinks in ((0.0, True), (20.0, False)):
+    seen = log.of_rows(reward)[rows] + 0.5 * rng.normal(size=len(rows))
+    chosen = []
+    for wrong in (0.0, 20.0):
         q = reward + wrong * (log.target / log.behaviour > 2)
-        model = (log.of_rows(q)[rows], log.mean(q)[rows])
-        estimated, bias, coefficient = bandit.dros(weight, log.of_rows(reward)[rows] + noise, *model)
-        assert (coefficient < np.inf) == shrinks
-        assert abs(estimated[0] - truth) < bias + 4 * estimated[1].std() / np.sqrt(len(rows))
-        (value, influence), bias, threshold = bandit.switch_dr(weight, log.of_rows(reward)[rows] + noise, *model)
-        assert threshold > 1 and abs(value - truth) < bias + 4 * influence.std() / np.sqrt(len(rows))
+        found = estimator(log.weight[rows], seen, log.of_rows(q)[rows], log.mean(q)[rows])
+        value, influence = found.estimated
+        assert abs(value - log.value(reward)) < found.bias + 4 * influence.std() / np.sqrt(len(rows))
+        chosen.append(found.chosen)
+    assert chosen[0] < chosen[1] == np.inf
 
 
 @settings(max_examples=15, deadline=None)
@@ -120,8 +122,8 @@ def test_mrdr_has_the_least_variance_of_all_linear_models(seed: int) -> None:
     def variance(beta: np.ndarray) -> float:
         return float(bandit.dr(log.weight, given_, logged @ beta, target @ beta)[1].var())
 
-    best = most_robust(log.weight, logged, target, given_, 1e-9)
     plain = least_squares(logged, given_, 1e-9)
+    best = most_robust(log.weight, logged, target, given_, 1e-9, plain)
     assert variance(best) <= variance(plain) + 1e-9
     for _ in range(5):
         assert variance(best) <= variance(best + 0.1 * rng.normal(size=3)) + 1e-9
@@ -144,3 +146,17 @@ def test_cross_fitting_keeps_a_row_out_of_its_own_model() -> None:
     other = least_squares(logged[fold != 0], reward[fold != 0], 1.0)
     reward_free = target[fold == 0] @ other
     assert reward_free.shape == v[fold == 0].shape
+
+
+def test_direct_methods_influence_is_the_derivative_by_a_rows_weight() -> None:
+    rng = np.random.default_rng(0)
+    clicked, target, reward = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)), rng.normal(size=40)
+    value, influence = direct(clicked, target, reward, 1e-9)
+    assert influence.mean() == pytest.approx(0, abs=1e-9)
+    for row in (3, 17):
+        step = 1e-6
+        counts = np.full(40, 1.0)
+        counts[row] += step
+        root = np.sqrt(counts)
+        moved = counts @ target @ least_squares(clicked * root[:, None], reward * root, 1e-9) / counts.sum()
+        assert influence[row] == pytest.approx((moved - value) / step * 40, rel=1e-3)

@@ -8,6 +8,7 @@ a step must come from other steps (`reward_models.cross_fitted`); then every int
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,59 +48,62 @@ def shrunk(weight: Floats, coefficient: float) -> Floats:
     return weight if np.isinf(coefficient) else coefficient * weight / (weight**2 + coefficient)
 
 
-def switch_dr(weight: Floats, reward: Floats, q: Floats, v: Floats) -> tuple[Estimated, float, float]:
-    """Return Switch-DR, a bound of its bias, and the threshold that minimises variance plus squared bias bound.
+@dataclass(frozen=True)
+class Biased:
+    """A DR estimate with changed weights.
 
-    The bound is the authors' (Wang et al. 2017): the probability that the target's action has a greater weight, times
-    the largest error that the model could make there, for which the largest residual stands in. Thresholds are 21
-    between the 5 % and the 95 % quantile of the weights, and none at all.
+    Attributes:
+        estimated: value and influence.
+        bias: bound of the bias, which may fail with probability `FAILURE` (Bernstein's inequality).
+        chosen: threshold or coefficient.
+    """
+
+    estimated: Estimated
+    bias: float
+    chosen: float
+
+
+def switch_dr(weight: Floats, reward: Floats, q: Floats, v: Floats) -> Biased:
+    """Return Switch-DR with the threshold of least estimated error (see `_least_error`).
+
+    Thresholds are 21 between the 5 % and the 95 % quantile of the weights (Wang et al. 2017), and none at all.
     """
     low, high = np.quantile(weight, [0.05, 0.95])
     thresholds = [*np.geomspace(max(low, 1e-12), max(high, 1e-12), 21), np.inf]
-    worst = float(np.abs(reward - q).max())
-
-    def bias_bound(kept: Floats) -> float:
-        return worst * float((weight - kept).mean())
-
-    return _least_error(switched, thresholds, bias_bound, weight, reward, q, v)
+    return _least_error(switched, thresholds, weight, reward, q, v)
 
 
-def dros(weight: Floats, reward: Floats, q: Floats, v: Floats) -> tuple[Estimated, float, float]:
-    """Return DR with optimistic shrinkage, a bound of its bias, and the coefficient chosen.
+def dros(weight: Floats, reward: Floats, q: Floats, v: Floats) -> Biased:
+    """Return DR with optimistic shrinkage, with the coefficient of least estimated error (see `_least_error`).
 
-    The coefficient minimises estimated variance plus squared bias bound over 30 values from 0.01 (5 % quantile of the
-    weights)^2 to 100 (95 %)^2, and infinity, which is DR (Su et al. 2020). The bias, a mean of (w' - w)(r - q), is
-    bounded directly, by Bernstein's inequality with the variance of the sample.
+    Coefficients are 30 values from 0.01 (5 % quantile of the weights)^2 to 100 (95 %)^2, and infinity, which is DR (Su
+    et al. 2020).
     """
     low, high = np.quantile(weight, [0.05, 0.95])
     coefficients = [*np.geomspace(max(0.01 * low**2, 1e-12), max(100 * high**2, 1e-12), 30), np.inf]
-    n, log = len(weight), np.log(2 / FAILURE)
-
-    def bias_bound(kept: Floats) -> float:
-        lost = (kept - weight) * (reward - q)
-        spread = np.sqrt(2 * lost.var() * log / n) + 2 * np.abs(lost).max() * log / (3 * n)
-        return float(abs(lost.mean()) + spread)
-
-    return _least_error(shrunk, coefficients, bias_bound, weight, reward, q, v)
+    return _least_error(shrunk, coefficients, weight, reward, q, v)
 
 
 def _least_error(
     change: Callable[[Floats, float], Floats],
     values: list[float],
-    bias_bound: Callable[[Floats], float],
     weight: Floats,
     reward: Floats,
     q: Floats,
     v: Floats,
-) -> tuple[Estimated, float, float]:
-    """Return the DR estimate with changed weights, its bias bound and the value, of least mean squared error."""
-    best: tuple[Estimated, float, float] | None = None
-    least = np.inf
+) -> Biased:
+    """Return the DR estimate of least variance plus squared bias, over ways to change the weights (Su et al. 2020).
+
+    The bias is estimated directly, as the mean of (w' - w)(r - q). A bound of it in place of the estimate would choose
+    DR in any small sample, so the bound is left to the interval.
+    """
+    best, least, n, log = None, np.inf, len(weight), np.log(2 / FAILURE)
     for value in values:
         kept = change(weight, value)
-        estimated, bias = dr(kept, reward, q, v), bias_bound(kept)
-        error = float(estimated[1].var()) / len(weight) + bias**2
+        estimated, lost = dr(kept, reward, q, v), (kept - weight) * (reward - q)
+        error = float(estimated[1].var()) / n + float(lost.mean()) ** 2
         if best is None or error < least:
-            best, least = (estimated, bias, value), error
+            spread = np.sqrt(2 * lost.var() * log / n) + 2 * np.abs(lost).max() * log / (3 * n)
+            best, least = Biased(estimated, float(abs(lost.mean()) + spread), value), error
     assert best is not None
     return best

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.offline.estimators.influence import Floats
+from recsys_cli.offline.estimators.influence import Estimated, Floats, mean
 
 Fit = Callable[[NDArray[np.bool_]], Floats]
 """From the rows to be used, `[n]`, to coefficients `[d]`."""
@@ -31,26 +31,40 @@ def least_squares(features: Floats, reward: Floats, ridge: float | Floats) -> Fl
     return np.asarray(np.linalg.solve(gram, features.T @ reward))
 
 
-def most_robust(weight: Floats, logged: Floats, target: Floats, reward: Floats, ridge: float | Floats) -> Floats:
+def most_robust(weight: Floats, logged: Floats, target: Floats, reward: Floats, ridge: float, start: Floats) -> Floats:
     """Return the coefficients that minimise the variance of DR (MRDR: Farajtabar et al. 2018, section 4.1).
 
-    The part of DR's variance that the model can change is `E[w^2 (r - q)^2] - E[(E[w (r - q) | x])^2]`; its estimate
-    from single actions is quadratic in the coefficients.
+    DR is the mean of `w r - (w phi - phi_pi)' beta`, in which the second term has mean 0 whatever beta is. So its
+    variance is least where beta is the regression of the first on the second.
 
     Args:
         weight: of the logged actions, `[n]`.
-        logged: features of the logged actions, `[n, d]`.
+        logged: features phi of the logged actions, `[n, d]`.
+        target: their means phi_pi under the target policy, `[n, d]`.
+        reward: `[n]`.
+        ridge: added to the diagonal of the normal equations.
+        start: coefficients that the ridge shrinks to, `[d]`.
+    """
+    control = weight[:, None] * logged - target
+    left = weight * reward - control @ start
+    return start + least_squares(control - control.mean(0), left - left.mean(), ridge)
+
+
+def direct(clicked: Floats, target: Floats, reward: Floats, ridge: float | Floats) -> Estimated:
+    """Return DM, the mean of the model's rewards under the target, with the influence of what the model is fitted on.
+
+    Args:
+        clicked: features that the model is fitted on, `[n, d]`.
         target: their means under the target policy, `[n, d]`.
         reward: `[n]`.
         ridge: as for `least_squares`.
     """
-    weighted = weight[:, None] * logged
-    gram = weighted.T @ weighted - target.T @ target
-    # The difference is positive semidefinite in expectation only; in a small sample it need not be.
-    value, vector = np.linalg.eigh(gram)
-    gram = (vector * np.maximum(value, 0.0)) @ vector.T
+    gram = clicked.T @ clicked
     gram[np.diag_indices_from(gram)] += ridge
-    return np.asarray(np.linalg.solve(gram, (weighted - target).T @ (weight * reward)))
+    beta = np.linalg.solve(gram, clicked.T @ reward)
+    value, centred = mean(target @ beta)
+    fitted = clicked @ np.linalg.solve(gram, target.sum(0)) * (reward - clicked @ beta)
+    return value, centred + fitted - fitted.mean()
 
 
 def cross_fitted(fit: Fit, logged: Floats, target: Floats, fold: NDArray[Any]) -> tuple[Floats, Floats]:

@@ -31,6 +31,7 @@ class StepColumns:
         clicked: features of what was clicked, `[n, d]`.
         logged: their mean given the logged slate, by the choice model, `[n, d]`.
         target: their mean under the target, `[n, d]`.
+        click_ratio: weight of the click, `[n]`.
         log_ratio: log of each position's weight given those before it, `[n, k]`.
         place_ratio: each position's weight, whatever the others hold, `[n, k]`.
         additive: the slate's weight if rewards are additive (PI), `[n]`.
@@ -44,6 +45,7 @@ class StepColumns:
     clicked: Floats
     logged: Floats
     target: Floats
+    click_ratio: Floats | None
     log_ratio: Floats | None
     place_ratio: Floats | None
     additive: Floats | None
@@ -78,6 +80,7 @@ def columns_of(judged: Judged, documents: Documents) -> StepColumns:
         clicked=_with_constants(candidates[np.arange(len(rows)), consumed], consumed == none),
         logged=_with_constants(np.einsum("nk,nkf->nf", click_rate[:, :-1], of_slate), click_rate[:, -1]),
         target=_with_constants(np.einsum("nc,ncf->nf", target[:, :-1], doc), target[:, -1]),
+        click_ratio=None if judged.click_weights is None else judged.click_weights[rows],
         log_ratio=log_ratio,
         place_ratio=at_place,
         additive=additive,

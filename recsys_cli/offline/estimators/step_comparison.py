@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -11,17 +10,25 @@ from numpy.typing import NDArray
 
 from recsys_cli.envs.spec import Documents
 from recsys_cli.offline.estimators import bandit, cascade, slate
-from recsys_cli.offline.estimators.base import Estimate, from_influence, refused, why_refused
+from recsys_cli.offline.estimators.base import (
+    MEAN_ERRORS,
+    Estimate,
+    from_influence,
+    refused,
+    standard_error,
+    why_refused,
+)
 from recsys_cli.offline.estimators.diagnostics import of_weights
 from recsys_cli.offline.estimators.influence import Estimated, Floats, by_unit
 from recsys_cli.offline.estimators.intervals import bca, bootstrap
-from recsys_cli.offline.estimators.reward_models import cross_fitted, least_squares, most_robust
+from recsys_cli.offline.estimators.reward_models import Fit, cross_fitted, direct, least_squares, most_robust
 from recsys_cli.offline.estimators.step_columns import StepColumns, columns_of, joined
 from recsys_cli.offline.judging import Judged
 
 MOST_STEPS = 50_000  # that are looked at
 FOLDS = 5
 RIDGE = 3.0  # clicks' worth of shrinkage to the mean of all clicks
+CONSTANTS = 1e-6  # of the two constants
 GROUPS = 200  # of episodes, at most, that the bootstrap of DM draws from
 STEP = "step"
 
@@ -51,78 +58,99 @@ class StepComparison:
             self._steps += len(self._parts[-1])
 
     def estimates(self) -> list[Estimate]:
-        """Return the estimates; those that the log does not allow are refused."""
+        """Return the estimates; those that the log does not allow, or whose assumption it refutes, are refused."""
         log = joined(self._parts)
-        logged, target, fold = log.logged, log.target, log.unit % FOLDS
-        penalty = _penalty(log)
-        q, v = cross_fitted(
-            lambda rows: least_squares(log.clicked[rows], log.reward[rows], penalty), logged, target, fold
-        )
-        return [self._direct(log, penalty), *_of_slates(log, q, v, penalty), *_of_positions(log)]
+        penalty = np.full(log.clicked.shape[1], RIDGE)
+        penalty[-2:] = CONSTANTS
 
-    def _direct(self, log: StepColumns, penalty: Floats) -> Estimate:
-        """Return DM, its model fitted anew in every bootstrap sample, of episodes or groups of them."""
-        group = log.unit % GROUPS
-        groups, width = int(group.max()) + 1, log.clicked.shape[1]
-        gram, cross, meant = np.zeros((groups, width, width)), np.zeros((groups, width)), np.zeros((groups, width))
-        rows_of = [group == number for number in range(groups)]
-        for number, rows in enumerate(rows_of):
-            clicked = log.clicked[rows]
-            gram[number], cross[number] = clicked.T @ clicked, clicked.T @ log.reward[rows]
-            meant[number] = log.target[rows].sum(0)
-        size = np.bincount(group).astype(float)
+        def plain(rows: NDArray[np.bool_]) -> Floats:
+            return least_squares(log.clicked[rows], log.reward[rows], penalty)
 
-        def value(counts: NDArray[np.int64]) -> float:
-            normal = np.tensordot(counts, gram, 1) + np.diag(penalty)
-            return float(counts @ meant @ np.linalg.solve(normal, counts @ cross) / (counts @ size))
+        fold = log.unit % FOLDS
+        slates, positions = _of_slates(log, fold, plain), _of_positions(log, fold)
+        reference = _reference(log, fold, plain, slates)
+        assuming = [refuted(each, reference) for each in (_direct(log, penalty), *positions)]
+        return [assuming[0], *slates, *assuming[1:]]
 
-        estimate = Estimate("DM", value(np.ones(groups, np.int64)), per=STEP)
-        if groups < 2:
+
+def refuted(estimate: Estimate, reference: Estimate | None) -> Estimate:
+    """Return an estimate, refused if it differs from one that assumes less (Hausman 1978).
+
+    Args:
+        estimate: with influence, of the same units.
+        reference: what it is compared with, if there is anything.
+    """
+    if reference is None or estimate.refusal is not None or estimate.influence is None:
+        return estimate
+    assert reference.influence is not None
+    off, error = estimate.value - reference.value, standard_error(estimate.influence - reference.influence)
+    if abs(off) <= MEAN_ERRORS * error:
+        return estimate
+    why = f"its assumption does not hold: {off:+.3g} ± {error:.2g} from {reference.name}, which assumes less"
+    return replace(estimate, low=float("nan"), high=float("nan"), interval="none", refusal=why)
+
+
+def _reference(log: StepColumns, fold: NDArray[np.int64], plain: Fit, slates: list[Estimate]) -> Estimate | None:
+    """Return what assumes least and is not refused: click-DR, else DR."""
+    if log.click_ratio is not None:
+        q, v = cross_fitted(plain, log.clicked, log.target, fold)
+        diagnostics = of_weights(log.click_ratio, log.unit)
+        estimate = _estimate("click-DR", bandit.dr(log.click_ratio, log.reward, q, v), log, diagnostics)
+        if estimate.refusal is None:
             return estimate
-        low, high = bootstrap(value, groups)
-        return replace(
-            estimate, low=low, high=high, interval="bootstrap, model refitted; the model's bias is not in it"
-        )
+    return next((each for each in slates if each.name == "DR" and each.refusal is None), None)
 
 
-def _penalty(log: StepColumns) -> Floats:
-    """Return the ridge of each feature: all but the two constants are shrunk."""
-    penalty = np.full(log.clicked.shape[1], RIDGE)
-    penalty[-2:] = 1e-6
-    return penalty
+def _direct(log: StepColumns, penalty: Floats) -> Estimate:
+    """Return DM, its model fitted anew in every bootstrap sample, of episodes or groups of them."""
+    value, influence = by_unit(direct(log.clicked, log.target, log.reward, penalty), log.unit)
+    estimate = Estimate("DM", value, influence=influence, per=STEP)
+    group = log.unit % GROUPS
+    order = np.argsort(group, kind="stable")
+    starts = np.flatnonzero(np.diff(group[order], prepend=-1))
+    clicked, target, reward = log.clicked[order], log.target[order], log.reward[order]
+    parts = list(zip(np.split(clicked, starts[1:]), np.split(reward, starts[1:]), strict=True))
+    gram, cross = (np.stack(each) for each in zip(*((x.T @ x, x.T @ r) for x, r in parts), strict=True))
+    meant, size = np.add.reduceat(target, starts), np.diff(starts, append=len(group)).astype(float)
+
+    def refitted(counts: NDArray[np.int64]) -> float:
+        normal = np.tensordot(counts, gram, 1) + np.diag(penalty)
+        return float(counts @ meant @ np.linalg.solve(normal, counts @ cross) / (counts @ size))
+
+    if len(starts) < 2:
+        return estimate
+    low, high = bootstrap(refitted, len(starts))
+    return replace(estimate, low=low, high=high, interval="bootstrap, model refitted; the model's bias is not in it")
 
 
-def _of_slates(log: StepColumns, q: Floats, v: Floats, penalty: Floats) -> list[Estimate]:
+def _of_slates(log: StepColumns, fold: NDArray[np.int64], plain: Fit) -> list[Estimate]:
     """Return the estimates with weights of whole slates."""
     names = ("IPS", "SNIPS", "DR", "SNDR", "Switch-DR", "DRos", "MRDR")
     if log.log_ratio is None:
         return [refused(name, NO_PROPENSITIES, per=STEP) for name in names]
     weight, reward = np.exp(log.log_ratio.sum(1)), log.reward
-    mrdr = cross_fitted(
-        lambda rows: most_robust(weight[rows], log.logged[rows], log.target[rows], reward[rows], penalty),
-        *(log.logged, log.target, log.unit % FOLDS),
-    )
+    q, v = cross_fitted(plain, log.logged, log.target, fold)
+
+    def robust(rows: NDArray[np.bool_]) -> Floats:
+        return most_robust(weight[rows], log.logged[rows], log.target[rows], reward[rows], RIDGE, plain(rows))
+
     found: dict[str, Estimated] = {
         "IPS": bandit.ips(weight, reward),
         "SNIPS": bandit.snips(weight, reward),
         "DR": bandit.dr(weight, reward, q, v),
         "SNDR": bandit.sndr(weight, reward, q, v),
-        "MRDR": bandit.dr(weight, reward, *mrdr),
+        "MRDR": bandit.dr(weight, reward, *cross_fitted(robust, log.logged, log.target, fold)),
     }
     diagnostics = of_weights(weight, log.unit)
     estimates = {name: _estimate(name, estimated, log, diagnostics) for name, estimated in found.items()}
-    changed: dict[str, Callable[..., tuple[Estimated, float, float]]] = {
-        "Switch-DR": bandit.switch_dr,
-        "DRos": bandit.dros,
-    }
-    for name, estimator in changed.items():
-        estimated, bias, chosen = estimator(weight, reward, q, v)
-        more = {"bias_bound": bias, "threshold": chosen}
-        estimates[name] = _widened(_estimate(name, estimated, log, {**diagnostics, **more}), bias)
+    for name, estimator in (("Switch-DR", bandit.switch_dr), ("DRos", bandit.dros)):
+        biased = estimator(weight, reward, q, v)
+        more = {"bias_bound": biased.bias, "threshold": biased.chosen}
+        estimates[name] = _widened(_estimate(name, biased.estimated, log, {**diagnostics, **more}), biased.bias)
     return [estimates[name] for name in names]
 
 
-def _of_positions(log: StepColumns) -> list[Estimate]:
+def _of_positions(log: StepColumns, fold: NDArray[np.int64]) -> list[Estimate]:
     """Return the estimates that assume how the positions of a slate act together."""
     estimates = []
     if log.place_ratio is None:
@@ -139,7 +167,7 @@ def _of_positions(log: StepColumns) -> list[Estimate]:
     if ratio is None:
         estimates += [refused(name, NO_PROPENSITIES, per=STEP) for name in ("RIPS", "RIPS, normalised", "cascade-DR")]
     else:
-        model = cascade.fitted(log.prefix, log.prefix_target, log.place_reward, log.unit % FOLDS, RIDGE)
+        model = cascade.fitted(log.prefix, log.prefix_target, log.place_reward, fold, RIDGE)
         diagnostics = of_weights(np.exp(ratio.sum(1)), log.unit)
         for name, cascading in (
             ("RIPS", slate.rips),
