@@ -58,6 +58,12 @@ class Ring:
         """Rows followed by `n_step` others: all but the newest."""
         return max(self.filled - self.n_step, 0)
 
+    def usable(self) -> np.ndarray:
+        """Return the places of all valid transitions that can be drawn, oldest first."""
+        oldest = (self.head - self.filled) % self.rows
+        at = self._wrap(np.arange(self.usable_rows * self.users) + oldest * self.users)
+        return at[self._take("valid", at)]
+
     def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
         """Draw n valid transitions uniformly, with replacement; returns their places, `physical row * N + user`."""
         at = self._draw_any(rng, n)

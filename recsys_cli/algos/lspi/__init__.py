@@ -1,0 +1,1 @@
+"""Least-squares policy iteration on item-wise features."""

@@ -1,0 +1,97 @@
+"""Settings of least-squares policy iteration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from recsys_cli.algos.base import AlgoConfig
+from recsys_cli.algos.discounting import check_discount, discount_on
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count, Fraction, Positive, StepsOrZero
+from recsys_cli.envs.spec import ProblemSpec
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.lspi.iteration import Design
+    from recsys_cli.algos.lspi.offline import OfflineLSPI
+    from recsys_cli.algos.lspi.online import OnlineLSPI
+    from recsys_cli.policies.lspi import LSPIPolicy
+
+RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
+MOST_FEATURES = 4_000  # a system of so many unknowns takes some seconds and half a gigabyte
+
+
+@dataclass
+class LSPIConfig(AlgoConfig):
+    """LSPI (Lagoudakis & Parr 2003) with SlateQ's decomposition. Keys and defaults: see `conf/algo/lspi.yaml`."""
+
+    discount: Fraction | None
+    memory: Literal["none", "raw", "documents"]
+    features: Literal["auto", "additive", "crossed", "full"]
+    ridge: Positive | None
+    fourier: Count
+    rounds: Count
+    settled: Fraction
+    users: Count
+    epsilon: Fraction
+    learning_starts: StepsOrZero
+    growth: Positive
+    replay_capacity: Count
+
+    learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
+    several_learners: ClassVar[bool] = False  # one system of equations, on the CPU
+    uses_gpus: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check that what is started from is kept."""
+        if self.learning_starts >= self.replay_capacity:
+            raise ConfigError(
+                f"algo.learning_starts={self.learning_starts} must be below algo.replay_capacity={self.replay_capacity}"
+            )
+
+    def check(self, spec: ProblemSpec) -> None:
+        """Refuse endless episodes without discount, and systems that are too large."""
+        check_discount(self.discount, spec)
+        size = self.make_policy(spec).features.size
+        if size > MOST_FEATURES:
+            raise ConfigError(
+                f"algo=lspi would have {size:,} features on env={spec.name} (at most {MOST_FEATURES:,}): "
+                "use algo.memory=none or raw, or another algorithm, such as slateq"
+            )
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse a training without a solution."""
+        if self.learning_starts >= steps:
+            raise ConfigError(
+                f"algo.learning_starts={self.learning_starts}: nothing would be learned in steps={steps}; set it below"
+            )
+
+    def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
+        """Return the buffer's size."""
+        capacity = f"algo.replay_capacity={self.replay_capacity:,} with env.num_candidates={spec.width:,}"
+        return {capacity: self.replay_capacity * (spec.observation_bytes + spec.slate_size)}
+
+    def design(self, spec: ProblemSpec) -> Design:
+        """Return the settings in the iteration's form."""
+        from recsys_cli.algos.lspi.iteration import Design
+
+        ridges = RIDGES if self.ridge is None else (self.ridge,)
+        return Design(self.features, ridges, self.rounds, self.settled, discount_on(self.discount, spec))
+
+    def make_policy(self, spec: ProblemSpec, seed: int = 0) -> LSPIPolicy:
+        """Build the policy, untrained; the seed is of random features only."""
+        from recsys_cli.policies.lspi import LSPIPolicy
+
+        return LSPIPolicy(spec, self.memory, self.fourier, seed)
+
+    def algorithm(self) -> type[OnlineLSPI]:
+        """Return a training by playing, in this process."""
+        from recsys_cli.algos.lspi.online import OnlineLSPI
+
+        return OnlineLSPI
+
+    def offline_algorithm(self) -> type[OfflineLSPI]:
+        """Return a training from a data set, in this process."""
+        from recsys_cli.algos.lspi.offline import OfflineLSPI
+
+        return OfflineLSPI
