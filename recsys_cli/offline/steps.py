@@ -163,10 +163,9 @@ class Steps:
         return response
 
     def transitions(self, discount: float = 1.0) -> dict[str, Array]:
-        """Return the steps that can be learned from, by the names of `ReplayBuffer.sample`, and `doc`, `slate`,
-        `episode` and `step`.
+        """Return the steps that can be learned from.
 
-        Left out are steps that neither end an episode nor have a following row.
+        By the names of `ReplayBuffer.sample`; also `doc`, `slate`, `terminated`, `episode` and `step`. Left out are steps that neither end an episode nor have a following row.
         """
         after = self.following()
         rows = np.flatnonzero(self.valid & (self.terminated | (after >= 0)))
