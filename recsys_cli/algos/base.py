@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
@@ -47,6 +47,17 @@ class AlgoConfig(ABC):
 
     uses_gpus: ClassVar[bool] = True
     """Whether it can learn on a GPU."""
+
+    def learning_from(self, data: str | None) -> Self:
+        """Return the settings with what depends on what it learns from resolved.
+
+        Args:
+            data: the data set; None: the env.
+
+        Raises:
+            ConfigError: a setting does not go with it.
+        """
+        return self
 
     def check(self, spec: ProblemSpec) -> None:  # noqa: B027 (most algorithms fit every problem)
         """Refuse a problem this algorithm cannot handle.

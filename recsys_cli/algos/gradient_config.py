@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.algos.discounting import check_discount, discount_on
 from recsys_cli.algos.network_config import TRAINED_WEIGHT, NetworkConfig
-from recsys_cli.config.ranges import Count, Fraction, LearningRate
+from recsys_cli.config.ranges import Fraction, LearningRate
 from recsys_cli.config.types import show
 from recsys_cli.envs.spec import ProblemSpec
 
@@ -19,32 +19,28 @@ if TYPE_CHECKING:
 
 @dataclass
 class GradientConfig(AlgoConfig):
-    """A network, its learning rate and the discount. Keys and defaults: see the yaml files."""
+    """A network and its learning rate. Keys and defaults: see the yaml files."""
 
-    discount: Fraction | None
-    memory: Literal["none", "raw", "documents"]
+    memory: Literal["auto", "none", "raw", "documents"]
     network: NetworkConfig
     lr: LearningRate
     lr_schedule: Literal["linear", "constant"]
     lr_final_fraction: Fraction
-    rollout_length: Count
 
     def __post_init__(self) -> None:
         """Check that the network sees the memory."""
         self.network.check_memory(self.memory)
 
-    def check(self, spec: ProblemSpec) -> None:
-        """Refuse a discount of 1 if episodes never terminate."""
-        check_discount(self.discount, spec)
+    def learning_from(self, data: str | None) -> Self:
+        """Return the settings with `memory=auto` resolved: raw from data, where it costs no exploration, else none."""
+        if self.memory != "auto":
+            return self
+        return replace(self, memory="none" if data is None or self.network.kind == "documents" else "raw")
 
     def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
         """Add the network."""
         key = f"algo.network.hidden={show(self.network.hidden)}"
         return {**super().memory_bytes(spec), key: TRAINED_WEIGHT * self.network.weights(len(spec.user))}
-
-    def discount_on(self, spec: ProblemSpec) -> float:
-        """Return the discount of one step."""
-        return discount_on(self.discount, spec)
 
     @abstractmethod
     def make_network(self, spec: ProblemSpec) -> Any:
@@ -59,3 +55,19 @@ class GradientConfig(AlgoConfig):
         from recsys_cli.policies.network import seeded
 
         return self.policy_of(seeded(seed, lambda: self.make_network(spec)))
+
+
+@dataclass
+class DiscountedConfig(GradientConfig):
+    """Adds the discount."""
+
+    discount: Fraction | None
+
+    def check(self, spec: ProblemSpec) -> None:
+        """Refuse a discount of 1 if episodes never terminate."""
+        super().check(spec)
+        check_discount(self.discount, spec)
+
+    def discount_on(self, spec: ProblemSpec) -> float:
+        """Return the discount of one step."""
+        return discount_on(self.discount, spec)

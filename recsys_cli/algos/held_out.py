@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from functools import cached_property
 
+from recsys_cli.offline.choice import Choice, fit_choice, known_choice
 from recsys_cli.offline.dataset import BATCH_ROWS, Dataset
-from recsys_cli.offline.steps import Steps, fold_of
+from recsys_cli.offline.estimators.fqe import ValueModel, fqe
+from recsys_cli.offline.steps import Steps, concatenate, fold_of
 from recsys_cli.policies import SlatePolicy
 
 FOLDS = 5  # one of which is held out
+JUDGED_ROWS = 20_000  # of the held-out episodes, at least, if there are as many: an estimate takes a second then
+MODELLED_ROWS = 100_000  # of the others, from which choice and the session's budget are learned
 
 
 class HeldOut:
@@ -20,11 +26,48 @@ class HeldOut:
 
     def training_batches(self, rows: int = BATCH_ROWS) -> Iterator[Steps]:
         """Yield the other episodes in order, about so many rows at a time."""
+        return self._batches(rows, held_out=False)
+
+    def _batches(self, rows: int, *, held_out: bool) -> Iterator[Steps]:
         for batch in self.dataset.batches(rows):
-            part = batch.episodes(fold_of(batch.episode[batch.starts], FOLDS) != 0)
+            part = batch.episodes((fold_of(batch.episode[batch.starts], FOLDS) == 0) == held_out)
             if len(part):
                 yield part
 
+    def _some(self, rows: int, *, held_out: bool) -> Steps | None:
+        """Return the first whole episodes of one side, of so many rows together; None if there are none."""
+        parts, found = [], 0
+        for part in self._batches(BATCH_ROWS, held_out=held_out):
+            parts.append(part)
+            found += len(part)
+            if found >= rows:
+                break
+        steps = concatenate(parts) if parts else None
+        return steps and steps.episodes(steps.starts < rows)
+
+    @cached_property
+    def _judged(self) -> Steps | None:
+        return self._some(JUDGED_ROWS, held_out=True)
+
+    @cached_property
+    def _models(self) -> tuple[Choice, ValueModel]:
+        """How users choose, and how values are represented, as the training episodes tell."""
+        spec, steps = self.dataset.spec, self._some(MODELLED_ROWS, held_out=False)
+        assert steps is not None
+        return known_choice(spec) or fit_choice(spec, steps), ValueModel.of(spec, steps)
+
     def estimate(self, policy: SlatePolicy) -> dict[str, float]:
-        """Return `ope/return` of a policy."""
-        return {}
+        """Return a policy's estimated return on the held-out episodes, by fitted Q evaluation.
+
+        Returns:
+            `ope/return`; `ope/low` and `ope/high`, its 95 % interval, if diagnostics allow one. Empty if no episode is
+            held out, or nothing follows from these.
+        """
+        if self._judged is None:
+            return {}
+        choice, model = self._models
+        found = fqe(policy, [self._judged], choice, model)
+        named = {"ope/return": found.value}
+        if found.refusal is None:
+            named |= {"ope/low": found.low, "ope/high": found.high}
+        return {name: value for name, value in named.items() if math.isfinite(value)}

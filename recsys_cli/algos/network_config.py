@@ -45,7 +45,7 @@ class NetworkConfig:
         Raises:
             ConfigError: with what is allowed.
         """
-        if self.kind == "documents" and memory != "none":
+        if self.kind == "documents" and memory not in ("none", "auto"):
             raise ConfigError(
                 f"algo.memory={memory} adds features of the user, whom algo.network.kind=documents ignores; "
                 "allowed: algo.memory=none, or another algo.network.kind"

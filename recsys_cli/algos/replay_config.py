@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from recsys_cli.algos.gradient_config import GradientConfig
+from recsys_cli.algos.gradient_config import DiscountedConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Positive, PositiveFraction, StepsOrZero
 from recsys_cli.envs.spec import ProblemSpec
@@ -27,10 +27,20 @@ def check_batch(batch_size: int, replay_ratio: float, steps: int) -> None:
         )
 
 
+def n_step_on(n_step: int | None, spec: ProblemSpec) -> int:
+    """Return the number of steps before the bootstrap.
+
+    If none is given: 1 for observed users. Without user features the next observation says nothing about the hidden
+    state, so that an action's effect on it must show in the rewards themselves: 10.
+    """
+    return n_step or (1 if len(spec.user) else HIDDEN_STATE_STEPS)
+
+
 @dataclass
-class ReplayConfig(GradientConfig):
+class ReplayConfig(DiscountedConfig):
     """Learning from replay. Keys and defaults: see the yaml files."""
 
+    rollout_length: Count
     n_step: Count | None
     batch_size: Count
     replay_ratio: Positive
@@ -72,9 +82,5 @@ class ReplayConfig(GradientConfig):
         }
 
     def n_step_on(self, spec: ProblemSpec) -> int:
-        """Return the number of steps before the bootstrap.
-
-        If none is given: 1 for observed users. Without user features the next observation says nothing about the hidden
-        state, so that an action's effect on it must show in the rewards themselves: 10.
-        """
-        return self.n_step or (1 if len(spec.user) else HIDDEN_STATE_STEPS)
+        """Return the number of steps before the bootstrap."""
+        return n_step_on(self.n_step, spec)

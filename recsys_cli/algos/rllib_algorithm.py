@@ -91,7 +91,7 @@ class DecayingEpsilon(SlateAlgorithmConfig):
 
 
 class GradientAlgorithmConfig(SlateAlgorithmConfig):
-    """Adds what learning by gradients needs: a discount and a learning rate."""
+    """Adds what learning by gradients needs: a discount, if it has one, and a learning rate."""
 
     @override(SlateAlgorithmConfig)
     def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
@@ -105,6 +105,21 @@ class GradientAlgorithmConfig(SlateAlgorithmConfig):
             return self.settings.lr
         last = self.settings.lr * self.settings.lr_final_fraction
         return [[0, self.settings.lr], [self.training_env_steps, last]]
+
+
+class MinibatchAlgorithmConfig(GradientAlgorithmConfig):
+    """The config of algorithms with a `MinibatchLearner`."""
+
+    def __init__(self, algo_class: type | None = None) -> None:
+        """Compile nothing unless a run says so."""
+        super().__init__(algo_class=algo_class)
+        self.compiled = False  # whether gradient steps are
+
+    @override(GradientAlgorithmConfig)
+    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
+        """Take the framework's way of gradient steps as well."""
+        super().of_run(settings, run, seed)
+        self.compiled = run.framework.compiled
 
 
 class SlateAlgorithm(Algorithm):
@@ -144,6 +159,13 @@ class SlateAlgorithm(Algorithm):
     def env_steps(self) -> int:
         """Env steps sampled so far by all runners."""
         return int(self.metrics.peek((ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), default=0))
+
+    def update(self, columns: dict[str, Any]) -> list[Any]:
+        """Pass rows to the learners and return their results, one per learner."""
+        rows = len(columns["reward"])
+        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, rows)
+        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
+        return self.learner_group.update(batch=batch, timesteps=timesteps)
 
     @override(Algorithm)
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
@@ -200,13 +222,6 @@ class CollectingAlgorithm(SlateAlgorithm):
         )
         self.metrics.aggregate([metrics for _, metrics in results], key=ENV_RUNNER_RESULTS)
         return played(chunk for chunks, _ in results for chunk in chunks)
-
-    def update(self, columns: dict[str, Any]) -> list[Any]:
-        """Pass rows to the learners and return their results, one per learner."""
-        rows = len(columns["reward"])
-        batch = MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(columns)}, rows)
-        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.env_steps}
-        return self.learner_group.update(batch=batch, timesteps=timesteps)
 
     def publish(self, results: list[Any]) -> None:
         """Take over the learners' metrics, and send their weights to the runners."""

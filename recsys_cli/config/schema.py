@@ -112,7 +112,9 @@ class TrainConfig(RootConfig):
     checkpoint: CheckpointSettings
 
     def __post_init__(self) -> None:
-        """Check the last seed and the folder names."""
+        """Check the last seed and the folder names, and let the algorithm know what it learns from."""
+        if hasattr(self.algo, "learning_from"):
+            object.__setattr__(self, "algo", self.algo.learning_from(self.data))
         if self.seed + self.seeds > SEEDS:
             raise ConfigError(f"seeds={self.seeds} from seed={self.seed}: the last must be below {SEEDS:,}")
         if self.name is not None and ("/" in self.name or self.name.startswith(".")):

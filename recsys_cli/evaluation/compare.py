@@ -46,10 +46,10 @@ class Score:
 class Show(Protocol):
     """Shows how far an evaluation is: what is done and, while a policy is played, how many users of how many."""
 
-    def __call__(self, what: str, done: int | None = None, users: int = 0) -> None: ...  # noqa: D102
+    def __call__(self, what: str, done: int | None = None, total: int = 0) -> None: ...  # noqa: D102
 
 
-def silent(what: str, done: int | None = None, users: int = 0) -> None:
+def silent(what: str, done: int | None = None, total: int = 0) -> None:
     """Show nothing."""
 
 

@@ -32,6 +32,11 @@ class Observed(NamedTuple):
         """User and memory, `[B, U + M]`."""
         return self.user if self.memory is None else torch.cat([self.user, self.memory], dim=-1)
 
+    def take(self, rows: Tensor) -> Observed:
+        """Return some of the users."""
+        memory, mask = (None if each is None else each[rows] for each in (self.memory, self.mask))
+        return Observed(self.user[rows], self.doc[rows], memory, mask)
+
     def showing(self, slates: Tensor) -> Observed:
         """Return the same with the documents of slates `[B, k]` as candidates; positions of -1 are masked."""
         if self.mask is None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,3 +42,15 @@ class RMSprop(torch.optim.RMSprop):
 def fused_adam(params: list[Tensor], lr: float) -> Adam:
     """Return Adam; its fused kernels take one call for all parameters."""
     return Adam(params, lr=lr, fused=True)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, dict[str, np.ndarray]]:
+    """Return copies of an optimiser's moments, by parameter's number and name; not its settings."""
+    state = optimizer.state_dict()["state"]
+    return {str(number): {name: np.array(value) for name, value in own.items()} for number, own in state.items()}
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Restore what `optimizer_state` returned."""
+    moments = {int(key): {name: torch.tensor(value) for name, value in own.items()} for key, own in state.items()}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})

@@ -28,11 +28,13 @@ class Logged:
         steps: n rows, without memory.
         choice: the users' choice scores.
         clicks: p(click c | s) under the policy that logged, `[n, C + 1]`, none last; None if it is unknown.
+        law: the distributions that it drew slates from, of n users; None if it is unknown.
     """
 
     steps: Steps
     choice: ChoiceScores
     clicks: Floats | None
+    law: SlateDistribution | None = None
 
     @classmethod
     def of(cls, steps: Steps, choice: ChoiceModel, behaviour: SlatePolicy | None = None) -> Logged:
@@ -44,8 +46,9 @@ class Logged:
             behaviour: the policy that logged, as it was served; None: unknown.
         """
         scores = choice(steps)
-        clicks = None if behaviour is None else click_probabilities(_law(behaviour, steps), scores)[0]
-        return cls(steps=steps, choice=scores, clicks=clicks)
+        law = None if behaviour is None else _law(behaviour, steps)
+        clicks = None if law is None else click_probabilities(law, scores)[0]
+        return cls(steps=steps, choice=scores, clicks=clicks, law=law)
 
     def judge(self, policy: SlatePolicy) -> Judged:
         """Return the steps as a policy, as it is served, sees them."""
@@ -59,6 +62,8 @@ class Logged:
             target_clicks=clicks,
             logged_clicks=self.clicks,
             choice=self.choice,
+            law=law,
+            logged_law=self.law,
             exact=exact and law.exact,
         )
 
@@ -74,6 +79,8 @@ class Judged:
         target_clicks: p(click c | s) under the target, `[n, C + 1]`, none last.
         logged_clicks: the same under the policy that logged; None if it is unknown.
         choice: the users' choice scores.
+        law: the target's distributions over slates, of n users.
+        logged_law: those that slates were drawn from; None if they are unknown.
         exact: whether the target's probabilities are exact; else they are estimated from draws.
     """
 
@@ -82,6 +89,8 @@ class Judged:
     target_clicks: Floats
     logged_clicks: Floats | None
     choice: ChoiceScores
+    law: SlateDistribution
+    logged_law: SlateDistribution | None = None
     exact: bool = True
 
     @cached_property

@@ -102,7 +102,7 @@ def _trained(
         for group in optimizer.param_groups:
             group["lr"] = RATE * 0.7**epoch
         for rows in torch.randperm(len(clicked), generator=shuffle).split(BATCH):
-            part = Observed(*(None if each is None else each[rows] for each in seen))
+            part = seen.take(rows)
             optimizer.zero_grad()
             model.loss(part, clicked[rows]).backward()
             optimizer.step()

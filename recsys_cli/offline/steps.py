@@ -107,12 +107,17 @@ class Steps:
         parts = {"user": self.user, "doc": self.doc, "mask": self.mask, "memory": self.memory}
         return {name: array[rows] for name, array in parts.items() if array is not None}
 
-    def following(self) -> Ints:
-        """Return the row that follows each step, `[n]`; -1 after a termination, and if the log does not have it."""
+    def following(self, *, shown: bool = False) -> Ints:
+        """Return the row that follows each step, `[n]`; -1 after a termination, and if the log does not have it.
+
+        Args:
+            shown: leave out last observations, in which nothing was shown.
+        """
         after = np.arange(1, len(self) + 1)
         known = self.valid & ~self.terminated
         known[-1:] = False
         known[:-1] &= (self.episode[1:] == self.episode[:-1]) & (self.step[1:] == self.step[:-1] + 1)
+        known[:-1] &= self.valid[1:] | (not shown)
         return np.where(known, after, -1)
 
     def take(self, rows: Any) -> Steps:
@@ -162,24 +167,42 @@ class Steps:
             response["click"] = (self.clicked[rows, None] == np.arange(self.slate_size)).astype(np.int8)
         return response
 
-    def transitions(self, discount: float = 1.0) -> dict[str, Array]:
-        """Return the steps that can be learned from.
+    def learnable(self, after: Ints | None = None) -> Ints:
+        """Return the steps that can be learned from: those that end an episode or have a following row."""
+        after = self.following() if after is None else after
+        return np.flatnonzero(self.valid & (self.terminated | (after >= 0)))
 
-        By the names of `ReplayBuffer.sample`; also `doc`, `slate`, `terminated`, `episode` and `step`. Left out are steps that neither end an episode nor have a following row.
+    def transitions(
+        self, discount: float = 1.0, *, rows: Ints | None = None, after: Ints | None = None, n_step: int = 1
+    ) -> dict[str, Array]:
+        """Return steps that can be learned from: what `ReplayBuffer.sample` has, `doc`, `slate`, `episode` and `step`.
+
+        Args:
+            discount: of one step.
+            rows: of the steps, as `learnable` gives them; all by default.
+            after: what `following` returns, if known.
+            n_step: steps whose rewards a transition sums; fewer where the episode ends, or its next row is missing.
         """
-        after = self.following()
-        rows = np.flatnonzero(self.valid & (self.terminated | (after >= 0)))
-        after, slate = np.where(after[rows] < 0, rows, after[rows]), self.slate[rows].astype(np.int64)
+        after = self.following() if after is None else after
+        rows = self.learnable(after) if rows is None else rows
+        last, reward, factor = rows, self.reward[rows], np.full(len(rows), discount, np.float32)
+        for _ in range(1, n_step):
+            then = after[last]
+            going = (then >= 0) & self.valid[then] & (self.terminated[then] | (after[then] >= 0))
+            last = np.where(going, then, last)
+            reward = reward + np.where(going, factor * self.reward[last], 0)
+            factor = np.where(going, factor * np.float32(discount), factor)
+        then, slate = np.where(after[last] < 0, last, after[last]), self.slate[rows].astype(np.int64)
         columns = {
             **self.observation(rows),
-            **{f"next_{name}": values for name, values in self.observation(after).items()},
+            **{f"next_{name}": values for name, values in self.observation(then).items()},
             "slate": slate,
             "slate_doc": self.doc[rows[:, None], slate],
             "clicked": self.clicked[rows].astype(np.int64),
-            "reward": self.reward[rows],
-            "bootstrap": np.where(self.terminated[rows], 0, discount).astype(np.float32),
-            "terminated": self.terminated[rows],
-            "next_slate": self.slate[after].astype(np.int64),
+            "reward": reward,
+            "bootstrap": np.where(self.terminated[last], 0, factor).astype(np.float32),
+            "terminated": self.terminated[last],
+            "next_slate": self.slate[then].astype(np.int64),
             "episode": self.episode[rows],
             "step": self.step[rows],
         }

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.offline.dataset import Dataset
 from recsys_cli.offline.steps import Steps
 from recsys_cli.offline.streaming import Moments
 
@@ -21,6 +22,8 @@ Kind = Literal["none", "invalid", "certain", "too small", "partial", "full"]
 DEVIATIONS = 3.0  # standard errors by which a mean may miss what it should be
 ROUNDING = 1e-3  # relative: propensities are float32 logarithms, and of a uniform policy they do not vary
 CERTAIN = 1e-6
+FEW_SLATES = 3.0  # effective number of slates under which a log is narrow
+LOOKED_AT = 200_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Support:
     error: tuple[float, ...] = ()
     slates: float = 0.0
     effective: float = 1.0
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the log shows little but one slate of each observation."""
+        return self.kind in ("certain", "full", "partial") and self.effective < FEW_SLATES
 
 
 class SupportCheck:
@@ -108,3 +116,19 @@ class SupportCheck:
         if (off > slack).any():
             return "too small"
         return "partial" if (off < -slack).any() else "full"
+
+
+def narrowness(dataset: Dataset) -> str | None:
+    """Return in words how narrow a log is, by its first steps; None if it is not, or has no propensities."""
+    check = SupportCheck(dataset.spec.slate_size)
+    for batch in dataset.batches():
+        check.add(batch)
+        if check.steps >= LOOKED_AT:
+            break
+    found = check.result()
+    if not found.narrow:
+        return None
+    return (
+        f"data={dataset.name} is narrow: {100 * found.certain:.0f} % of its slates were certain, and all are as varied "
+        f"as {found.effective:.1f} equally likely ones of {found.slates:,.0f}; what it never shows can only be guessed"
+    )

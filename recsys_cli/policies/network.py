@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 import torch
@@ -46,11 +46,12 @@ class SessionNetwork(nn.Module):
 
     items: Tensor | None
 
-    def __init__(self, spec: ProblemSpec, memory: MemoryKind) -> None:
-        """Take the problem and the kind of memory."""
+    def __init__(self, spec: ProblemSpec, memory: MemoryKind | Literal["auto"]) -> None:
+        """Take the problem and the kind of memory; `auto` is none unless a training from data has resolved it."""
         super().__init__()
-        self.problem, self.memory, self.slate_size = spec, memory, spec.slate_size
-        self.state_features = len(spec.user) + memory_features(memory, spec)
+        self.memory: MemoryKind = "none" if memory == "auto" else memory
+        self.problem, self.slate_size = spec, spec.slate_size
+        self.state_features = len(spec.user) + memory_features(self.memory, spec)
         items = None if spec.documents.items is None else torch.from_numpy(spec.documents.items)
         self.register_buffer("items", items, persistent=False)  # of the problem, not learned
 
@@ -134,7 +135,14 @@ class ScoringPolicy(NetworkPolicy):
 
 
 class PlackettLucePolicy(ScoringPolicy):
-    """Draws slates by a network's scores without replacement; served by the highest scores."""
+    """Draws slates by a network's scores without replacement; served by the highest scores, or by draws."""
+
+    network: ScoreNetwork
+
+    def __init__(self, network: ScoreNetwork, *, served_by_draws: bool = False) -> None:
+        """Act with `network`, which may keep learning."""
+        super().__init__(network)
+        self.served_by_draws = served_by_draws
 
     def distribution(self, observation: Observation) -> PlackettLuceSlates:
         """See `SlatePolicy.distribution`."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_cli.networks.item_values import mlp
-from recsys_cli.networks.optimizers import Adam
+from recsys_cli.networks.optimizers import Adam, load_optimizer_state, optimizer_state
 from recsys_cli.networks.parameters import load_parameters, parameters_of
 from recsys_cli.policies.click_models import ItemFeatures
 from recsys_cli.policies.item_index import Index
@@ -170,7 +170,7 @@ class NeuralItems(ItemValues):
         """Return the network, its optimiser, the memory and the counters."""
         counters = {name: getattr(self, name) for name in ("seen", "since_renewal", "rows_due")}
         arrays = {"x": self.x[: self.kept].copy(), "y": self.y[: self.kept].copy()}
-        learned = {"network": parameters_of(self.network), "optimizer": copy.deepcopy(self.optimizer.state_dict())}
+        learned = {"network": parameters_of(self.network), "optimizer": optimizer_state(self.optimizer)}
         return {**counters, **arrays, **learned, "rng": self.rng.bit_generator.state}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -179,5 +179,5 @@ class NeuralItems(ItemValues):
             setattr(self, name, state[name])
         self.x[: self.kept], self.y[: self.kept] = state["x"], state["y"]
         load_parameters(self.network, state["network"])
-        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        load_optimizer_state(self.optimizer, state["optimizer"])
         self.rng.bit_generator.state = state["rng"]

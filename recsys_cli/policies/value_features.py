@@ -36,7 +36,7 @@ def fit_budget(totals: NDArray[Any], ended: NDArray[np.bool_]) -> Floats | None:
     that minutes, clicks or steps.
 
     Args:
-        totals: the memory's leading features after each step, `[n, 4]`.
+        totals: the memory's leading features before each step, `[n, 4]`.
         ended: whether the session ended with the step, `[n]`.
 
     Returns:
@@ -62,9 +62,9 @@ class ValueFeatures:
     With B what is left of the session's budget, or the session's totals if no budget is known; I = user . document if
     they have as many features; and d the document's features (with their squares unless it is its topic, one-hot):
 
-        (1, no click, I, I^2) x (1, B, B^2, totals)   (d, d I, d I^2)   (user, user^2, rest of the memory) x (1, B)
+        (1, no click, I, I^2) x (1, B, B^2)   (d, d I, d I^2)   (user, user^2, memory) x (1, B)
 
-    and d x the rest of the memory if those are few.
+    and d x what the memory holds besides totals, if those are few.
 
     Attributes:
         size: number of features P. The first is a constant 1.
@@ -85,12 +85,13 @@ class ValueFeatures:
         self.width = width if spec.documents.one_hot else 2 * width
         more = max(remembered - TOTALS, 0)
         self.crossed = 0 < more * self.width <= MOST_PRODUCTS
-        totals = TOTALS if remembered else 0
-        about, at = (2, 3 + totals) if totals and budget is not None else (1 + totals, 1 + totals)
+        limited = remembered > 0 and budget is not None
+        about, at = (2, 3) if limited else (1 + TOTALS * (remembered > 0),) * 2
+        self.beside = remembered if limited else more  # features of the memory beside what is left
         self.blocks = (
             (self.powers + 1, at),
             (self.powers, self.width),
-            (user * (1 + self.squared) + more, about),
+            (user * (1 + self.squared) + self.beside, about),
             (more * self.crossed, self.width),
         )
         self.size = sum(rows * columns for rows, columns in self.blocks)
@@ -140,14 +141,14 @@ class ValueFeatures:
         """Return (1, B) `[n, .]`, (1, B, B^2, totals) `[n, .]`, user and rest of the memory, and the latter alone."""
         user = np.asarray(observation["user"], np.float64)
         ones, memory = np.ones((len(user), 1)), observation.get("memory")
-        if memory is None:
-            memory = np.zeros((len(user), 0))
-        totals, more = np.split(np.asarray(memory, np.float64), [TOTALS], axis=1)
+        memory = np.zeros((len(user), 0)) if memory is None else np.asarray(memory, np.float64)
+        totals, more = np.split(memory, [TOTALS], axis=1)
         about = at = np.concatenate([ones, totals], axis=1)
         if self.budget is not None and totals.shape[1]:
             left = at @ self.budget[:, None]
-            about, at = np.concatenate([ones, left], axis=1), np.concatenate([ones, left, left**2, totals], axis=1)
-        state = [user, user**2, more] if self.squared else [user, more]
+            about, at = np.concatenate([ones, left], axis=1), np.concatenate([ones, left, left**2], axis=1)
+        state = [user, user**2] if self.squared else [user]
+        state.append(memory[:, memory.shape[1] - self.beside :])
         return about, at, np.concatenate(state, axis=1), more
 
     def _affinity(self, observation: Mapping[str, Any]) -> list[Floats]:

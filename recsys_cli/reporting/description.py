@@ -15,7 +15,6 @@ from recsys_cli.offline.support import DEVIATIONS, Support
 BARS = " ▁▂▃▄▅▆▇█"
 MARGIN = 13  # width of the left column
 DRAWN_ITEMS = 40
-FEW_SLATES = 3.0  # effective number of slates under which a log is narrow
 FEW_EPISODES = 100
 
 
@@ -165,7 +164,7 @@ USES = {
 def uses(about: Description) -> list[str]:
     """Return what the data set can and cannot be used for."""
     support, said = about.support, [USES[about.support.kind]]
-    if support.kind in ("full", "partial") and support.effective < FEW_SLATES:
+    if support.kind in ("full", "partial") and support.narrow:
         said.append(f"narrow: as varied as {support.effective:.1f} slates; policies far from it need much more data")
     if about.episodes < FEW_EPISODES:
         said.append(f"{about.episodes:,} episodes are few: estimates will have wide intervals")

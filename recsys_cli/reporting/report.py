@@ -11,8 +11,10 @@ from rich.console import Console
 
 from recsys_cli.config import folders
 from recsys_cli.config.errors import one_line
+from recsys_cli.config.notices import warn
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.offline.support import narrowness
 from recsys_cli.reporting.conclusion import Conclusion, conclude
 from recsys_cli.reporting.estimate import note_took
 from recsys_cli.reporting.results import POINTS, PointResult, spent
@@ -31,6 +33,8 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES,
 def execute(config: TrainConfig, plan: Plan, run_dir: Path, command: list[str]) -> int:
     """Train, compare and evaluate a run's plan (see `driving`), print the results, return the exit code."""
     new = not seeds_of(run_dir)
+    if config.data is not None and (narrow := narrowness(config.env.dataset)) is not None:
+        warn(narrow)
     try:
         with driving(config, plan, run_dir, command) as driver:
             driver.train()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from learners import KINDS, SIZE, assert_learned_the_same, learn, learner_of, transitions
 
-from recsys_cli.algos.q_learning.compiled import CompiledStep
+from recsys_cli.algos.compiled import CompiledStep
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -139,7 +139,11 @@ SMALL = (
     *("env.time_budget=25", "env.num_topics=4", f"env.slate_size={K}", "resources.users_per_runner=32"),
     *("steps=2000", "report_every=700", "evaluation.every=0"),
 )
-LEARNERS = [name for name in NAMES if load("algo", name).trains_on(varying("interest_evolution", 1).spec)]
+LEARNERS = [  # those from data only: see `test_offline_learners`
+    name
+    for name in NAMES
+    if (algo := load("algo", name)).trains_on(varying("interest_evolution", 1).spec) and "env" in algo.learns_from
+]
 VARIANTS = {
     "sarsa": ("algo=slateq", "algo.target=sarsa", "algo.memory=documents"),
     "learned": ("algo=slateq", "algo.choice_model=learned", "algo.target=greedy", "algo.memory=raw"),

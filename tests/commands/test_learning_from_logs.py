@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "offline"))
 from logs import played
 
 INLINE = ("resources=inline", "debug=smoke", "tracking=off", "progress=plain")
-ON = {"tabular_q": "long_term_satisfaction"}
+ON = {"tabular_q": "long_term_satisfaction", "greedy_pctr": "interest_exploration", "myopic": "interest_exploration"}
 LEARNERS = [
     name
     for name in catalog.option_names("algo")
@@ -46,15 +47,13 @@ def here(data: Path, tmp_path: Path) -> Recsys:
 
 
 def journal(folder: Path) -> list[dict[str, float]]:
-    import json
-
     return [json.loads(line)["metrics"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("algo", LEARNERS)
 def test_every_learner_learns_from_a_log_and_continues_to_the_bit(algo: str, here: Recsys) -> None:
     log = f"data={ON.get(algo, 'interest_evolution')}"
-    whole = here.here("train", f"algo={algo}", log, *INLINE, "name=whole")
+    whole = here.here("train", f"algo={algo}", log, *INLINE, "name=whole", "checkpoint.keep=9")
     assert whole.code == 0, whole.err
     seed = here.folder / "runs" / "whole" / "seed_0"
     assert "from the log" in whole.out
@@ -65,11 +64,23 @@ def test_every_learner_learns_from_a_log_and_continues_to_the_bit(algo: str, her
     assert read(seed / "checkpoints" / "best.json")["return"] == max(
         row["ope/return"] for row in reported if "ope/return" in row
     )
-    cut = here.here("train", f"algo={algo}", log, *INLINE, "name=cut", "steps=1000")
-    assert cut.code == 0, cut.err
-    again = here.here("train", "resume=cut", "steps=2000")
+    policy = policy_bytes(seed)
+    rewind(seed)
+    again = here.here("train", "resume=whole")
     assert again.code == 0, again.err
-    assert policy_bytes(here.folder / "runs" / "cut" / "seed_0") == policy_bytes(seed)
+    assert policy_bytes(seed) == policy
+
+
+def rewind(seed: Path) -> None:
+    """Take a seed back to its first checkpoint, as if it had been killed just after."""
+    first, *later = sorted((seed / "checkpoints").glob("step_*"))
+    for folder in later:
+        shutil.rmtree(folder)
+    pointer = {"path": first.name, "steps": int(first.name.removeprefix("step_"))}
+    (seed / "checkpoints" / "last.json").write_text(json.dumps(pointer))
+    (seed / "checkpoints" / "best.json").unlink()
+    about = read(seed / "seed.json")
+    (seed / "seed.json").write_text(json.dumps({**about, "status": "stopped"}))
 
 
 def test_a_simulator_is_only_played(here: Recsys) -> None:
@@ -132,3 +143,13 @@ def test_a_log_of_too_few_episodes_is_refused(tmp_path: Path) -> None:
     outcome = Recsys(tmp_path).here("train", "algo=linucb", "data=tiny", *INLINE)
     assert outcome.code == 2
     assert "has 4 episodes; at least 10 are needed" in outcome.err
+
+
+def test_a_narrow_log_is_named_before_anything_is_learned(tmp_path: Path) -> None:
+    env = load("env", "interest_evolution")
+    writer = Writer(tmp_path / "data" / "certain", env.spec, {"behaviour": "myopic"})
+    writer.write(played(env, 20, policy=load("algo", "myopic").make_policy(env.spec)))
+    writer.finish()
+    outcome = Recsys(tmp_path).here("train", "algo=myopic", "data=certain", *INLINE)
+    assert outcome.code == 0, outcome.err
+    assert "recsys: data=certain is narrow: 100 % of its slates were certain" in outcome.err

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.writer import Writer
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 
 
@@ -50,6 +53,13 @@ def played(env: EnvConfig, users: int, seed: int = 0, policy: SlatePolicy | None
             break
     vec.close()
     return _sorted(rows)
+
+
+def log_of(env: EnvConfig, folder: Path, users: int = 30) -> Path:
+    """Write a data set of so many users who saw random slates, and return its folder."""
+    writer = Writer(folder, env.spec, {"behaviour": "random"})
+    writer.write(played(env, users))
+    return writer.finish().folder
 
 
 def _taken(row: dict, which: np.ndarray) -> dict:

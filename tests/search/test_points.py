@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.paths import conf_dir
+from recsys_cli.config.structured import load
 from recsys_cli.runs.plan import Point
 from recsys_cli.search.checks import check_sweep
 from recsys_cli.search.points import Space
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "offline"))
+
+from logs import log_of
 
 SEARCHES = sorted(path.stem for path in (conf_dir() / "search").glob("[!_]*.yaml"))
 NEEDS = {"bohb", "optuna"}  # packages of their own
@@ -66,17 +74,24 @@ def test_random_points_are_distinct_inside_and_the_same_for_the_same_seed() -> N
     assert 2 <= below <= 10  # half of them by logarithm; a uniform draw would have none in 12
 
 
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small log, for algorithms that learn from nothing else."""
+    return log_of(load("env", "interest_exploration", horizon=9), tmp_path_factory.mktemp("log") / "log")
+
+
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_an_algorithms_own_space_can_be_searched_where_it_has_one(algo: str) -> None:
+def test_an_algorithms_own_space_can_be_searched_where_it_has_one(algo: str, log: Path) -> None:
     has_one = "\nspace:" in (conf_dir() / "algo" / f"{algo}.yaml").read_text()
-    words = [f"algo={algo}", "env=interest_exploration", "search=random", "search.trials=3"]
+    source = [f"algo={algo}"] if "env" in load("algo", algo).learns_from else [f"algo={algo}", f"data={log}"]
+    words = [*source, "env=interest_exploration", "search=random", "search.trials=3"]
     if not has_one:
         with pytest.raises(ConfigError, match="has no space of its own"):
             Space(words)
         return
     points = configs(words)
     assert len(points) == 3 and all(key.startswith("algo.") for point in points for key in point.values)
-    assert len(Space([f"algo={algo}", "search=grid"]).branches[0].axes) >= 2
+    assert len(Space([*source, "env=interest_exploration", "search=grid"]).branches[0].axes) >= 2
 
 
 def test_own_spaces_and_words_go_together() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from recsys_cli.algos.gradient_config import GradientConfig
+from recsys_cli.algos.gradient_config import DiscountedConfig
 from recsys_cli.config.ranges import Count, Fraction, NonNegative, Positive
 from recsys_cli.envs.spec import ProblemSpec
 
@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class PolicyGradientConfig(GradientConfig):
+class PolicyGradientConfig(DiscountedConfig):
     """Policy gradients on slates. Keys and defaults: see the yaml files."""
 
+    rollout_length: Count
     epochs: Count
     minibatch_size: Count
     entropy_coeff: NonNegative

@@ -8,22 +8,20 @@ import torch
 from torch import Tensor, nn
 
 from recsys_cli.networks.features import Observed, is_index
-from recsys_cli.networks.item_values import mlp, with_constant
+from recsys_cli.networks.item_values import Concat, TwoTower, mlp, with_constant
 from recsys_cli.policies.network import SessionNetwork
 from recsys_cli.slates.optimal import NEVER, only, shown
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.policy_gradient.config import PolicyGradientConfig
+    from recsys_cli.algos.gradient_config import GradientConfig
     from recsys_cli.envs.spec import ProblemSpec
 
 
-class SlateActor(SessionNetwork):
-    """Scores every candidate with one shared network over user and document."""
+class ScoredSlates:
+    """Mixes with networks that act by the scores of `scorer`."""
 
-    def __init__(self, settings: PolicyGradientConfig, spec: ProblemSpec) -> None:
-        """Build the network for a problem's feature sizes; the number of candidates is free."""
-        super().__init__(spec, settings.memory)
-        self.scorer = settings.network.build(self.state_features, spec.documents, scale=1.0)
+    scorer: TwoTower | Concat
+    slate_size: int
 
     def scores(self, observed: Observed) -> Tensor:
         """Return the scores of the candidates `[B, C]`, the log-weights of a Plackett-Luce distribution."""
@@ -34,10 +32,19 @@ class SlateActor(SessionNetwork):
         return shown(self.scores(observed).topk(self.slate_size, dim=-1).indices, observed.mask)
 
 
+class SlateActor(ScoredSlates, SessionNetwork):
+    """Scores every candidate with one shared network over user and document."""
+
+    def __init__(self, settings: GradientConfig, spec: ProblemSpec, scale: float = 1.0) -> None:
+        """Build the network for a problem's feature sizes; the number of candidates is free."""
+        super().__init__(spec, settings.memory)
+        self.scorer = settings.network.build(self.state_features, spec.documents, scale)
+
+
 class SlateCritic(nn.Module):
     """The value of a state: of the user, and of the mean document on offer."""
 
-    def __init__(self, settings: PolicyGradientConfig, spec: ProblemSpec, state_features: int) -> None:
+    def __init__(self, settings: GradientConfig, spec: ProblemSpec, state_features: int) -> None:
         """Build the layers; `algo.network.scale` is a factor of the output."""
         super().__init__()
         self.scale, self.doc_features = settings.network.scale, len(spec.documents)

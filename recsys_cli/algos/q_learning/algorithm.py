@@ -16,7 +16,7 @@ from recsys_cli.algos.q_learning.learner import REPLAY_INDEX
 from recsys_cli.algos.rllib_algorithm import (
     CollectingAlgorithm,
     DecayingEpsilon,
-    GradientAlgorithmConfig,
+    MinibatchAlgorithmConfig,
     ReplayingAlgorithm,
 )
 from recsys_cli.rollouts.prioritized import PrioritizedReplay
@@ -24,24 +24,12 @@ from recsys_cli.rollouts.replay import ReplayBuffer
 
 if TYPE_CHECKING:
     from recsys_cli.algos.q_learning.config import QLearningConfig
-    from recsys_cli.config.schema import TrainConfig
 
 
-class QLearningAlgorithmConfig(DecayingEpsilon, GradientAlgorithmConfig):
+class QLearningAlgorithmConfig(DecayingEpsilon, MinibatchAlgorithmConfig):
     """RLlib's config of Q-learning, with the exploration of its runners."""
 
     settings: QLearningConfig
-
-    def __init__(self, algo_class: type | None = None) -> None:
-        """Compile nothing unless a run says so."""
-        super().__init__(algo_class=algo_class)
-        self.compiled = False  # whether gradient steps are
-
-    @override(GradientAlgorithmConfig)
-    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Take the framework's way of gradient steps as well."""
-        super().of_run(settings, run, seed)
-        self.compiled = run.framework.compiled
 
 
 class QLearning(ReplayingAlgorithm, CollectingAlgorithm):

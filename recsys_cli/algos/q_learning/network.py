@@ -11,7 +11,7 @@ from recsys_cli.networks.features import Observed
 from recsys_cli.policies.network import SessionNetwork
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.replay_config import ReplayConfig
+    from recsys_cli.algos.gradient_config import GradientConfig
     from recsys_cli.envs.spec import ProblemSpec
 
 
@@ -24,7 +24,7 @@ class QNetwork(SessionNetwork, ABC):
 
     values: nn.Module
 
-    def __init__(self, settings: ReplayConfig, spec: ProblemSpec) -> None:
+    def __init__(self, settings: GradientConfig, spec: ProblemSpec) -> None:
         """Take what every network needs from settings and problem."""
         super().__init__(spec, settings.memory)
         self.attended = spec.attended

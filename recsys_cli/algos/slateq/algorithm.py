@@ -11,6 +11,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
+from recsys_cli.algos.offline_algorithm import OfflineAlgorithm
 from recsys_cli.algos.q_learning.algorithm import QLearning
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.algos.q_learning.module import QModule
@@ -30,6 +31,12 @@ class SlateQModule(QModule):
         """Return the target network's `q` [B, C] and `q_null` [B] (see `SlateQNetwork.item_values`)."""
         q, q_null = self.target_values(observed.state, observed.doc)
         return q, q_null if self.net.learned_null else torch.zeros_like(q_null)
+
+    def target_slate_values(self, observed: Observed, slates: Tensor) -> Tensor:
+        """Return the target network's values `[B]` of slates `[B, k]`."""
+        shown = observed.showing(slates[:, : self.net.attended])
+        (q, q_null), (v, v_null) = self.target_item_values(shown), self.net.choice(shown)
+        return slate_values(only(v, shown.mask, 0.0), q, v_null, q_null)
 
     @override(TorchRLModule)
     def _forward_train(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
@@ -88,9 +95,8 @@ class SlateQLearner(QLearner):
         net = module.net
         after = net.observed_in(batch, "next_")
         if settings.target == "sarsa":
-            after = after.showing(batch["next_slate"][:, : net.attended])
-            target, (v, v_null) = module.target_item_values(after), net.choice(after)
-            return slate_values(only(v, after.mask, 0.0), target[0], v_null, target[1])
+            values: Tensor = module.target_slate_values(after, batch["next_slate"])
+            return values
         (q, q_null), (v, v_null) = module.target_item_values(after), net.choice(after)
         optimise = OPTIMISERS[settings.target]
         if not settings.double_q:
@@ -102,6 +108,13 @@ class SlateQLearner(QLearner):
 
 class SlateQ(QLearning):
     """Q-learning of items."""
+
+    module_class = SlateQModule
+    learner_class = SlateQLearner
+
+
+class OfflineSlateQ(OfflineAlgorithm):
+    """The same from a log."""
 
     module_class = SlateQModule
     learner_class = SlateQLearner

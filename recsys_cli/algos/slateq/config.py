@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from recsys_cli.algos.q_learning.config import QLearningConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
-    from recsys_cli.algos.slateq.algorithm import SlateQ
+    from recsys_cli.algos.slateq.algorithm import OfflineSlateQ, SlateQ
     from recsys_cli.algos.slateq.network import SlateQNetwork
     from recsys_cli.policies.network import ScoringPolicy
+
+
+def check_choice_model(mode: str, spec: ProblemSpec) -> None:
+    """Refuse `choice_model=true` if the score is hidden.
+
+    Raises:
+        ConfigError: with what is allowed.
+    """
+    if mode == "true" and not spec.choice.observable and spec.choice.kind != "first_position":
+        raise ConfigError(
+            f"algo.choice_model=true needs an observable affinity, which env={spec.name} hides; "
+            "allowed: auto, learned, learned_proportional"
+        )
 
 
 @dataclass
@@ -23,6 +36,8 @@ class SlateQConfig(QLearningConfig):
     serving: Literal["top_k", "greedy", "optimal"]
     null_value: Literal["learned", "zero"]
     choice_model: Literal["auto", "true", "learned", "learned_proportional"]
+
+    learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
 
     def __post_init__(self) -> None:
         """Check that double Q-learning goes with the target."""
@@ -36,12 +51,15 @@ class SlateQConfig(QLearningConfig):
     def check(self, spec: ProblemSpec) -> None:
         """Refuse `choice_model=true` if the score is hidden, and endless episodes without discount."""
         super().check(spec)
-        choice = spec.choice
-        if self.choice_model == "true" and not choice.observable and choice.kind != "first_position":
-            raise ConfigError(
-                f"algo.choice_model=true needs an observable affinity, which env={spec.name} hides; "
-                "allowed: auto, learned, learned_proportional"
-            )
+        check_choice_model(self.choice_model, spec)
+
+    def learning_from(self, data: str | None) -> Self:
+        """Also refuse prioritised replay of a log; its steps are the rows drawn, from the first one on."""
+        if data is None:
+            return super().learning_from(data)
+        if self.replay == "prioritized":
+            raise ConfigError("algo.replay=prioritized is not available with data=<data set>; allowed: uniform")
+        return replace(super().learning_from(data), learning_starts=0, replay_ratio=1.0)
 
     def make_network(self, spec: ProblemSpec) -> SlateQNetwork:
         """Build the network."""
@@ -60,3 +78,9 @@ class SlateQConfig(QLearningConfig):
         from recsys_cli.algos.slateq.algorithm import SlateQ
 
         return SlateQ
+
+    def offline_algorithm(self) -> type[OfflineSlateQ]:
+        """Return RLlib's algorithm, fed from a log."""
+        from recsys_cli.algos.slateq.algorithm import OfflineSlateQ
+
+        return OfflineSlateQ

@@ -13,6 +13,7 @@ from recsys_cli.networks.features import Observed
 from recsys_cli.slates.optimisers import OPTIMISERS, Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
+    from recsys_cli.algos.itemwise.config import ItemwiseConfig
     from recsys_cli.algos.slateq.config import SlateQConfig
     from recsys_cli.envs.spec import ProblemSpec
     from recsys_cli.networks.item_values import Concat, TwoTower
@@ -23,7 +24,7 @@ class SlateQNetwork(QNetwork):
 
     values: TwoTower | Concat
 
-    def __init__(self, settings: SlateQConfig, spec: ProblemSpec) -> None:
+    def __init__(self, settings: SlateQConfig | ItemwiseConfig, spec: ProblemSpec) -> None:
         """Build the networks for a problem's feature sizes; the number of candidates is free."""
         super().__init__(settings, spec)
         net, sizes = settings.network, (self.state_features, spec.documents)

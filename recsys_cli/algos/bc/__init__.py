@@ -1,0 +1,1 @@
+"""Behaviour cloning: the slates' log-likelihood under a Plackett-Luce distribution."""

@@ -1,0 +1,219 @@
+"""Fitted Q evaluation on the decomposition: the value of a policy from the values of what is clicked.
+
+If reward and transition depend on the slate through the click alone (Ie et al. 2019, arXiv 1905.12767, section 4.1),
+
+    Q(s, c) = E[r + V(s')],    V(s) = sum over c of p(c | s) Q(s, c)
+
+with p(c | s) the policy's probability that candidate c, or nothing, is clicked. With Q linear in features phi this is
+one least-squares solve, LSTD-Q (Lagoudakis & Parr 2003, section 5.1), of sums over the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys_cli.envs.spec import ProblemSpec
+from recsys_cli.offline.estimators.base import LEAST_ESS, Estimate, from_influence, standard_error
+from recsys_cli.offline.estimators.groups import GroupSums
+from recsys_cli.offline.estimators.support import Support
+from recsys_cli.offline.judging import ChoiceModel, Judged, Logged
+from recsys_cli.offline.steps import Steps
+from recsys_cli.policies.base import SlatePolicy
+from recsys_cli.policies.memory import MemoryKind, memory_features, new_memory
+from recsys_cli.policies.value_features import TOTALS, ValueFeatures, fit_budget
+
+Floats = NDArray[np.float64]
+
+RIDGES = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+AGREEMENT = 1.5  # standard errors by which values of different ridges may differ
+BUDGET_STEPS = 200_000  # from which the session's budget is learned
+
+
+@dataclass(frozen=True)
+class ValueModel:
+    """How values are represented: features of the user, the documents and the session so far.
+
+    Attributes:
+        spec: the problem.
+        memory: the session memory that values depend on.
+        features: of a click in a session.
+    """
+
+    spec: ProblemSpec
+    memory: MemoryKind
+    features: ValueFeatures
+
+    @classmethod
+    def of(cls, spec: ProblemSpec, steps: Steps, memory: MemoryKind | None = None) -> ValueModel:
+        """Return a model whose session budget is learned from the ends of a log's sessions.
+
+        Args:
+            spec: the problem.
+            steps: of the log, of which the first `BUDGET_STEPS` are used.
+            memory: the session memory; None: totals, and documents too if the user's taste is hidden.
+        """
+        known = spec.choice.observable or spec.choice.kind == "first_position"
+        kind: MemoryKind = memory or ("raw" if known else "documents")
+        if len(steps) > BUDGET_STEPS:
+            steps = steps.episodes(np.cumsum(steps.lengths) <= BUDGET_STEPS)
+        steps = steps.remembering(partial(new_memory, kind, spec))
+        budget = None
+        if steps.memory is not None and len(steps):
+            ends = np.flatnonzero(steps.valid & (steps.terminated | (steps.following() >= 0)))
+            budget = fit_budget(steps.memory[ends, :TOTALS], steps.terminated[ends])
+        return cls(spec, kind, ValueFeatures(spec, memory_features(kind, spec), budget))
+
+    def remembering(self, steps: Steps) -> Steps:
+        """Return steps with the session memory that values depend on."""
+        return steps.remembering(partial(new_memory, self.memory, self.spec))
+
+
+class LinearFQE:
+    """Sums of the normal equations `A theta = b`, by groups of episodes; memory does not grow with the log."""
+
+    def __init__(self, model: ValueModel, discount: float = 1.0) -> None:
+        """Take the value model, and the discount of the return."""
+        self.model, self.discount = model, discount
+        self.groups, self.support, self.exact = GroupSums(), Support(), True
+
+    def add(self, judged: Judged) -> None:
+        """Take more whole episodes, with the model's memory."""
+        steps, features = judged.steps, self.model.features
+        observation = steps.observation()
+        phi = features.of(observation, judged.consumed)
+        bar = features.expected(observation, judged.target_clicks)
+        after = steps.following()
+        over = self.ended(steps)
+        used = steps.valid & (over | (after >= 0))
+        ahead = np.where((used & ~over & (after >= 0))[:, None], bar[after], 0.0)
+        change, first = phi - self.discount * ahead, np.zeros(len(steps), bool)
+        first[steps.starts] = True
+        for group, rows in enumerate(self.groups.groups_of(steps)):
+            if not len(rows):
+                continue
+            learned = rows[used[rows]]
+            seen, reward = phi[learned], steps.reward[learned].astype(np.float64)
+            sums = {"A": seen.T @ change[learned], "b": seen.T @ reward, "start": bar[rows[first[rows]]].sum(0)}
+            self.groups.add(group, {**sums, "second": seen.T @ seen, "first": seen.sum(0)})
+        self.support.add(judged)
+        self.exact &= judged.exact
+
+    def ended(self, steps: Steps) -> NDArray[np.bool_]:
+        """Return after which steps nothing is earned any more, `[n]`: the problem's own horizon is an end too."""
+        horizon = self.model.spec.truncation
+        return (
+            steps.terminated if horizon is None else steps.terminated | (steps.truncated & (steps.step + 1 >= horizon))
+        )
+
+    def estimate(self) -> Estimate:
+        """Return the mean value of the log's first observations."""
+        episodes, sums = self.groups.used()
+        found = solve(episodes, sums)
+        total, square = found.beta @ sums["first"].sum(0), found.beta @ sums["second"].sum(0) @ found.beta
+        diagnostics = {"ess": float(total**2 / square) if square > 0 else 0.0, "ridge": found.ridge}
+        refusal = self.support.refusal()
+        if refusal is None and not diagnostics["ess"] >= LEAST_ESS:
+            refusal = f"marginal weights amount to {diagnostics['ess']:.1f} steps, fewer than {LEAST_ESS:.0f}"
+        return from_influence(
+            "FQE",
+            found.value,
+            found.influence,
+            diagnostics={**diagnostics, **self.support.diagnostics()},
+            refusal=refusal,
+            unit="episodes" if episodes.max() == 1 else "groups of episodes",
+        )
+
+    @property
+    def theta(self) -> Floats:
+        """Weights of the features, `[P]`."""
+        return solve(*self.groups.used()).theta
+
+    def values(self, judged: Judged, theta: Floats) -> tuple[Floats, Floats]:
+        """Return the value of what was clicked and of the observation, `[n]` each, of judged steps."""
+        q, null = self.model.features.values(judged.steps.observation(), theta)
+        every = np.concatenate([q, null[:, None]], axis=1)
+        return every[np.arange(len(every)), judged.consumed], (judged.target_clicks * every).sum(1)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """The solved equations at one ridge.
+
+    What the ridge takes from the value is given back to first order: `value = F theta + beta (b - A theta)` with
+    `beta = (A + ridge)^-T F` and F the mean features of first observations. `phi beta` are the marginal importance
+    weights of the logged steps, and their weighted rewards the same estimate (Uehara et al. 2020, arXiv 1910.12809,
+    section 5).
+
+    Attributes:
+        ridge: added to the diagonal of A, but for the constant.
+        theta: weights of the features, `[P]`.
+        beta: weights of the features in marginal importance weights, `[P]`.
+        value: mean value of first observations.
+        influence: of each group, `[groups]`, of mean 0.
+    """
+
+    ridge: float
+    theta: Floats
+    beta: Floats
+    value: float
+    influence: Floats
+
+    @classmethod
+    def at(cls, ridge: float, episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
+        """Solve.
+
+        Args:
+            ridge: see `Solution`.
+            episodes: number of episodes of each group.
+            sums: of each group: `A`, `b`, `start`.
+        """
+        matrix, right, start = (sums[name].sum(0) for name in ("A", "b", "start"))
+        count, penalty = episodes.sum(), np.full(len(right), ridge)
+        penalty[0] = 0.0
+        inverse = np.linalg.inv(matrix + np.diag(penalty))
+        theta, beta = inverse @ right, inverse.T @ start / count
+        plain = float(start @ theta) / count
+        residual = (sums["b"] - sums["A"] @ theta) @ beta
+        parts = residual + (sums["start"] @ theta - episodes * plain) / count
+        influence = len(episodes) * (parts - parts.mean())
+        return cls(ridge, theta, beta, plain + float(residual.sum()), influence)
+
+
+def solve(episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
+    """Return the solution of the greatest ridge whose bias does not show.
+
+    Its value must differ from that of every smaller ridge by no more than `AGREEMENT` standard errors of the difference
+    (Lepski's method; for off-policy evaluation Su, Srinath & Krishnamurthy 2020, arXiv 2002.07729).
+    """
+    kept: list[Solution] = []
+    for ridge in RIDGES:
+        found = Solution.at(ridge, episodes, sums)
+        for other in kept:
+            error = standard_error(found.influence - other.influence)
+            if abs(found.value - other.value) > AGREEMENT * error:
+                return kept[-1]
+        kept.append(found)
+    return kept[-1]
+
+
+def fqe(
+    policy: SlatePolicy, batches: Iterable[Steps], choice: ChoiceModel, model: ValueModel, **how: float
+) -> Estimate:
+    """Return the return of a policy, estimated from a log.
+
+    Args:
+        policy: as it is served.
+        batches: of whole episodes.
+        choice: the users' choice model.
+        model: how values are represented.
+        how: `discount` of the return.
+    """
+    estimator = LinearFQE(model, **how)
+    for steps in batches:
+        estimator.add(Logged.of(model.remembering(steps), choice).judge(policy))
+    return estimator.estimate()
