@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
-from recsys_cli.config.ranges import Count, NotEmpty, PositiveFraction, Seed, Text
+from recsys_cli.config.ranges import Count, NotEmpty, PositiveFraction, Seed, Steps, Text
 from recsys_cli.config.schema import RootConfig, TrackingConfig
 
 
@@ -77,6 +78,25 @@ class DescribeConfig(RootConfig):
     data_dir: Text
     output: Text | None
     progress: Literal["auto", "rich", "plain", "off"]
+
+
+@dataclass(frozen=True)
+class FitSimulatorConfig(RootConfig):
+    """`conf/fit-simulator.yaml`: a simulator to be learned from a log."""
+
+    data: Text
+    name: Text
+    folder: Text
+    choice: Literal["auto", "known", "learned"]
+    rows: Steps | None
+    sessions: Count
+    seed: Seed
+    data_dir: Text
+
+    def __post_init__(self) -> None:
+        """Check the option's name."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ConfigError(f"name={self.name} must be lower-case letters, digits and _, such as my_users")
 
 
 @dataclass(frozen=True)
