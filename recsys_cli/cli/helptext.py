@@ -50,7 +50,7 @@ def command(name: str) -> str:
         parts += [_groups(name), _keys(name), _section("Options", describe.table(_OPTIONS, 2))]
     if examples:
         parts.append(_section("Examples", "\n".join(f"  {line}" for line in _examples(name))))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _section(title: str, body: str) -> str:
@@ -67,6 +67,8 @@ def _groups(root: str) -> str:
     for default in catalog.defaults(catalog.root_path(root)):
         title = f"  {default.group}=" + ("" if default.option else "  (none by default)")
         blocks.append(f"{title}\n{describe.options(default.group, default.option, 4)}")
+    if not blocks:
+        return ""
     hint = "Groups (* is the default; keys of an option: recsys list <group>=<option>)"
     return _section(hint, "\n".join(blocks))
 

@@ -69,3 +69,14 @@ class DescribeConfig(RootConfig):
     data_dir: Text
     output: Text | None
     progress: Literal["auto", "rich", "plain", "off"]
+
+
+@dataclass(frozen=True)
+class ExportConfig(RootConfig):
+    """`conf/export.yaml`: a data set, to be written in another format."""
+
+    data: Text
+    output: Text
+    format: Literal["rllib"]
+    data_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]

@@ -175,8 +175,7 @@ class Steps:
     def transitions(
         self, discount: float = 1.0, *, rows: Ints | None = None, after: Ints | None = None, n_step: int = 1
     ) -> dict[str, Array]:
-        """Return steps that can be learned from, by the names of `ReplayBuffer.sample`, and `doc`, `slate`,
-        `episode` and `step`.
+        """Return steps that can be learned from: what `ReplayBuffer.sample` has, `doc`, `slate`, `episode` and `step`.
 
         Args:
             discount: of one step.

@@ -162,7 +162,9 @@ def test_candidates_that_are_not_logged_are_assumed(tmp_path: Path, how: str) ->
     ids = json.loads((dataset.folder / "item_ids.json").read_text())
     slates = np.take_along_axis(steps.doc, steps.slate.astype(int), axis=1)
     assert [[ids[n] for n in slate] for slate in slates] == [row["slate"] for row in rows]
-    assert "does not say what was offered" in report.candidates and report.propensities.startswith("estimated")
+    assert "does not say what was offered" in report.candidates
+    assert report.propensities.startswith("none" if how == "slate" else "estimated")
+    assert (steps.log_propensity is None) == (how == "slate")
 
 
 def test_a_refused_row_leaves_a_gap_or_cuts_its_session(tmp_path: Path) -> None:

@@ -106,7 +106,9 @@ class LinearFQE:
     def ended(self, steps: Steps) -> NDArray[np.bool_]:
         """Return after which steps nothing is earned any more, `[n]`: the problem's own horizon is an end too."""
         horizon = self.model.spec.truncation
-        return steps.terminated if horizon is None else steps.terminated | (steps.truncated & (steps.step + 1 >= horizon))
+        return (
+            steps.terminated if horizon is None else steps.terminated | (steps.truncated & (steps.step + 1 >= horizon))
+        )
 
     def estimate(self) -> Estimate:
         """Return the mean value of the log's first observations."""
@@ -199,7 +201,9 @@ def solve(episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
     return kept[-1]
 
 
-def fqe(policy: SlatePolicy, batches: Iterable[Steps], choice: ChoiceModel, model: ValueModel, **how: float) -> Estimate:
+def fqe(
+    policy: SlatePolicy, batches: Iterable[Steps], choice: ChoiceModel, model: ValueModel, **how: float
+) -> Estimate:
     """Return the return of a policy, estimated from a log.
 
     Args:

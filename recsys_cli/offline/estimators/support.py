@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from recsys_cli.offline.estimators.base import LEAST_SUPPORT
 from recsys_cli.offline.judging import Judged
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,21 +36,24 @@ class Items:
     quality: int | None = None
 
 
-def read_items(mapping: Mapping, beside: Path) -> Items | None:
+def read_items(mapping: Mapping, folders: Sequence[Path]) -> Items | None:
     """Read the items that a mapping names; None if it names no file.
 
     Args:
         mapping: the mapping.
-        beside: the folder that a relative path starts from.
+        folders: where a relative path may start; the first that has the file counts.
 
     Raises:
         ConfigError: the file is missing, or damaged, or an id is missing or there twice, or a feature is not a number.
     """
     if mapping.items is None or mapping.items.file is None:
         return None
-    path = beside / Path(mapping.items.file).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"items.file={path}: there is no such file")
+    paths = [folder / Path(mapping.items.file).expanduser() for folder in folders]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        raise ConfigError(
+            f"items.file={mapping.items.file}: there is no {' and no '.join(map(str, dict.fromkeys(paths)))}"
+        )
     if path.suffix == ".npy":
         return _of_array(path)
     reader = Reader(path, format_of(path, key="the file's name"), mapping.delimiter)

@@ -51,7 +51,7 @@ def import_log(
         mapping: which column is what.
         files: of the log.
         folder: of the data set, which is there whole or not at all.
-        beside: where the items' file is looked for.
+        beside: where the items' file is looked for first; then beside the log.
         rows_in_memory: about how many rows are held at once.
         show: gets a line at the start of each stage.
 
@@ -81,7 +81,7 @@ class _Import:
     show: Callable[[str], None]
 
     def run(self, name: str) -> Report:
-        self.items = read_items(self.mapping, self.beside)
+        self.items = read_items(self.mapping, [self.beside, self.files[0].parent])
         self.reasons = Reasons()
         self.refusals = Refusals(self.scratch, self.files, self.reasons)
         self.report = Report([str(file) for file in self.files])
@@ -181,7 +181,7 @@ class _Import:
     def _write(self, problem: Problem, saved: list[Path]) -> None:
         assembler = Assembler(self.mapping, problem, self.summary.several > 0, self.dense)
         model = None
-        if self.mapping.propensity is None:
+        if self.mapping.propensity is None and not self._only_shown():
             self.show("estimating propensities")
             model = estimated.estimate(self._some(saved, assembler), problem.spec)
             self.report.held_out = model.held_out
@@ -198,6 +198,9 @@ class _Import:
         writer.finish()
         if self.refusals.total:
             self.refusals.path.replace(self.folder / self.refusals.path.name)
+
+    def _only_shown(self) -> bool:
+        return self.mapping.candidates.columns is None and self.mapping.candidates.otherwise == "slate"
 
     def _some(self, saved: list[Path], assembler: Assembler) -> Steps:
         """Return a sample of whole episodes from all groups."""
@@ -222,7 +225,10 @@ class _Import:
         if model is not None:
             report.propensities = f"estimated: {model.model.name} (the log has none)"
             report.warnings.append("propensities are estimated: what is computed with them is as good as their model")
-        elif self.mapping.propensity is not None:
+        elif self.mapping.propensity is None:
+            report.propensities = "none: of candidates that are only what was shown, none can be estimated"
+            report.warnings.append("without propensities and candidates nothing but what was shown can be judged")
+        else:
             of_slates = self.mapping.propensity.of == "slate" and spec.slate_size > 1
             report.propensities = "logged" + ", of whole slates, shared equally among positions" * of_slates
         report.warnings += list(self._warnings(problem))

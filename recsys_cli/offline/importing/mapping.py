@@ -47,6 +47,7 @@ class CandidateColumns:
         mask: a column of lists of flags, 0 for an entry that is no candidate; None: all entries are.
         otherwise: the candidates of a log without any: all items shown in the `log`, on the same `day` (UTC), or only
             those of the `slate` itself.
+        most: the most items that may be assumed so: each row holds them all.
     """
 
     columns: Columns | None = None
@@ -54,6 +55,7 @@ class CandidateColumns:
     width: Count | None = None
     mask: Text | None = None
     otherwise: Literal["log", "day", "slate"] = "log"
+    most: Count = 2_000
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ItemsTable:
     """The items' features.
 
     Attributes:
-        file: CSV, Parquet or JSON lines, beside the mapping; None: item ids are topics `0 .. topics - 1`.
+        file: CSV, Parquet or JSON lines, beside the mapping or the log; None: item ids are topics `0 .. topics - 1`.
         id: its column of ids.
         features: its columns of features, texts one-hot, lists of texts several-hot; None: all others.
         topics: number of topics, if an item is its topic.

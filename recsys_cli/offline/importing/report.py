@@ -70,9 +70,10 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return the report as lines to print."""
+        longest = f"{self.longest:,} step{'s' * (self.longest > 1)}"
         out = [
             f"{self.rows:,} rows of {len(self.files)} file{'s' * (len(self.files) > 1)}: "
-            f"{self.slates:,} slates in {self.episodes:,} episodes, the longest of {self.longest:,} steps",
+            f"{self.slates:,} slates in {self.episodes:,} episodes, the longest of {longest}",
             f"{self.click_rate:.4g} clicks a slate, reward {self.reward[0]:.4g} to {self.reward[1]:.4g}; "
             f"{self.user} user features, {self.items:,} items, {self.documents} document features",
             f"candidates: {self.candidates}",

@@ -17,7 +17,7 @@ from recsys_cli.offline.importing.rows import RowReader, Rows
 from recsys_cli.offline.importing.validation import present
 
 DAY = 86_400_000  # ms
-MOST_CANDIDATES = 2_000  # of a log without candidates, and topics of items without features
+MOST_TOPICS = 2_000  # items without features
 
 
 @dataclass
@@ -232,10 +232,10 @@ def _assumed_candidates(mapping: Mapping, summary: Summary, used: int) -> tuple[
     if how == "slate":
         return (min(summary.lengths), summary.size)
     sizes = [len(seen) for seen in summary.days.values()] if how == "day" else [used]
-    if max(sizes, default=0) > MOST_CANDIDATES:
+    if max(sizes) > mapping.candidates.most:
         raise ConfigError(
-            f"candidates.otherwise={how}: {max(sizes):,} items were shown, more than {MOST_CANDIDATES:,} in a row: "
-            "name candidates.columns, or set candidates.otherwise=slate"
+            f"candidates.otherwise={how}: {max(sizes):,} items were shown, more than candidates.most="
+            f"{mapping.candidates.most:,} in a row: name candidates.columns, raise it, or set otherwise=slate"
         )
     return min(sizes), max(sizes)
 
@@ -247,9 +247,9 @@ def _documents(mapping: Mapping, summary: Summary, items: Items | None, count: i
     if items is not None and items.features.shape[1]:
         bounds = Bounds(items.features.min(0).astype(np.float64), items.features.max(0).astype(np.float64))
         return Documents(bounds.features(items.names), quality=items.quality, items=items.features)
-    if count > MOST_CANDIDATES:
+    if count > MOST_TOPICS:
         raise ConfigError(
-            f"items: {count:,} items without features, more than {MOST_CANDIDATES:,}: name items.file, with features"
+            f"items: {count:,} items without features, more than {MOST_TOPICS:,}: name items.file, with features"
         )
     return Documents(Features.of(count, 0.0, 1.0), topics=count)
 
