@@ -49,6 +49,7 @@ PLAYED = "behaviour, played"
 LEARNERS = {  # words behind `recsys train data=...`
     PLAYED: (),
     "slateq": ("algo=slateq",),
+    "slateq, with memory": ("algo=slateq", "algo.memory=raw", "algo.batch_size=128"),
     "one step": ("algo=slateq", "algo.target=sarsa"),
     "cql .03": ("algo=cql", "algo.conservatism=0.03"),
     "cql .3": ("algo=cql", "algo.conservatism=0.3"),
