@@ -114,7 +114,7 @@ def test_memory_is_raw_from_data_and_none_from_play(logs: Path) -> None:
     [
         (("algo=slateq", "algo.replay=prioritized"), "algo.replay=prioritized is not available with data"),
         (("algo=bc", "algo.batch_size=2000"), "algo.batch_size=2000: steps=1000 rows of the log make no minibatch"),
-        (("algo=bc", "resources.env_runners=1"), "resources.env_runners=1: a training from data plays nothing"),
+        (("algo=bc", "resources.env_runners=1"), "resources.env_runners=1: a training from data= plays nothing"),
         (("algo=cql", "algo.choice_model=true"), "needs an observable affinity"),
         (("algo=iql", "algo.discount=1"), "gives no finite value"),
     ],
