@@ -11,7 +11,7 @@ import numpy as np
 from recsys_cli.offline.estimators import session
 from recsys_cli.offline.estimators.base import Estimate, from_influence, refused, why_refused
 from recsys_cli.offline.estimators.diagnostics import of_weights
-from recsys_cli.offline.estimators.fqe import LinearFQE, ValueModel, solve
+from recsys_cli.offline.estimators.fqe import LinearFQE, Solution, ValueModel, solve
 from recsys_cli.offline.estimators.groups import GROUPS
 from recsys_cli.offline.estimators.influence import Estimated, Floats
 from recsys_cli.offline.estimators.intervals import bca
@@ -106,13 +106,15 @@ class SessionComparison:
         return tuple(np.concatenate(values) for values in zip(*parts, strict=True))  # type: ignore[return-value]
 
     def _thetas(self) -> list[Floats]:
-        """Return each fold's weights, from the episodes of the others; of all if there are no others."""
+        """Return each fold's weights, from the episodes of the others, at the ridge that all of them choose."""
         (episodes, sums), number = self.fqe.groups.used(), np.flatnonzero(self.fqe.groups.episodes > 0)
         free, found = self.fqe.model.features.free, []
+        ridge = solve(free, episodes, sums).ridge
         for fold in range(FOLDS):
             others = number % FOLDS != fold
             kept = others if others.any() else ~others
-            found.append(solve(free, episodes[kept], {name: values[kept] for name, values in sums.items()}).theta)
+            part = {name: values[kept] for name, values in sums.items()}
+            found.append(Solution.at(ridge, free, episodes[kept], part).theta)
         return found
 
 
