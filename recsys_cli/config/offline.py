@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
-from recsys_cli.config.ranges import Count, NotEmpty, Seed, Text
+from recsys_cli.config.ranges import Count, NotEmpty, PositiveFraction, Seed, Text
 from recsys_cli.config.schema import RootConfig, TrackingConfig
 
 
@@ -80,3 +80,39 @@ class ExportConfig(RootConfig):
     format: Literal["rllib"]
     data_dir: Text
     progress: Literal["auto", "rich", "plain", "off"]
+
+
+@dataclass(frozen=True)
+class OpeConfig(RootConfig):
+    """`conf/ope.yaml`: policies to be judged on a data set, without being played."""
+
+    tracking: TrackingConfig
+    data: Text
+    checkpoint: Text | list[Text]
+    explore: Text | Annotated[list[Text], NotEmpty()]
+    baselines: list[Literal["random", "myopic"]]
+    estimators: Annotated[list[Literal["fqe", "clicks", "steps", "sessions"]], NotEmpty()]
+    choice: Literal["auto", "known", "learned", "network"]
+    discount: PositiveFraction
+    data_dir: Text
+    output: Text | None
+    output_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]
+    log: bool
+
+    def __post_init__(self) -> None:
+        """Check the exploration, and that there is something to judge."""
+        for explore in self.explorations:
+            Explore.parse(explore)
+        if not self.checkpoints and not self.baselines:
+            raise ConfigError("nothing to judge: name checkpoint=<run id> or baselines=[random,myopic]")
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The references."""
+        return [self.checkpoint] if isinstance(self.checkpoint, str) else list(self.checkpoint)
+
+    @property
+    def explorations(self) -> list[str]:
+        """How each checkpoint explores; it is judged once for each."""
+        return [self.explore] if isinstance(self.explore, str) else list(self.explore)
