@@ -21,7 +21,9 @@ MOST_STEPS = 50_000  # that are looked at
 MOST_NUMBERS = 10_000_000  # of an array over episodes and steps; later episodes are left out
 FOLDS = 5  # of groups of episodes, for cross-fitting
 
+NAMES = ("IS", "WIS", "PDIS", "WPDIS", "DR", "WDR")
 MEANS = ("IS", "PDIS", "DR")  # linear: their intervals are BCa
+TOO_LONG = "episodes are too long to be compared step by step"
 MISSING = {
     "slate": "the log has no propensities",
     "click": "what the policy that logged lets users click is unknown",
@@ -53,19 +55,22 @@ class SessionComparison:
 
     def estimates(self) -> list[Estimate]:
         """Return the estimates; those that the log does not allow are refused."""
+        if not self._judged:
+            return [refused(f"{name}, {kind} weights", TOO_LONG) for kind in MISSING for name in NAMES]
         lengths = np.concatenate([judged.steps.lengths for judged in self._judged])
         padded = partial(session.padded, lengths=lengths)
         reward = padded(self._column(lambda judged: judged.steps.reward.astype(np.float64)))
         q, v = (padded(values) for values in self._values())
         simple, robust = {"reward": reward}, {"reward": reward, "q": q, "v": np.pad(v, ((0, 0), (0, 1)))}
-        estimators: dict[str, Callable[[Floats], Estimated]] = {
-            "IS": partial(session.importance_sampling, **simple, discount=self.discount),
-            "WIS": partial(session.weighted_is, **simple, discount=self.discount),
-            "PDIS": partial(session.per_decision, **simple, discount=self.discount),
-            "WPDIS": partial(session.weighted_per_decision, **simple, discount=self.discount),
-            "DR": partial(session.doubly_robust, **robust, discount=self.discount),
-            "WDR": partial(session.weighted_doubly_robust, **robust, discount=self.discount),
-        }
+        functions: tuple[Callable[[Floats], Estimated], ...] = (
+            partial(session.importance_sampling, **simple, discount=self.discount),
+            partial(session.weighted_is, **simple, discount=self.discount),
+            partial(session.per_decision, **simple, discount=self.discount),
+            partial(session.weighted_per_decision, **simple, discount=self.discount),
+            partial(session.doubly_robust, **robust, discount=self.discount),
+            partial(session.weighted_doubly_robust, **robust, discount=self.discount),
+        )
+        estimators = dict(zip(NAMES, functions, strict=True))
         found = []
         for kind, ratio in (("slate", _slate_ratio), ("click", lambda judged: judged.click_weights)):
             if any(ratio(judged) is None for judged in self._judged):
