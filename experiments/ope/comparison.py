@@ -27,6 +27,8 @@ from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.interest_evolution import InterestEvolutionConfig, quality_means
 from recsys_cli.offline.choice import known_choice
 from recsys_cli.offline.estimators.base import Estimate
+from recsys_cli.offline.estimators.clicks import StepClicks
+from recsys_cli.offline.estimators.fqe import ValueModel
 from recsys_cli.offline.estimators.session_comparison import SessionComparison
 from recsys_cli.offline.estimators.step_comparison import StepComparison
 from recsys_cli.offline.judging import Judged, Logged
@@ -35,13 +37,14 @@ from recsys_cli.offline.steps import Steps
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.policies.uniform import UniformPolicy
+from recsys_cli.policies.value_features import ValueFeatures
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.references import resolve
 
 HERE = Path(__file__).parent
 PROBLEM = ("env=interest_evolution", "env.slate_size=3")
-SETS, STEPS, SESSIONS = 100, 1_000, 300
+STEPS, SESSIONS = 1_000, 300  # of a data set
 TARGETS = {"sharp": ("slateq", 0.6), "soft": ("slateq", 4.5), "myopic-soft": ("myopic", 0.7)}
 TRUTH_USERS = 20_000
 
@@ -73,10 +76,17 @@ def problem() -> EnvConfig:
     return config.env
 
 
-def trained(folder: Path) -> SlatePolicy:
-    """Return the policy of a trained SlateQ; train it if it is not there yet."""
+def trained(folder: Path, *more: str) -> SlatePolicy:
+    """Return the policy of a trained SlateQ; train it, with `more` settings, if it is not there yet."""
     if not list(folder.glob("*/seed_0")):
-        words = ("algo=slateq", "resources=inline", "tracking=off", "evaluation.baselines=[]", f"output_dir={folder}")
+        words = (
+            "algo=slateq",
+            "resources=inline",
+            "tracking=off",
+            "evaluation.baselines=[]",
+            f"output_dir={folder}",
+            *more,
+        )
         subprocess.run([sys.executable, "-m", "recsys_cli", "train", *PROBLEM, *words], check=True)
     (seed,) = folder.glob("*/seed_0")
     return load_checkpoint(resolve(f"{seed}/last", folder, None)).policy
@@ -92,13 +102,13 @@ def targets(env: EnvConfig, slateq: SlatePolicy) -> dict[str, SlatePolicy]:
     }
 
 
-def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy]) -> Iterator[Row]:
+def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy], sets: int) -> Iterator[Row]:
     """Judge sets of single steps; the reward of a click is the document's quality plus 3."""
     behaviour, rng = UniformPolicy(env.spec.slate_size), np.random.default_rng(0)
     pool = play_round(behaviour, env, 2_000, 1, 0)
-    rows = rng.permutation(np.flatnonzero(pool.valid))[: SETS * STEPS].reshape(SETS, STEPS)
+    rows = rng.permutation(np.flatnonzero(pool.valid))[: sets * STEPS].reshape(sets, STEPS)
     means = _mean_reward(env)
-    choice = known_choice(env.spec)
+    choice, features = known_choice(env.spec), ValueFeatures(env.spec, 0)
     assert choice is not None
     found: dict[str, list[list[Estimate]]] = {name: [] for name in policies}
     truths: dict[str, list[float]] = {name: [] for name in policies}
@@ -106,9 +116,10 @@ def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy]) -> Iterator[Row]:
         logged = Logged.of(_single(pool.take(np.sort(each))), choice, behaviour)
         for name, policy in policies.items():
             judged = logged.judge(policy)
-            comparison = StepComparison(env.spec.documents)
+            comparison, clicks = StepComparison(env.spec.documents), StepClicks(features)
             comparison.add(judged)
-            found[name].append(comparison.estimates())
+            clicks.add(judged)
+            found[name].append([*comparison.estimates(), *clicks.estimates()])
             truths[name].append(_true_reward(judged, means))
     for name, estimates in found.items():
         yield from summed_up(estimates, name, float(np.mean(truths[name])))
@@ -121,11 +132,13 @@ def of_sessions(env: EnvConfig, policies: dict[str, SlatePolicy], sets: int) -> 
     truth = {name: float(play(policy, env, TRUTH_USERS, 10**6).returns.mean()) for name, policy in policies.items()}
     found: dict[str, list[list[Estimate]]] = {name: [] for name in policies}
     for number in range(sets):
-        logged = Logged.of(play_round(behaviour, env, SESSIONS, 2 + number, 0), choice, behaviour)
+        steps = play_round(behaviour, env, SESSIONS, 2 + number, 0)
+        model = ValueModel.of(env.spec, steps)
+        logged = Logged.of(model.remembering(steps), choice, behaviour)
         for name, policy in policies.items():
-            comparison = SessionComparison()
+            comparison = SessionComparison(model)
             comparison.add(logged.judge(policy))
-            found[name].append(comparison.estimates())
+            found[name].append([*comparison.estimates(), comparison.fqe.estimate()])
     for name, estimates in found.items():
         yield from summed_up(estimates, name, truth[name])
 
@@ -185,15 +198,20 @@ def main() -> None:
     parser.add_argument(
         "--slateq", type=Path, default=Path("runs/ope/slateq"), help="folder of its run, trained if missing"
     )
-    parser.add_argument("--sets", type=int, default=20, help="data sets of sessions")
+    parser.add_argument("--session-sets", type=int, default=20, help="data sets of sessions")
+    parser.add_argument("--step-sets", type=int, default=100, help="data sets of steps")
     arguments = parser.parse_args()
     env = problem()
     policies = targets(env, trained(arguments.slateq))
     if "steps" in arguments.parts:
-        write(list(of_steps(env, policies)), "steps", f"from {STEPS:,} steps, {SETS} data sets")
+        write(
+            list(of_steps(env, policies, arguments.step_sets)),
+            "steps",
+            f"from {STEPS:,} steps, {arguments.step_sets} data sets",
+        )
     if "sessions" in arguments.parts:
-        rows = list(of_sessions(env, policies, arguments.sets))
-        write(rows, "sessions", f"from {SESSIONS} sessions, {arguments.sets} data sets")
+        rows = list(of_sessions(env, policies, arguments.session_sets))
+        write(rows, "sessions", f"from {SESSIONS} sessions, {arguments.session_sets} data sets")
 
 
 if __name__ == "__main__":
