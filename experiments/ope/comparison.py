@@ -109,10 +109,17 @@ def problem() -> EnvConfig:
     return config.env
 
 
-def trained(folder: Path) -> SlatePolicy:
-    """Return the policy of a trained SlateQ; train it if it is not there yet."""
+def trained(folder: Path, *more: str) -> SlatePolicy:
+    """Return the policy of a trained SlateQ; train it, with `more` settings, if it is not there yet."""
     if not list(folder.glob("*/seed_0")):
-        words = ("algo=slateq", "resources=inline", "tracking=off", "evaluation.baselines=[]", f"output_dir={folder}")
+        words = (
+            "algo=slateq",
+            "resources=inline",
+            "tracking=off",
+            "evaluation.baselines=[]",
+            f"output_dir={folder}",
+            *more,
+        )
         subprocess.run([sys.executable, "-m", "recsys_cli", "train", *PROBLEM, *words], check=True)
     (seed,) = folder.glob("*/seed_0")
     return load_checkpoint(resolve(f"{seed}/last", folder, None)).policy

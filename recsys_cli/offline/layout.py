@@ -104,4 +104,5 @@ def _values(column: Any, name: str, dtype: type, shape: tuple[int, ...]) -> Any:
         column = column.flatten()
     if column.null_count or column.type != pa.from_numpy_dtype(np.dtype(dtype)) or len(column) != np.prod(shape):
         raise ConfigError(f"column {name} is {column.type}, and must be {np.dtype(dtype)} {list(shape)} without nulls")
-    return column.to_numpy(zero_copy_only=False).reshape(shape)
+    values = column.to_numpy(zero_copy_only=False).reshape(shape)
+    return np.require(values, requirements="W")  # tensors are made of it, and torch warns of what is read-only
