@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 TOTALS = 4  # leading features of a session memory
-BUDGET_RIDGE = 1e-2
+BUDGET_RIDGE = 1e-5  # small: sessions that end at a limit are separable, and then the boundary is sharp
 LEAST_ENDS = 10  # ended sessions from which a budget is learned
 LEAST_GAIN = 1.0  # nats a session by which the budget must predict its end better than a constant rate does
 MOST_SQUARES = 128  # user features up to which their squares are features too
@@ -36,7 +36,7 @@ def fit_budget(totals: NDArray[Any], ended: NDArray[np.bool_]) -> Floats | None:
     that minutes, clicks or steps.
 
     Args:
-        totals: the memory's leading features before each step, `[n, 4]`.
+        totals: the memory's leading features after each step, `[n, 4]`.
         ended: whether the session ended with the step, `[n]`.
 
     Returns:
@@ -68,6 +68,7 @@ class ValueFeatures:
 
     Attributes:
         size: number of features P. The first is a constant 1.
+        free: leading features that depend on nothing but the session so far.
     """
 
     def __init__(self, spec: ProblemSpec, remembered: int, budget: NDArray[Any] | None = None) -> None:
@@ -94,6 +95,7 @@ class ValueFeatures:
             (user * (1 + self.squared) + self.beside, about),
             (more * self.crossed, self.width),
         )
+        self.free = at
         self.size = sum(rows * columns for rows, columns in self.blocks)
 
     def expected(self, observation: Mapping[str, Any], p: Floats) -> Floats:

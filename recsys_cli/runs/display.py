@@ -234,10 +234,10 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
         return
     env, seeds = config.env, config.seeds
     runs = "" if seeds == 1 else f", {seeds} seeds"
-    source = "" if config.data is None else f" from the log {show_path(Path(config.data))}"
+    source, most = ("", "") if config.data is None else (f" from the log {show_path(Path(config.data))}", "at most ")
     Console(highlight=False).print(
         f"training {config.algo.name} on {env.name} (C={env.num_candidates}, k={env.slate_size}){source}: "
-        f"{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
+        f"{most}{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
         **PLAIN,
     )
 

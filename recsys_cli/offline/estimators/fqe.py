@@ -22,15 +22,17 @@ from recsys_cli.offline.estimators.base import LEAST_ESS, Estimate, from_influen
 from recsys_cli.offline.estimators.groups import GroupSums
 from recsys_cli.offline.estimators.support import Support
 from recsys_cli.offline.judging import ChoiceModel, Judged, Logged
+from recsys_cli.offline.linear import inverse
 from recsys_cli.offline.steps import Steps
 from recsys_cli.policies.base import SlatePolicy
-from recsys_cli.policies.memory import MemoryKind, memory_features, new_memory
+from recsys_cli.policies.memory import UNITS, MemoryKind, increments, memory_features, new_memory
 from recsys_cli.policies.value_features import TOTALS, ValueFeatures, fit_budget
 
 Floats = NDArray[np.float64]
 
+LEAST_RIDGE = 1e-3
 RIDGES = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-AGREEMENT = 1.5  # standard errors by which values of different ridges may differ
+AGREEMENT = 0.25  # standard errors by which values of different ridges may differ
 BUDGET_STEPS = 200_000  # from which the session's budget is learned
 
 
@@ -64,8 +66,9 @@ class ValueModel:
         steps = steps.remembering(partial(new_memory, kind, spec))
         budget = None
         if steps.memory is not None and len(steps):
-            ends = np.flatnonzero(steps.valid & (steps.terminated | (steps.following() >= 0)))
-            budget = fit_budget(steps.memory[ends, :TOTALS], steps.terminated[ends])
+            after = steps.memory[:, :TOTALS] + increments({**steps.response, "click": steps.clicks()}) / UNITS
+            ends = steps.valid & (steps.terminated | (steps.following() >= 0))
+            budget = fit_budget(after[ends], steps.terminated[ends])
         return cls(spec, kind, ValueFeatures(spec, memory_features(kind, spec), budget))
 
     def remembering(self, steps: Steps) -> Steps:
@@ -113,7 +116,7 @@ class LinearFQE:
     def estimate(self) -> Estimate:
         """Return the mean value of the log's first observations."""
         episodes, sums = self.groups.used()
-        found = solve(episodes, sums)
+        found = solve(self.model.features.free, episodes, sums)
         total, square = found.beta @ sums["first"].sum(0), found.beta @ sums["second"].sum(0) @ found.beta
         diagnostics = {"ess": float(total**2 / square) if square > 0 else 0.0, "ridge": found.ridge}
         refusal = self.support.refusal()
@@ -131,7 +134,7 @@ class LinearFQE:
     @property
     def theta(self) -> Floats:
         """Weights of the features, `[P]`."""
-        return solve(*self.groups.used()).theta
+        return solve(self.model.features.free, *self.groups.used()).theta
 
     def values(self, judged: Judged, theta: Floats) -> tuple[Floats, Floats]:
         """Return the value of what was clicked and of the observation, `[n]` each, of judged steps."""
@@ -150,7 +153,7 @@ class Solution:
     section 5).
 
     Attributes:
-        ridge: added to the diagonal of A, but for the constant.
+        ridge: added to the diagonal of A, but for the leading features.
         theta: weights of the features, `[P]`.
         beta: weights of the features in marginal importance weights, `[P]`.
         value: mean value of first observations.
@@ -164,19 +167,20 @@ class Solution:
     influence: Floats
 
     @classmethod
-    def at(cls, ridge: float, episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
+    def at(cls, ridge: float, free: int, episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
         """Solve.
 
         Args:
             ridge: see `Solution`.
+            free: leading features that are hardly shrunk.
             episodes: number of episodes of each group.
             sums: of each group: `A`, `b`, `start`.
         """
         matrix, right, start = (sums[name].sum(0) for name in ("A", "b", "start"))
         count, penalty = episodes.sum(), np.full(len(right), ridge)
-        penalty[0] = 0.0
-        inverse = np.linalg.inv(matrix + np.diag(penalty))
-        theta, beta = inverse @ right, inverse.T @ start / count
+        penalty[:free] = LEAST_RIDGE
+        solved = inverse(matrix + np.diag(penalty), np.diag(sums["second"].sum(0)) + penalty)
+        theta, beta = solved @ right, solved.T @ start / count
         plain = float(start @ theta) / count
         residual = (sums["b"] - sums["A"] @ theta) @ beta
         parts = residual + (sums["start"] @ theta - episodes * plain) / count
@@ -184,25 +188,24 @@ class Solution:
         return cls(ridge, theta, beta, plain + float(residual.sum()), influence)
 
 
-def solve(episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
+def solve(free: int, episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
     """Return the solution of the greatest ridge whose bias does not show.
 
-    Its value must differ from that of every smaller ridge by no more than `AGREEMENT` standard errors of the difference
+    Its value must differ from that of every smaller ridge by no more than `AGREEMENT` of the latter's standard errors
     (Lepski's method; for off-policy evaluation Su, Srinath & Krishnamurthy 2020, arXiv 2002.07729).
     """
     kept: list[Solution] = []
     for ridge in RIDGES:
-        found = Solution.at(ridge, episodes, sums)
+        found = Solution.at(ridge, free, episodes, sums)
         for other in kept:
-            error = standard_error(found.influence - other.influence)
-            if abs(found.value - other.value) > AGREEMENT * error:
+            if abs(found.value - other.value) > AGREEMENT * standard_error(other.influence):
                 return kept[-1]
         kept.append(found)
     return kept[-1]
 
 
 def fqe(
-    policy: SlatePolicy, batches: Iterable[Steps], choice: ChoiceModel, model: ValueModel, **how: float
+    policy: SlatePolicy, batches: Iterable[Steps], choice: ChoiceModel, model: ValueModel, discount: float = 1.0
 ) -> Estimate:
     """Return the return of a policy, estimated from a log.
 
@@ -211,9 +214,9 @@ def fqe(
         batches: of whole episodes.
         choice: the users' choice model.
         model: how values are represented.
-        how: `discount` of the return.
+        discount: of the return.
     """
-    estimator = LinearFQE(model, **how)
+    estimator = LinearFQE(model, discount)
     for steps in batches:
         estimator.add(Logged.of(model.remembering(steps), choice).judge(policy))
     return estimator.estimate()
