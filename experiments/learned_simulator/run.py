@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +243,10 @@ class Results:
         """Yield what is missing, in pieces of seconds to a minute."""
         for problem in CASES:
             yield partial(self.play, {"problem": problem, "sessions": 0, "choice": "true", "seed": 0})
-        for choice in CHOICES:
-            fitted = [log for log in logs() if log.choice == choice]
+        for choice, rank in product(CHOICES, range(2)):
+            fitted = [
+                log for log in logs() if (log.choice, CASES[log.problem].sizes.index(log.sessions)) == (choice, rank)
+            ]
             yield from (partial(self.play, dict(vars(log)), log) for log in fitted)
             for problem, algo, words in learners():
                 for seed in range(CASES[problem].seeds):

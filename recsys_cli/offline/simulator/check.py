@@ -129,6 +129,13 @@ def _limits(fitted: Fitted, replayed: bool) -> list[str]:
     if not replayed:
         lines.append("the policy that logged is not known: if it looked at the user, differences may be its own")
     lines += _rare(train)
+    logits = [model.choice.logit] if model.choice.logit is not None else []
+    amounts = [law.amount.mean for law in (*model.fields, model.reward) if law.amount is not None and law.amount.mean]
+    if any("recent" in law.blocks for law in (*logits, *amounts)):
+        lines.append(
+            "choice or response follow the documents clicked recently: a policy that shows the same again and again "
+            "pushes them beyond the log; trust the order of such policies, not their returns"
+        )
     ending = model.ending
     if ending.hazard is not None:
         lengths = train.steps.lengths

@@ -16,7 +16,7 @@ from recsys_cli.offline.simulator.log import Log
 from recsys_cli.policies.click_models import ConditionalLogit
 
 FIRST, STATED = "first_position", "as the spec says"
-MAX_KINDS = 3
+MAX_KINDS = 6
 NEWTON_STEPS = 4  # in each round
 WORTH = 0.5  # log-likelihood that a round must gain
 FIXED = 1e12  # precision of the prior of a weight that is known
