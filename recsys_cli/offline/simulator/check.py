@@ -129,9 +129,8 @@ def _limits(fitted: Fitted, replayed: bool) -> list[str]:
     if not replayed:
         lines.append("the policy that logged is not known: if it looked at the user, differences may be its own")
     lines += _rare(train)
-    logits = [model.choice.logit] if model.choice.logit is not None else []
-    amounts = [law.amount.mean for law in (*model.fields, model.reward) if law.amount is not None and law.amount.mean]
-    if any("recent" in law.blocks for law in (*logits, *amounts)):
+    laws = [model.choice.logit, *(law and law.mean for law in (model.reward.amount, *(f.amount for f in model.fields)))]
+    if any(law is not None and "recent" in law.blocks for law in laws):
         lines.append(
             "choice or response follow the documents clicked recently: a policy that shows the same again and again "
             "pushes them beyond the log; trust the order of such policies, not their returns"
