@@ -129,7 +129,8 @@ def _limits(fitted: Fitted, replayed: bool) -> list[str]:
     if not replayed:
         lines.append("the policy that logged is not known: if it looked at the user, differences may be its own")
     lines += _rare(train)
-    laws = [model.choice.logit, *(law and law.mean for law in (model.reward.amount, *(f.amount for f in model.fields)))]
+    amounts = [amount for amount in (model.reward.amount, *(field.amount for field in model.fields)) if amount]
+    laws = [model.choice.logit, *(amount.mean for amount in amounts)]
     if any(law is not None and "recent" in law.blocks for law in laws):
         lines.append(
             "choice or response follow the documents clicked recently: a policy that shows the same again and again "
