@@ -4,8 +4,8 @@
 
 Interest evolution, 3 of 10 documents, uniformly random slates: a trained SlateQ, the same with slates drawn softly from
 its scores, one stopped at an eighth of its steps, the myopic policy softened, and random slates. One line of
-`returns.csv` for each data set and policy; a data set that is there already is not judged again. Writes `returns.md` and
-the figure `returns.svg` beside this file.
+`returns.csv` for each data set and policy; a data set that is there already is not judged again. Writes `returns.md`
+and the figure `returns.svg` beside this file.
 """
 
 from __future__ import annotations
