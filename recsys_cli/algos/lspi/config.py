@@ -59,13 +59,6 @@ class LSPIConfig(AlgoConfig):
                 "use algo.memory=none or raw, or another algorithm, such as slateq"
             )
 
-    def check_steps(self, steps: int) -> None:
-        """Refuse a training without a solution."""
-        if self.learning_starts >= steps:
-            raise ConfigError(
-                f"algo.learning_starts={self.learning_starts}: nothing would be learned in steps={steps}; set it below"
-            )
-
     def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
         """Return the buffer's size."""
         capacity = f"algo.replay_capacity={self.replay_capacity:,} with env.num_candidates={spec.width:,}"
