@@ -46,8 +46,8 @@ Row = dict[str, Any]
 def from_logs(problem: str, size: int, learner: str, seed: int) -> list[Row]:
     """Record a log, learn from it, and play what was learned."""
     words, length, _, _ = SETTINGS[problem]
-    log = f"{problem.replace('/', '_')}_{size}_{seed}"
-    run = f"{log}_{learner.replace(' ', '_')}"
+    log = f"random_{problem.replace('/', '_')}_{size}_{seed}"
+    run = f"{log}_{learner.replace(' ', '_')}".strip("_")
     if not (Path("data") / log / "dataset.yaml").exists():
         episodes = f"episodes={round(size / length)}"
         require(recsys(["record", "algo=random", *words, episodes, f"seed={seed}", f"name={log}", "progress=off"]))
@@ -164,7 +164,9 @@ def main() -> None:
     """Do all that is not done yet, and write the tables."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--folder", type=Path, default=Path("lspi_runs"))
-    folder: Path = arguments.parse_args().folder
+    arguments.add_argument("--only", choices=["logs", "playing"], help="one of the tables")
+    given = arguments.parse_args()
+    folder: Path = given.folder
     folder.mkdir(parents=True, exist_ok=True)
     with chdir(folder):
         learned = kept(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recsys_cli.algos.lspi.online import OnlineLSPI
     from recsys_cli.policies.lspi import LSPIPolicy
 
-RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
+RIDGES = (0.01, 0.1, 1.0, 3.0, 10.0)
 MOST_FEATURES = 4_000  # a system of so many unknowns takes some seconds and half a gigabyte
 
 
