@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -12,6 +11,7 @@ from logs import played
 
 from recsys_cli.config.explore import Explore
 from recsys_cli.config.structured import load
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.offline.choice import known_choice
 from recsys_cli.offline.estimators import cascade
 from recsys_cli.offline.estimators.base import Estimate
@@ -22,6 +22,7 @@ from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.steps import Steps
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.exploration import ExploringPolicy
+from recsys_cli.policies.memory import MemoryKind
 from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.distributions import PlackettLuceSlates
@@ -145,23 +146,22 @@ def test_next_probs_agree_with_enumeration() -> None:
 
 
 def sessions_by_name(
-    env, target: SlatePolicy, steps: Steps, change: Callable = lambda steps: steps
+    spec: ProblemSpec, target: SlatePolicy, steps: Steps, memory: MemoryKind | None = None
 ) -> dict[str, Estimate]:
-    model = ValueModel.of(env.spec, steps)
+    model, behaviour = ValueModel.of(spec, steps, memory), UniformPolicy(spec.slate_size)
     comparison = SessionComparison(model)
-    choice = known_choice(env.spec)
-    comparison.add(Logged.of(change(model.remembering(steps)), choice, UNIFORM).judge(target))
+    comparison.add(Logged.of(model.remembering(steps), known_choice(spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 
 
 def test_long_sessions_are_refused() -> None:
     steps = played(ENV, 60, seed=1)
-    found = sessions_by_name(ENV, soft(0.4), steps)
+    found = sessions_by_name(ENV.spec, soft(0.4), steps)
     assert len(found) == 12
     for name, estimate in found.items():
         assert "they last for" in str(estimate.refusal) and np.isnan(estimate.low), name
         assert estimate.diagnostics["usable_steps"] < steps.lengths.max()
-    none = sessions_by_name(ENV, soft(0.4), steps, lambda steps: dataclasses.replace(steps, log_propensity=None))
+    none = sessions_by_name(ENV.spec, soft(0.4), dataclasses.replace(steps, log_propensity=None))
     assert none["PDIS, slate weights"].refusal == "the log has no propensities"
     assert "they last for" in str(none["PDIS, click weights"].refusal)
 
@@ -171,9 +171,26 @@ def test_short_sessions_hold_the_truth() -> None:
     env = dataclasses.replace(ENV, time_budget=8.0, step_penalty=4.0)
     target = soft(1.2)
     truth = float(play(target, env, 4_000, 99).returns.mean())
-    found = sessions_by_name(env, target, played(env, 2_000, seed=2))
+    found = sessions_by_name(env.spec, target, played(env, 2_000, seed=2))
     for name, estimate in found.items():
         assert estimate.refusal is None, name
         half = max(estimate.high - estimate.value, estimate.value - estimate.low)
         assert abs(estimate.value - truth) < 2 * half + 0.1, name
     assert found["DR, click weights"].error < found["PDIS, click weights"].error < found["IS, slate weights"].error
+
+
+def test_nothing_is_earned_behind_a_problems_horizon() -> None:
+    """Sessions are cut there: their last observation is logged, and worth nothing whatever the model says of it."""
+    env = load("env", "long_term_satisfaction", time_budget=3, num_candidates=4)
+    ended = played(env, 200, seed=2, policy=UniformPolicy(env.slate_size))
+    steps = ended.take(np.sort(np.concatenate([np.arange(len(ended)), np.flatnonzero(ended.terminated)])))
+    observed = np.concatenate([[False], steps.terminated[:-1] & steps.terminated[1:]])
+    last = np.concatenate([observed[1:], [False]])
+    steps = dataclasses.replace(
+        steps, valid=~observed, truncated=last, terminated=np.zeros(len(steps), bool), step=steps.step + observed
+    )
+    spec = dataclasses.replace(env.spec, truncation=3)
+    target = ExploringPolicy(UniformPolicy(env.slate_size), Explore("epsilon", 1.0))
+    found = sessions_by_name(spec, target, steps, memory="none")
+    for name, estimate in found.items():
+        assert estimate.low < ended.returns().mean() < estimate.high, name
