@@ -45,9 +45,9 @@ class ImportConfig(RootConfig):
     data: Text | Annotated[list[Text], NotEmpty()]
     name: Text
     format: Literal["mapping", "rllib_json", "rllib_episodes"]
+    env: Any
     data_dir: Text
     rows_in_memory: Count
-    env: Any = None
 
     def __post_init__(self) -> None:
         """Check the name, and that there is either a mapping or, for RLlib's formats, a problem."""

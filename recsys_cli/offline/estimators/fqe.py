@@ -66,8 +66,8 @@ class ValueModel:
         budget = None
         if steps.memory is not None and len(steps):
             after = steps.memory[:, :TOTALS] + increments({**steps.response, "click": steps.clicks()}) / UNITS
-            known = steps.valid & (steps.terminated | (steps.following() >= 0))
-            budget = fit_budget(after[known], steps.terminated[known])
+            ends = steps.valid & (steps.terminated | (steps.following() >= 0))
+            budget = fit_budget(after[ends], steps.terminated[ends])
         return cls(spec, kind, ValueFeatures(spec, memory_features(kind, spec), budget))
 
     def remembering(self, steps: Steps) -> Steps:
