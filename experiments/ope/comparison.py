@@ -39,6 +39,7 @@ from recsys_cli.offline.estimators.step_comparison import StepComparison
 from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.recording import play_round
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.policies.uniform import UniformPolicy
@@ -145,7 +146,11 @@ def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy], todo: Sequence[in
         chosen = np.sort(rows[number * STEPS : (number + 1) * STEPS])
         logged = Logged.of(_single(pool.take(chosen)), choice, behaviour)
         for name, policy in policies.items():
-            judged, comparison, clicks = logged.judge(policy), StepComparison(env.spec.documents), StepClicks(features)
+            judged, comparison, clicks = (
+                logged.judge(policy),
+                StepComparison(env.spec.documents, SupportCheck(3)),
+                StepClicks(features),
+            )
             comparison.add(judged)
             clicks.add(judged)
             # The target's mean reward in these states; the mean over all sets is the truth.
@@ -164,7 +169,7 @@ def of_sessions(env: EnvConfig, policies: dict[str, SlatePolicy], todo: Sequence
         model = ValueModel.of(env.spec, steps)
         logged = Logged.of(model.remembering(steps), choice, behaviour)
         for name, policy in policies.items():
-            comparison = SessionComparison(model)
+            comparison = SessionComparison(model, SupportCheck(3))
             comparison.add(logged.judge(policy))
             for each in (*comparison.estimates(), comparison.fqe.estimate()):
                 yield Found.of(number, name, truth[name], each)
