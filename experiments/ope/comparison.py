@@ -148,7 +148,7 @@ def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy], todo: Sequence[in
         for name, policy in policies.items():
             judged, comparison, clicks = (
                 logged.judge(policy),
-                StepComparison(env.spec.documents, SupportCheck(3)),
+                StepComparison(env.spec, SupportCheck(3)),
                 StepClicks(features),
             )
             comparison.add(judged)

@@ -105,8 +105,7 @@ def _values(column: Any, name: str, dtype: type, shape: tuple[int, ...]) -> Any:
         column = column.flatten()
     if column.null_count or column.type != pa.from_numpy_dtype(np.dtype(dtype)) or len(column) != np.prod(shape):
         raise ConfigError(f"column {name} is {column.type}, and must be {np.dtype(dtype)} {list(shape)} without nulls")
-    values = _from_arrow(column, dtype).reshape(shape)
-    return np.require(values, requirements="W")  # tensors are made of it, and torch warns of what is read-only
+    return _from_arrow(column, dtype).reshape(shape)
 
 
 # Arrow's own conversions from and to NumPy import pandas, which takes as long as reading a million rows.
@@ -122,6 +121,7 @@ def _from_arrow(column: pa.Array, dtype: type) -> NDArray[Any]:
     if not count:
         return np.zeros(0, dtype)
     if dtype is not np.bool_:
-        return np.frombuffer(data, dtype, count, start * np.dtype(dtype).itemsize)
+        # A copy: torch warns of what is read-only.
+        return np.frombuffer(data, dtype, count, start * np.dtype(dtype).itemsize).copy()
     bits = np.unpackbits(np.frombuffer(data, np.uint8), count=start + count, bitorder="little")
     return bits[start:].view(np.bool_)

@@ -23,6 +23,7 @@ from recsys_cli.offline.estimators.base import (
 from recsys_cli.offline.estimators.groups import GroupSums
 from recsys_cli.offline.estimators.support import Support
 from recsys_cli.offline.judging import Judged
+from recsys_cli.offline.linear import inverse
 from recsys_cli.policies.value_features import ValueFeatures
 
 Floats = NDArray[np.float64]
@@ -105,4 +106,5 @@ def _fitted(sums: Mapping[str, Floats], out: NDArray[np.bool_]) -> Floats:
     square, cross = sums["xx"][kept].sum(0), sums["xr"][kept].sum(0)
     free = np.ones(len(cross))
     free[0] = 1e-6
-    return np.stack([np.linalg.solve(square + ridge * np.diag(free), cross) for ridge in RIDGES])
+    squares = np.diag(square)
+    return np.stack([inverse(square + ridge * np.diag(free), squares + ridge * free) @ cross for ridge in RIDGES])

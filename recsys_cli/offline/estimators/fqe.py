@@ -22,6 +22,7 @@ from recsys_cli.offline.estimators.base import LEAST_ESS, Estimate, from_influen
 from recsys_cli.offline.estimators.groups import GroupSums
 from recsys_cli.offline.estimators.support import Support
 from recsys_cli.offline.judging import ChoiceModel, Judged, Logged
+from recsys_cli.offline.linear import inverse
 from recsys_cli.offline.steps import Steps
 from recsys_cli.policies.base import SlatePolicy
 from recsys_cli.policies.memory import UNITS, MemoryKind, increments, memory_features, new_memory
@@ -178,8 +179,8 @@ class Solution:
         matrix, right, start = (sums[name].sum(0) for name in ("A", "b", "start"))
         count, penalty = episodes.sum(), np.full(len(right), ridge)
         penalty[:free] = LEAST_RIDGE
-        inverse = np.linalg.inv(matrix + np.diag(penalty))
-        theta, beta = inverse @ right, inverse.T @ start / count
+        solved = inverse(matrix + np.diag(penalty), np.diag(sums["second"].sum(0)) + penalty)
+        theta, beta = solved @ right, solved.T @ start / count
         plain = float(start @ theta) / count
         residual = (sums["b"] - sums["A"] @ theta) @ beta
         parts = residual + (sums["start"] @ theta - episodes * plain) / count
