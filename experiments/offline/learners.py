@@ -21,8 +21,11 @@ from typing import Any
 
 from recsys_cli.cli import main as recsys
 from recsys_cli.config.compose import compose
+from recsys_cli.envs.base import EnvConfig
+from recsys_cli.evaluation.behaviour import behaviour_of
 from recsys_cli.evaluation.statistics import mean_interval
 from recsys_cli.offline.dataset import Dataset
+from recsys_cli.policies import SlatePolicy
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.runs.inline import without_ray
 
@@ -42,8 +45,11 @@ TITLES = {
     "narrow": "27,000 steps of a half-trained SlateQ with 5 % random slates",
     "certain": "27,000 steps of the same without exploration",
 }
+PLAYED = "behaviour, played"
 LEARNERS = {  # words behind `recsys train data=...`
+    PLAYED: (),
     "slateq": ("algo=slateq",),
+    "one step": ("algo=slateq", "algo.target=sarsa"),
     "cql .03": ("algo=cql", "algo.conservatism=0.03"),
     "cql .3": ("algo=cql", "algo.conservatism=0.3"),
     "iql .8": ("algo=iql",),
@@ -53,7 +59,9 @@ LEARNERS = {  # words behind `recsys train data=...`
     "bc drawn": ("algo=bc",),
     "bc mode": ("algo=bc", "algo.serving=mode"),
 }
-UPDATES = (*ENV, "resources=inline", "algo.memory=none", "steps=500000", "report_every=50000")
+UPDATES = (  # 1,000 of them
+    *(*ENV, "resources=inline", "algo.memory=none", "algo.batch_size=512", "steps=500000", "report_every=50000"),
+)
 USERS, USERS_SEED = 1000, 1_000_000
 
 
@@ -98,6 +106,12 @@ def _command(*words: str) -> None:
 def learned(log: str, learner: str, seed: int) -> Row:
     """Train a learner from a log, and play what it learned."""
     dataset = logged(log, seed)
+    behaviour = float(dataset.load().returns().mean())
+    if learner == PLAYED:
+        acting = behaviour_of(dataset)
+        assert acting is not None
+        env = compose("train", list(ENV)).env
+        return Row(log, learner, seed, dataset.steps, behaviour, score_of(acting, env), 0.0)
     run = compose("train", [*UPDATES, *LEARNERS[learner], f"data={dataset.folder}"])
     begin = time.process_time()
     with without_ray():
@@ -107,9 +121,12 @@ def learned(log: str, learner: str, seed: int) -> Row:
         policy = training.policy()
         training.stop()
     seconds = time.process_time() - begin
-    score = play(policy, run.env.simulator, USERS, USERS_SEED).returns.mean()
-    behaviour = dataset.load().returns().mean()
-    return Row(log, learner, seed, dataset.steps, float(behaviour), float(score), seconds)
+    return Row(log, learner, seed, dataset.steps, behaviour, score_of(policy, run.env.simulator), seconds)
+
+
+def score_of(policy: SlatePolicy, env: EnvConfig) -> float:
+    """Return a policy's mean return over fresh users, the same for all."""
+    return float(play(policy, env, USERS, USERS_SEED).returns.mean())
 
 
 def missing(rows: list[Row], seeds: int) -> Iterator[tuple[str, str, int]]:

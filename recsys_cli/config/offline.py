@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
-from recsys_cli.config.ranges import Count, NotEmpty, Seed, Text
+from recsys_cli.config.ranges import Count, NotEmpty, PositiveFraction, Seed, Steps, Text
 from recsys_cli.config.schema import RootConfig, TrackingConfig
 
 
@@ -40,15 +41,23 @@ class RecordConfig(RootConfig):
 class ImportConfig(RootConfig):
     """`conf/import.yaml`: a user's own log, to become a data set."""
 
-    mapping: Text
+    mapping: Text | None
     data: Text | Annotated[list[Text], NotEmpty()]
     name: Text
+    format: Literal["mapping", "rllib_json", "rllib_episodes"]
     data_dir: Text
     rows_in_memory: Count
+    env: Any = None
 
     def __post_init__(self) -> None:
-        """Check the name."""
+        """Check the name, and that there is either a mapping or, for RLlib's formats, a problem."""
         check_data_name(self.name)
+        needed, other = ("mapping", "env") if self.format == "mapping" else ("env", "mapping")
+        if getattr(self, needed) is None:
+            option = "<yaml>, which says which column is what" if needed == "mapping" else "<problem>, which was played"
+            raise ConfigError(f"{needed} is required with format={self.format}: set {needed}={option}")
+        if getattr(self, other) is not None:
+            raise ConfigError(f"{other} is not used with format={self.format}: leave it out")
 
 
 def check_data_name(name: str) -> None:
@@ -72,6 +81,25 @@ class DescribeConfig(RootConfig):
 
 
 @dataclass(frozen=True)
+class FitSimulatorConfig(RootConfig):
+    """`conf/fit-simulator.yaml`: a simulator to be learned from a log."""
+
+    data: Text
+    name: Text
+    folder: Text
+    choice: Literal["auto", "known", "learned"]
+    rows: Steps | None
+    sessions: Count
+    seed: Seed
+    data_dir: Text
+
+    def __post_init__(self) -> None:
+        """Check the option's name."""
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise ConfigError(f"name={self.name} must be lower-case letters, digits and _, such as my_users")
+
+
+@dataclass(frozen=True)
 class ExportConfig(RootConfig):
     """`conf/export.yaml`: a data set, to be written in another format."""
 
@@ -80,3 +108,39 @@ class ExportConfig(RootConfig):
     format: Literal["rllib"]
     data_dir: Text
     progress: Literal["auto", "rich", "plain", "off"]
+
+
+@dataclass(frozen=True)
+class OpeConfig(RootConfig):
+    """`conf/ope.yaml`: policies to be judged on a data set, without being played."""
+
+    tracking: TrackingConfig
+    data: Text
+    checkpoint: Text | list[Text]
+    explore: Text | Annotated[list[Text], NotEmpty()]
+    baselines: list[Literal["random", "myopic"]]
+    estimators: Annotated[list[Literal["fqe", "clicks", "steps", "sessions"]], NotEmpty()]
+    choice: Literal["auto", "known", "learned", "network"]
+    discount: PositiveFraction
+    data_dir: Text
+    output: Text | None
+    output_dir: Text
+    progress: Literal["auto", "rich", "plain", "off"]
+    log: bool
+
+    def __post_init__(self) -> None:
+        """Check the exploration, and that there is something to judge."""
+        for explore in self.explorations:
+            Explore.parse(explore)
+        if not self.checkpoints and not self.baselines:
+            raise ConfigError("nothing to judge: name checkpoint=<run id> or baselines=[random,myopic]")
+
+    @property
+    def checkpoints(self) -> list[str]:
+        """The references."""
+        return [self.checkpoint] if isinstance(self.checkpoint, str) else list(self.checkpoint)
+
+    @property
+    def explorations(self) -> list[str]:
+        """How each checkpoint explores; it is judged once for each."""
+        return [self.explore] if isinstance(self.explore, str) else list(self.explore)

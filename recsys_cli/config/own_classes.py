@@ -18,22 +18,22 @@ from recsys_cli.config.paths import show_path
 BASES = {"env": "recsys_cli.envs.base.EnvConfig", "algo": "recsys_cli.algos.base.AlgoConfig"}
 
 
-class UnknownModuleError(ConfigError):
-    """A `_target_` whose module is neither in this package nor in a folder in use."""
+class NotInFoldersError(ConfigError):
+    """A module or file that an option names and that is in none of the folders in use."""
 
 
 def import_class(target: str) -> type:
     """Import the dataclass that a `_target_` outside this package names.
 
     Raises:
-        UnknownModuleError: no folder in use has the module; nothing is imported.
+        NotInFoldersError: no folder in use has the module; nothing is imported.
         ConfigError: the module or the class is invalid.
     """
     module, _, name = target.rpartition(".")
     file = folders.module_file(module)
     if file is None:
         holder = f", and none of these has the module {module!r}: name the one that does" if module else ": name it"
-        raise UnknownModuleError(
+        raise NotInFoldersError(
             f"_target_={target} is not imported: it must name a class under 'recsys_cli.' or in a folder of your own"
             f"{holder} with {folders.OPTION} <folder> or {folders.VARIABLE}=<folder>"
         )
@@ -102,14 +102,14 @@ def _is_own(file: str) -> bool:
 
 @contextmanager
 def remembering(config_path: Sequence[str] | None) -> Iterator[None]:
-    """Add to the error for a missing module which folders its run was trained with.
+    """Add to the error for a missing module or file which folders its run was trained with.
 
     Args:
         config_path: as kept in the run or the checkpoint.
     """
     try:
         yield
-    except UnknownModuleError as error:
+    except NotInFoldersError as error:
         options = " ".join(f"{folders.OPTION} {folder}" for folder in config_path or ())
         raise ConfigError(f"{error}{options and f' (trained with {options})'}") from None
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.networks.choice import FirstPositionChoice, KnownChoice
 from recsys_cli.networks.features import Observed, seen_in
-from recsys_cli.offline.learned_choice import FORMS, Form, fit_form
+from recsys_cli.offline.learned_choice import LINEAR, Form, fit_form
 from recsys_cli.offline.steps import Steps, fold_of
 from recsys_cli.policies.memory import MemoryKind, new_memory
 
@@ -114,7 +114,7 @@ def known_choice(spec: ProblemSpec) -> Choice | None:
     return Choice(spec, KnownChoice(spec.choice), "known") if spec.choice.observable else None
 
 
-def fit_choice(spec: ProblemSpec, steps: Steps, *, forms: Sequence[Form] = FORMS, seed: int = 0) -> Choice:
+def fit_choice(spec: ProblemSpec, steps: Steps, *, forms: Sequence[Form] = LINEAR, seed: int = 0) -> Choice:
     """Learn a conditional choice model by likelihood, from user, documents and the session so far.
 
     Four of five episodes are learned from. The likelihood of the others chooses the form, and whether the model sees
@@ -123,7 +123,7 @@ def fit_choice(spec: ProblemSpec, steps: Steps, *, forms: Sequence[Form] = FORMS
     Args:
         spec: the problem.
         steps: a log, of which the first `MOST_STEPS` are used at most.
-        forms: see `learned_choice`.
+        forms: see `learned_choice`; networks take a hundred times as long.
         seed: of networks' initial weights and the order of the steps.
     """
     steps = steps.take(slice(_whole(steps)))

@@ -18,7 +18,8 @@ from recsys_cli.policies.network import seeded
 
 Floats = NDArray[np.float64]
 Form = Literal["affinity", "products", "logit_network", "proportional_network"]
-FORMS: tuple[Form, ...] = ("affinity", "products", "logit_network", "proportional_network")
+LINEAR: tuple[Form, ...] = ("affinity", "products")
+NETWORKS: tuple[Form, ...] = ("logit_network", "proportional_network")
 
 MOST_FEATURES = 150  # of a logit that is fitted by Newton's method
 RIDGE = 1.0

@@ -101,26 +101,36 @@ class ConditionalLogit:
         prior = self.ridge * np.eye(self.weights.size)
         self.precision = prior + kept * (self.precision - prior)
 
-    def learn(self, features: Floats, clicked: NDArray[Any], there: NDArray[np.bool_] | None = None) -> None:
+    def learn(
+        self,
+        features: Floats,
+        clicked: NDArray[Any],
+        there: NDArray[np.bool_] | None = None,
+        weight: Floats | None = None,
+        most: int = MAX_NEWTON_STEPS,
+    ) -> None:
         """Add a batch.
 
         Args:
             features: of the shown documents, `[n, k, P]`.
             clicked: position clicked, `[n]`; k for none.
             there: positions that hold a document, `[n, k]`; None: all do.
+            weight: how often each row counts, `[n]`; None: once.
+            most: steps of Newton's method; fewer than it takes are enough if weights change before they converge.
         """
         prior, start = self.precision, self.weights
         shown = np.arange(features.shape[1])
-        observed = features.reshape(-1, start.size).T @ (clicked[:, None] == shown).reshape(-1)
+        often = np.ones(len(features)) if weight is None else weight
+        observed = features.reshape(-1, start.size).T @ (often[:, None] * (clicked[:, None] == shown)).reshape(-1)
         weights = start.copy()
-        loss, gradient, curvature = _logit_loss(weights, start, prior, features, observed, there)
-        for _ in range(MAX_NEWTON_STEPS):
+        loss, gradient, curvature = _logit_loss(weights, start, prior, features, observed, often, there)
+        for _ in range(most):
             step = np.linalg.solve(curvature, gradient)
             size, decrease = 1.0, float(gradient @ step)
             if decrease < 1e-9 * max(abs(loss), 1.0):
                 break
             while True:  # the loss is convex: a step of half the length is enough in the end
-                trial = _logit_loss(weights - size * step, start, prior, features, observed, there)
+                trial = _logit_loss(weights - size * step, start, prior, features, observed, often, there)
                 if trial[0] <= loss - 0.1 * size * decrease or size < 1e-6:
                     break
                 size /= 2
@@ -154,6 +164,7 @@ def _logit_loss(
     prior: Floats,
     features: Floats,
     observed: Floats,
+    often: Floats,
     there: NDArray[np.bool_] | None,
 ) -> tuple[float, Floats, Floats]:
     """Return the negative log-posterior at `weights`, its gradient and its Hessian."""
@@ -166,8 +177,8 @@ def _logit_loss(
     total = mass.sum(-1) + np.exp(-top)
     p = mass / total[:, None]
     away = weights - prior_mean
-    loss = float((np.log(total) + top).sum() - observed @ weights + 0.5 * away @ prior @ away)
-    flat, p_flat = features.reshape(n * k, size), p.reshape(-1)
+    loss = float(often @ (np.log(total) + top) - observed @ weights + 0.5 * away @ prior @ away)
+    flat, p_flat = features.reshape(n * k, size), (often[:, None] * p).reshape(-1)
     mean = np.einsum("nk,nkp->np", p, features)
     gradient = flat.T @ p_flat - observed + prior @ away
-    return loss, gradient, (flat * p_flat[:, None]).T @ flat - mean.T @ mean + prior
+    return loss, gradient, (flat * p_flat[:, None]).T @ flat - (mean * often[:, None]).T @ mean + prior

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recsys_cli.config.explore import Explore
 from recsys_cli.networks.choice import FirstPositionChoice, KnownChoice
 from recsys_cli.networks.features import seen_in
 from recsys_cli.policies.base import Floats, Observation, certain, drawn, mask_of
 from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures
+from recsys_cli.policies.exploration import explored
 from recsys_cli.policies.itemwise import ItemwiseFeatures
 from recsys_cli.policies.memory import Memory, MemoryKind, new_memory
 from recsys_cli.policies.parts import Part, PolicyOfParts
@@ -31,18 +33,17 @@ class LinearValues:
 
     Attributes:
         weights: `[D]`.
-        covariance: `[D, D]`, of the estimate (see `recsys_cli.algos.lspi.errors`); zeros before there is one.
+        covariance: of the estimate, `[D, D]`; 1 each before there is one.
     """
 
     def __init__(self, size: int) -> None:
         """Begin at zero."""
         self.weights: Floats = np.zeros(size)
-        self.covariance: NDArray[np.float32] = np.zeros((size, size), np.float32)
+        self.covariance: NDArray[np.float32] = np.eye(size, dtype=np.float32)
 
-    def learn(self, weights: Floats, covariance: Floats | None = None) -> None:
-        """Take new weights."""
-        self.weights = weights
-        self.covariance = np.zeros_like(self.covariance) if covariance is None else covariance.astype(np.float32)
+    def spread(self, covariance: NDArray[Any]) -> None:
+        """Take a new covariance."""
+        self.covariance = covariance.astype(np.float32)
         self.__dict__.pop("factor", None)
 
     @cached_property
@@ -57,7 +58,8 @@ class LinearValues:
 
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Restore what `tensors` returned."""
-        self.learn(np.array(tensors["weights"], np.float64), np.array(tensors["covariance"]))
+        self.weights = np.array(tensors["weights"], np.float64)
+        self.spread(np.array(tensors["covariance"]))
 
 
 class LSPIPolicy(PolicyOfParts):
@@ -71,16 +73,17 @@ class LSPIPolicy(PolicyOfParts):
         logit: the learned choice model; None if it is known.
     """
 
-    def __init__(self, spec: ProblemSpec, memory: MemoryKind, fourier: int, seed: int = 0) -> None:
+    def __init__(self, spec: ProblemSpec, memory: MemoryKind, fourier: int, epsilon: float, seed: int = 0) -> None:
         """Make an untrained policy.
 
         Args:
             spec: the problem; the number of candidates is free.
             memory: its session memory.
             fourier: see `ItemwiseFeatures`.
+            epsilon: probability of a random slate while it learns by playing.
             seed: of random features.
         """
-        self.problem, self.memory = spec, memory
+        self.problem, self.memory, self.epsilon = spec, memory, epsilon
         self.slate_size, self.attended = spec.slate_size, spec.attended
         self.features = ItemwiseFeatures(spec, memory, fourier, seed)
         self.values = LinearValues(self.features.size)
@@ -105,6 +108,10 @@ class LSPIPolicy(PolicyOfParts):
     def distribution(self, observation: Observation) -> SlateDistribution:
         """See `SlatePolicy.distribution`."""
         return certain(self.slates(observation), observation)
+
+    def behaviour(self, observation: Observation) -> SlateDistribution:
+        """Return the same, with random slates among them."""
+        return explored(Explore("epsilon", self.epsilon), self, self.distribution)(observation)
 
     def slates(self, observation: Observation, prefix: str = "") -> NDArray[Any]:
         """Return the slates of greatest value, `[n, k]`.

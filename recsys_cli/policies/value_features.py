@@ -68,6 +68,7 @@ class ValueFeatures:
 
     Attributes:
         size: number of features P. The first is a constant 1.
+        free: leading features that depend on nothing but the session so far.
     """
 
     def __init__(self, spec: ProblemSpec, remembered: int, budget: NDArray[Any] | None = None) -> None:
@@ -94,6 +95,7 @@ class ValueFeatures:
             (user * (1 + self.squared) + self.beside, about),
             (more * self.crossed, self.width),
         )
+        self.free = at
         self.size = sum(rows * columns for rows, columns in self.blocks)
 
     def expected(self, observation: Mapping[str, Any], p: Floats) -> Floats:

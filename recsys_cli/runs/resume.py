@@ -72,7 +72,7 @@ def _check_stored(run_dir: Path, stored: dict[str, Any], schema: type[TrainConfi
     """Refuse a run's config as it is, without changes, if this version does not take it."""
     try:
         schema.from_dict(stored)
-    except (own_classes.UnknownModuleError, NoDataError):
+    except (own_classes.NotInFoldersError, NoDataError):
         raise
     except ConfigError as error:
         raise of_another_version(run_dir / CONFIG, read_if_sound(run_dir / RUN), error) from None

@@ -84,7 +84,7 @@ class Checkpoint:
         try:
             with own_classes.remembering(bundle.info.get("config_path")):
                 return structured.build(values, group)
-        except own_classes.UnknownModuleError:
+        except own_classes.NotInFoldersError:
             raise
         except ConfigError as error:
             raise of_another_version(bundle.path / MANIFEST, bundle.info, error) from None

@@ -35,11 +35,11 @@ def test_settings_import_neither_ray_nor_torch() -> None:
 
 @pytest.mark.parametrize("name", catalog.option_names("algo"))
 def test_an_algorithm_names_module_and_learner(name: str) -> None:
-    from recsys_cli.algos.baseline_training import BaselineTraining
     from recsys_cli.algos.rllib_algorithm import SlateAlgorithm
+    from recsys_cli.algos.training import Training
 
     algorithm = load("algo", name).algorithm()
-    if not issubclass(algorithm, BaselineTraining):
+    if not issubclass(algorithm, Training):  # which needs no Ray
         assert issubclass(algorithm, SlateAlgorithm)
         config = algorithm.get_default_config()
         # RLlib builds it anew on the way to the algorithm.

@@ -124,7 +124,17 @@ def test_a_policy_explores_as_it_is_asked_to(name: str) -> None:
     if policy.served_by_draws:
         return
     thompson = ExploringPolicy(policy, Explore.parse("thompson"))
-    if name in ("epsilon_greedy", "kl_ucb", "linear_greedy", "lints", "linucb", "neural_linear", "thompson", "ucb1"):
+    if name in (
+        "epsilon_greedy",
+        "kl_ucb",
+        "linear_greedy",
+        "lints",
+        "linucb",
+        "lspi",
+        "neural_linear",
+        "thompson",
+        "ucb1",
+    ):
         law = thompson.served(observation)
         assert isinstance(law, DrawnOnly) and not law.exact
         assert (law.sample(played.rng) != base.mode()).any()

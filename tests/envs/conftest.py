@@ -1,7 +1,7 @@
 """Fixtures of this folder; lets its tests import their helper modules, whatever pytest's import mode."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,21 +14,28 @@ from recsys_cli.envs.registration import register_envs
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import learned_users
+
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 
 
 EXAMPLE = conf_dir().parent / "experiments" / "custom_simulator"
-OWN = sorted(path.stem for path in (EXAMPLE / "env").glob("*.yaml"))  # found as a user's own simulator is
+OWN: dict[str, Callable[[], Path]] = {  # found as a user's own simulator is
+    **{path.stem: lambda: EXAMPLE for path in sorted((EXAMPLE / "env").glob("*.yaml"))},
+    learned_users.NAME: learned_users.folder,
+}
 
 
 @pytest.fixture(params=[*PROBLEMS, *OWN])
 def problem(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Every problem that has a yaml, in this package or in the example of a simulator of one's own."""
-    if request.param in OWN:
-        monkeypatch.setenv(folders.VARIABLE, str(EXAMPLE))
+    """Every problem that has a yaml: in this package, the example of one's own, and one learned from a log."""
+    own = OWN.get(request.param)
+    if own is not None:
+        monkeypatch.setenv(folders.VARIABLE, str(own()))
         register_envs()
     yield request.param
-    folders.forget([EXAMPLE])
+    if own is not None:
+        folders.forget([own()])
 
 
 def has_recsim(problem: str) -> bool:

@@ -14,6 +14,7 @@ SHORT = {
     "interest_exploration": {"horizon": 5},
     "long_term_satisfaction": {"time_budget": 5},
     "embedding_feed": {"time_budget": 4.0, "slate_size": 2},
+    "learned_users": {"slate_size": 2},
 }
 
 

@@ -28,6 +28,7 @@ from recsys_cli.cli import main
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
 from recsys_cli.envs.spec import ProblemSpec
+from recsys_cli.offline.dataset import Dataset
 from recsys_cli.offline.rllib_formats import read_episodes, read_json_batches, write_episodes
 from recsys_cli.offline.rllib_formats.episodes import _decode, _encode
 from recsys_cli.offline.steps import Steps, concatenate
@@ -45,7 +46,7 @@ def test_episodes_come_back_as_they_went(case: str, tmp_path: Path) -> None:
     spec = ENVS[case].spec
     steps = played(ENVS[case], 7)
     assert write_episodes(iter([steps.episodes(slice(4)), steps.episodes(slice(4, 7))]), spec, tmp_path) == 7
-    again = concatenate(list(read_episodes(tmp_path, spec)))
+    again = concatenate(list(read_episodes(sorted(tmp_path.glob("*")), spec)))
     assert_equal(_plain(steps), _plain(again))
 
 
@@ -94,7 +95,7 @@ def test_what_rllib_writes_is_read(tmp_path: Path) -> None:
         state["infos"]["data"] = None  # objects, which msgpack-numpy pickles
         table = {"item": [msgpack.packb(state, default=_encode)]}
         pq.write_table(pa.table(table), tmp_path / "episodes.parquet")
-        (again,) = read_episodes(tmp_path / "episodes.parquet", env.spec)
+        (again,) = read_episodes([tmp_path / "episodes.parquet"], env.spec)
         assert again.log_propensity is None
         for name in ("user", "doc", "slate", "reward", "clicked", "truncated", "terminated", "valid"):
             np.testing.assert_array_equal(getattr(again, name), getattr(steps, name), err_msg=name)
@@ -152,7 +153,7 @@ def test_sample_batches_in_json(case: str, compressed: list[str], tmp_path: Path
     steps = played(ENVS[case], 4)
     batches = sample_batches(steps, spec, cuts=[5, 11])
     (tmp_path / "output-worker-0_0.json").write_text("\n".join(_to_json(batch, compressed) for batch in batches))
-    again = concatenate(list(read_json_batches(tmp_path, spec)))
+    again = concatenate(list(read_json_batches([tmp_path / "output-worker-0_0.json"], spec)))
     for name in ("episode", "step", "user", "doc", "slate", "clicked", "reward", "terminated", "truncated", "valid"):
         np.testing.assert_array_equal(getattr(again, name), getattr(steps, name), err_msg=name)
     for name, values in steps.response.items():
@@ -168,7 +169,7 @@ def test_what_is_wrong_with_json_is_said(tmp_path: Path) -> None:
     def refused(**changes: Any) -> str:
         file.write_text(json.dumps({**good, **changes}))
         with pytest.raises(ConfigError) as caught:
-            list(read_json_batches(file, env.spec))
+            list(read_json_batches([file], env.spec))
         return str(caught.value)
 
     assert "line 1" in refused(obs=[[1.0, 2.0]])
@@ -178,11 +179,7 @@ def test_what_is_wrong_with_json_is_said(tmp_path: Path) -> None:
     assert "is no array" in refused(obs=packed)
     file.write_text("{")
     with pytest.raises(ConfigError, match="line 1 is no batch"):
-        list(read_json_batches(file, env.spec))
-    with pytest.raises(ConfigError, match="no JSON file"):
-        read_json_batches(tmp_path / "none", env.spec)
-    with pytest.raises(ConfigError, match="no Parquet file"):
-        read_episodes(tmp_path, env.spec)
+        list(read_json_batches([file], env.spec))
 
 
 def test_the_command_exports_what_rllib_reads(
@@ -195,6 +192,15 @@ def test_the_command_exports_what_rllib_reads(
     writer.finish()
     assert main(["export", "data=log", "output=episodes"]) == 0
     assert "3 episodes" in capsys.readouterr().out
-    assert_equal(_plain(concatenate(list(read_episodes(Path("episodes"), env.spec)))), _plain(played(env, 3)))
     assert main(["export", "data=log", "output=episodes"]) == 2
     assert "output=episodes is there" in capsys.readouterr().err
+    words = ["import", "format=rllib_episodes", "data=episodes/*", "name=back"]
+    assert main(words) == 2
+    assert "env is required with format=rllib_episodes" in capsys.readouterr().err
+    assert main([*words, "env=interest_exploration", "env.horizon=6"]) == 0
+    assert_equal(_plain(Dataset.open(tmp_path / "data" / "back").load()), _plain(played(env, 3)))
+    assert main([*words, "env=interest_exploration"]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert main(["import", "format=rllib_json", "data=episodes/*", "name=no", "env=interest_exploration"]) == 2
+    assert "is no batch of RLlib's" in capsys.readouterr().err
+    assert not Path("data/no").exists()

@@ -95,8 +95,9 @@ def check_all_answers(law: SlateDistribution, c: int, k: int) -> None:
     slates = every_slate(c, k)
     p = enumerated(law, slates)
     np.testing.assert_allclose(p.sum(1), 1)
-    on = (slates[:, :, None] == np.arange(c)).any(1)
-    np.testing.assert_allclose(law.item_probs(), p @ on, atol=1e-9)
+    at = slates[:, :, None] == np.arange(c)
+    np.testing.assert_allclose(law.position_probs(), np.tensordot(p, at.astype(float), 1), atol=1e-9)
+    np.testing.assert_allclose(law.item_probs(), p @ at.any(1), atol=1e-9)
     mode = law.mode()
     assert mode.shape == (N, k)
     for i, slate in enumerate(slates):
@@ -232,7 +233,7 @@ def test_draws_estimate_within_their_standard_error() -> None:
         error = law.standard_error(shown)
         assert (error > 0).all() and (np.abs(np.exp(law.log_prob(shown)) - p[:, i]) < 4 * error).all()
         np.testing.assert_allclose(law.position_log_prob(shown).sum(1), law.log_prob(shown))
-    np.testing.assert_allclose(law.item_probs(), known.item_probs(), atol=0.04)
+    np.testing.assert_allclose(law.position_probs(), known.position_probs(), atol=0.04)
     np.testing.assert_allclose(enumerated(law, slates).sum(1), 1)
     assert not law.exact and not epsilon_mixture(0.1, law).exact and epsilon_mixture(1.0, law).exact
     assert (epsilon_mixture(0.5, law).standard_error(shown) == 0.5 * error).all()

@@ -82,7 +82,7 @@ class LSPIConfig(AlgoConfig):
         """Build the policy, untrained; the seed is of random features only."""
         from recsys_cli.policies.lspi import LSPIPolicy
 
-        return LSPIPolicy(spec, self.memory, self.fourier, seed)
+        return LSPIPolicy(spec, self.memory, self.fourier, self.epsilon, seed)
 
     def algorithm(self) -> type[OnlineLSPI]:
         """Return a training by playing, in this process."""

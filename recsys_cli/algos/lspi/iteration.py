@@ -157,7 +157,7 @@ class Iteration:
         influence = scores @ inverse.T
         covariance = np.zeros((self.policy.features.size,) * 2)
         covariance[np.ix_(chosen, chosen)] = influence.T @ influence * len(number) / max(len(number) - 1, 1)
-        self.policy.values.learn(self.policy.values.weights, covariance)
+        self.policy.values.spread(covariance)
         if not firsts:
             return {}
         phi = np.concatenate(firsts)
@@ -188,7 +188,7 @@ class Iteration:
     def _learn(self, weights: NDArray[np.floating[Any]]) -> None:
         full = np.zeros(self.policy.features.size)
         full[self.policy.features.columns(self.blocks)] = weights
-        self.policy.values.learn(full)
+        self.policy.values.weights = full
 
     def _clicked(self, blocks: Sequence[str], part: Columns) -> Floats:
         clicked, k = part["clicked"][:, None], part["slate_doc"].shape[1]

@@ -11,9 +11,8 @@ import numpy as np
 from recsys_cli.algos.lspi.iteration import Columns, Iteration
 from recsys_cli.algos.state_files import load_state, save_state
 from recsys_cli.algos.training import Training
-from recsys_cli.config.explore import Explore
 from recsys_cli.policies import UniformPolicy
-from recsys_cli.policies.exploration import Rule, explored
+from recsys_cli.policies.exploration import Rule
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import CandidateRing, ReplayBuffer
 
@@ -91,10 +90,7 @@ class OnlineLSPI(Training):
         return grown if self._solved_at else max(self._settings.learning_starts, 1)
 
     def _rule(self) -> Rule:
-        if not self._solved_at:
-            return self._random.distribution
-        explore = Explore("epsilon", self._settings.epsilon)
-        return explored(explore, self._policy, self._policy.distribution)
+        return self._policy.behaviour if self._solved_at else self._random.distribution
 
     def _solve(self) -> None:
         """Iterate over the kept transitions until the slates settle."""

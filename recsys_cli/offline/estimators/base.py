@@ -172,8 +172,8 @@ def why_refused(diagnostics: dict[str, float], *, what: str = "importance weight
     """Return why an estimate from importance weights is not to be trusted; None if nothing speaks against it.
 
     Args:
-        diagnostics: as `WeightSums.diagnostics` returns them; and `support`, the share of the target's probability
-            that the log could show, if known.
+        diagnostics: as `WeightSums.diagnostics` returns them; `support`, the share of the target's probability that
+            the log could show, and `largest_share`, that of one weight in the sum of all, if known.
         what: the weights' name in words.
     """
     support = diagnostics.get("support", 1.0)

@@ -29,8 +29,9 @@ from recsys_cli.policies.value_features import TOTALS, ValueFeatures, fit_budget
 
 Floats = NDArray[np.float64]
 
+LEAST_RIDGE = 1e-3
 RIDGES = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-AGREEMENT = 1.5  # standard errors by which values of different ridges may differ
+AGREEMENT = 0.5  # standard errors by which values of different ridges may differ
 BUDGET_STEPS = 200_000  # from which the session's budget is learned
 
 
@@ -113,7 +114,7 @@ class LinearFQE:
     def estimate(self) -> Estimate:
         """Return the mean value of the log's first observations."""
         episodes, sums = self.groups.used()
-        found = solve(episodes, sums)
+        found = solve(self.model.features.free, episodes, sums)
         total, square = found.beta @ sums["first"].sum(0), found.beta @ sums["second"].sum(0) @ found.beta
         diagnostics = {"ess": float(total**2 / square) if square > 0 else 0.0, "ridge": found.ridge}
         refusal = self.support.refusal()
@@ -131,7 +132,7 @@ class LinearFQE:
     @property
     def theta(self) -> Floats:
         """Weights of the features, `[P]`."""
-        return solve(*self.groups.used()).theta
+        return solve(self.model.features.free, *self.groups.used()).theta
 
     def values(self, judged: Judged, theta: Floats) -> tuple[Floats, Floats]:
         """Return the value of what was clicked and of the observation, `[n]` each, of judged steps."""
@@ -150,7 +151,7 @@ class Solution:
     section 5).
 
     Attributes:
-        ridge: added to the diagonal of A, but for the constant.
+        ridge: added to the diagonal of A, but for the leading features.
         theta: weights of the features, `[P]`.
         beta: weights of the features in marginal importance weights, `[P]`.
         value: mean value of first observations.
@@ -164,17 +165,18 @@ class Solution:
     influence: Floats
 
     @classmethod
-    def at(cls, ridge: float, episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
+    def at(cls, ridge: float, free: int, episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
         """Solve.
 
         Args:
             ridge: see `Solution`.
+            free: leading features that are hardly shrunk.
             episodes: number of episodes of each group.
             sums: of each group: `A`, `b`, `start`.
         """
         matrix, right, start = (sums[name].sum(0) for name in ("A", "b", "start"))
         count, penalty = episodes.sum(), np.full(len(right), ridge)
-        penalty[0] = 0.0
+        penalty[:free] = LEAST_RIDGE
         inverse = np.linalg.inv(matrix + np.diag(penalty))
         theta, beta = inverse @ right, inverse.T @ start / count
         plain = float(start @ theta) / count
@@ -184,25 +186,24 @@ class Solution:
         return cls(ridge, theta, beta, plain + float(residual.sum()), influence)
 
 
-def solve(episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
+def solve(free: int, episodes: Floats, sums: Mapping[str, Floats]) -> Solution:
     """Return the solution of the greatest ridge whose bias does not show.
 
-    Its value must differ from that of every smaller ridge by no more than `AGREEMENT` standard errors of the difference
+    Its value must differ from that of every smaller ridge by no more than `AGREEMENT` of the latter's standard errors
     (Lepski's method; for off-policy evaluation Su, Srinath & Krishnamurthy 2020, arXiv 2002.07729).
     """
     kept: list[Solution] = []
     for ridge in RIDGES:
-        found = Solution.at(ridge, episodes, sums)
+        found = Solution.at(ridge, free, episodes, sums)
         for other in kept:
-            error = standard_error(found.influence - other.influence)
-            if abs(found.value - other.value) > AGREEMENT * error:
+            if abs(found.value - other.value) > AGREEMENT * standard_error(other.influence):
                 return kept[-1]
         kept.append(found)
     return kept[-1]
 
 
 def fqe(
-    policy: SlatePolicy, batches: Iterable[Steps], choice: ChoiceModel, model: ValueModel, **how: float
+    policy: SlatePolicy, batches: Iterable[Steps], choice: ChoiceModel, model: ValueModel, discount: float = 1.0
 ) -> Estimate:
     """Return the return of a policy, estimated from a log.
 
@@ -211,9 +212,9 @@ def fqe(
         batches: of whole episodes.
         choice: the users' choice model.
         model: how values are represented.
-        how: `discount` of the return.
+        discount: of the return.
     """
-    estimator = LinearFQE(model, **how)
+    estimator = LinearFQE(model, discount)
     for steps in batches:
         estimator.add(Logged.of(model.remembering(steps), choice).judge(policy))
     return estimator.estimate()

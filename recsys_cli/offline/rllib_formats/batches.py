@@ -11,6 +11,7 @@ import io
 import json
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,32 +23,28 @@ from recsys_cli.offline.rllib_formats.rows import Observation, check_slates, epi
 from recsys_cli.offline.steps import Steps
 
 
-def read_json_batches(path: Path, spec: ProblemSpec) -> Iterator[Steps]:
-    """Yield the episodes in a JSON file of sample batches, or in all of a folder, in parts of many rows.
+def read_json_batches(files: Sequence[Path], spec: ProblemSpec) -> Iterator[Steps]:
+    """Yield the episodes in JSON files of sample batches, in parts of many rows.
 
     An episode may be spread over lines. One that does not end in its file was cut off there and keeps its last
     observation. Propensities are not read: RLlib's exploration logged 0 for random slates too.
 
     Args:
-        path: file, or folder with `*.json` files.
+        files: to be read.
         spec: of the problem that was played.
 
     Raises:
         ConfigError: something else is in the files.
     """
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
-        raise ConfigError(f"{path}: there is no JSON file of sample batches")
+    number = count()
 
     def episodes() -> Iterator[Steps]:
-        number = 0
         for file in files:
             for columns, terminated in _episodes_of(file, spec):
                 observations = _with_following(columns["obs"], columns["new_obs"])
                 slates = check_slates(columns["actions"], spec, str(file))
                 rewards = np.asarray(columns["rewards"], np.float32)
-                yield episode_steps(spec, number, observations, slates, rewards, terminated=terminated)
-                number += 1
+                yield episode_steps(spec, next(number), observations, slates, rewards, terminated=terminated)
 
     return gathered(episodes())
 
@@ -55,7 +52,7 @@ def read_json_batches(path: Path, spec: ProblemSpec) -> Iterator[Steps]:
 def _episodes_of(file: Path, spec: ProblemSpec) -> Iterator[tuple[dict[str, Any], bool]]:
     """Yield the columns of each episode, and whether it ended."""
     unfinished: dict[Any, list[dict[str, Any]]] = {}
-    with file.open(encoding="utf-8") as lines:
+    with file.open(encoding="utf-8", errors="replace") as lines:
         for at, line in enumerate(lines, 1):
             if not line.strip():
                 continue

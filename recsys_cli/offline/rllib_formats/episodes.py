@@ -7,7 +7,7 @@ candidates varies, `mask`. Arrays are encoded as msgpack-numpy does; nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,23 +117,20 @@ def _decode(value: dict[Any, Any]) -> Any:
     return array.reshape(value[b"shape"]) if value[b"nd"] else array[0]
 
 
-def read_episodes(path: Path, spec: ProblemSpec) -> Iterator[Steps]:
-    """Yield RLlib's episodes in a Parquet file, or in all of a folder, in parts of many rows.
+def read_episodes(files: Sequence[Path], spec: ProblemSpec) -> Iterator[Steps]:
+    """Yield RLlib's episodes in Parquet files, in parts of many rows.
 
     Args:
-        path: file, or folder with `*.parquet` files.
+        files: to be read.
         spec: of the problem that was played.
 
     Raises:
         ConfigError: something else is in the files.
     """
-    files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
-    if not files or not files[0].is_file():
-        raise ConfigError(f"{path}: there is no Parquet file of RLlib's episodes")
     return gathered(_episodes(files, spec))
 
 
-def _episodes(files: list[Path], spec: ProblemSpec) -> Iterator[Steps]:
+def _episodes(files: Sequence[Path], spec: ProblemSpec) -> Iterator[Steps]:
     import msgpack
     import pyarrow as pa
     import pyarrow.parquet as pq

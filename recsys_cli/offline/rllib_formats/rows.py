@@ -14,7 +14,7 @@ from recsys_cli.offline.layout import RESPONSE, dtypes
 from recsys_cli.offline.steps import Steps, concatenate
 from recsys_cli.rollouts.chunk import clicked_position
 
-YIELDED_ROWS = 20_000  # about as many at a time
+YIELDED_ROWS = 100_000  # about as many at a time
 Observation = dict[str, Any]
 
 

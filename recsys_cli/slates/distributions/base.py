@@ -59,8 +59,8 @@ class SlateDistribution(ABC):
         """Return, at j, the log-probability that a slate begins with the first j + 1 documents, `[N, k]`."""
 
     @abstractmethod
-    def item_probs(self) -> Floats:
-        """Return the probability that a candidate is on the slate, `[N, C]`."""
+    def position_probs(self) -> Floats:
+        """Return the probability that a candidate is at a position, `[N, k, C]`."""
 
     @abstractmethod
     def take(self, rows: NDArray[Any]) -> SlateDistribution:
@@ -69,6 +69,10 @@ class SlateDistribution(ABC):
     def log_prob(self, slates: NDArray[Any]) -> Floats:
         """Return the log-probabilities `[N]` of the slates `[N, k]`; -inf if impossible."""
         return self.prefix_log_prob(slates)[:, -1]
+
+    def item_probs(self) -> Floats:
+        """Return the probability that a candidate is on the slate, `[N, C]`."""
+        return self.position_probs().sum(1)
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
         """Draw one slate per user, `[N, k]`, and also return their log-probabilities `[N]`."""

@@ -82,17 +82,17 @@ class EnumeratedSoftmax(SlateDistribution):
         out[:, leading:] = np.where(follows, out[:, leading - 1, None], -np.inf)
         return out
 
-    def item_probs(self) -> Floats:
-        """See `SlateDistribution.item_probs`."""
+    def position_probs(self) -> Floats:
+        """See `SlateDistribution.position_probs`."""
         p, numbers = self._log_p.cpu().double().exp().numpy(), np.arange(self.num_candidates)
         if self._table.ndim == 2:
             whole = filled_up(self._table, self.num_candidates, self.slate_size, None)
-            return np.asarray(p @ (whole[:, :, None] == numbers).any(1))
-        out = np.empty((self.num_users, self.num_candidates))
+            return np.tensordot(p, (whole[:, :, None] == numbers).astype(np.float64), 1)
+        out = np.empty((self.num_users, self.slate_size, self.num_candidates))
         for user, table in enumerate(self._table):
             mask = None if self.mask is None else np.broadcast_to(self.mask[user], (len(table), self.num_candidates))
             whole = filled_up(table, self.num_candidates, self.slate_size, mask)
-            out[user] = p[user] @ (whole[:, :, None] == numbers).any(1)
+            out[user] = np.tensordot(p[user], (whole[:, :, None] == numbers).astype(np.float64), 1)
         return out
 
     def take(self, rows: NDArray[Any]) -> EnumeratedSoftmax:

@@ -76,9 +76,9 @@ class Deferred(SlateDistribution):
         """See `SlateDistribution.prefix_log_prob`."""
         return self.known.prefix_log_prob(slates)
 
-    def item_probs(self) -> Floats:
-        """See `SlateDistribution.item_probs`."""
-        return self.known.item_probs()
+    def position_probs(self) -> Floats:
+        """See `SlateDistribution.position_probs`."""
+        return self.known.position_probs()
 
     def standard_error(self, slates: NDArray[Any]) -> Floats:
         """See `SlateDistribution.standard_error`."""
@@ -159,9 +159,9 @@ class DrawnOnly(SlateDistribution):
         with np.errstate(divide="ignore"):
             return np.log(self._frequencies(slates))
 
-    def item_probs(self) -> Floats:
-        """See `SlateDistribution.item_probs`."""
-        return np.stack([(self._drawn == number).any(-1).mean(0) for number in range(self.num_candidates)], axis=1)
+    def position_probs(self) -> Floats:
+        """See `SlateDistribution.position_probs`."""
+        return np.stack([(self._drawn == number).mean(0) for number in range(self.num_candidates)], axis=-1)
 
     def standard_error(self, slates: NDArray[Any]) -> Floats:
         """Return the binomial standard error, with one extra draw of the slate and one of another."""

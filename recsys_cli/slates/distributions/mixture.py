@@ -91,9 +91,9 @@ class Mixture(SlateDistribution):
             terms = [np.log(weight)[:, None] + of(part) for weight, part in self._active()]
         return np.asarray(np.logaddexp.reduce(terms, axis=0))
 
-    def item_probs(self) -> Floats:
-        """See `SlateDistribution.item_probs`."""
-        return np.asarray(sum(weight[:, None] * part.item_probs() for weight, part in self._active()))
+    def position_probs(self) -> Floats:
+        """See `SlateDistribution.position_probs`."""
+        return np.asarray(sum(weight[:, None, None] * part.position_probs() for weight, part in self._active()))
 
     def standard_error(self, slates: NDArray[Any]) -> Floats:
         """See `SlateDistribution.standard_error`; parts are estimated from draws of their own."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from recsys_cli.slates.distributions.base import PADDING, Bools, Floats, Ints, SlateDistribution
 from recsys_cli.slates.plackett_luce import PlackettLuce
 
-CHUNK = 2**20  # numbers held at once by the marginals
+CHUNK = 2**16  # numbers held at once by the marginals, so that they stay in the cache
 
 # Nodes of the trapezoidal rule for a Gumbel density; what it leaves out, and its error at this step, are below 1e-12.
 NODES = np.arange(-30.0, 4.0, 0.25)
@@ -77,37 +77,39 @@ class PlackettLuceSlates(SlateDistribution):
         inside = np.clip(slates, 0 if self.mask is None else PADDING, self.num_candidates - 1).astype(np.int64)
         return torch.as_tensor(inside, device=self.scores.device), self.possible(slates)
 
-    def item_probs(self) -> Floats:
-        """Return the probability that a candidate is on the slate, `[N, C]`; exact to about 1e-12.
+    def position_probs(self) -> Floats:
+        """Return the probability that a candidate is at a position, `[N, k, C]`; exact to about 1e-12.
 
-        In the exponential race that draws the slate, candidate i arrives at a time with rate `exp(score_i)`, and is on
-        it if at most k - 1 others arrived before. The logarithm of its time has a Gumbel density around `-score_i`,
-        over which the number of the others is integrated; nothing is subtracted, so scores may be arbitrarily sharp.
-        Takes time proportional to C^2 k.
+        In the exponential race that draws the slate, candidate i arrives at a time with rate `exp(score_i)`, and is at
+        position j if j others arrived before. The logarithm of its time has a Gumbel density around `-score_i`, over
+        which the number of the others is integrated; nothing is subtracted, so scores may be arbitrarily sharp. Takes
+        time proportional to C^2 k.
         """
         scores = self.scores.cpu().double().numpy()
         if self.mask is not None:
             scores = np.where(self.mask, scores, -np.inf)
         rows = max(CHUNK // (self.num_candidates * len(NODES) * self.slate_size), 1)
         parts = [self._marginals(scores[at : at + rows]) for at in range(0, len(scores), rows)]
-        return np.concatenate(parts) if parts else np.empty_like(scores)
+        return np.concatenate(parts) if parts else np.empty((0, self.slate_size, self.num_candidates))
 
     def _marginals(self, scores: Floats) -> Floats:
         k, real = self.slate_size, np.isfinite(scores)
         around = np.where(real, scores, 0.0)  # each candidate's nodes lie around its own score
-        # fewer[m]: probability that m others arrived, [n, C, G] each.
-        fewer = np.zeros((k, *scores.shape, len(NODES)))
-        fewer[0] = 1.0
+        # came[m]: probability that m others arrived, [n, C, G] each.
+        came = np.zeros((k, *scores.shape, len(NODES)))
+        came[0] = 1.0
         with np.errstate(over="ignore"):
             for other in range(scores.shape[1]):
-                rate = np.exp(scores[:, other, None, None] - around[:, :, None] + NODES)
+                rate = np.exp(scores[:, other, None] - around)
                 rate[:, other] = 0.0
-                late, come = np.exp(-rate), -np.expm1(-rate)
+                early = -np.expm1(-rate[:, :, None] * np.exp(NODES))
+                late = 1 - early
                 for m in range(k - 1, 0, -1):
-                    fewer[m] = fewer[m] * late + fewer[m - 1] * come
-                fewer[0] *= late
+                    came[m] = came[m] * late + came[m - 1] * early
+                came[0] *= late
         density = np.exp(NODES - np.exp(NODES))
-        return np.where(real, np.minimum(fewer.sum(0) @ density * (NODES[1] - NODES[0]), 1.0), 0.0)
+        at = np.moveaxis(came @ density, 0, 1) * (NODES[1] - NODES[0])
+        return np.where(real[:, None], np.minimum(at, 1.0), 0.0)
 
     def take(self, rows: NDArray[Any]) -> PlackettLuceSlates:
         """See `SlateDistribution.take`."""

@@ -40,9 +40,9 @@ class Certain(SlateDistribution):
         """See `SlateDistribution.prefix_log_prob`."""
         return np.where(np.logical_and.accumulate(slates == self._slates, axis=1), 0.0, -np.inf)
 
-    def item_probs(self) -> Floats:
-        """See `SlateDistribution.item_probs`."""
-        return (self._slates[:, :, None] == np.arange(self.num_candidates)).any(1).astype(np.float64)
+    def position_probs(self) -> Floats:
+        """See `SlateDistribution.position_probs`."""
+        return (self._slates[:, :, None] == np.arange(self.num_candidates)).astype(np.float64)
 
     def take(self, rows: NDArray[Any]) -> Self:
         """See `SlateDistribution.take`."""
@@ -79,13 +79,12 @@ class Uniform(SlateDistribution):
         left = self.candidates_there()[:, None] - np.arange(self.slate_size)
         return np.where(self.possible(slates), -np.log(np.maximum(left, 1)).cumsum(1), -np.inf)
 
-    def item_probs(self) -> Floats:
-        """See `SlateDistribution.item_probs`."""
+    def position_probs(self) -> Floats:
+        """See `SlateDistribution.position_probs`."""
         there = self.candidates_there()[:, None]
-        share = np.minimum(self.slate_size / np.maximum(there, 1), 1.0)
-        return np.broadcast_to(share, (self.num_users, self.num_candidates)) * (
-            True if self.mask is None else self.mask
-        )
+        share = np.where(np.arange(self.slate_size) < there, 1 / np.maximum(there, 1), 0.0)
+        mask = np.ones((self.num_users, self.num_candidates), bool) if self.mask is None else self.mask
+        return np.asarray(share[:, :, None] * mask[:, None])
 
     def take(self, rows: NDArray[Any]) -> Self:
         """See `SlateDistribution.take`."""
