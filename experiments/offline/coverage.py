@@ -15,7 +15,7 @@ from recsys_cli.offline.choice import fit_choice, known_choice
 from recsys_cli.offline.estimators.fqe import LinearFQE, ValueModel
 from recsys_cli.offline.judging import Logged
 
-SIZES = {1_000: 200, 10_000: 200, 100_000: 40}  # about so many steps: so many logs at most
+SIZES = {1_000: 200, 10_000: 200, 100_000: 20}  # about so many steps: so many logs at most
 ENOUGH = 0.9  # share of logs on which an estimate must not be refused, to count as one
 
 

@@ -5,7 +5,6 @@ The learners in `PURE` need no Ray; those in `GRADIENT` are RLlib's, in this pro
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -16,18 +15,19 @@ from typing import Any
 import numpy as np
 
 from experiments.offline import pool
-from experiments.offline.problems import BEHAVIOURS, PROBLEMS, TITLES, composed, env_of, policy_of, standard_error
-from recsys_cli.algos.held_out import HeldOut
+from experiments.offline.problems import BEHAVIOURS, PROBLEMS, composed, env_of, policy_of, standard_error
+from recsys_cli.algos.held_out import MODELLED_ROWS, HeldOut
+from recsys_cli.offline.choice import fit_choice, known_choice
 from recsys_cli.offline.dataset import Dataset
-from recsys_cli.offline.estimators.fqe import LinearFQE
+from recsys_cli.offline.estimators.fqe import LinearFQE, ValueModel
 from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.recording import record
 from recsys_cli.offline.writer import Writer
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.rollouts.episodes import play
 
-USERS, USERS_SEED = 2000, 1_000_000
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
+USERS, USERS_SEED = 1000, 1_000_000
+SIZES = {1_000: 20, 10_000: 20, 100_000: 3, 1_000_000: 1}  # about so many steps: so many logs at most
 PURE = {  # words behind `recsys train data=...`
     "lspi": ("algo=lspi",),
     "lspi, no memory": ("algo=lspi", "algo.memory=none"),
@@ -43,18 +43,25 @@ GRADIENT = {
     "marwil": ("algo=marwil",),
 }
 FIXED = ("random", "myopic", "half")  # policies that a log may be asked about too
+REFUSED = {("thompson", "satisfaction")}  # its documents have no topics
 DRAWN = 500_000  # rows that gradient learners draw: a thousand minibatches
 
 
 def tasks(
-    learners: Sequence[str], seeds: int, lengths: dict[tuple[str, str], float], sizes: Sequence[int] = SIZES
+    learners: Sequence[str], lengths: dict[tuple[str, str], float], logs: int | None = None
 ) -> Iterator[pool.Task]:
-    """Yield logs and learners, seed by seed; the largest logs once."""
-    for seed in range(seeds):
-        for size in sizes:
+    """Yield logs and learners, one log of every setting, then a second of every setting, and so on.
+
+    Args:
+        learners: of `PURE`, `GRADIENT` and `FIXED`.
+        lengths: mean steps of an episode, by problem and behaviour.
+        logs: of each setting; None: see `SIZES`.
+    """
+    for seed in range(max(SIZES.values()) if logs is None else logs):
+        for size in [size for size, most in SIZES.items() if logs is not None or seed < most]:
             for learner in learners:
                 for behaviour in BEHAVIOURS:
-                    for problem in PROBLEMS if size < SIZES[-1] or seed == 0 else ():
+                    for problem in (one for one in PROBLEMS if (learner, one) not in REFUSED):
                         episodes = max(round(size / lengths[problem, behaviour]), 10)
                         task = {"problem": problem, "behaviour": behaviour, "size": size, "episodes": episodes}
                         yield {**task, "learner": learner, "seed": seed}
@@ -119,7 +126,8 @@ def _alone(learner: str) -> AbstractContextManager[Any]:
 
 def on_whole_log(policy: SlatePolicy, dataset: Dataset, behaviour: SlatePolicy) -> dict[str, Any]:
     """Return FQE's estimate on all episodes, those learned from too, in plain values."""
-    choice, model = HeldOut(dataset).models
+    spec, begun = dataset.spec, next(dataset.batches(MODELLED_ROWS))
+    choice, model = known_choice(spec) or fit_choice(spec, begun), ValueModel.of(spec, begun)
     estimator = LinearFQE(model)
     for batch in dataset.batches():
         estimator.add(Logged.of(model.remembering(batch), choice, behaviour).judge(policy))

@@ -34,11 +34,11 @@ TITLES = {
     "exploration": "interest exploration 10/2",
 }
 # Steps of half-trained SlateQ's training, about half-way from random to what it reaches.
-HALF_STEPS = {"evolution_3": 70_000, "evolution_2": 70_000, "satisfaction": 20_000, "exploration": 20_000}
+HALF_STEPS = {"evolution_3": 62_000, "evolution_2": 70_000, "satisfaction": 20_000, "exploration": 20_000}
 # Temperatures at which the softened policies still try every slate.
 TEMPERATURES = {
-    "myopic": {"evolution_3": 0.33, "evolution_2": 0.33, "satisfaction": 0.33, "exploration": 0.1},
-    "half": {"evolution_3": 1.0, "evolution_2": 1.0, "satisfaction": 1.0, "exploration": 0.1},
+    "myopic": {"evolution_3": 0.33, "evolution_2": 0.33, "satisfaction": 1.0, "exploration": 0.05},
+    "half": {"evolution_3": 1.0, "evolution_2": 1.0, "satisfaction": 3.0, "exploration": 0.03},
 }
 BEHAVIOURS = {
     "random": "random slates",
