@@ -49,6 +49,7 @@ PLAYED = "behaviour, played"
 LEARNERS = {  # words behind `recsys train data=...`
     PLAYED: (),
     "slateq": ("algo=slateq",),
+    "slateq, with memory": ("algo=slateq", "algo.memory=raw", "algo.batch_size=128"),
     "one step": ("algo=slateq", "algo.target=sarsa"),
     "cql .03": ("algo=cql", "algo.conservatism=0.03"),
     "cql .3": ("algo=cql", "algo.conservatism=0.3"),
@@ -59,6 +60,7 @@ LEARNERS = {  # words behind `recsys train data=...`
     "bc drawn": ("algo=bc",),
     "bc mode": ("algo=bc", "algo.serving=mode"),
 }
+VARIANTS = ("slateq, with memory", "one step", "cql .3", "iql .5")
 UPDATES = (  # 1,000 of them
     *(*ENV, "resources=inline", "algo.memory=none", "algo.batch_size=512", "steps=500000", "report_every=50000"),
 )
@@ -130,10 +132,10 @@ def score_of(policy: SlatePolicy, env: EnvConfig) -> float:
 
 
 def missing(rows: list[Row], seeds: int) -> Iterator[tuple[str, str, int]]:
-    """Yield what is not there yet, seed by seed."""
+    """Yield what is not there yet, seed by seed, and variants of learners last."""
     there = {(row.log, row.learner, row.seed) for row in rows}
-    every = ((log, learner, seed) for seed in range(seeds) for log in LOGS for learner in LEARNERS)
-    return (one for one in every if one not in there)
+    every = [(log, learner, seed) for seed in range(seeds) for log in LOGS for learner in LEARNERS]
+    return (one for one in sorted(every, key=lambda one: one[1] in VARIANTS) if one not in there)
 
 
 def read(table: Path) -> list[Row]:

@@ -15,12 +15,10 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV
 from recsys_cli.algos.held_out import HeldOut
 from recsys_cli.algos.rllib_algorithm import MinibatchAlgorithmConfig, ReplayingAlgorithm
 from recsys_cli.algos.rllib_training import RLlibTraining
-from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.slate_space import SlateSpace
 from recsys_cli.offline.replay import LoggedReplay
 
 if TYPE_CHECKING:
-    from recsys_cli.config.schema import TrainConfig
     from recsys_cli.offline.problem import LoggedProblem
 
 MINIBATCHES = 64  # of an update: its fixed cost is that of ten gradient steps
@@ -87,18 +85,6 @@ class OfflineAlgorithmConfig(MinibatchAlgorithmConfig):
         """Play nothing."""
         super().__init__(algo_class=algo_class)
         self.env_runner_cls = NoRunner
-
-    @override(MinibatchAlgorithmConfig)
-    def of_run(self, settings: Any, run: TrainConfig, seed: int) -> None:
-        """Refuse processes that would have nothing to play.
-
-        Raises:
-            ConfigError: with the keys.
-        """
-        for key in ("env_runners", "evaluation_runners"):
-            if number := getattr(run.resources, key):
-                raise ConfigError(f"resources.{key}={number}: a training from data plays nothing; allowed: 0")
-        super().of_run(settings, run, seed)
 
 
 class OfflineTraining(RLlibTraining):

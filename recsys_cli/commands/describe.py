@@ -1,4 +1,4 @@
-"""Describe a data set: rows, clicks, rewards, propensities, drift, and what it can be used for.
+"""Describe a data set on one screen: what it holds, and what it can be used for.
 
 One screen and a figure; numbers as JSON with output=. The data set is read once, in constant memory.
 

@@ -14,7 +14,7 @@ from recsys_cli.config.words import take_option
 Candidate = tuple[str, str]
 _MAPPINGS = ("", "{}")
 _OWN_FOLDER = (folders.OPTION, "a folder with your own problems and algorithms")
-_PATHS = ("checkpoint", "resume", "output", "output_dir")
+_PATHS = ("checkpoint", "resume", "output", "output_dir", "data", "data_dir", "mapping")
 _RUNS = ("checkpoint", "resume", "from")
 
 
@@ -89,6 +89,7 @@ def _options(group: str) -> Iterator[Candidate]:
 def _values(root: str, before: Sequence[str], key: str, value: str) -> Iterator[Candidate]:
     if key in (*_PATHS, *_RUNS):
         found = dict(_runs(root, before, key, value)) if key in _RUNS else {}
+        found |= {name: "data set" for name in _data_sets(root, before)} if key == "data" else {}
         if key in _PATHS:
             found |= {path: "" for path in _paths(value) if path.rstrip("/") not in found}
         yield from ((f"{key}={text}", about) for text, about in found.items())
@@ -104,9 +105,21 @@ def _values(root: str, before: Sequence[str], key: str, value: str) -> Iterator[
 def _runs(root: str, before: Sequence[str], key: str, value: str) -> Iterator[Candidate]:
     from recsys_cli.completion.runs import named
 
-    defaults = [each.value for each in catalog.keys(catalog.root_path(root)) if each.name == "output_dir"]
-    typed = [word.partition("=")[2].strip("'\"") for word in before if word.startswith("output_dir=")]
-    return named(root, key, value, Path([*defaults, *typed][-1]).expanduser())
+    return named(root, key, value, _folder(root, before, "output_dir"))
+
+
+def _data_sets(root: str, before: Sequence[str]) -> list[str]:
+    """Return the names of the data sets there are; `recsys import` takes none."""
+    if root == "import":
+        return []
+    return sorted(path.parent.name for path in _folder(root, before, "data_dir").glob("*/dataset.yaml"))
+
+
+def _folder(root: str, before: Sequence[str], key: str) -> Path:
+    """Return the folder that a key was set to, or its default."""
+    defaults = [each.value for each in catalog.keys(catalog.root_path(root)) if each.name == key]
+    typed = [word.partition("=")[2].strip("'\"") for word in before if word.startswith(f"{key}=")]
+    return Path([*defaults, *typed][-1]).expanduser()
 
 
 def _names(root: str, before: Sequence[str], current: str, groups: Sequence[catalog.Default]) -> Iterator[Candidate]:

@@ -64,7 +64,7 @@ class Composer:
             _learn_from_data(resolved, named)
         built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
         _check_together(built)
-        if hasattr(built, "steps") and not chosen.get("debug"):  # which learns nothing, on purpose
+        if "algo" in chosen and hasattr(built, "steps") and not chosen.get("debug"):  # which learns nothing, on purpose
             built.algo.check_steps(built.steps)
         return built
 

@@ -45,9 +45,9 @@ class ImportConfig(RootConfig):
     data: Text | Annotated[list[Text], NotEmpty()]
     name: Text
     format: Literal["mapping", "rllib_json", "rllib_episodes"]
+    env: Any
     data_dir: Text
     rows_in_memory: Count
-    env: Any = None
 
     def __post_init__(self) -> None:
         """Check the name, and that there is either a mapping or, for RLlib's formats, a problem."""
@@ -116,7 +116,7 @@ class OpeConfig(RootConfig):
 
     tracking: TrackingConfig
     data: Text
-    checkpoint: Text | list[Text]
+    checkpoint: Text | Annotated[list[Text], NotEmpty()] | None
     explore: Text | Annotated[list[Text], NotEmpty()]
     baselines: list[Literal["random", "myopic"]]
     estimators: Annotated[list[Literal["fqe", "clicks", "steps", "sessions"]], NotEmpty()]
@@ -138,7 +138,7 @@ class OpeConfig(RootConfig):
     @property
     def checkpoints(self) -> list[str]:
         """The references."""
-        return [self.checkpoint] if isinstance(self.checkpoint, str) else list(self.checkpoint)
+        return [self.checkpoint] if isinstance(self.checkpoint, str) else list(self.checkpoint or [])
 
     @property
     def explorations(self) -> list[str]:

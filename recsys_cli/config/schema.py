@@ -115,6 +115,9 @@ class TrainConfig(RootConfig):
         """Check the last seed and the folder names, and let the algorithm know what it learns from."""
         if hasattr(self.algo, "learning_from"):
             object.__setattr__(self, "algo", self.algo.learning_from(self.data))
+        for key in ("env_runners", "evaluation_runners"):
+            if self.data is not None and (number := getattr(self.resources, key)):
+                raise ConfigError(f"resources.{key}={number}: a training from data= plays nothing; allowed: 0")
         if self.seed + self.seeds > SEEDS:
             raise ConfigError(f"seeds={self.seeds} from seed={self.seed}: the last must be below {SEEDS:,}")
         if self.name is not None and ("/" in self.name or self.name.startswith(".")):

@@ -17,6 +17,7 @@ from recsys_cli.files import atomic_dir
 from recsys_cli.offline.dataset import BEHAVIOUR, Dataset
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import ExploringPolicy
+from recsys_cli.policies.oracle._base import OraclePolicy
 from recsys_cli.tracking.bundle import MANIFEST, TENSORS, plain, write_bundle
 from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.provenance import versions
@@ -111,8 +112,9 @@ class Behaviour:
 
 
 def behaviour_of(dataset: Dataset) -> SlatePolicy | None:
-    """Return the policy that logged a data set, with its exploration; None if the data set does not hold it.
+    """Return the policy that logged a data set, with its exploration.
 
+    None if the data set does not hold it, or it is an oracle's, which acts on hidden states that no log has.
     Its `distribution` is what the logged slates were drawn from.
 
     Raises:
@@ -122,4 +124,6 @@ def behaviour_of(dataset: Dataset) -> SlatePolicy | None:
     if not folder.is_dir():
         return None
     policy = load_checkpoint(folder).policy_for(dataset.spec)
+    if isinstance(policy, OraclePolicy):
+        return None
     return ExploringPolicy(policy, Explore.parse(str(dataset.about["explore"]), "about.explore"))

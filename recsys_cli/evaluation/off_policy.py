@@ -122,18 +122,13 @@ class Judge:
         self.fqe = LinearFQE(models.value, discount)
         self.clicks = StepClicks(models.value.features) if "clicks" in estimators else None
         self.steps = StepComparison(models.value.spec.documents) if "steps" in estimators else None
-        self.sessions = SessionComparison(discount) if "sessions" in estimators else None
+        self.sessions = SessionComparison(models.value, discount) if "sessions" in estimators else None
 
     def add(self, judged: Judged) -> None:
         """Take more whole episodes."""
-        for estimator in (self.fqe, self.clicks, self.steps):
+        for estimator in (self.fqe, self.clicks, self.steps, self.sessions):
             if estimator is not None:
                 estimator.add(judged)
-
-    def add_again(self, judged: Judged, theta: np.ndarray) -> None:
-        """Take the same episodes once more, given the weights of the values."""
-        if self.sessions is not None:
-            self.sessions.add(judged, *self.fqe.values(judged, theta))
 
     def estimates(self) -> list[Estimate]:
         """Return all estimates, FQE's first."""
@@ -156,7 +151,7 @@ def judge_policies(
         dataset: the log.
         models: what is assumed about its users.
         targets: the policies.
-        estimators: groups of estimators, as `conf/ope.yaml` names them; `sessions` reads the log twice.
+        estimators: groups of estimators, as `conf/ope.yaml` names them.
         discount: of the return.
         finished: gets the number of episodes done, after every batch.
     """
@@ -170,11 +165,6 @@ def judge_policies(
         for target in targets:
             judges[target.name].add(logged.judge(target.policy))
         finished(len(steps.starts))
-    if "sessions" in estimators:
-        theta = {name: judge.fqe.theta for name, judge in judges.items()}
-        for logged in _logged(dataset, models):
-            for target in targets:
-                judges[target.name].add_again(logged.judge(target.policy), theta[target.name])
     episodes, sums = groups.used()
     mean = float(sums["return"].sum() / episodes.sum())
     influence = len(episodes) * (sums["return"] - mean * episodes) / episodes.sum()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.spec import INDEX, ProblemSpec
@@ -68,7 +69,7 @@ def to_table(steps: Steps, spec: ProblemSpec) -> pa.Table:
             continue
         if values.shape[1:] != shape:
             raise ValueError(f"{name} {list(values.shape)} must be {['n', *shape]}")
-        flat = pa.array(np.ascontiguousarray(values, dtype).reshape(-1))
+        flat = _to_arrow(np.ascontiguousarray(values, dtype).reshape(-1))
         columns[name] = pa.FixedSizeListArray.from_arrays(flat, int(np.prod(shape))) if shape else flat
     return pa.table(columns)
 
@@ -104,4 +105,23 @@ def _values(column: Any, name: str, dtype: type, shape: tuple[int, ...]) -> Any:
         column = column.flatten()
     if column.null_count or column.type != pa.from_numpy_dtype(np.dtype(dtype)) or len(column) != np.prod(shape):
         raise ConfigError(f"column {name} is {column.type}, and must be {np.dtype(dtype)} {list(shape)} without nulls")
-    return column.to_numpy(zero_copy_only=False).reshape(shape)
+    return _from_arrow(column, dtype).reshape(shape)
+
+
+# Arrow's own conversions from and to NumPy import pandas, which takes as long as reading a million rows.
+def _to_arrow(values: NDArray[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    raw = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else values
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(raw)])
+
+
+def _from_arrow(column: pa.Array, dtype: type) -> NDArray[Any]:
+    count, start, data = len(column), column.offset, column.buffers()[1]
+    if not count:
+        return np.zeros(0, dtype)
+    if dtype is not np.bool_:
+        # A copy: torch warns of what is read-only.
+        return np.frombuffer(data, dtype, count, start * np.dtype(dtype).itemsize).copy()
+    bits = np.unpackbits(np.frombuffer(data, np.uint8), count=start + count, bitorder="little")
+    return bits[start:].view(np.bool_)

@@ -76,7 +76,7 @@ class SessionMemory(Memory):
 
     def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
         """See `Memory.extend`."""
-        parts = [self.totals / _UNITS]
+        parts = [self.totals / UNITS]
         if self.documents is not None:
             per_step = self.documents.copy()
             per_step[:, :2] /= np.maximum(self.totals[:, :1, None], 1)
@@ -88,16 +88,10 @@ class SessionMemory(Memory):
     ) -> None:
         """See `Memory.step`."""
         response = after["response"]
-        click = response["click"]
-        self.totals[:, 0] += 1
-        self.totals[:, 1] += click.sum(-1)
-        for column, names in ((2, ("quality",)), (3, ("watch_time", "engagement"))):
-            for name in names:
-                if name in response:
-                    self.totals[:, column] += (response[name] * click).sum(-1)
+        self.totals += increments(response)
         self.totals[restarted] = 0
         if self.documents is not None:
-            self._remember_documents(np.asarray(before["doc"]), slates, click)
+            self._remember_documents(np.asarray(before["doc"]), slates, response["click"])
             self.documents[restarted] = 0
 
     def _remember_documents(self, doc: np.ndarray, slates: np.ndarray, click: np.ndarray) -> None:
@@ -128,7 +122,19 @@ class SessionMemory(Memory):
             self.documents[:] = state["documents"]
 
 
-_UNITS = np.array([STEPS_UNIT, STEPS_UNIT, STEPS_UNIT, TIME_UNIT], np.float32)
+UNITS = np.array([STEPS_UNIT, STEPS_UNIT, STEPS_UNIT, TIME_UNIT], np.float32)
+
+
+def increments(response: Mapping[str, np.ndarray]) -> NDArray[np.float32]:
+    """Return what one step adds to the totals: a step, its clicks, their quality and the time watched, `[N, 4]`."""
+    click = response["click"]
+    added = np.zeros((len(click), len(UNITS)), np.float32)
+    added[:, 0], added[:, 1] = 1, click.sum(-1)
+    for column, names in ((2, ("quality",)), (3, ("watch_time", "engagement"))):
+        for name in names:
+            if name in response:
+                added[:, column] += (response[name] * click).sum(-1)
+    return added
 
 
 def memory_features(kind: MemoryKind, spec: ProblemSpec) -> int:

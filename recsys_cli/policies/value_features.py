@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 TOTALS = 4  # leading features of a session memory
-BUDGET_RIDGE = 1e-2
+BUDGET_RIDGE = 1e-5  # small: sessions that end at a limit are separable, and then the boundary is sharp
 LEAST_ENDS = 10  # ended sessions from which a budget is learned
 LEAST_GAIN = 1.0  # nats a session by which the budget must predict its end better than a constant rate does
 MOST_SQUARES = 128  # user features up to which their squares are features too
@@ -36,7 +36,7 @@ def fit_budget(totals: NDArray[Any], ended: NDArray[np.bool_]) -> Floats | None:
     that minutes, clicks or steps.
 
     Args:
-        totals: the memory's leading features before each step, `[n, 4]`.
+        totals: the memory's leading features after each step, `[n, 4]`.
         ended: whether the session ended with the step, `[n]`.
 
     Returns:

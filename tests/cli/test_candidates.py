@@ -141,3 +141,18 @@ def test_paths_are_offered_for_keys_that_hold_paths(tmp_path) -> None:
     ]
     offered = [text for text, _ in candidates(["train", f"resume={tmp_path}/run_1/b"])]
     assert offered == [f"resume={tmp_path}/run_1/best/"]
+
+
+def test_data_sets_are_offered_by_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("data/random_1k", "data/half_made", "logs/mine"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("data/random_1k", "logs/mine"):
+        (tmp_path / name / "dataset.yaml").touch()
+    for root in ("describe", "train", "sweep", "ope"):
+        assert ("data=random_1k", "data set") in candidates([root, "data="])
+    assert ("data=mine", "data set") in candidates(["describe", "data_dir=logs", "data=m"])
+    offered = [text for text, _ in candidates(["import", "data="])]
+    assert "data=logs/" in offered
+    assert "data=random_1k" not in offered
+    assert "data=half_made" not in [text for text, _ in candidates(["describe", "data=h"])]

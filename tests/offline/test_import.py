@@ -117,8 +117,8 @@ def test_several_clicks_are_kept_and_one_counts(tmp_path: Path, several: str, ex
     assert report.several_clicks == 300 and any("several clicks" in line for line in report.warnings)
 
 
-@pytest.mark.parametrize(("of", "click"), [("items", None), ("flags", None), ("positions", None)])
-def test_clicks_are_read_however_they_are_written(tmp_path: Path, of: str, click: None) -> None:
+@pytest.mark.parametrize("of", ["items", "flags", "positions"])
+def test_clicks_are_read_however_they_are_written(tmp_path: Path, of: str) -> None:
     rows = slate_rows()
     expected = imported(tmp_path, write(tmp_path / "log.csv", rows), MAPPING)[0].load().clicked
     for row in rows:

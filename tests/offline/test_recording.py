@@ -210,6 +210,12 @@ def test_a_policy_known_by_draws_logs_no_propensities(tmp_path: Path) -> None:
     assert "no propensities" in " ".join(by.warnings())
 
 
+def test_an_oracle_cannot_be_asked_about_its_log(tmp_path: Path) -> None:
+    dataset = recorded(tmp_path / "log", behaviour("oracle", "epsilon:0.5", "long_term_satisfaction"), episodes=5)
+    assert dataset.load().log_propensity is not None
+    assert behaviour_of(dataset) is None
+
+
 @pytest.mark.slow
 def test_kill_9_while_writing(tmp_path: Path) -> None:
     words = ["record", "episodes=12000", "env.slate_size=3", "explore=epsilon:0.5", "progress=off"]

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 LEAST_ESS = 50.0  # effective sample size below which importance weights say nothing
 MEAN_ERRORS = 3.0  # standard errors by which weights' mean may differ from 1
 MOST_SHARE = 0.1  # of the sum of all weights in one of them
+ROUNDING = 1e-4  # of a mean weight: logged propensities are float32
 LEAST_SUPPORT = 0.99  # share of the target's clicks that the log must be able to show
 DIAGNOSTICS = ("ess", "mean_weight", "mean_weight_error", "largest_weight", "support")
 
@@ -183,7 +184,7 @@ def why_refused(diagnostics: dict[str, float], *, what: str = "importance weight
     error = diagnostics["mean_weight_error"]
     if ess < LEAST_ESS:
         return f"{what} amount to {ess:.1f} samples, fewer than {LEAST_ESS:.0f}"
-    if not abs(mean - 1) <= max(MEAN_ERRORS * error, 1e-9):
+    if not abs(mean - 1) <= max(MEAN_ERRORS * error, ROUNDING):
         return f"mean of the {what} is {mean:.2f} ± {error:.2f} and should be 1"
     if diagnostics.get("largest_share", 0.0) > MOST_SHARE:
         return f"one of the {what} is {diagnostics['largest_share']:.0%} of the sum of all"

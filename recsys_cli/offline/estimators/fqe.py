@@ -24,14 +24,14 @@ from recsys_cli.offline.estimators.support import Support
 from recsys_cli.offline.judging import ChoiceModel, Judged, Logged
 from recsys_cli.offline.steps import Steps
 from recsys_cli.policies.base import SlatePolicy
-from recsys_cli.policies.memory import MemoryKind, memory_features, new_memory
+from recsys_cli.policies.memory import UNITS, MemoryKind, increments, memory_features, new_memory
 from recsys_cli.policies.value_features import TOTALS, ValueFeatures, fit_budget
 
 Floats = NDArray[np.float64]
 
 LEAST_RIDGE = 1e-3
 RIDGES = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-AGREEMENT = 0.5  # standard errors by which values of different ridges may differ
+AGREEMENT = 0.25  # standard errors by which values of different ridges may differ
 BUDGET_STEPS = 200_000  # from which the session's budget is learned
 
 
@@ -65,8 +65,9 @@ class ValueModel:
         steps = steps.remembering(partial(new_memory, kind, spec))
         budget = None
         if steps.memory is not None and len(steps):
-            ends = np.flatnonzero(steps.valid & (steps.terminated | (steps.following() >= 0)))
-            budget = fit_budget(steps.memory[ends, :TOTALS], steps.terminated[ends])
+            after = steps.memory[:, :TOTALS] + increments({**steps.response, "click": steps.clicks()}) / UNITS
+            ends = steps.valid & (steps.terminated | (steps.following() >= 0))
+            budget = fit_budget(after[ends], steps.terminated[ends])
         return cls(spec, kind, ValueFeatures(spec, memory_features(kind, spec), budget))
 
     def remembering(self, steps: Steps) -> Steps:

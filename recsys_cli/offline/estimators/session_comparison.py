@@ -3,165 +3,156 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys_cli.offline.estimators import session
 from recsys_cli.offline.estimators.base import Estimate, from_influence, refused, why_refused
 from recsys_cli.offline.estimators.diagnostics import of_weights
+from recsys_cli.offline.estimators.fqe import LinearFQE, Solution, ValueModel, solve
+from recsys_cli.offline.estimators.groups import GROUPS
 from recsys_cli.offline.estimators.influence import Estimated, Floats
 from recsys_cli.offline.estimators.intervals import bca
 from recsys_cli.offline.judging import Judged
 
+MOST_STEPS = 50_000  # that are looked at
 MOST_NUMBERS = 10_000_000  # of an array over episodes and steps; later episodes are left out
+FOLDS = 5  # of groups of episodes, for cross-fitting
 
 NAMES = ("IS", "WIS", "PDIS", "WPDIS", "DR", "WDR")
 MEANS = ("IS", "PDIS", "DR")  # linear: their intervals are BCa
+TOO_LONG = "episodes are too long to be compared step by step"
 MISSING = {
     "slate": "the log has no propensities",
     "click": "what the policy that logged lets users click is unknown",
 }
 
 
-@dataclass(frozen=True)
-class SessionColumns:
-    """Columns of n rows, episode after episode; None if the log does not say enough.
-
-    Attributes:
-        lengths: rows of each episode, `[E]`.
-        reward: `[n]`; 0 in rows that are no step.
-        slate: log of the ratio of the target's to the logged probability of the slate, `[n]`; 0 there.
-        click: the same of the click.
-        q: value of what was clicked, `[n]`; 0 there.
-        v: value of the state, `[n]`.
-    """
-
-    lengths: NDArray[np.int64]
-    reward: Floats
-    slate: Floats | None
-    click: Floats | None
-    q: Floats | None
-    v: Floats | None
-
-    def padded(self, name: str) -> Floats | None:
-        """Return a column as `[E, T]`; v has a column more, of zeros."""
-        parts = getattr(self, name)
-        return None if parts is None else session.padded(parts, self.lengths)
-
-
 class SessionComparison:
     """The return of an episode in which the target always acts.
 
-    IS, WIS, PDIS, WPDIS and, with a model's values, DR and WDR; each with the weights of slates and with those of
-    clicks.
+    IS, WIS, PDIS, WPDIS and, with the values of fitted Q evaluation on other episodes, DR and WDR; each with the
+    weights of slates and with those of clicks.
     """
 
-    def __init__(self, discount: float = 1.0) -> None:
-        """Take the discount of the return."""
-        self.discount, self._parts = discount, list[SessionColumns]()
-        self._episodes, self._longest = 0, 0
+    def __init__(self, model: ValueModel, discount: float = 1.0) -> None:
+        """Take how values are represented, and the discount of the return."""
+        self.discount, self.fqe = discount, LinearFQE(model, discount)
+        self._judged: list[Judged] = []
+        self._steps, self._episodes, self._longest = 0, 0, 0
 
-    def add(self, judged: Judged, q: Floats | None = None, v: Floats | None = None) -> None:
-        """Take more whole episodes.
-
-        Args:
-            judged: n rows.
-            q: a model's value of the logged slate or of what was clicked, `[n]`.
-            v: a model's value of the state under the target, `[n]`.
-        """
+    def add(self, judged: Judged) -> None:
+        """Take more whole episodes, with the model's memory; not all of a large log."""
         steps = judged.steps
         longest = max(self._longest, int(steps.lengths.max(initial=0)))
-        room = MOST_NUMBERS // max(longest, 1) - self._episodes
-        lengths = steps.lengths[: max(room, 0)]
-        if not len(lengths):
-            return
-        rows, valid = slice(int(lengths.sum())), steps.valid
-
-        def kept(values: Floats) -> Floats:
-            return np.where(valid, values, 0.0)[rows]
-
-        slate, click = judged.slate_weights, judged.click_weights
-        with np.errstate(divide="ignore"):
-            self._parts.append(
-                SessionColumns(
-                    lengths=lengths,
-                    reward=kept(steps.reward.astype(np.float64)),
-                    slate=None if slate is None else kept(np.log(slate).sum(1)),
-                    click=None if click is None else kept(np.log(click)),
-                    q=None if q is None else kept(q),
-                    v=None if v is None else v[rows],
-                )
-            )
-        self._episodes, self._longest = self._episodes + len(lengths), longest
+        episodes = self._episodes + len(steps.starts)
+        if len(steps) and self._steps < MOST_STEPS and episodes * longest <= MOST_NUMBERS:
+            self._judged.append(judged)
+            self.fqe.add(judged)
+            self._steps, self._episodes, self._longest = self._steps + len(steps), episodes, longest
 
     def estimates(self) -> list[Estimate]:
         """Return the estimates; those that the log does not allow are refused."""
-        log = _joined(self._parts)
-        reward, q, v = log.padded("reward"), log.padded("q"), log.padded("v")
-        assert reward is not None
+        if not self._judged:
+            return [refused(f"{name}, {kind} weights", TOO_LONG) for kind in MISSING for name in NAMES]
+        lengths = np.concatenate([judged.steps.lengths for judged in self._judged])
+        padded = partial(session.padded, lengths=lengths)
+        reward = padded(self._column(lambda judged: judged.steps.reward.astype(np.float64)))
+        q, v = (padded(values) for values in self._values())
+        simple, robust = {"reward": reward}, {"reward": reward, "q": q, "v": np.pad(v, ((0, 0), (0, 1)))}
+        functions: tuple[Callable[[Floats], Estimated], ...] = (
+            partial(session.importance_sampling, **simple, discount=self.discount),
+            partial(session.weighted_is, **simple, discount=self.discount),
+            partial(session.per_decision, **simple, discount=self.discount),
+            partial(session.weighted_per_decision, **simple, discount=self.discount),
+            partial(session.doubly_robust, **robust, discount=self.discount),
+            partial(session.weighted_doubly_robust, **robust, discount=self.discount),
+        )
+        estimators = dict(zip(NAMES, functions, strict=True))
         found = []
-        for kind in ("slate", "click"):
-            log_ratio = log.padded(kind)
-            for name, estimator in self._estimators(reward, q, v).items():
-                full = f"{name}, {kind} weights"
-                if log_ratio is None:
-                    found.append(refused(full, MISSING[kind]))
-                elif estimator is not None:
-                    found.append(_estimate(full, session.cumulated(log_ratio), estimator, bias_corrected=name in MEANS))
+        for kind, ratio in (("slate", _slate_ratio), ("click", lambda judged: judged.click_weights)):
+            if any(ratio(judged) is None for judged in self._judged):
+                found += [refused(f"{name}, {kind} weights", MISSING[kind]) for name in estimators]
+                continue
+            weight = session.cumulated(padded(self._column(partial(_log, ratio))))
+            diagnostics, refusal = judged_weights(weight)
+            found += [
+                _estimate(f"{name}, {kind} weights", estimator(weight), diagnostics, refusal, skewed=name in MEANS)
+                for name, estimator in estimators.items()
+            ]
         return found
 
-    def _estimators(
-        self, reward: Floats, q: Floats | None, v: Floats | None
-    ) -> dict[str, Callable[[Floats], Estimated] | None]:
-        """Return the estimators by name, as functions of the weights; those that lack a model are None."""
-        simple = (
-            session.importance_sampling,
-            session.weighted_is,
-            session.per_decision,
-            session.weighted_per_decision,
-        )
-        found: list[Callable[[Floats], Estimated] | None] = [
-            partial(estimator, reward=reward, discount=self.discount) for estimator in simple
-        ]
-        if q is None or v is None:
-            return dict(zip(NAMES, [*found, None, None], strict=True))
-        values: dict[str, Any] = {"reward": reward, "q": q, "v": np.pad(v, ((0, 0), (0, 1))), "discount": self.discount}
-        robust = (session.doubly_robust, session.weighted_doubly_robust)
-        return dict(zip(NAMES, [*found, *(partial(each, **values) for each in robust)], strict=True))
+    def _column(self, of: Callable[[Judged], Floats]) -> Floats:
+        """Return values of all rows, 0 in those that are no step."""
+        return np.concatenate([np.where(judged.steps.valid, of(judged), 0.0) for judged in self._judged])
+
+    def _values(self) -> tuple[Floats, Floats]:
+        """Return q and v of all rows, by models of the other folds' episodes.
+
+        v is 0 in an observation after the end, and q of a step after which the log has nothing is its reward, so that
+        the difference there is 0.
+        """
+        thetas = self._thetas()
+        first, parts = 0, []
+        for judged in self._judged:
+            steps = judged.steps
+            fold = np.repeat((first + np.arange(len(steps.starts))) % GROUPS % FOLDS, steps.lengths)
+            first += len(steps.starts)
+            over, q, v = self.fqe.ended(steps), np.zeros(len(steps)), np.zeros(len(steps))
+            for number, theta in enumerate(thetas):
+                there = fold == number
+                q[there], v[there] = (values[there] for values in self.fqe.values(judged, theta))
+            after_end = ~steps.valid & np.concatenate([[False], over[:-1]])
+            cut = ~over & (steps.following() < 0)
+            q = np.where(steps.valid, np.where(cut, steps.reward, q), 0.0)
+            parts.append((q, np.where(after_end, 0.0, v)))
+        return tuple(np.concatenate(values) for values in zip(*parts, strict=True))  # type: ignore[return-value]
+
+    def _thetas(self) -> list[Floats]:
+        """Return each fold's weights, from the episodes of the others, at the ridge that all of them choose."""
+        (episodes, sums), number = self.fqe.groups.used(), np.flatnonzero(self.fqe.groups.episodes > 0)
+        free, found = self.fqe.model.features.free, []
+        ridge = solve(free, episodes, sums).ridge
+        for fold in range(FOLDS):
+            others = number % FOLDS != fold
+            kept = others if others.any() else ~others
+            part = {name: values[kept] for name, values in sums.items()}
+            found.append(Solution.at(ridge, free, episodes[kept], part).theta)
+        return found
+
+
+def judged_weights(weight: Floats) -> tuple[dict[str, float], str | None]:
+    """Return diagnostics of the weights `[E, T]` of episodes, and why an estimate with them is refused, if it is."""
+    usable, longest = usable_steps(weight), weight.shape[1]
+    diagnostics = {**of_weights(weight[:, -1]), "usable_steps": float(usable)}
+    refusal = why_refused(diagnostics)
+    if usable < longest:
+        refusal = f"{refusal or 'importance weights fail on the way'}; they last for {usable} of up to {longest} steps"
+    return diagnostics, refusal
 
 
 def usable_steps(weight: Floats) -> int:
     """Return after how many steps the weights `[E, T]` of episodes say nothing any more."""
-    for step in range(weight.shape[1]):
-        if why_refused(of_weights(weight[:, step])) is not None:
-            return step
-    return weight.shape[1]
+    failed = (step for step in range(weight.shape[1]) if why_refused(of_weights(weight[:, step])) is not None)
+    return next(failed, weight.shape[1])
 
 
-def _estimate(name: str, weight: Floats, estimator: Callable[[Floats], Estimated], *, bias_corrected: bool) -> Estimate:
-    value, influence = estimator(weight)
-    usable = usable_steps(weight)
-    diagnostics = {**of_weights(weight[:, -1]), "usable_steps": float(usable)}
-    refusal = why_refused(diagnostics)
-    if refusal is None and usable < weight.shape[1]:
-        refusal = "importance weights failed before the end of the episodes"
-    if refusal is not None:
-        refusal = f"{refusal}; they last for {usable} of up to {weight.shape[1]} steps"
-    estimate = from_influence(name, value, influence, diagnostics=diagnostics, refusal=refusal)
-    if refusal is not None or not bias_corrected:
+def _slate_ratio(judged: Judged) -> Floats | None:
+    return None if judged.slate_weights is None else judged.slate_weights.prod(1)
+
+
+def _log(ratio: Callable[[Judged], Floats | None], judged: Judged) -> Floats:
+    with np.errstate(divide="ignore"):
+        return np.log(np.asarray(ratio(judged)))
+
+
+def _estimate(
+    name: str, estimated: Estimated, diagnostics: dict[str, float], refusal: str | None, *, skewed: bool
+) -> Estimate:
+    estimate = from_influence(name, *estimated, diagnostics=diagnostics, refusal=refusal)
+    if refusal is not None or not skewed:
         return estimate
-    low, high = bca(value, influence)
-    return replace(estimate, low=low, high=high, interval=f"BCa over {len(influence):,} episodes")
-
-
-def _joined(parts: list[SessionColumns]) -> SessionColumns:
-    def column(name: str) -> Floats | None:
-        columns = [getattr(part, name) for part in parts]
-        return None if any(each is None for each in columns) else np.concatenate(columns)
-
-    lengths, reward = (np.concatenate([getattr(part, name) for part in parts]) for name in ("lengths", "reward"))
-    return SessionColumns(lengths, reward, column("slate"), column("click"), column("q"), column("v"))
+    low, high = bca(*estimated)
+    return replace(estimate, low=low, high=high, interval=f"BCa over {len(estimated[1]):,} episodes")

@@ -77,6 +77,14 @@ def hashes(texts: pa.Array) -> NDArray[np.uint64]:
     return np.append(mixed(state), np.uint64(0))[filled(encoded.indices, -1)]
 
 
+def combined(parts: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
+    """Return one hash [n] of several, in order."""
+    total = np.zeros_like(parts[0])
+    for part in parts:
+        total = mixed(total * np.uint64(3) + part)
+    return total
+
+
 def mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Return numbers whose every bit depends on every bit of the given ones (SplitMix64's last step)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

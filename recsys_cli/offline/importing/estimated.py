@@ -177,7 +177,8 @@ class Uniform:
 def estimate(sample: Steps, spec: ProblemSpec) -> Estimated:
     """Fit the models to a sample of whole episodes and choose by the likelihood of held-out ones.
 
-    The chosen one is not fitted again: its likelihood is that of the propensities that are written.
+    Of those within a standard error of the best, the simplest is chosen. It is not fitted again: its likelihood is that
+    of the propensities that are written.
     """
     sample = sample.take(np.flatnonzero(sample.valid))
     held = fold_of(sample.episode, FOLDS) == 0
@@ -190,5 +191,9 @@ def estimate(sample: Steps, spec: ProblemSpec) -> Estimated:
     if len(train):
         models.append(Logit(train, spec))
     with torch.no_grad():
-        scores = {model.name: float(_log_prob(model, test).sum(-1).mean()) for model in models}
-    return Estimated(max(models, key=lambda model: scores[model.name]), scores)
+        scores = {model.name: _log_prob(model, test).sum(-1).numpy() for model in models}
+    held_out = {name: float(each.mean()) for name, each in scores.items()}
+    best = scores[max(held_out, key=lambda name: held_out[name])]
+    error = {name: (best - each).std() / np.sqrt(len(test)) for name, each in scores.items()}
+    simplest = next(model for model in models if held_out[model.name] >= best.mean() - error[model.name])
+    return Estimated(simplest, held_out)

@@ -8,40 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.files import write_text
 from recsys_cli.offline.dataset import MANIFEST, Dataset
+from recsys_cli.offline.importing.names import NUMBERED, RESPONSE, USER, by_role
 from recsys_cli.offline.importing.own import mapping_of
-from recsys_cli.offline.importing.profiles import Profile, profiles_of
+from recsys_cli.offline.importing.profiles import Profile, first_rows, groups_of, profiles_of
 from recsys_cli.offline.importing.readers import SUFFIXES, Reader, expand, format_of
 
-_NAMES = {
-    "slate_id": r"(slate|impression|request|query|page|list)s?_?(id|no|number)|impression|request|query",
-    "candidates": r"candidates?(_(items?|ids?|docs?))?|pool|eligible(_items)?|action_set|available(_items)?",
-    "session": r"session(_?id)?|episode(_?id)?|visit(_?id)?|trajectory(_?id)?",
-    "user_id": r"(user|visitor|customer|client|member)(_?id)?|uid",
-    "step": r"step|t|turn|seq(uence)?(_?(no|number))?|round|step_(id|no|number)",
-    "time": r"time_?stamp|time(_ms|_s)?|ts|date_?time|date|(created|event|request)_?(at|time)",
-    "propensity": r"(log_?)?propensit(y|ies)(_score)?|pscore|(action_)?prob(abilit(y|ies))?s?|log_?probs?|logp",
-    "clicks": r"(is_?)?click(s|ed|_?position|ed_?(item|position)(_?id)?|_flags?)?|label",
-    "position": r"position|rank|slot|pos|place",
-    "reward": r"rewards?|rating|revenue|return|gain|value",
-    "terminated": r"terminated|done|terminal|is_?last",
-    "truncated": r"truncated",
-    "valid": r"valid",
-    "slate": r"slate|shown|displayed|recommend(ed|ations)(_items?)?|impressions|"
-    r"(item|movie|video|product|article|news|ad|doc(ument)?|song|track|action)s?(_?ids?)?|sku|(shown|slate)_(items?|ids?)",
-}
-_USER = re.compile(
-    r"(user|context|visitor|customer|client|member)[-_ ].*|age|gender|country|device|os|platform|language|user"
-)
-_RESPONSE = re.compile(
-    r"(watch|play|dwell|view|reading|listen)(ing|ed)?_?(time|duration|seconds|ms)?(_ms|_s)?|like[sd]?|is_\w+|"
-    r"follow(ed)?|share[sd]?|comment(s|ed)?|purchase[sd]?|cart|quality|response_\w+|rating"
-)
-_NUMBERED = re.compile(r"(.*?)[-_ ]?(\d+)")
 OPEN = "???"
 
 
@@ -80,8 +57,9 @@ def guess(path: Path, out: Path | None = None) -> list[str]:
         return [f"{folder} is a data set: its own mapping is written to {out}"]
     (path,) = expand(str(path))[:1]
     reader = Reader(path, format_of(path, key="its name"))
-    columns = profiles_of(reader)
-    guessed = _guessed(columns, path)
+    table = first_rows(reader)
+    columns = profiles_of(table)
+    guessed = _guessed(table, columns, path)
     unused = [name for name in columns if name not in _used(guessed.keys)]
     write_text(out, _text(guessed, columns, unused, path))
     lines = [f"{name}: {profile.words()}" for name, profile in columns.items()]
@@ -92,21 +70,8 @@ def guess(path: Path, out: Path | None = None) -> list[str]:
     return [*lines, f"written to {out}; " + (f"next: {then}" if complete else f"fill in {OPEN}, then: {then}")]
 
 
-def _by_name(columns: dict[str, Profile]) -> dict[str, list[str]]:
-    """Return the columns whose names, or whose names without a final number, fit each role."""
-    found: dict[str, list[str]] = {}
-    for name in columns:
-        plain = re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
-        stem = match[1] if (match := _NUMBERED.fullmatch(plain)) and not plain.startswith("user") else plain
-        for role, pattern in _NAMES.items():
-            if re.fullmatch(pattern, plain) or (stem != plain and re.fullmatch(pattern, stem)):
-                found.setdefault(role, []).append(name)
-                break
-    return found
-
-
-def _guessed(columns: dict[str, Profile], path: Path) -> _Guess:
-    found, guessed = _by_name(columns), _Guess()
+def _guessed(table: pa.Table, columns: dict[str, Profile], path: Path) -> _Guess:
+    found, guessed = by_role(columns), _Guess()
     keys = guessed.keys
     shown = _shown(found, columns)
     if shown is None:
@@ -118,7 +83,7 @@ def _guessed(columns: dict[str, Profile], path: Path) -> _Guess:
         keys["user"] = features
     keys["slate"] = {"columns": _short(shown) if shown else OPEN}
     if keys["rows"] == "impression":
-        _impressions(found, columns, guessed)
+        _impressions(found, table, guessed)
     if offered := found.get("candidates"):
         keys["candidates"] = {"columns": _short(offered)}
     else:
@@ -127,13 +92,16 @@ def _guessed(columns: dict[str, Profile], path: Path) -> _Guess:
     if items := _items_file(path, shown, columns):
         keys["items"] = items
     _outcome(found, columns, guessed, shown)
+    if keys["rows"] == "impression" and keys["reward"].get("of") == "row" and "slate_id" in keys:
+        groups, pairs = groups_of(table, _slate_key(keys), keys["reward"]["columns"])
+        keys["reward"]["of"] = "row" if groups == pairs else "sum"
     return guessed
 
 
 def _shown(found: dict[str, list[str]], columns: dict[str, Profile]) -> list[str] | None:
     names = found.get("slate", [])
     lists = [name for name in names if columns[name].is_list]
-    numbered = [name for name in names if _NUMBERED.fullmatch(name)]
+    numbered = [name for name in names if NUMBERED.fullmatch(name)]
     return lists[:1] or (numbered if len(numbered) > 1 else names[:1]) or None
 
 
@@ -162,18 +130,33 @@ def _user(found: dict[str, list[str]], columns: dict[str, Profile]) -> list[str]
     return [
         name
         for name, profile in columns.items()
-        if name not in taken and _USER.fullmatch(name.lower()) and profile.is_feature
+        if name not in taken and USER.fullmatch(name.lower()) and profile.is_feature
     ]
 
 
-def _impressions(found: dict[str, list[str]], columns: dict[str, Profile], guessed: _Guess) -> None:
+def _impressions(found: dict[str, list[str]], table: pa.Table, guessed: _Guess) -> None:
+    """Guess which impressions are one slate: by its id, or by a session's step or time, if that has several rows."""
     keys = guessed.keys
     if slates := found.get("slate_id"):
         keys["slate_id"] = slates[0]
-    else:
+    elif (at := _shared_by_rows(keys, table)) is not None:
+        keys["slate_id"] = at
+        guessed.doubts.append(f"slates: no column of a slate's id; rows of one {at} are one slate (slate_id)")
+    if "slate_id" not in keys:
         guessed.doubts.append("slates: no column of a slate's id; every shown item is a slate of its own (slate_id)")
-    if (positions := found.get("position")) and slates:
+    elif positions := found.get("position"):
         keys["slate"]["position"] = positions[0]
+
+
+def _shared_by_rows(keys: dict[str, Any], table: pa.Table) -> str | None:
+    at: str | None = keys.get("step", keys.get("time"))
+    if at is None or "session" not in keys or groups_of(table, [keys["session"]], at)[1] == len(table):
+        return None
+    return at
+
+
+def _slate_key(keys: dict[str, Any]) -> list[str]:
+    return [keys[name] for name in ("session", "slate_id") if name in keys]
 
 
 def _outcome(
@@ -181,11 +164,12 @@ def _outcome(
 ) -> None:
     keys, size = guessed.keys, _size(shown, columns)
     clicks, rewards = found.get("clicks", []), found.get("reward", [])
+    if not clicks:
+        guessed.doubts.append("clicks: no column looks like one; set clicks.columns, else nothing counts as clicked")
     if clicks:
         keys["clicks"] = _clicks(clicks, columns, guessed, shown, size)
     if rewards:
-        many = columns[rewards[0]].is_list or (keys["rows"] == "impression" and "slate_id" in keys)
-        keys["reward"] = {"columns": rewards[0], "of": "sum" if many else "row"}
+        keys["reward"] = {"columns": rewards[0], "of": "sum" if columns[rewards[0]].is_list else "row"}
     elif clicks:
         keys["reward"] = {"of": "click"}
         guessed.doubts.append("reward: no column looks like one; a click is worth 1")
@@ -214,7 +198,7 @@ def _size(shown: list[str] | None, columns: dict[str, Profile]) -> int:
 def _is_response(name: str, columns: dict[str, Profile], rows: str, size: int) -> bool:
     profile = columns[name]
     fits = profile.is_list and profile.width == size if rows == "slate" else profile.kind == "number"
-    return bool(_RESPONSE.fullmatch(name.lower())) and profile.inner == "number" and fits
+    return bool(RESPONSE.fullmatch(name.lower())) and profile.inner == "number" and fits
 
 
 def _clicks(
@@ -260,7 +244,7 @@ def _items_file(path: Path, shown: list[str] | None, columns: dict[str, Profile]
         ):
             continue
         try:
-            table = profiles_of(Reader(other, format_of(other)))
+            table = profiles_of(first_rows(Reader(other, format_of(other))))
         except ConfigError:
             continue
         for name, profile in table.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.offline.importing import cells
-from recsys_cli.offline.importing.codes import Codes
+from recsys_cli.offline.importing.codes import Codes, combined, hashes
 from recsys_cli.offline.importing.readers import Reader
 
 MOST_TEXTS = 200_000  # of which a column's profile keeps all
@@ -79,16 +80,27 @@ class Profile:
         return f"{lists}texts, {len(self.texts):,} different{missing}"
 
 
-def profiles_of(reader: Reader) -> dict[str, Profile]:
-    """Return the profiles of a file's columns, from its first rows.
+def first_rows(reader: Reader) -> pa.Table:
+    """Return a file's first rows.
 
     Raises:
-        ConfigError: it has no rows.
+        ConfigError: it has none.
     """
     batch = next(reader.batches(), None)
     if batch is None or not len(batch.table):
         raise ConfigError(f"{reader.path} holds no rows")
-    return {name: _profile(batch.table.column(name)) for name in batch.table.column_names if name}
+    return batch.table
+
+
+def profiles_of(table: pa.Table) -> dict[str, Profile]:
+    """Return the profiles of a table's columns."""
+    return {name: _profile(table.column(name)) for name in table.column_names if name}
+
+
+def groups_of(table: pa.Table, by: Sequence[str], column: str) -> tuple[int, int]:
+    """Return how many groups of rows there are, and how many pairs of group and value of a column."""
+    parts = [hashes(cells.texts(table.column(name))) for name in (*by, column)]
+    return len(np.unique(combined(parts[:-1]))), len(np.unique(combined(parts)))
 
 
 def _profile(column: pa.ChunkedArray) -> Profile:

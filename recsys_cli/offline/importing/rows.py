@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.offline.importing import cells
 from recsys_cli.offline.importing.cells import Cells
-from recsys_cli.offline.importing.codes import ABSENT, UNKNOWN, Codes, hashes, mixed
+from recsys_cli.offline.importing.codes import ABSENT, UNKNOWN, Codes, combined, hashes, mixed
 from recsys_cli.offline.importing.columns import resolve_columns
 from recsys_cli.offline.importing.mapping import Mapping
 from recsys_cli.offline.importing.readers import Batch, Reader
@@ -176,12 +176,10 @@ class _BatchReader:
         names = self.columns.get(key)
         if names is None:
             return None
-        total = np.zeros(self.n, np.uint64)
-        for name in names:
-            texts = cells.texts(self.table.column(name))
-            self.refuse(cells.nulls(texts), f"{what} is missing")
-            total = mixed(total * np.uint64(3) + hashes(texts))
-        return total
+        texts = [cells.texts(self.table.column(name)) for name in names]
+        for each in texts:
+            self.refuse(cells.nulls(each), f"{what} is missing")
+        return combined([hashes(each) for each in texts])
 
     def _keys(self, row: NDArray[np.int64]) -> Rows:
         session = self._hashes("session", "session")

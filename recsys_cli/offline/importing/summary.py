@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,32 +16,10 @@ from recsys_cli.offline.importing.items import Items
 from recsys_cli.offline.importing.mapping import Mapping
 from recsys_cli.offline.importing.rows import RowReader, Rows
 from recsys_cli.offline.importing.validation import present
+from recsys_cli.offline.streaming import Moments
 
 DAY = 86_400_000  # ms
 MOST_TOPICS = 2_000  # items without features
-
-
-@dataclass
-class Bounds:
-    """The least and the greatest of some columns."""
-
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, width: int) -> Bounds:
-        """Return bounds of nothing yet."""
-        return cls(np.full(width, np.inf), np.full(width, -np.inf))
-
-    def add(self, values: NDArray[np.float64]) -> None:
-        """Widen to values [n, width]."""
-        if len(values):
-            self.low = np.minimum(self.low, values.min(0))
-            self.high = np.maximum(self.high, values.max(0))
-
-    def features(self, names: tuple[str, ...]) -> Features:
-        """Return them as features with these names."""
-        return Features(tuple(map(float, self.low)), tuple(map(float, self.high)), names)
 
 
 @dataclass
@@ -55,7 +34,7 @@ class Summary:
         candidates: the fewest of a row, and the last place of one.
         items: numbers of items that are shown or offered.
         days: the items shown, by day since 1970.
-        response: bounds of each response field, and whether all are 0 or 1.
+        response: of each response field, and whether all are 0 or 1.
         gaps: steps missing within episodes.
     """
 
@@ -68,13 +47,13 @@ class Summary:
     longest: int = 0
     gaps: int = 0
     candidates: tuple[int, int] = (2**31, 0)
-    reward: Bounds = field(default_factory=lambda: Bounds.of(1))
-    time: Bounds = field(default_factory=lambda: Bounds.of(1))
-    user: Bounds | None = None
-    document: Bounds | None = None
+    reward: Moments = field(default_factory=lambda: Moments(1))
+    time: Moments = field(default_factory=lambda: Moments(1))
+    user: Moments | None = None
+    document: Moments | None = None
     items: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     days: dict[int, NDArray[np.int32]] = field(default_factory=dict)
-    response: dict[str, Bounds] = field(default_factory=dict)
+    response: dict[str, Moments] = field(default_factory=dict)
     flags: dict[str, bool] = field(default_factory=lambda: defaultdict(lambda: True))
     lengths: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -100,10 +79,10 @@ class Summary:
             self.lengths[int(length)] += int(count)
         self.reward.add(columns["reward"][valid, None])
         if "user" in columns:
-            self.user = self.user or Bounds.of(columns["user"].shape[1])
-            self.user.add(columns["user"].astype(np.float64))
+            self.user = self.user or Moments(columns["user"].shape[1])
+            self.user.add(columns["user"])
         if "time" in columns:
-            self.time.add(columns["time"][:, None].astype(np.float64))
+            self.time.add(columns["time"][:, None])
         for name in columns:
             if name.startswith("response."):
                 self._response(name.removeprefix("response."), columns[name], there)
@@ -113,7 +92,7 @@ class Summary:
         values = values if values.ndim > 1 else values[:, None]
         width = min(values.shape[1], there.shape[1])
         flat = np.nan_to_num(values[:, :width][there[:, :width]])[:, None]
-        self.response.setdefault(name, Bounds.of(1)).add(flat)
+        self.response.setdefault(name, Moments(1)).add(flat)
         self.flags[name] = self.flags[name] and bool(np.isin(flat, (0.0, 1.0)).all())
 
     def _items(self, columns: Rows, there: NDArray[np.bool_], dense_width: int, by_day: bool) -> None:
@@ -128,8 +107,8 @@ class Summary:
             return
         if dense_width:
             flat = candidates[~np.isnan(candidates)].reshape(-1, dense_width)
-            self.document = self.document or Bounds.of(dense_width)
-            self.document.add(flat.astype(np.float64))
+            self.document = self.document or Moments(dense_width)
+            self.document.add(flat)
         else:
             self._see(candidates[candidates >= 0])
         offered = present(candidates, dense_width)
@@ -205,7 +184,7 @@ def _user(mapping: Mapping, summary: Summary, reader: RowReader) -> tuple[Featur
     names: list[str] = []
     for name, width in reader.user.numbers.items():
         names += [name] if width == 1 else [f"{name}_{i}" for i in range(width)]
-    bounds = summary.user or Bounds.of(len(names))
+    bounds = summary.user or Moments(len(names))
     places: list[NDArray[np.int32]] = []
     sizes: list[int] = []
     for name, codes in reader.user.categories.items():
@@ -219,7 +198,11 @@ def _user(mapping: Mapping, summary: Summary, reader: RowReader) -> tuple[Featur
         sizes.append(len(texts))
         names += [f"{name}={text}" for text in texts]
     low, high = (np.append(end, np.full(sum(sizes), value)) for end, value in ((bounds.low, 0.0), (bounds.high, 1.0)))
-    return Bounds(low, high).features(tuple(names)), places, sizes
+    return _features(low, high, tuple(names)), places, sizes
+
+
+def _features(low: NDArray[Any], high: NDArray[Any], names: tuple[str, ...]) -> Features:
+    return Features(tuple(map(float, low)), tuple(map(float, high)), names)
 
 
 def _assumed_candidates(mapping: Mapping, summary: Summary, used: int) -> tuple[int, int]:
@@ -243,10 +226,10 @@ def _assumed_candidates(mapping: Mapping, summary: Summary, used: int) -> tuple[
 def _documents(mapping: Mapping, summary: Summary, items: Items | None, count: int, dense: int) -> Documents:
     if dense:
         assert summary.document is not None
-        return Documents(summary.document.features(()))
+        return Documents(_features(summary.document.low, summary.document.high, ()))
     if items is not None and items.features.shape[1]:
-        bounds = Bounds(items.features.min(0).astype(np.float64), items.features.max(0).astype(np.float64))
-        return Documents(bounds.features(items.names), quality=items.quality, items=items.features)
+        features = _features(items.features.min(0), items.features.max(0), items.names)
+        return Documents(features, quality=items.quality, items=items.features)
     if count > MOST_TOPICS:
         raise ConfigError(
             f"items: {count:,} items without features, more than {MOST_TOPICS:,}: name items.file, with features"
