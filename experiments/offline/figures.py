@@ -40,6 +40,7 @@ def learning(rows: Sequence[pool.Row], true: dict[tuple[str, str], pool.Row], pa
     for i, problem in enumerate(PROBLEMS):
         for j, (behaviour, words) in enumerate(BEHAVIOURS.items()):
             panel, of = axes[i, j], pool.of(rows, problem=problem, behaviour=behaviour)
+            panel.set(xscale="log", xlim=(500, 2_000_000))
             for number, learner in enumerate(SHOWN):
                 own = pool.of(of, learner=learner)
                 sizes = sorted({row["size"] for row in own})
@@ -50,7 +51,6 @@ def learning(rows: Sequence[pool.Row], true: dict[tuple[str, str], pool.Row], pa
             for name, style in ((behaviour, "-"), ("myopic", ":")):
                 value = true[problem, name]["return"]
                 panel.axhline(value, color="black", linewidth=0.8, linestyle=style)
-            panel.set(xscale="log")
             panel.set_title(words if i == 0 else "", fontsize=9)
         axes[i, 0].set_ylabel(f"{TITLES[problem]}\ntrue return")
     for panel in axes[-1]:
@@ -66,6 +66,8 @@ def coverage(cells: Sequence[covering.Cell], path: Path) -> None:
     sizes = list(covering.SIZES)
     for j, (behaviour, words) in enumerate(BEHAVIOURS.items()):
         top, bottom = axes[:, j]
+        top.set(xscale="log", xlim=(sizes[0] / 2, sizes[-1] * 2), ylim=(0, 1.03), title=words)
+        bottom.set(xscale="log", yscale="log", xlabel="logged steps", xlim=top.get_xlim(), ylim=(0.05, 300))
         for number, problem in enumerate(PROBLEMS):
             own = [cell for cell in cells if (cell.behaviour, cell.problem) == (behaviour, problem)]
             kept = [cell for cell in own if cell.refused <= 1 - covering.ENOUGH]
@@ -78,10 +80,6 @@ def coverage(cells: Sequence[covering.Cell], path: Path) -> None:
             errors = [100 * cell.rmse_all for cell in lost]
             bottom.scatter([cell.size * shift for cell in lost], errors, s=14, marker="x", color=f"C{number}")
         top.axhline(0.95, color="black", linewidth=0.8)
-        top.set(xscale="log", ylim=(0, 1.03), title=words)
-        bottom.set(xscale="log", yscale="log", xlabel="logged steps", ylim=(0.05, 300))
-        top.set_xlim(sizes[0] / 2, sizes[-1] * 2)
-        bottom.set_xlim(top.get_xlim())
     axes[0, 0].set_ylabel("truth inside the 95 % interval,\nshare of logs")
     axes[1, 0].set_ylabel("error, % (crosses: refused)")
     axes[0, 0].legend(fontsize=7, loc="lower left")
@@ -96,10 +94,10 @@ def regret(picks: Sequence[Pick], path: Path) -> None:
     for panel, problem in zip(axes[0], PROBLEMS, strict=True):
         own = [pick for pick in picks if pick.problem == problem]
         sizes = sorted({pick.size for pick in own})
+        panel.set(xscale="log", xlim=(500, 2_000_000), xlabel="logged steps", title=TITLES[problem])
         for number, (name, label) in enumerate(names.items()):
             each = [[100 * getattr(pick, name) / pick.best for pick in own if pick.size == size] for size in sizes]
             panel.plot(sizes, [np.mean(values) for values in each], marker="o", color=f"C{number}", label=label)
-        panel.set(xscale="log", xlabel="logged steps", title=TITLES[problem])
     axes[0, 0].set_ylabel("regret, % of the best candidate")
     axes[0, 0].legend(fontsize=7)
     _save(fig, path)

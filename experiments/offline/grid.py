@@ -27,7 +27,8 @@ from recsys_cli.policies import SlatePolicy
 from recsys_cli.rollouts.episodes import play
 
 USERS, USERS_SEED = 1000, 1_000_000
-SIZES = {1_000: 20, 10_000: 20, 100_000: 3, 1_000_000: 1}  # about so many steps: so many logs at most
+SIZES = {1_000: 20, 10_000: 20, 100_000: 4, 1_000_000: 1}  # about so many steps: so many logs at most
+MOST = max(SIZES.values())
 PURE = {  # words behind `recsys train data=...`
     "lspi": ("algo=lspi",),
     "lspi, no memory": ("algo=lspi", "algo.memory=none"),
@@ -57,8 +58,9 @@ def tasks(
         lengths: mean steps of an episode, by problem and behaviour.
         logs: of each setting; None: see `SIZES`.
     """
-    for seed in range(max(SIZES.values()) if logs is None else logs):
-        for size in [size for size, most in SIZES.items() if logs is not None or seed < most]:
+    for seed in range(MOST if logs is None else logs):
+        # Of the large logs as large a share, evenly.
+        for size in [size for size, most in SIZES.items() if logs is not None or seed % (MOST // most) == 0]:
             for learner in learners:
                 for behaviour in BEHAVIOURS:
                     for problem in (one for one in PROBLEMS if (learner, one) not in REFUSED):

@@ -48,16 +48,18 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # columns of a log are only read
+    if chosen.part == "report":
+        report.write(chosen.out)
+        return
     lengths = {name: row["length"] for name, row in _truths(chosen).items()}
     if chosen.part == "coverage":
         tasks = coverage.tasks(lengths, chosen.logs)
         pool.do(_wanted(tasks, chosen), coverage.work, chosen.out / "coverage.jsonl", **_how(chosen))
-    elif chosen.part == "grid":
+    else:
         learners = tuple(grid.GRADIENT if chosen.gradient else (*grid.PURE, *grid.FIXED))
         tasks = grid.tasks(learners, lengths, chosen.logs)
         file = chosen.out / ("gradient.jsonl" if chosen.gradient else "grid.jsonl")
         pool.do(_wanted(tasks, chosen), grid.work, file, **_how(chosen))
-    report.write(chosen.out)
 
 
 def _truths(chosen: argparse.Namespace) -> dict[tuple[str, str], pool.Row]:
