@@ -272,7 +272,7 @@ def work(until: float) -> bool:
 def main() -> None:
     """Compute what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("runs/learned_simulator"), help="for logs, simulators and runs")
+    parser.add_argument("--folder", type=Path, default=Path("runs/learned_simulator"), help="for logs and runs")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many, to go on later")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
