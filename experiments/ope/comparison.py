@@ -1,11 +1,13 @@
 """Estimators side by side: a step's reward from 1,000 random steps, and a session's return from 300 random sessions.
 
-    uv run python -m experiments.ope.comparison steps sessions
+    uv run python -m experiments.ope.comparison steps --sets 100
+    uv run python -m experiments.ope.comparison sessions --sets 20
 
 Interest evolution, 3 of 10 documents, uniformly random slates. Targets: the policy of a trained SlateQ, its slates
 drawn sharply and softly from its scores, and those of the myopic one. Every data set is drawn anew. A line is an
 estimator: relative error, bias, coverage of the 95 % interval among the data sets where there is one, and how often it
-refuses. Writes `steps.csv`, `steps.md`, `sessions.csv` and `sessions.md` beside this file.
+refuses. What is finished is kept in the work folder and not computed again. Writes `steps.md` or `sessions.md`, and
+csv files of the same, beside this file.
 """
 
 from __future__ import annotations
@@ -17,23 +19,27 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from recsys_cli.config.compose import compose
 from recsys_cli.config.explore import Explore
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.interest_evolution import InterestEvolutionConfig, quality_means
+from recsys_cli.files import replacing
 from recsys_cli.offline.choice import known_choice
 from recsys_cli.offline.estimators.base import Estimate
 from recsys_cli.offline.estimators.clicks import StepClicks
 from recsys_cli.offline.estimators.fqe import ValueModel
 from recsys_cli.offline.estimators.session_comparison import SessionComparison
 from recsys_cli.offline.estimators.step_comparison import StepComparison
-from recsys_cli.offline.judging import Judged, Logged
+from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.recording import play_round
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.policies.uniform import UniformPolicy
@@ -46,7 +52,35 @@ HERE = Path(__file__).parent
 PROBLEM = ("env=interest_evolution", "env.slate_size=3")
 STEPS, SESSIONS = 1_000, 300  # of a data set
 TARGETS = {"sharp": ("slateq", 0.6), "soft": ("slateq", 4.5), "myopic-soft": ("myopic", 0.7)}
-TRUTH_USERS = 20_000
+USERS, TRUTH_USERS = 2_000, 400  # whose steps are drawn from, and on whom the truth is played for each data set
+
+
+@dataclass(frozen=True)
+class Found:
+    """One estimate from one data set."""
+
+    number: int
+    target: str
+    truth: float
+    estimator: str
+    value: float
+    low: float
+    high: float
+    refused: bool
+
+    @classmethod
+    def of(cls, number: int, target: str, truth: float, estimate: Estimate) -> Found:
+        """Take an estimate."""
+        refused = estimate.refusal is not None
+        return cls(number, target, truth, estimate.name, estimate.value, estimate.low, estimate.high, refused)
+
+    @classmethod
+    def read(cls, row: dict[str, str]) -> Found:
+        """Read a line of a csv file."""
+        truth, value, low, high = (float(row[name]) for name in ("truth", "value", "low", "high"))
+        return cls(
+            int(row["number"]), row["target"], truth, row["estimator"], value, low, high, row["refused"] == "True"
+        )
 
 
 @dataclass(frozen=True)
@@ -102,56 +136,78 @@ def targets(env: EnvConfig, slateq: SlatePolicy) -> dict[str, SlatePolicy]:
     }
 
 
-def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy], sets: int) -> Iterator[Row]:
+def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy], todo: Sequence[int]) -> Iterator[Found]:
     """Judge sets of single steps; the reward of a click is the document's quality plus 3."""
-    behaviour, rng = UniformPolicy(env.spec.slate_size), np.random.default_rng(0)
-    pool = play_round(behaviour, env, 2_000, 1, 0)
-    rows = rng.permutation(np.flatnonzero(pool.valid))[: sets * STEPS].reshape(sets, STEPS)
-    means = _mean_reward(env)
-    choice, features = known_choice(env.spec), ValueFeatures(env.spec, 0)
-    assert choice is not None
-    found: dict[str, list[list[Estimate]]] = {name: [] for name in policies}
-    truths: dict[str, list[float]] = {name: [] for name in policies}
-    for each in rows:
-        logged = Logged.of(_single(pool.take(np.sort(each))), choice, behaviour)
+    behaviour, choice, features = UniformPolicy(env.spec.slate_size), known_choice(env.spec), ValueFeatures(env.spec, 0)
+    assert choice is not None and isinstance(env, InterestEvolutionConfig)
+    pool, means = play_round(behaviour, env, USERS, 1, 0), quality_means(env) + 3
+    rows = np.random.default_rng(0).permutation(np.flatnonzero(pool.valid))
+    for number in todo:
+        chosen = np.sort(rows[number * STEPS : (number + 1) * STEPS])
+        logged = Logged.of(_single(pool.take(chosen)), choice, behaviour)
         for name, policy in policies.items():
-            judged = logged.judge(policy)
-            comparison, clicks = StepComparison(env.spec.documents), StepClicks(features)
+            judged, comparison, clicks = (
+                logged.judge(policy),
+                StepComparison(env.spec, SupportCheck(3)),
+                StepClicks(features),
+            )
             comparison.add(judged)
             clicks.add(judged)
-            found[name].append([*comparison.estimates(), *clicks.estimates()])
-            truths[name].append(_true_reward(judged, means))
-    for name, estimates in found.items():
-        yield from summed_up(estimates, name, float(np.mean(truths[name])))
+            # In these states; the mean over all sets is the truth.
+            truth = float((judged.target_clicks[:, :-1] * means[judged.steps.doc]).sum(1).mean())
+            for each in (*comparison.estimates(), *clicks.estimates()):
+                yield Found.of(number, name, truth, each)
 
 
-def of_sessions(env: EnvConfig, policies: dict[str, SlatePolicy], sets: int) -> Iterator[Row]:
+def of_sessions(env: EnvConfig, policies: dict[str, SlatePolicy], todo: Sequence[int]) -> Iterator[Found]:
     """Judge sets of whole sessions."""
     behaviour, choice = UniformPolicy(env.spec.slate_size), known_choice(env.spec)
     assert choice is not None
-    truth = {name: float(play(policy, env, TRUTH_USERS, 10**6).returns.mean()) for name, policy in policies.items()}
-    found: dict[str, list[list[Estimate]]] = {name: [] for name in policies}
-    for number in range(sets):
+    for number in todo:
         steps = play_round(behaviour, env, SESSIONS, 2 + number, 0)
         model = ValueModel.of(env.spec, steps)
         logged = Logged.of(model.remembering(steps), choice, behaviour)
         for name, policy in policies.items():
-            comparison = SessionComparison(model)
+            comparison = SessionComparison(model, SupportCheck(3))
             comparison.add(logged.judge(policy))
-            found[name].append([*comparison.estimates(), comparison.fqe.estimate()])
-    for name, estimates in found.items():
-        yield from summed_up(estimates, name, truth[name])
+            truth = float(play(policy, env, TRUTH_USERS, 10**6 + number).returns.mean())
+            for each in (*comparison.estimates(), comparison.fqe.estimate()):
+                yield Found.of(number, name, truth, each)
 
 
-def summed_up(sets: Sequence[Sequence[Estimate]], target: str, truth: float) -> Iterator[Row]:
-    """Yield a row for each estimator."""
-    for same in zip(*sets, strict=True):
-        value = np.array([each.value for each in same]) / truth - 1
+PARTS = {"steps": of_steps, "sessions": of_sessions}
+
+
+def found_in(part: str, sets: int, work: Path) -> list[Found]:
+    """Return the estimates from so many data sets, computing those that are missing."""
+    path = work / f"{part}.csv"
+    kept = [Found.read(row) for row in csv.DictReader(path.open())] if path.is_file() else []
+    todo = sorted(set(range(sets)) - {each.number for each in kept})
+    if todo:
+        env = problem()
+        policies = targets(env, trained(work / "slateq"))
+        for number, group in groupby(PARTS[part](env, policies, todo), key=lambda each: each.number):
+            kept += group
+            with replacing(path) as temporary, temporary.open("w", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow([field.name for field in dataclasses.fields(Found)])
+                writer.writerows(dataclasses.astuple(each) for each in kept)
+            print(f"{part}: {number + 1} of {sets}", flush=True)
+    return [each for each in kept if each.number < sets]
+
+
+def summed_up(found: Sequence[Found]) -> Iterator[Row]:
+    """Yield a row for each estimator and target."""
+    names = dict.fromkeys((each.estimator, each.target) for each in found)
+    for estimator, target in names:
+        truth = float(np.mean([each.truth for each in found if each.target == target]))
+        same = [each for each in found if (each.estimator, each.target) == (estimator, target)]
+        off = np.array([each.value for each in same]) / truth - 1
         inside = [each.low <= truth <= each.high for each in same if not np.isnan(each.low)]
         coverage = float(np.mean(inside)) if inside else float("nan")
-        refused = float(np.mean([each.refusal is not None for each in same]))
-        error, bias = float(np.sqrt(np.mean(value**2))), float(value.mean())
-        yield Row(same[0].name, target, truth, error, bias, coverage, refused, len(same))
+        error, bias = float(np.sqrt(np.nanmean(off**2))), float(np.nanmean(off))
+        refused = float(np.mean([each.refused for each in same]))
+        yield Row(estimator, target, truth, error, bias, coverage, refused, len(same))
 
 
 def _single(steps: Steps) -> Steps:
@@ -163,16 +219,6 @@ def _single(steps: Steps) -> Steps:
     ended, whole = np.ones(n, bool), np.zeros(n, bool)
     numbers, first = np.arange(n), np.zeros(n, np.int32)
     return dataclasses.replace(steps, episode=numbers, step=first, reward=reward, terminated=ended, truncated=whole)
-
-
-def _mean_reward(env: EnvConfig) -> np.ndarray:
-    assert isinstance(env, InterestEvolutionConfig)
-    return quality_means(env) + 3
-
-
-def _true_reward(judged: Judged, means: np.ndarray) -> float:
-    """Return the target's mean reward in the states of a data set."""
-    return float((judged.target_clicks[:, :-1] * means[judged.steps.doc]).sum(1).mean())
 
 
 def write(rows: list[Row], name: str, title: str) -> None:
@@ -194,24 +240,14 @@ def write(rows: list[Row], name: str, title: str) -> None:
 def main() -> None:
     """Judge and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="+", choices=("steps", "sessions"))
-    parser.add_argument(
-        "--slateq", type=Path, default=Path("runs/ope/slateq"), help="folder of its run, trained if missing"
-    )
-    parser.add_argument("--session-sets", type=int, default=20, help="data sets of sessions")
-    parser.add_argument("--step-sets", type=int, default=100, help="data sets of steps")
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--sets", type=int, default=20, help="data sets, of steps at most 100")
+    parser.add_argument("--work", type=Path, default=Path("runs/ope"), help="folder of the trained SlateQ and results")
     arguments = parser.parse_args()
-    env = problem()
-    policies = targets(env, trained(arguments.slateq))
-    if "steps" in arguments.parts:
-        write(
-            list(of_steps(env, policies, arguments.step_sets)),
-            "steps",
-            f"from {STEPS:,} steps, {arguments.step_sets} data sets",
-        )
-    if "sessions" in arguments.parts:
-        rows = list(of_sessions(env, policies, arguments.session_sets))
-        write(rows, "sessions", f"from {SESSIONS} sessions, {arguments.session_sets} data sets")
+    torch.set_num_threads(1)
+    size = {"steps": f"{STEPS:,} steps", "sessions": f"{SESSIONS} sessions"}[arguments.part]
+    found = found_in(arguments.part, arguments.sets, arguments.work)
+    write(list(summed_up(found)), arguments.part, f"from {size}, {arguments.sets} data sets")
 
 
 if __name__ == "__main__":

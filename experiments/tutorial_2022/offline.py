@@ -20,6 +20,7 @@ from ray.rllib.offline.json_writer import _to_json  # as its workers wrote it
 from ray.rllib.policy.sample_batch import SampleBatch
 
 from experiments.runs import Entry, results, train
+from experiments.runs import scores as scores_of
 from experiments.tutorial_2022.run import BASELINES, HERE, write
 from recsys_cli.cli import main as recsys
 from recsys_cli.config.explore import Explore
@@ -32,8 +33,8 @@ from recsys_cli.offline.steps import Steps
 from recsys_cli.tracking.references import resolve
 
 ENV = ("env=interest_evolution", "env.num_candidates=20", "env.slate_size=2")
-COMMON = (*ENV, "resources=inline", "tracking=off", BASELINES)
-BEHAVIOUR = Entry("behaviour", (*COMMON, "algo=slateq", "steps=20_000", "evaluation.every=0", "checkpoint.every=0"))
+COMMON = (*ENV, "resources=inline", "tracking=off", "evaluation.every=0", "checkpoint.every=0")
+BEHAVIOUR = Entry("behaviour", (*COMMON, BASELINES, "algo=slateq", "steps=20_000"))
 EXPLORE, EPISODES, FRAGMENT = "epsilon:0.3", 400, 200
 LEARNERS = {"bc": "100_000", "marwil": "100_000", "slateq": "200_000", "lspi": "100_000"}
 
@@ -106,18 +107,17 @@ def main() -> None:
     torch.set_num_threads(1)
     data = json_log(args.runs)
     steps = Dataset.open(data).load()
-    entries = [
-        Entry(name, (*COMMON, f"algo={name}", f"data={data}", f"steps={count}")) for name, count in LEARNERS.items()
-    ]
+    alone = (*COMMON, "evaluation.baselines=[]", f"data={data}")
+    entries = [Entry(name, (*alone, f"algo={name}", f"steps={count}")) for name, count in LEARNERS.items()]
     scores = results(entries, args.seeds, args.runs, HERE / "offline_seeds.csv", training=True)
-    first = scores[0]
-    rows = [["the log itself", mean_interval(steps.returns()), f"{len(steps.starts)} episodes"]]
+    (behaviour,) = scores_of(BEHAVIOUR, args.runs)
+    rows = [["the log itself", mean_interval(steps.returns()), f"{len(steps.starts)} users"]]
     for name in LEARNERS:
-        rows.append(
-            [name, mean_interval([score.score for score in scores if score.name == name]), f"{args.seeds} seeds"]
-        )
-    rows += [[name, getattr(first, name), "2,000 users"] for name in ("random", "myopic", "oracle")]
-    write("offline", ("policy", "return", "from"), rows)
+        own = [score.score for score in scores if score.name == name]
+        rows.append([f"algo={name}", mean_interval(own), f"{len(own)} seeds"])
+    rows.append(["its behaviour, greedy", behaviour.score, "2,000 users"])
+    rows += [[name, getattr(behaviour, name), "2,000 users"] for name in ("random", "myopic", "oracle")]
+    write("offline", ("policy", "return", "over"), rows)
 
 
 if __name__ == "__main__":

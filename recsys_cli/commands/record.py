@@ -1,4 +1,4 @@
-"""Play users with a policy and write what happened as a data set, with the propensity of every slate.
+"""Play users with a policy and write a data set, with the propensity of every slate.
 
 The policy is a checkpoint's, or that of an algorithm with nothing to learn: random (the default), myopic or oracle. One
 row a step, sorted by episode and step, in Parquet; dataset.yaml describes it, behaviour/ holds the policy. Every user

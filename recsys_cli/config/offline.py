@@ -116,7 +116,7 @@ class OpeConfig(RootConfig):
 
     tracking: TrackingConfig
     data: Text
-    checkpoint: Text | list[Text]
+    checkpoint: Text | Annotated[list[Text], NotEmpty()] | None
     explore: Text | Annotated[list[Text], NotEmpty()]
     baselines: list[Literal["random", "myopic"]]
     estimators: Annotated[list[Literal["fqe", "clicks", "steps", "sessions"]], NotEmpty()]
@@ -138,7 +138,7 @@ class OpeConfig(RootConfig):
     @property
     def checkpoints(self) -> list[str]:
         """The references."""
-        return [self.checkpoint] if isinstance(self.checkpoint, str) else list(self.checkpoint)
+        return [self.checkpoint] if isinstance(self.checkpoint, str) else list(self.checkpoint or [])
 
     @property
     def explorations(self) -> list[str]:

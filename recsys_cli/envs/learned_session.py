@@ -20,7 +20,8 @@ Floats = NDArray[np.float64]
 
 RATES = (0.5, 0.8, 0.95)  # weights that the fading means of clicked documents keep at every step
 FEW = 3  # features of a document up to which the fading means enter feature by feature
-MAX_PRODUCTS = 256  # products of user and document features; more are left out
+MAX_FADING = 64  # features of a document up to which there are fading means
+MAX_PRODUCTS = 100  # products of user and document features; more are left out
 
 
 @dataclass
@@ -67,9 +68,14 @@ class Basis:
         """Whether user and document features are about the same things."""
         return 0 < len(self.spec.user) == len(self.spec.documents)
 
+    @property
+    def _fading(self) -> int:
+        size = len(self.spec.documents)
+        return size if size <= MAX_FADING else 0
+
     @cached_property
     def _parts(self) -> tuple[slice, slice, slice]:
-        counted, recent = len(self.counted), len(RATES) * len(self.spec.documents)
+        counted, recent = len(self.counted), len(RATES) * self._fading
         edges = np.cumsum([0, 2 + counted, 1 + counted, recent])
         totals, last, fading = (slice(int(a), int(b)) for a, b in pairwise(edges))
         return totals, last, fading
@@ -95,11 +101,10 @@ class Basis:
         if self.counted:
             totals[rows, 2:] += values
             last[rows, 1:] = values
-        fading = recent.reshape(len(session), len(RATES), -1)  # a view: the block is contiguous within rows
-        for i, rate in enumerate(RATES):
-            recent_of = recent[:, i * fading.shape[2] : (i + 1) * fading.shape[2]]
-            recent_of *= rate
-            recent_of[rows] += (1 - rate) * doc
+        for i, rate in enumerate(RATES if self._fading else ()):
+            of_rate = recent[:, i * self._fading : (i + 1) * self._fading]
+            of_rate *= rate
+            of_rate[rows] += (1 - rate) * doc
 
     def blocks(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of some blocks that have any features here."""
@@ -109,7 +114,7 @@ class Basis:
             "match": self.aligned,
             "user": users > 0,
             "products": users > 0 and docs > 0 and (self._by_topic or users * docs <= MAX_PRODUCTS),
-            "recent": docs > 0,
+            "recent": self._fading > 0,
             "position": slots > 1,
             "fields": True,
         }

@@ -49,9 +49,7 @@ def observation_tensors(observation: Mapping[str, Any], device: torch.device) ->
     arrays = {name: np.asarray(observation[name]) for name in Observed._fields if name in observation}
     if "mask" in arrays:
         arrays["mask"] = arrays["mask"].astype(bool)  # gymnasium's own samples are of int8
-    # Of a log read from disk, arrays are read-only, about which torch warns.
-    own = {name: array if array.flags.writeable else array.copy() for name, array in arrays.items()}
-    return Observed(**{name: torch.as_tensor(array, device=device) for name, array in own.items()})
+    return Observed(**{name: torch.as_tensor(array, device=device) for name, array in arrays.items()})
 
 
 def seen_in(observation: Mapping[str, Any], documents: Documents) -> Observed:

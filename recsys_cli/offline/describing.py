@@ -129,7 +129,7 @@ class Describer:
         self.rewards, self.lengths = Bins(), Bins(whole=True)
         self.when = Bins(256, columns=2 * len(RATES))
         self.ends, self.order, self.done = np.zeros(3, np.int64), "episode", 0
-        self.support = SupportCheck(spec.slate_size)
+        self.support = SupportCheck.of(dataset)
 
     def add(self, steps: Steps) -> None:
         """Add a batch of whole episodes."""

@@ -121,6 +121,7 @@ def _from_arrow(column: pa.Array, dtype: type) -> NDArray[Any]:
     if not count:
         return np.zeros(0, dtype)
     if dtype is not np.bool_:
-        return np.frombuffer(data, dtype, count, start * np.dtype(dtype).itemsize)
+        # A copy: torch warns of what is read-only.
+        return np.frombuffer(data, dtype, count, start * np.dtype(dtype).itemsize).copy()
     bits = np.unpackbits(np.frombuffer(data, np.uint8), count=start + count, bitorder="little")
     return bits[start:].view(np.bool_)

@@ -22,6 +22,7 @@ Kind = Literal["none", "invalid", "certain", "too small", "partial", "full"]
 DEVIATIONS = 3.0  # standard errors by which a mean may miss what it should be
 ROUNDING = 1e-3  # relative: propensities are float32 logarithms, and of a uniform policy they do not vary
 CERTAIN = 1e-6
+WHOLE_SLATES = ", of whole slates, shared among positions as if these were uniform"  # said of imported propensities
 FEW_SLATES = 3.0  # effective number of slates under which a log is narrow
 LOOKED_AT = 200_000
 
@@ -38,8 +39,9 @@ class Support:
         invalid: steps with a propensity that is none.
         certain: share of the steps whose slate was certain.
         smallest: least probability of a slate.
-        inverse: mean of 1/p over the number of candidates left, by position; 1 with full support, `[k]`.
-        error: its standard error, `[k]`.
+        inverse: mean of 1/p over the number of candidates left, by position, `[k]`, or of whole slates over the number
+            of slates, `[1]`; 1 with full support.
+        error: its standard error.
         slates: mean number of ordered slates.
         effective: number of equally likely slates that vary as much (the exponential of the mean entropy).
     """
@@ -63,11 +65,23 @@ class Support:
 class SupportCheck:
     """Adds up what `Support` needs, batch by batch."""
 
-    def __init__(self, slate_size: int) -> None:
-        """Begin with no steps."""
-        self._ratio, self._rows = Moments(slate_size), Moments(2)
+    def __init__(self, slate_size: int, *, whole: bool = False) -> None:
+        """Begin with no steps.
+
+        Args:
+            slate_size: k.
+            whole: whether only the propensities of whole slates mean something.
+        """
+        self.whole = whole
+        self._ratio, self._rows = Moments(1 if whole else slate_size), Moments(2)
         self.steps = self.invalid = self.certain = 0
         self._smallest, self._logged = 0.0, True
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> SupportCheck:
+        """Return a check of a data set's propensities."""
+        whole = str(dataset.about.get("propensities", "")).endswith(WHOLE_SLATES)
+        return cls(dataset.spec.slate_size, whole=whole)
 
     def add(self, steps: Steps) -> None:
         """Add a batch."""
@@ -85,7 +99,11 @@ class SupportCheck:
         whole = log_p.sum(1)
         self.certain += int((whole >= -CERTAIN).sum())
         self._smallest = min(self._smallest, float(whole.min(initial=0.0)))
-        self._ratio.add(np.exp(-log_p) / left, shown)
+        if self.whole:
+            slates = np.where(shown, np.log(left), 0.0).sum(1)
+            self._ratio.add(np.exp(-whole - slates)[:, None], np.asarray(shown.any(1))[:, None])
+        else:
+            self._ratio.add(np.exp(-log_p) / left, shown)
         self._rows.add(np.stack([np.where(shown, np.log(left), 0.0).sum(1), whole], axis=1))
 
     def result(self) -> Support:
@@ -120,7 +138,7 @@ class SupportCheck:
 
 def narrowness(dataset: Dataset) -> str | None:
     """Return in words how narrow a log is, by its first steps; None if it is not, or has no propensities."""
-    check = SupportCheck(dataset.spec.slate_size)
+    check = SupportCheck.of(dataset)
     for batch in dataset.batches():
         check.add(batch)
         if check.steps >= LOOKED_AT:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
 
 TOTALS = 4  # leading features of every memory: the session's totals
-FEWEST_ENDS = 5  # terminated sessions from which their common limit is learned
+FEWEST_ENDS = 8  # terminated sessions from which their common limit is learned
+SHARPEST = 0.15  # deviation of what was left at their ends, as a share of a session, up to which there is a limit
 MOST_PRODUCTS = 512  # features of a document times features of the user
 MOST_SQUARES = 256  # user features that are squared too
 POWERS = 3  # of the share left
@@ -40,7 +41,8 @@ class ItemwiseFeatures:
     these are few.
 
     Sessions that end when something is used up end at a plane in the space of their totals. Its normal w is learned
-    from the totals at the end of sessions, `w . h = 1` by least squares; `z = 1 - w . h`.
+    from the totals before the last step of sessions, `w . h = 1` by least squares; `z = 1 - w . h`. If sessions end
+    elsewhere, z is 1.
 
     Attributes:
         blocks: columns of each block, by name.
@@ -119,11 +121,8 @@ class ItemwiseFeatures:
         if self.affine:
             statistics["affinity"] = _moments(self._affinity(columns["user"], shown).reshape(-1, 1))
         ended = np.asarray(columns["terminated"], bool)
-        if self.remembers and ended.sum() >= FEWEST_ENDS:
-            h = columns["memory"][ended, :TOTALS].astype(np.float64)
-            gram = h.T @ h
-            weak = np.diag(1e-5 * gram.diagonal() + 1e-9 * gram.trace() + 1e-30)
-            statistics["limit"] = np.linalg.solve(gram + weak, h.sum(0))
+        if self.remembers:
+            statistics["limit"] = _limit(columns["memory"][ended, :TOTALS].astype(np.float64))
 
     def expected(
         self, blocks: Sequence[str], columns: Columns, shown: NDArray[Any], p: Floats, p_null: Floats, prefix: str = ""
@@ -247,6 +246,17 @@ def _moments(values: Floats) -> Floats:
     """Return mean and twice the standard deviation of each column, `[2, P]`; 1 for a constant one (Gelman 2008)."""
     spread = 2 * values.std(0, dtype=np.float64)
     return np.stack([values.mean(0, dtype=np.float64), np.where(spread > 1e-6, spread, 1.0)])
+
+
+def _limit(ends: Floats) -> Floats:
+    """Return w with `w . h = 1` for the totals at the ends of sessions, `[E, 4]`; zeros if there is no such plane."""
+    if len(ends) < FEWEST_ENDS:
+        return np.zeros(TOTALS)
+    gram = ends.T @ ends
+    weak = np.diag(1e-5 * gram.diagonal() + 1e-9 * gram.trace() + 1e-30)
+    limit = np.asarray(np.linalg.solve(gram + weak, ends.sum(0)))
+    left = np.sqrt(np.square(1 - ends @ limit).sum() / (len(ends) - TOTALS))
+    return limit if left < SHARPEST else np.zeros(TOTALS)
 
 
 def _products(left: Floats, right: Floats) -> Floats:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -12,6 +11,7 @@ from logs import played
 
 from recsys_cli.config.explore import Explore
 from recsys_cli.config.structured import load
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.offline.choice import known_choice
 from recsys_cli.offline.estimators import cascade
 from recsys_cli.offline.estimators.base import Estimate
@@ -20,8 +20,10 @@ from recsys_cli.offline.estimators.session_comparison import SessionComparison
 from recsys_cli.offline.estimators.step_comparison import StepComparison, refuted
 from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.exploration import ExploringPolicy
+from recsys_cli.policies.memory import MemoryKind
 from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.distributions import PlackettLuceSlates
@@ -29,6 +31,7 @@ from recsys_cli.slates.enumeration import all_slates
 
 ENV = load("env", "interest_evolution", slate_size=3, num_candidates=6, num_topics=6)
 UNIFORM = UniformPolicy(3)
+UNIFORM_DRAWS = ExploringPolicy(UNIFORM, Explore("epsilon", 1.0))
 ASSUMING = (
     "DM",
     "independent IPS",
@@ -57,15 +60,17 @@ def log(behaviour: SlatePolicy = UNIFORM, rows: int = 1_000) -> Steps:
     return dataclasses.replace(steps, episode=numbers, step=0 * numbers, reward=reward, terminated=done)
 
 
-def steps_by_name(target: SlatePolicy, steps: Steps, behaviour: SlatePolicy | None) -> dict[str, Estimate]:
-    comparison = StepComparison(ENV.spec.documents)
+def steps_by_name(
+    target: SlatePolicy, steps: Steps, behaviour: SlatePolicy | None, check: SupportCheck | None = None
+) -> dict[str, Estimate]:
+    comparison = StepComparison(ENV.spec, check or SupportCheck(3))
     comparison.add(Logged.of(steps, known_choice(ENV.spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 
 
 def test_the_policy_that_logged_earns_what_was_logged() -> None:
     steps = log()
-    for name, estimate in steps_by_name(ExploringPolicy(UNIFORM, Explore("epsilon", 1.0)), steps, UNIFORM).items():
+    for name, estimate in steps_by_name(UNIFORM_DRAWS, steps, UNIFORM).items():
         assert estimate.refusal is None, name
         exact = 0.1 if name in {"DM", "DR", "SNDR", "Switch-DR", "DRos", "MRDR", "cascade-DR"} else 1e-5
         assert estimate.value == pytest.approx(steps.reward.mean(), rel=exact), name
@@ -93,6 +98,9 @@ def test_intervals_hold_the_truth_or_are_refused() -> None:
     for name in ("IPS", "SNIPS", "DR", "MRDR", "DRos"):
         assert found[name].refusal is None
     assert found["DR"].error < found["IPS"].error
+    bounds = found["IPS"].diagnostics
+    assert 0 <= bounds["bound_low"] < truth < bounds["bound_high"] < 120 * 100  # 120 slates, a reward of up to 100
+    assert bounds["bound_low"] < found["IPS"].low and found["IPS"].high < bounds["bound_high"]
 
 
 def test_uniform_propensities_say_as_much_as_the_policy_that_logged() -> None:
@@ -117,6 +125,24 @@ def test_without_propensities_only_models_and_known_marginals_are_left() -> None
     assert found["DM"].refusal is None and found["DM"].low < found["DM"].value < found["DM"].high
     for name in ("IPS", "DR", "Switch-DR", "RIPS", "cascade-DR"):
         assert found[name].refusal == "the log has no propensities" and np.isnan(found[name].value)
+
+
+def test_propensities_that_are_none_are_not_divided_by() -> None:
+    steps, target = log(), soft(0.4)
+    wrong = dataclasses.replace(steps, log_propensity=steps.log_propensity * 2)
+    found = steps_by_name(target, wrong, UNIFORM)
+    assert "too small" in str(found["IPS"].refusal) and "too small" in str(found["RIPS"].refusal)
+    found = steps_by_name(target, dataclasses.replace(steps, log_propensity=-steps.log_propensity), UNIFORM)
+    assert "1,000 of 1,000 logged propensities are no probabilities" in str(found["DR"].refusal)
+    whole = steps_by_name(target, steps, UNIFORM, SupportCheck(3, whole=True))
+    assert whole["IPS"].refusal is None and "whole slates only" in str(whole["RIPS"].refusal)
+
+
+def test_what_the_log_never_shows_is_refused() -> None:
+    """A log of one certain slate in each state says nothing about other slates, whatever a model makes of it."""
+    behaviour = MyopicPolicy(ENV.spec, 1.0)
+    for name, estimate in steps_by_name(UNIFORM_DRAWS, log(behaviour), behaviour).items():
+        assert "no support" in str(estimate.refusal) and np.isnan(estimate.low), name
 
 
 def test_sharp_targets_are_refused() -> None:
@@ -145,23 +171,22 @@ def test_next_probs_agree_with_enumeration() -> None:
 
 
 def sessions_by_name(
-    env, target: SlatePolicy, steps: Steps, change: Callable = lambda steps: steps
+    spec: ProblemSpec, target: SlatePolicy, steps: Steps, memory: MemoryKind | None = None
 ) -> dict[str, Estimate]:
-    model = ValueModel.of(env.spec, steps)
-    comparison = SessionComparison(model)
-    choice = known_choice(env.spec)
-    comparison.add(Logged.of(change(model.remembering(steps)), choice, UNIFORM).judge(target))
+    model, behaviour = ValueModel.of(spec, steps, memory), UniformPolicy(spec.slate_size)
+    comparison = SessionComparison(model, SupportCheck(spec.slate_size))
+    comparison.add(Logged.of(model.remembering(steps), known_choice(spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 
 
 def test_long_sessions_are_refused() -> None:
     steps = played(ENV, 60, seed=1)
-    found = sessions_by_name(ENV, soft(0.4), steps)
+    found = sessions_by_name(ENV.spec, soft(0.4), steps)
     assert len(found) == 12
     for name, estimate in found.items():
         assert "they last for" in str(estimate.refusal) and np.isnan(estimate.low), name
         assert estimate.diagnostics["usable_steps"] < steps.lengths.max()
-    none = sessions_by_name(ENV, soft(0.4), steps, lambda steps: dataclasses.replace(steps, log_propensity=None))
+    none = sessions_by_name(ENV.spec, soft(0.4), dataclasses.replace(steps, log_propensity=None))
     assert none["PDIS, slate weights"].refusal == "the log has no propensities"
     assert "they last for" in str(none["PDIS, click weights"].refusal)
 
@@ -171,9 +196,26 @@ def test_short_sessions_hold_the_truth() -> None:
     env = dataclasses.replace(ENV, time_budget=8.0, step_penalty=4.0)
     target = soft(1.2)
     truth = float(play(target, env, 4_000, 99).returns.mean())
-    found = sessions_by_name(env, target, played(env, 2_000, seed=2))
+    found = sessions_by_name(env.spec, target, played(env, 2_000, seed=2))
     for name, estimate in found.items():
         assert estimate.refusal is None, name
         half = max(estimate.high - estimate.value, estimate.value - estimate.low)
         assert abs(estimate.value - truth) < 2 * half + 0.1, name
     assert found["DR, click weights"].error < found["PDIS, click weights"].error < found["IS, slate weights"].error
+
+
+def test_nothing_is_earned_behind_a_problems_horizon() -> None:
+    """Sessions are cut there: their last observation is logged, and worth nothing whatever the model says of it."""
+    env = load("env", "long_term_satisfaction", time_budget=3, num_candidates=4)
+    ended = played(env, 200, seed=2, policy=UniformPolicy(env.slate_size))
+    steps = ended.take(np.sort(np.concatenate([np.arange(len(ended)), np.flatnonzero(ended.terminated)])))
+    observed = np.concatenate([[False], steps.terminated[:-1] & steps.terminated[1:]])
+    last = np.concatenate([observed[1:], [False]])
+    steps = dataclasses.replace(
+        steps, valid=~observed, truncated=last, terminated=np.zeros(len(steps), bool), step=steps.step + observed
+    )
+    spec = dataclasses.replace(env.spec, truncation=3)
+    target = ExploringPolicy(UniformPolicy(env.slate_size), Explore("epsilon", 1.0))
+    found = sessions_by_name(spec, target, steps, memory="none")
+    for name, estimate in found.items():
+        assert estimate.low < ended.returns().mean() < estimate.high, name

@@ -20,6 +20,8 @@ Richness = Literal["auto", "additive", "crossed", "full"]
 
 FOLDS = 5
 FOLD_SEED = 1  # other folds than those that hold out a fifth of a log
+CHATTERING = 0.05  # fraction of slates that still change in the last round, above which no round is better than another
+DOUBTFUL = 0.15  # half-width of the value's 95 % interval, as a share of it, above which it is said
 BLOCK_ROWS = 8_192  # whose features are held at once, and whose slates are watched
 
 
@@ -58,8 +60,9 @@ class Iteration:
         self.policy, self.design = policy, design
         self.blocks: list[str] = []
         self.ridge = self.bellman_error = float("nan")
-        self.changed = 1.0
-        self.rounds = 0
+        self.changed, self.rounds, self.fell_back = 1.0, 0, False
+        self.one_step: Floats = policy.values.weights
+        self.value = self.error = 0.0
 
     def evaluate(self, transitions: Iterable[Columns]) -> int:
         """Value the slates that were shown, with the features and the ridge that do this best, and return the rows.
@@ -95,7 +98,7 @@ class Iteration:
         which, self.ridge, self.bellman_error = best(self.sums, where, free, self.design.ridges)
         self.blocks = [name for name in self.tried if name in self.sets[which]]
         self._learn(self.sums.solve(where[which], penalty(free[where[which]], self.ridge)))
-        self.changed, self.rounds = 1.0, 0
+        self.one_step, self.changed, self.rounds, self.fell_back = self.policy.values.weights, 1.0, 0, False
 
     def improve(self, transitions: Iterable[Columns]) -> None:
         """Value the slates that are best now, and take the new values.
@@ -115,6 +118,8 @@ class Iteration:
         after = self.policy.slates(watched, "next_")
         self.changed = float((np.sort(after) != np.sort(watched["before"])).any(-1).mean())
         self.rounds += 1
+        if self.rounds == self.design.rounds and self.changed > CHATTERING:
+            self.policy.values.weights, self.fell_back = self.one_step, True
 
     @property
     def over(self) -> bool:
@@ -147,11 +152,9 @@ class Iteration:
             a += x.T @ (x - y)
             error = part["reward"] + y @ w - x @ w
             units.add(x * error[:, None], part["episode"])
-            first = np.flatnonzero(part["step"] == 0) if "step" in part else np.zeros(0, np.int64)
-            if len(first):
-                begun = {name: part[name][first] for name in ("user", "doc", "memory", "mask") if name in part}
-                firsts.append(self._of_slates(self.blocks, begun, self.policy.slates(begun)))
-                of_firsts.append(part["episode"][first])
+            if "step" in part:
+                firsts.append(self._firsts(part))
+                of_firsts.append(part["episode"][part["step"] == 0])
         inverse = np.linalg.inv(a + np.diag(penalty(self.policy.features.free()[chosen], self.ridge)))
         number, scores = units.result()
         influence = scores @ inverse.T
@@ -163,8 +166,8 @@ class Iteration:
         phi = np.concatenate(firsts)
         of_value = influence @ phi.mean(0) * len(number)
         of_value[np.searchsorted(number, np.concatenate(of_firsts))] += phi @ w - (phi @ w).mean()
-        value_error = float(of_value.std() / np.sqrt(len(number)))
-        return {"learner/value": float((phi @ w).mean()), "learner/value_error": value_error}
+        self.value, self.error = float((phi @ w).mean()), float(of_value.std() / np.sqrt(len(number)))
+        return {"learner/value": self.value, "learner/value_error": self.error}
 
     def metrics(self) -> dict[str, float]:
         """Return what the last round was like."""
@@ -174,7 +177,24 @@ class Iteration:
             "learner/bellman_error": float(np.sqrt(max(self.bellman_error, 0.0))),
             "learner/ridge": self.ridge,
             "learner/features": float(len(self.policy.features.columns(self.blocks))),
+            "learner/fell_back": float(self.fell_back),
         }
+
+    def doubts(self) -> list[str]:
+        """Return why what was learned may be worth little, a line each."""
+        lines = []
+        if self.fell_back:
+            lines.append(
+                f"algo=lspi: after {self.rounds} rounds {self.changed:.0%} of the slates still change, so one step of "
+                "improvement on the slates shown is kept; more steps, algo.memory or a larger algo.ridge may help"
+            )
+        if 1.96 * self.error > DOUBTFUL * abs(self.value):
+            known, size = f"{self.value:.1f} ± {1.96 * self.error:.1f}", len(self.policy.features.columns(self.blocks))
+            lines.append(
+                f"algo=lspi: the policy's value is known as {known} only: the log is too short for {size} features, or "
+                f"algo.memory={self.policy.memory} does not show what ends or rewards a session"
+            )
+        return lines
 
     def get_state(self) -> dict[str, Any]:
         """Return what the next round needs besides the policy."""
@@ -198,6 +218,12 @@ class Iteration:
     def _following(self, blocks: Sequence[str], part: Columns, slates: NDArray[Any]) -> Floats:
         return self._of_slates(blocks, part, slates, "next_") * part["bootstrap"].astype(np.float64)[:, None]
 
+    def _firsts(self, part: Columns) -> Floats:
+        """Return the mean features `[E, D']` of first steps under the best slates."""
+        first = part["step"] == 0
+        begun = {name: part[name][first] for name in ("user", "doc", "memory", "mask") if name in part}
+        return self._of_slates(self.blocks, begun, self.policy.slates(begun))
+
     def _of_slates(self, blocks: Sequence[str], part: Columns, slates: NDArray[Any], prefix: str = "") -> Floats:
         """Return the mean features `[n, D']` of what is clicked on slates `[n, k]`."""
         slates = slates[:, : self.policy.attended]
@@ -209,7 +235,10 @@ class Iteration:
         return self.policy.features.expected(blocks, part, docs, p, 1 - p.sum(-1), prefix)
 
 
-_STATE = ("blocks", "ridge", "bellman_error", "changed", "rounds")
+_STATE = (
+    *("blocks", "ridge", "bellman_error", "changed", "rounds"),
+    *("one_step", "fell_back", "value", "error"),
+)
 
 
 class _Units:
@@ -244,16 +273,12 @@ def _sets(policy: LSPIPolicy, richness: Richness) -> list[tuple[str, ...]]:
     basis = ("state", "item", "null")
     if not policy.features.remembers:
         return [basis]
-    sessions = ("limit", "totals") if policy.features.limited else ("totals",)
+    session = "limit" if policy.features.limited else "totals"
     every = {
-        (session, which): basis + more
-        for session in sessions
-        for which, more in {
-            "additive": (session,),
-            "crossed": (session, f"state_{session}"),
-            "full": (session, f"state_{session}", "item_limit", "null_limit"),
-        }.items()
-        if which != "full" or session == "limit"
+        "additive": (*basis, session),
+        "crossed": (*basis, session, f"state_{session}"),
+        "full": (*basis, session, f"state_{session}", "item_limit", "null_limit"),
     }
-    wanted = {sets for (_, which), sets in every.items() if richness in ("auto", which)}
-    return sorted(wanted) or [every["totals", "crossed"]]
+    if not policy.features.limited:
+        every["full"] = every["crossed"]
+    return sorted(set(every.values())) if richness == "auto" else [every[richness]]

@@ -10,6 +10,7 @@ from recsys_cli.algos.held_out import HeldOut
 from recsys_cli.algos.lspi.iteration import Columns, Iteration
 from recsys_cli.algos.state_files import load_state, save_state
 from recsys_cli.algos.training import Training
+from recsys_cli.config.notices import warn
 
 if TYPE_CHECKING:
     from recsys_cli.algos.lspi.config import LSPIConfig
@@ -90,6 +91,8 @@ class OfflineLSPI(Training):
         values = {}
         if iteration.over:
             values, self._settled = iteration.errors(self._transitions()), True
+            for line in iteration.doubts():
+                warn(line)
         return {**iteration.metrics(), **values}
 
     def policy(self) -> LSPIPolicy:

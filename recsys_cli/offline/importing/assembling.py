@@ -73,7 +73,7 @@ class Assembler:
             doc=doc,
             mask=mask,
             slate=np.where(there & valid[:, None], slate, -1),
-            log_propensity=self._propensity(columns, there),
+            log_propensity=self._propensity(columns, there, mask),
             clicked=np.where(clicked < 0, k, clicked),
             reward=columns["reward"].astype(np.float32),
             response=response,
@@ -120,13 +120,18 @@ class Assembler:
         day = np.searchsorted(list(self.problem.days), columns["time"] // DAY)
         return table[day].astype(np.int32)
 
-    def _propensity(self, columns: Rows, there: NDArray[np.bool_]) -> NDArray[np.float32] | None:
+    def _propensity(
+        self, columns: Rows, there: NDArray[np.bool_], mask: NDArray[np.bool_] | None
+    ) -> NDArray[np.float32] | None:
         values = columns.get("log_propensity")
         if values is None:
             return None
         assert self.mapping.propensity is not None
-        if self.mapping.propensity.of == "slate":  # only the sum is known
-            values = values / np.maximum(columns["lengths"][:, None], 1)
+        if self.mapping.propensity.of == "slate":  # only the sum is known; of uniform slates, these are the shares
+            offered = np.full(len(there), self.problem.spec.width) if mask is None else mask.sum(1)
+            weight = np.where(there, np.log(np.maximum(offered[:, None] - np.arange(there.shape[1]), 1)), 0.0)
+            weight += there * np.finfo(float).tiny  # a single candidate leaves nothing to choose
+            values = values * weight / np.maximum(weight.sum(1, keepdims=True), np.finfo(float).tiny)
         return np.where(there, values[:, : there.shape[1]] if values.shape[1] > 1 else values, 0).astype(np.float32)
 
     def _ends(self, columns: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

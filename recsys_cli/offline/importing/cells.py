@@ -188,8 +188,8 @@ def _padded(flat: NDArray[Any], lengths: NDArray[np.int64], missing: float) -> N
 
 def _spelled(array: pa.Array, separator: str | None) -> tuple[pa.Array, Bools]:
     """Return the lists that texts spell, and which texts spell none."""
-    bracketed = np.asarray(pc.fill_null(pc.starts_with(array, "["), True)).astype(bool)
-    if bracketed.mean() <= 0.5:
+    bracketed = np.asarray(pc.starts_with(array.drop_null(), "[")).astype(bool)
+    if not len(bracketed) or bracketed.mean() <= 0.5:
         parted = pc.split_pattern(array, separator or _separator(array))
         return parted, np.zeros(len(array), bool)
     if pc.any(pc.match_substring(array, "'")).as_py() and not pc.any(pc.match_substring(array, '"')).as_py():

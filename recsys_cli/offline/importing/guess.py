@@ -164,6 +164,8 @@ def _outcome(
 ) -> None:
     keys, size = guessed.keys, _size(shown, columns)
     clicks, rewards = found.get("clicks", []), found.get("reward", [])
+    if not clicks:
+        guessed.doubts.append("clicks: no column looks like one; set clicks.columns, else nothing counts as clicked")
     if clicks:
         keys["clicks"] = _clicks(clicks, columns, guessed, shown, size)
     if rewards:

@@ -30,6 +30,7 @@ from recsys_cli.offline.importing.spill import Spill, load, save
 from recsys_cli.offline.importing.summary import Problem, Summary, problem_of
 from recsys_cli.offline.importing.validation import Checks, present
 from recsys_cli.offline.steps import Steps, concatenate
+from recsys_cli.offline.support import WHOLE_SLATES
 from recsys_cli.offline.writer import Writer
 
 IDS = "item_ids.json"
@@ -230,7 +231,7 @@ class _Import:
             report.warnings.append("without propensities and candidates nothing but what was shown can be judged")
         else:
             of_slates = self.mapping.propensity.of == "slate" and spec.slate_size > 1
-            report.propensities = "logged" + ", of whole slates, shared equally among positions" * of_slates
+            report.propensities = "logged" + WHOLE_SLATES * of_slates
         report.warnings += list(self._warnings(problem))
 
     def _candidates(self, problem: Problem) -> str:

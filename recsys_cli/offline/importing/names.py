@@ -13,7 +13,8 @@ _NAMES = {
     "step": r"step|t|turn|seq(uence)?(_?(no|number))?|round|step_(id|no|number)",
     "time": r"time_?stamp|time(_ms|_s)?|ts|date_?time|date|(created|event|request)_?(at|time)",
     "propensity": r"(log_?)?propensit(y|ies)(_score)?|pscore|(action_)?prob(abilit(y|ies))?s?|log_?probs?|logp",
-    "clicks": r"(is_?)?click(s|ed|_?position|ed_?(item|position)(_?id)?|_flags?)?|label",
+    "clicks": r"(is_?)?click(s|ed|_?position|(ed)?_?(item|position|product|video|movie|article|doc)?(_?ids?)?|_flags?)?"
+    r"|label",
     "position": r"position|rank|slot|pos|place",
     "reward": r"rewards?|rating|revenue|return|gain|value",
     "terminated": r"terminated|done|terminal|is_?last",

@@ -43,16 +43,24 @@ class AmountPlan:
 
 @dataclass(frozen=True)
 class Sample:
-    """Draws of one amount: contexts of one document each, values `[n]`, sessions `[n]`."""
+    """Draws of one amount.
+
+    Attributes:
+        context: of one document each.
+        values: `[n]`.
+        episode: the sessions, `[n]`.
+        discrete: whether all values recur: those of a flag or a category.
+    """
 
     context: Context
     values: Floats
     episode: NDArray[np.int64]
+    discrete: bool = False
 
 
 def plan_amount(name: str, train: Sample, test: Sample, basis: Basis) -> tuple[AmountPlan, list[Form]]:
     """Choose the form of an amount by the likelihood of held-out values."""
-    plan = AmountPlan(values=_recurring(train.values))
+    plan = AmountPlan(values=_recurring(train))
     rest = _rest(train, plan)
     forms: list[Form] = []
     if len(plan.values) > (0 if len(rest) else 1):
@@ -135,11 +143,13 @@ def _plan_part(
     return having(blocks), forms
 
 
-def _recurring(values: Floats) -> tuple[float, ...]:
+def _recurring(sample: Sample) -> tuple[float, ...]:
     """Return the values that recur, the most frequent first."""
-    each, count = np.unique(values, return_counts=True)
-    order = np.argsort(-count, kind="stable")[:MOST_RECURRING]
-    enough = max(RECURRING * len(values), 2)
+    each, count = np.unique(sample.values, return_counts=True)
+    order = np.argsort(-count, kind="stable")
+    if sample.discrete:
+        return tuple(each[order].tolist())
+    order, enough = order[:MOST_RECURRING], max(RECURRING * len(sample.values), 2)
     return tuple(float(each[i]) for i in order if count[i] >= enough)
 
 

@@ -70,17 +70,18 @@ def _reward_field(log: Log, about: dict[str, About]) -> str | None:
 
 def sample(log: Log, name: str, about: dict[str, About]) -> Sample:
     """Return what a law is fitted to: the values of a field, or of the reward."""
+    discrete = any(field.name == name and field.kind != "number" for field in log.spec.response)
     if about.get(name) == "shown":
         context, rows, at = log.positions()
-        return Sample(context, log.steps.response[name][rows, at].astype(np.float64), log.episode[rows])
+        values = log.steps.response[name][rows, at].astype(np.float64)
+        return Sample(context, values, log.episode[rows], discrete)
     order = list(about)  # what is drawn before this one is known when it is drawn
     known = order[: order.index(name)] if name in order else [each for each in order if about[each] != "reward"]
-    context = log.clicked(known)
     if name == "reward":
-        values = log.steps.reward[log.clicks]
+        values = log.steps.reward[log.clicks].astype(np.float64)
     else:
-        values = log.steps.response[name][log.clicks, log.steps.clicked[log.clicks]]
-    return Sample(context, values.astype(np.float64), log.episode[log.clicks])
+        values = log.steps.response[name][log.clicks, log.steps.clicked[log.clicks]].astype(np.float64)
+    return Sample(log.clicked(known), values, log.episode[log.clicks], discrete)
 
 
 def fit_responses(log: Log, plan: ResponsePlan) -> tuple[tuple[Field, ...], Reward]:
