@@ -70,8 +70,9 @@ INTRODUCTION = f"""# Gradient learners from logs
     uv run python -m experiments.offline.learners
 
 Interest evolution, 10 candidates, slates of 3; 1,000 updates of 512 rows (4,000 of 128 with memory), strict observation
-unless said. Returns: greedy episodes of {USERS:,} users ("bc drawn": as the behaviour draws), mean and 95 % t interval
-over seeds, each with a log of its own. Nothing was stopped or chosen by what is shown here."""
+unless said. Returns: greedy episodes of {USERS:,} users ("bc drawn": as the behaviour draws), mean over seeds, each with
+a log of its own of the same behaviour; from three seeds on with a 95 % t interval. The simulator chose nothing: every
+learner was trained for the same time."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def markdown(rows: list[Row]) -> str:
             of = [row for row in own if row.learner == learner]
             if of:
                 scores = [row.score for row in of]
-                half = f" ± {mean_interval(scores).half_width:.1f}" if len(of) > 1 else ""
+                half = f" ± {mean_interval(scores).half_width:.1f}" if len(of) > 2 else ""
                 seconds = statistics.mean(row.cpu_s for row in of)
                 cells = f"{statistics.mean(scores):.1f}{half} | {len(of)} | {min(scores):.1f} | {seconds:.0f}"
                 lines.append(f"| {learner} | {cells} |")
