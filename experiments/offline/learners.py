@@ -70,9 +70,9 @@ INTRODUCTION = f"""# Gradient learners from logs
     uv run python -m experiments.offline.learners
 
 Interest evolution, 10 candidates, slates of 3; 1,000 updates of 512 rows (4,000 of 128 with memory), strict observation
-unless said. Returns: greedy episodes of {USERS:,} users ("bc drawn": as the behaviour draws), mean over seeds, each with
-a log of its own of the same behaviour; from three seeds on with a 95 % t interval. The simulator chose nothing: every
-learner was trained for the same time."""
+unless said. Returns: greedy episodes of {USERS:,} users ("bc drawn": as the behaviour draws), mean over seeds, each
+with a log of its own of the same behaviour; from three seeds on with a 95 % t interval. The simulator chose nothing:
+every learner was trained for the same time."""
 
 
 @dataclass(frozen=True)
