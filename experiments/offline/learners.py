@@ -24,7 +24,7 @@ from recsys_cli.config.compose import compose
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.evaluation.behaviour import behaviour_of
 from recsys_cli.evaluation.statistics import mean_interval
-from recsys_cli.offline.dataset import Dataset
+from recsys_cli.offline.dataset import MANIFEST, Dataset
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.runs.inline import without_ray
@@ -99,9 +99,9 @@ class Row:
 
 
 def logged(name: str, seed: int) -> Dataset:
-    """Return a log of the current folder, recorded if it is not there."""
+    """Return a log of the current folder, recorded if it is not there, or not whole."""
     folder = Path("data", f"{name}{seed}")
-    if not folder.is_dir():
+    if not ((folder / MANIFEST).is_file() and Dataset.open(folder, unfinished=True).complete):
         if "checkpoint" in LOGS[name][0] and not Path("runs", "behaviour").is_dir():
             _command("train", *BEHAVIOUR)
         _command("record", *LOGS[name], f"name={folder.name}", f"seed={seed}", "progress=off", "tracking=off")
