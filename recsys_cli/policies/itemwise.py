@@ -263,7 +263,7 @@ def _limit(ends: Floats) -> Floats:
 
 def _products(left: Floats, right: Floats) -> Floats:
     """Return all products of two rows of features, `[n, P Q]`."""
-    return (left[:, :, None] * right[:, None]).reshape(len(left), -1)
+    return (left[:, :, None] * right[:, None]).reshape(len(left), left.shape[1] * right.shape[1])
 
 
 def _scaled(values: Floats, moments: Floats) -> Floats:

@@ -152,7 +152,7 @@ class Iteration:
             a += x.T @ (x - y)
             error = part["reward"] + y @ w - x @ w
             units.add(x * error[:, None], part["episode"])
-            if "step" in part:
+            if "step" in part and (part["step"] == 0).any():
                 firsts.append(self._firsts(part))
                 of_firsts.append(part["episode"][part["step"] == 0])
         inverse = np.linalg.pinv(a + np.diag(penalty(self.policy.features.free()[chosen], self.ridge)))
