@@ -124,7 +124,7 @@ class Judge:
         spec, check = models.value.spec, partial(SupportCheck.of, dataset)
         self.fqe = LinearFQE(models.value, discount)
         self.clicks = StepClicks(models.value.features) if "clicks" in estimators else None
-        self.steps = StepComparison(spec.documents, check()) if "steps" in estimators else None
+        self.steps = StepComparison(spec, check()) if "steps" in estimators else None
         self.sessions = SessionComparison(models.value, check(), discount) if "sessions" in estimators else None
 
     def add(self, judged: Judged) -> None:

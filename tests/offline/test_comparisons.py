@@ -63,7 +63,7 @@ def log(behaviour: SlatePolicy = UNIFORM, rows: int = 1_000) -> Steps:
 def steps_by_name(
     target: SlatePolicy, steps: Steps, behaviour: SlatePolicy | None, check: SupportCheck | None = None
 ) -> dict[str, Estimate]:
-    comparison = StepComparison(ENV.spec.documents, check or SupportCheck(3))
+    comparison = StepComparison(ENV.spec, check or SupportCheck(3))
     comparison.add(Logged.of(steps, known_choice(ENV.spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 
@@ -98,6 +98,9 @@ def test_intervals_hold_the_truth_or_are_refused() -> None:
     for name in ("IPS", "SNIPS", "DR", "MRDR", "DRos"):
         assert found[name].refusal is None
     assert found["DR"].error < found["IPS"].error
+    bounds = found["IPS"].diagnostics
+    assert 0 <= bounds["bound_low"] < truth < bounds["bound_high"] < 120 * 100  # 120 slates, a reward of up to 100
+    assert bounds["bound_low"] < found["IPS"].low and found["IPS"].high < bounds["bound_high"]
 
 
 def test_uniform_propensities_say_as_much_as_the_policy_that_logged() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.envs.spec import Documents
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.offline.estimators import bandit, cascade, slate
 from recsys_cli.offline.estimators.base import (
     MEAN_ERRORS,
@@ -19,7 +19,7 @@ from recsys_cli.offline.estimators.base import (
 )
 from recsys_cli.offline.estimators.diagnostics import of_weights, why_useless
 from recsys_cli.offline.estimators.influence import Estimated, Floats, by_unit
-from recsys_cli.offline.estimators.intervals import bca, bootstrap
+from recsys_cli.offline.estimators.intervals import bca, bootstrap, empirical_bernstein
 from recsys_cli.offline.estimators.reward_models import Fit, cross_fitted, direct, least_squares, most_robust
 from recsys_cli.offline.estimators.step_columns import StepColumns, columns_of, joined
 from recsys_cli.offline.estimators.support import Support
@@ -50,15 +50,15 @@ class StepComparison:
     and, with the choice model, of slates.
     """
 
-    def __init__(self, documents: Documents, propensities: SupportCheck) -> None:
-        """Take what documents look like, and a check of the log's propensities that has seen nothing yet."""
-        self.documents, self.propensities, self.support = documents, propensities, Support()
+    def __init__(self, spec: ProblemSpec, propensities: SupportCheck) -> None:
+        """Take the problem, and a check of the log's propensities that has seen nothing yet."""
+        self.spec, self.propensities, self.support = spec, propensities, Support()
         self._parts, self._steps = list[StepColumns](), 0
 
     def add(self, judged: Judged) -> None:
         """Take more whole episodes; nothing beyond `MOST_STEPS` is looked at."""
         if self._steps < MOST_STEPS and judged.steps.valid.any():
-            self._parts.append(columns_of(judged, self.documents))
+            self._parts.append(columns_of(judged, self.spec.documents))
             self.propensities.add(judged.steps)
             self.support.add(judged)
             self._steps += len(self._parts[-1])
@@ -75,7 +75,9 @@ class StepComparison:
             return least_squares(log.clicked[rows], log.reward[rows], penalty)
 
         fold = log.unit % FOLDS
-        slates = _of_slates(log, fold, plain) or [refused(name, str(useless), per=STEP) for name in OF_SLATES]
+        slates = self._bounded(_of_slates(log, fold, plain), log) or [
+            refused(name, str(useless), per=STEP) for name in OF_SLATES
+        ]
         if self.propensities.whole:
             useless, log = WHOLE, replace(log, log_ratio=None)
         places = _of_prefixes(log, fold) or [refused(name, str(useless), per=STEP) for name in OF_PREFIXES]
@@ -83,6 +85,23 @@ class StepComparison:
         assuming = [refuted(each, reference) for each in (_direct(log, penalty), *_of_positions(log), *places)]
         unseen = self.support.refusal()
         return [each if unseen is None else refusing(each, unseen) for each in (assuming[0], *slates, *assuming[1:])]
+
+    def _bounded(self, slates: list[Estimate], log: StepColumns) -> list[Estimate]:
+        """Return the estimates, IPS with bounds that hold at any sample size, if rewards have bounds.
+
+        They need the greatest weight: no slate may be shown with a smaller probability than the least that was logged.
+        """
+        reward = next((each for each in self.spec.response if each.name == self.spec.reward), None)
+        if reward is None or not slates:
+            return slates
+        ips, size = slates[0], np.bincount(log.unit)
+        assert ips.influence is not None
+        most = float(size.max()) / float(size.mean()) / self.propensities.result().smallest
+        low, high = (most * each for each in (min(reward.low, 0.0), max(reward.high, 0.0)))
+        bounds = zip(
+            ("bound_low", "bound_high"), empirical_bernstein(ips.value + ips.influence, low, high), strict=True
+        )
+        return [replace(ips, diagnostics={**ips.diagnostics, **dict(bounds)}), *slates[1:]]
 
 
 def refuted(estimate: Estimate, reference: Estimate | None) -> Estimate:
