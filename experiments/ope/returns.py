@@ -114,7 +114,7 @@ def draw(rows: list[dict[str, str]]) -> None:
     import matplotlib.pyplot as plt
 
     figure, plot = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
-    logged = np.mean([float(row["logged"]) for row in rows])
+    logged = float(np.mean([float(row["logged"]) for row in rows]))
     plot.axvline(logged, color="0.6", lw=1, label=f"what was logged: {logged:.0f}")
     for place, name in enumerate(reversed(NAMES)):
         own = [row for row in rows if row["policy"] == name]
