@@ -117,7 +117,7 @@ def refuted(estimate: Estimate, reference: Estimate | None) -> Estimate:
     off, error = estimate.value - reference.value, standard_error(estimate.influence - reference.influence)
     if abs(off) <= MEAN_ERRORS * error:
         return estimate
-    why = f"its assumption does not hold: {off:+.3g} ± {error:.2g} from {reference.name}, which assumes less"
+    why = f"differs from {reference.name} by {off:+.3g} ± {error:.2g}: what it assumes does not hold here"
     return refusing(estimate, why)
 
 
