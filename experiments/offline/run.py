@@ -51,7 +51,8 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.part == "report":
         report.write(chosen.out)
         return
-    lengths = {name: row["length"] for name, row in _truths(chosen).items()}
+    pool.do(truths.tasks(chosen.users), truths.work, chosen.out / "truths.jsonl", workers=chosen.workers)
+    lengths = truths.lengths(chosen.out)
     if chosen.part == "coverage":
         tasks = coverage.tasks(lengths, chosen.logs)
         pool.do(_wanted(tasks, chosen), coverage.work, chosen.out / "coverage.jsonl", **_how(chosen))
@@ -60,12 +61,6 @@ def main(arguments: list[str] | None = None) -> None:
         tasks = grid.tasks(learners, lengths, chosen.logs)
         file = chosen.out / ("gradient.jsonl" if chosen.gradient else "grid.jsonl")
         pool.do(_wanted(tasks, chosen), grid.work, file, **_how(chosen))
-
-
-def _truths(chosen: argparse.Namespace) -> dict[tuple[str, str], pool.Row]:
-    """Return what the fixed policies are worth; played first if it is not known yet."""
-    pool.do(truths.tasks(chosen.users), truths.work, chosen.out / "truths.jsonl", workers=chosen.workers)
-    return truths.found(chosen.out)
 
 
 def _wanted(tasks: Iterator[pool.Task], chosen: argparse.Namespace) -> Iterator[pool.Task]:
