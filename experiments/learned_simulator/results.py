@@ -14,7 +14,8 @@ Rows = list[dict[str, str]]
 
 def write(folder: Path) -> None:
     """Write `results.md` and `results.svg` from the CSV files."""
-    played, learned = (list(csv.DictReader((folder / f"{name}.csv").open())) for name in ("policies", "training"))
+    files = (folder / f"{name}.csv" for name in ("policies", "training"))
+    played, learned = (list(csv.DictReader(file.open())) if file.is_file() else [] for file in files)
     (folder / "results.md").write_text("\n".join([*orders(played), "", *shares(played, learned), ""]))
     figure(played, folder / "results.svg")
 
@@ -107,4 +108,5 @@ def _scatter(plot: Any, problem: str, values: dict[tuple[str, int, str, int], di
     for name, value in truth.items():
         plot.annotate(name, (value, value), fontsize=6, rotation=-35, xytext=(3, -6), textcoords="offset points")
     plot.set(title=problem, xlabel="return in the true simulator", ylabel="in the learned one")
-    plot.legend(fontsize=6)
+    if sizes:
+        plot.legend(fontsize=6)

@@ -34,6 +34,7 @@ from recsys_cli.policies.base import GreedyPolicy, Observation, SlatePolicy
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.runs.inline import without_ray
 from recsys_cli.tracking.loading import load_checkpoint
+from recsys_cli.tracking.references import resolve
 
 HERE = Path(__file__).parent
 USERS, EVALUATION_SEED = 2_000, 1_000_000
@@ -90,14 +91,13 @@ MEMORY, DOCUMENTS = "algo.memory=raw", "algo.memory=documents"
 CASES = {
     "evolution": Problem(
         env=PROBLEMS["evolution"],
-        sizes=(30, 140, 700),
+        sizes=(140, 700),
         fixed={"best quality": _topic_quality},
         trained={
-            "slateq, half-trained": ("algo=slateq", "steps=30000"),
+            "slateq, half-trained": ("algo=slateq", "steps=80000"),
             "slateq": ("algo=slateq", MEMORY, "steps=200000"),
         },
-        learners={"slateq": ("algo=slateq", MEMORY, "steps=200000"), "lspi": ("algo=lspi", "steps=20000")},
-        choices=("auto", "learned"),
+        learners={"lspi": ("algo=lspi", "steps=20000"), "slateq": ("algo=slateq", MEMORY, "steps=200000")},
     ),
     "satisfaction-0.2": Problem(
         env=PROBLEMS["satisfaction-0.2"],
@@ -140,12 +140,11 @@ class Log:
 
 
 def logs() -> Iterator[Log]:
-    """Yield all logs, the large ones first."""
+    """Yield all logs, the small ones first."""
     for problem, case in CASES.items():
-        for sessions in reversed(case.sizes):
+        for sessions in case.sizes:
             for choice in case.choices:
-                for seed in range(case.seeds):
-                    yield Log(problem, sessions, seed, choice)
+                yield from (Log(problem, sessions, seed, choice) for seed in range(case.seeds))
 
 
 def run(*words: str) -> None:
@@ -156,10 +155,9 @@ def run(*words: str) -> None:
 
 def trained(name: str, *words: str) -> SlatePolicy:
     """Return a policy, trained unless it was before."""
-    bundle = Path("runs") / name / "seed_0" / "last"
-    if not bundle.exists():
+    if not Path("runs", name).exists():
         run("train", f"name={name}", *words, *QUIET)
-    return load_checkpoint(bundle.resolve()).policy
+    return load_checkpoint(resolve(f"{name}/seed_0/last", Path("runs"), None)).policy
 
 
 def policies(problem: str, env: EnvConfig) -> dict[str, SlatePolicy]:
@@ -229,18 +227,17 @@ class Results:
 
     def tasks(self) -> Iterator[Callable[[], None]]:
         """Yield what is missing, in pieces of seconds to a minute."""
+        for problem in CASES:
+            yield partial(self.play, {"problem": problem, "sessions": 0, "choice": "true", "seed": 0})
+            yield from (partial(self.play, dict(vars(log)), log) for log in logs() if log.problem == problem)
         for problem, case in CASES.items():
-            of_truth: dict[str, Any] = {"problem": problem, "sessions": 0, "choice": "true"}
-            yield partial(self.play, {**of_truth, "seed": 0})
             for algo, words in case.learners.items():
                 for seed in range(case.seeds):
-                    key, name = {**of_truth, "seed": seed, "algo": algo}, f"{problem}-true-{algo}-{seed}"
-                    yield partial(self.train, key, name, (*case.env, *words))
-        for log in logs():
-            yield partial(self.play, dict(vars(log)), log)
-            for algo, words in CASES[log.problem].learners.items():
-                inside = ("--config-dir", "simulators", f"env={log.name}", *words)
-                yield partial(self.train, {**vars(log), "algo": algo}, f"{log.name}-{algo}", inside, log)
+                    key = {"problem": problem, "sessions": 0, "choice": "true", "seed": seed, "algo": algo}
+                    yield partial(self.train, key, f"{problem}-true-{algo}-{seed}", (*case.env, *words))
+                for log in (log for log in logs() if log.problem == problem):
+                    inside = ("--config-dir", "simulators", f"env={log.name}", *words)
+                    yield partial(self.train, {**vars(log), "algo": algo}, f"{log.name}-{algo}", inside, log)
 
     def play(self, key: dict[str, Any], log: Log | None = None) -> None:
         """Play the fixed policies that are missing, in the true simulator or in that of a log."""
@@ -275,7 +272,7 @@ def work(until: float) -> bool:
 def main() -> None:
     """Compute what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=HERE / "work", help="for logs, simulators and runs")
+    parser.add_argument("--folder", type=Path, default=Path("runs/learned_simulator"), help="for logs, simulators and runs")
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many, to go on later")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 RATES = (0.5, 0.8, 0.95)  # weights that the fading means of clicked documents keep at every step
 FEW = 3  # features of a document up to which the fading means enter feature by feature
 MAX_FADING = 64  # features of a document up to which there are fading means
-MAX_PRODUCTS = 256  # products of user and document features; more are left out
+MAX_PRODUCTS = 100  # products of user and document features; more are left out
 
 
 @dataclass

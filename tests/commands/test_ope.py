@@ -63,7 +63,7 @@ def test_all_other_estimators_stand_beside_them(data: Path, capsys) -> None:
     found = {each["estimator"]: each for each in results["policies"]["myopic"]}
     assert {"DM", "IPS", "SNIPS", "DR", "PI", "RIPS", "IS, slate weights", "WDR, click weights"} <= found.keys()
     assert found["IS, slate weights"]["refusal"] and found["IS, slate weights"]["low"] is None
-    assert "in brackets" in out
+    assert "in parentheses" in out
 
 
 def test_a_log_without_support_is_refused_in_words(data: Path, capsys) -> None:

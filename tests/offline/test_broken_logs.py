@@ -90,7 +90,7 @@ BROKEN = {
     "times in seconds, not milliseconds": Broken(
         each(lambda row: row.update(time=row["time"] // 1_000)), "is time_unit=ms right?", 0
     ),
-    "a reward that is no number": Broken(setting("reward", "n/a?", 5), "reward is not finite", 1, suffix="jsonl"),
+    "a reward that is no number": Broken(setting("reward", "n/a?", 5), "reward is no finite number", 1, suffix="jsonl"),
     "a reward out of range": Broken(setting("reward", 1e6, 5, 6), "2 reward outside [0, 10]", 2),
     "a user without an age": Broken(setting("age", None, 0), "user feature age is missing", 1),
     "a slate outside the candidates": Broken(

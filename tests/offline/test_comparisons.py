@@ -20,6 +20,7 @@ from recsys_cli.offline.estimators.session_comparison import SessionComparison
 from recsys_cli.offline.estimators.step_comparison import StepComparison, refuted
 from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.policies.memory import MemoryKind
@@ -30,6 +31,7 @@ from recsys_cli.slates.enumeration import all_slates
 
 ENV = load("env", "interest_evolution", slate_size=3, num_candidates=6, num_topics=6)
 UNIFORM = UniformPolicy(3)
+UNIFORM_DRAWS = ExploringPolicy(UNIFORM, Explore("epsilon", 1.0))
 ASSUMING = (
     "DM",
     "independent IPS",
@@ -58,15 +60,17 @@ def log(behaviour: SlatePolicy = UNIFORM, rows: int = 1_000) -> Steps:
     return dataclasses.replace(steps, episode=numbers, step=0 * numbers, reward=reward, terminated=done)
 
 
-def steps_by_name(target: SlatePolicy, steps: Steps, behaviour: SlatePolicy | None) -> dict[str, Estimate]:
-    comparison = StepComparison(ENV.spec.documents)
+def steps_by_name(
+    target: SlatePolicy, steps: Steps, behaviour: SlatePolicy | None, check: SupportCheck | None = None
+) -> dict[str, Estimate]:
+    comparison = StepComparison(ENV.spec, check or SupportCheck(3))
     comparison.add(Logged.of(steps, known_choice(ENV.spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 
 
 def test_the_policy_that_logged_earns_what_was_logged() -> None:
     steps = log()
-    for name, estimate in steps_by_name(ExploringPolicy(UNIFORM, Explore("epsilon", 1.0)), steps, UNIFORM).items():
+    for name, estimate in steps_by_name(UNIFORM_DRAWS, steps, UNIFORM).items():
         assert estimate.refusal is None, name
         exact = 0.1 if name in {"DM", "DR", "SNDR", "Switch-DR", "DRos", "MRDR", "cascade-DR"} else 1e-5
         assert estimate.value == pytest.approx(steps.reward.mean(), rel=exact), name
@@ -94,6 +98,9 @@ def test_intervals_hold_the_truth_or_are_refused() -> None:
     for name in ("IPS", "SNIPS", "DR", "MRDR", "DRos"):
         assert found[name].refusal is None
     assert found["DR"].error < found["IPS"].error
+    bounds = found["IPS"].diagnostics
+    assert 0 <= bounds["bound_low"] < truth < bounds["bound_high"] < 120 * 100  # 120 slates, a reward of up to 100
+    assert bounds["bound_low"] < found["IPS"].low and found["IPS"].high < bounds["bound_high"]
 
 
 def test_uniform_propensities_say_as_much_as_the_policy_that_logged() -> None:
@@ -118,6 +125,24 @@ def test_without_propensities_only_models_and_known_marginals_are_left() -> None
     assert found["DM"].refusal is None and found["DM"].low < found["DM"].value < found["DM"].high
     for name in ("IPS", "DR", "Switch-DR", "RIPS", "cascade-DR"):
         assert found[name].refusal == "the log has no propensities" and np.isnan(found[name].value)
+
+
+def test_propensities_that_are_none_are_not_divided_by() -> None:
+    steps, target = log(), soft(0.4)
+    wrong = dataclasses.replace(steps, log_propensity=steps.log_propensity * 2)
+    found = steps_by_name(target, wrong, UNIFORM)
+    assert "too small" in str(found["IPS"].refusal) and "too small" in str(found["RIPS"].refusal)
+    found = steps_by_name(target, dataclasses.replace(steps, log_propensity=-steps.log_propensity), UNIFORM)
+    assert "1,000 of 1,000 logged propensities are no probabilities" in str(found["DR"].refusal)
+    whole = steps_by_name(target, steps, UNIFORM, SupportCheck(3, whole=True))
+    assert whole["IPS"].refusal is None and "whole slates only" in str(whole["RIPS"].refusal)
+
+
+def test_what_the_log_never_shows_is_refused() -> None:
+    """A log of one certain slate in each state says nothing about other slates, whatever a model makes of it."""
+    behaviour = MyopicPolicy(ENV.spec, 1.0)
+    for name, estimate in steps_by_name(UNIFORM_DRAWS, log(behaviour), behaviour).items():
+        assert "no support" in str(estimate.refusal) and np.isnan(estimate.low), name
 
 
 def test_sharp_targets_are_refused() -> None:
@@ -149,7 +174,7 @@ def sessions_by_name(
     spec: ProblemSpec, target: SlatePolicy, steps: Steps, memory: MemoryKind | None = None
 ) -> dict[str, Estimate]:
     model, behaviour = ValueModel.of(spec, steps, memory), UniformPolicy(spec.slate_size)
-    comparison = SessionComparison(model)
+    comparison = SessionComparison(model, SupportCheck(spec.slate_size))
     comparison.add(Logged.of(model.remembering(steps), known_choice(spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 

@@ -19,10 +19,12 @@ from recsys_cli.offline.estimators.base import (
     ratio_influence,
     refused,
     why_refused,
+    with_choice_error,
 )
 from recsys_cli.offline.estimators.groups import GroupSums
 from recsys_cli.offline.estimators.support import Support
 from recsys_cli.offline.judging import Judged
+from recsys_cli.offline.linear import inverse
 from recsys_cli.policies.value_features import ValueFeatures
 
 Floats = NDArray[np.float64]
@@ -43,7 +45,7 @@ class StepClicks:
     def __init__(self, features: ValueFeatures) -> None:
         """Take the features of the reward model."""
         self.features, self.groups = features, GroupSums()
-        self.weights, self.support, self.known = WeightSums(), Support(), True
+        self.weights, self.support, self.known, self.learned = WeightSums(), Support(), True, False
 
     def add(self, judged: Judged) -> None:
         """Take more whole episodes, with the memory that the features see."""
@@ -58,10 +60,11 @@ class StepClicks:
         for group, every in enumerate(self.groups.groups_of(steps)):
             rows = every[valid[every]]
             x, r, w = phi[rows], reward[rows], weight[rows]
-            sums = {"xx": x.T @ x, "xr": x.T @ r, "rr": r @ r, "bar": bar[rows].sum(0)}
+            sums = {"xx": x.T @ x, "xr": x.T @ r, "rr": r @ r, "r": r.sum(), "bar": bar[rows].sum(0)}
             self.groups.add(group, {**sums, "wx": w @ x, "wr": w @ r, "w": w.sum(), "n": float(len(rows))})
         self.weights.add(weight, valid, steps)
         self.support.add(judged)
+        self.learned |= judged.choice.learned
 
     def estimates(self) -> list[Estimate]:
         """Return the three estimates."""
@@ -76,6 +79,8 @@ class StepClicks:
             ratio_influence(sums["wr"], sums["w"]),
             ratio_influence(doubly_robust(sums), sums["n"]),
         )
+        if self.learned:
+            found = tuple((value, with_choice_error(value, each, sums["r"], sums["n"])) for value, each in found)
         return [
             from_influence(name, *each, diagnostics=diagnostics, refusal=refusal, per="step", unit=unit)
             for name, each in zip(NAMES, found, strict=True)
@@ -105,4 +110,5 @@ def _fitted(sums: Mapping[str, Floats], out: NDArray[np.bool_]) -> Floats:
     square, cross = sums["xx"][kept].sum(0), sums["xr"][kept].sum(0)
     free = np.ones(len(cross))
     free[0] = 1e-6
-    return np.stack([np.linalg.solve(square + ridge * np.diag(free), cross) for ridge in RIDGES])
+    squares = np.diag(square)
+    return np.stack([inverse(square + ridge * np.diag(free), squares + ridge * free) @ cross for ridge in RIDGES])

@@ -29,7 +29,8 @@ class Batch:
     Attributes:
         table: their columns; of a CSV file all are text.
         file: the file's number.
-        lines: where each row stands, from 1: the line of a text file, the row of a Parquet file.
+        lines: where each row stands, from 1: the line of a text file (a cell with line breaks is on one), the row of
+            a Parquet file.
         damaged: lines that could not be read, and why.
     """
 

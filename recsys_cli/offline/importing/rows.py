@@ -52,13 +52,13 @@ class UserColumns:
             found = read(table.column(name))
             values = np.full((len(table), width), np.nan)
             values[:, : found.values.shape[1]] = found.values[:, :width]
-            refuse(found.bad, f"user feature {name} is not a number")
+            refuse(found.bad, f"user feature {name} is no number")
             if found.lengths is not None:
                 refuse(~found.missing & (found.lengths != width), f"user feature {name} has not {width} entries")
             if zero:
                 values[found.missing] = 0
             refuse(found.missing & (not zero), f"user feature {name} is missing")
-            refuse(~np.isfinite(values).all(1), f"user feature {name} is not finite")
+            refuse(~np.isfinite(values).all(1), f"user feature {name} is no finite number")
             numbers.append(values.astype(np.float32))
         categories = [np.zeros((len(table), 0), np.int32)]
         for name, codes in self.categories.items():
@@ -196,12 +196,12 @@ class _BatchReader:
         if (column := self._column("step")) is not None:
             step = cells.numbers(column)
             self.refuse(step.missing, "step is missing")
-            self.refuse(~np.isfinite(step.values), "step is not a number")
+            self.refuse(~np.isfinite(step.values), "step is no number")
             rows["order"] = np.nan_to_num(step.values)
         if (column := self._column("time")) is not None:
             time = cells.times(column, self.mapping.time_unit)
             self.refuse(time.missing, "time is missing")
-            self.refuse(time.bad, "time is not a time")
+            self.refuse(time.bad, "time is no time")
             rows["time"] = time.values
         return rows
 
@@ -238,7 +238,7 @@ class _BatchReader:
         rows: Rows = {"shown": _whole(shown.values) if positions else shown.values}
         if (column := self._column("slate.position")) is not None:
             position = cells.numbers(column)
-            self.refuse(~np.isfinite(position.values), "position is missing or not a number")
+            self.refuse(~np.isfinite(position.values), "position is missing or no number")
             rows["position"] = np.nan_to_num(position.values)
         if (candidates := self._values("candidates.columns", of_items=not dense)) is not None:
             self.refuse(candidates.bad, "candidates are no list")

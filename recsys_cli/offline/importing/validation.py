@@ -66,7 +66,7 @@ class Checks:
         log_propensity = self._propensity(columns, there)
         for name in self.mapping.response:
             values = _fitted(columns[f"response.{name}"], there.shape[1])
-            self._refuse((np.isinf(values) & there).any(1), f"response {name} is not finite")
+            self._refuse((np.isinf(values) & there).any(1), f"response {name} is no finite number")
         self._order(slates)
         return Checked(lengths, flags, clicked, reward, log_propensity)
 
@@ -99,7 +99,7 @@ class Checks:
         if self.dense_width:
             odd = np.isnan(candidates).sum(1) != self.dense_width * (~there).sum(1)
             self._refuse(odd, "candidates are not whole documents", of_all=True)
-            self._refuse(np.isinf(candidates).any(1), "candidate's feature is not finite", of_all=True)
+            self._refuse(np.isinf(candidates).any(1), "a candidate's feature is no finite number", of_all=True)
         else:
             self._refuse((candidates == UNKNOWN).any(1), "unseen candidate: not in the items file", of_all=True)
             if self.mapping.items is None or self.mapping.items.topics is None:  # topics are no ids
@@ -150,7 +150,7 @@ class Checks:
         else:
             cells = np.where(there, _fitted(cells, there.shape[1]), 0)
         self._refuse(np.isnan(cells).any(1), "reward is missing")
-        self._refuse(np.isinf(cells).any(1), "reward is not finite")
+        self._refuse(np.isinf(cells).any(1), "reward is no finite number")
         return cells
 
     def _chosen(self, flags: Bools, worth: NDArray[np.float64] | None) -> NDArray[np.int64]:
@@ -195,7 +195,7 @@ class Checks:
         else:
             logs = cells * _LOG_BASES[how.scale]
             self._refuse(((logs > ROUNDING) & there).any(1), "log-propensity above 0")
-            self._refuse((~np.isfinite(logs) & there).any(1), "log-propensity is not finite")
+            self._refuse((~np.isfinite(logs) & there).any(1), "log-propensity is no finite number")
         return np.where(there & np.isfinite(logs), np.minimum(logs, 0.0), 0.0)
 
     def _order(self, slates: Slates) -> None:

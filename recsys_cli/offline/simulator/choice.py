@@ -11,13 +11,14 @@ import numpy as np
 from recsys_cli.envs import choice_models
 from recsys_cli.envs.learned_laws import Choice, Linear
 from recsys_cli.envs.learned_session import Floats
-from recsys_cli.offline.simulator.estimation import Blocks, Form, Scaled, better, fit_logit, grow
+from recsys_cli.offline.simulator.estimation import RIDGE, Blocks, Form, Scaled, better, fit_logit, grow
 from recsys_cli.offline.simulator.log import Log
-from recsys_cli.policies.click_models import MAX_NEWTON_STEPS
+from recsys_cli.policies.click_models import ConditionalLogit
 
 FIRST, STATED = "first_position", "as the spec says"
 MAX_KINDS = 3
-FEW_STEPS = 4  # of Newton's method in each round
+NEWTON_STEPS = 4  # in each round
+FIXED = 1e12  # precision of the prior of a weight that is known
 ROUNDS = 15  # of expectation and maximisation
 PLAN_ROWS = 10_000  # that forms are compared by
 MIXED_ROWS = 20_000  # that classes are found from
@@ -118,17 +119,35 @@ def fit_choice(log: Log, plan: ChoicePlan) -> Choice:
     """Return the choice in a given form."""
     if plan.known:
         return spec_choice(log)
-    log = log.first(MIXED_ROWS) if plan.kinds > 1 else log
-    features = Scaled.of(log.basis(plan.blocks, log.slates(slice(None))))
+    if plan.kinds > 1:
+        log = log.first(MIXED_ROWS)
+    features = log.basis(plan.blocks, log.slates(slice(None)))
     there = None if log.filled.all() else log.filled
+    shared = fit_logit(Scaled.of(features), log.steps.clicked, there)
+    if plan.kinds > 1:
+        return _classes(log, plan, features, shared)
+    return Choice(None, Linear(plan.blocks, shared[None]), np.ones(1))
+
+
+def _classes(log: Log, plan: ChoicePlan, features: Floats, shared: Floats) -> Choice:
+    """Let classes of users differ in the weights of 1 and of the document; the other weights are `shared`, `[P]`.
+
+    Latent class logit by expectation and maximisation (Kamakura & Russell 1989).
+    """
+    there = None if log.filled.all() else log.filled
+    own = 1 + len(log.spec.documents)  # `one` and `item` are the first blocks
+    scaled = Scaled.of(features[..., :own])
+    parts = np.concatenate([scaled.features, (features @ shared)[..., None]], axis=-1)
     of_session = np.random.default_rng(0).dirichlet(np.full(plan.kinds, 2.0), log.sessions)
-    rounds, most = (ROUNDS, FEW_STEPS) if plan.kinds > 1 else (1, MAX_NEWTON_STEPS)
-    for _ in range(rounds):
-        # Latent class logit by expectation and maximisation (Kamakura & Russell 1989).
-        weights = [
-            fit_logit(features, log.steps.clicked, there, weight=part[log.episode], most=most) for part in of_session.T
-        ]
-        law = Choice(None, Linear(plan.blocks, np.stack(weights)), of_session.mean(0))
+    for _ in range(ROUNDS):
+        weights = np.tile(shared, (plan.kinds, 1))
+        for kind, often in enumerate(of_session.T):
+            logit = ConditionalLogit(own + 1, RIDGE)
+            logit.weights[own] = 1.0  # of the shared score, which stays
+            logit.precision = np.diag(np.append(np.full(own, RIDGE), FIXED))
+            logit.learn(parts, log.steps.clicked, there, often[log.episode], NEWTON_STEPS)
+            weights[kind, :own] += scaled.weights(logit.weights[:own])
+        law = Choice(None, Linear(plan.blocks, weights), of_session.mean(0))
         joint = _of_sessions(law, log)
         of_session = np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
     return law

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.envs.learned_laws import LARGEST, Linear
 from recsys_cli.envs.learned_session import Basis, Context, Floats
-from recsys_cli.policies.click_models import MAX_NEWTON_STEPS, ConditionalLogit
+from recsys_cli.policies.click_models import ConditionalLogit
 
 Blocks = tuple[str, ...]
 Law = TypeVar("Law")
@@ -69,13 +69,11 @@ def fit_logit(
     clicked: NDArray[Any],
     shown: NDArray[np.bool_] | None = None,
     *,
-    weight: Floats | None = None,
     ridge: float = RIDGE,
-    most: int = MAX_NEWTON_STEPS,
 ) -> Floats:
     """Return the weights `[P]` of a conditional logit: penalised maximum likelihood (see `ConditionalLogit.learn`)."""
     logit = ConditionalLogit(features.features.shape[-1], ridge)
-    logit.learn(features.features, clicked, shown, weight, most)
+    logit.learn(features.features, clicked, shown)
     return features.weights(logit.weights)
 
 
