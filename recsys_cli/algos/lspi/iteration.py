@@ -152,9 +152,10 @@ class Iteration:
             a += x.T @ (x - y)
             error = part["reward"] + y @ w - x @ w
             units.add(x * error[:, None], part["episode"])
-            if "step" in part:
-                firsts.append(self._firsts(part))
-                of_firsts.append(part["episode"][part["step"] == 0])
+            begun = part["step"] == 0 if "step" in part else np.zeros(len(error), bool)
+            if begun.any():
+                firsts.append(self._starting(part, begun))
+                of_firsts.append(part["episode"][begun])
         inverse = np.linalg.inv(a + np.diag(penalty(self.policy.features.free()[chosen], self.ridge)))
         number, scores = units.result()
         influence = scores @ inverse.T
@@ -218,10 +219,9 @@ class Iteration:
     def _following(self, blocks: Sequence[str], part: Columns, slates: NDArray[Any]) -> Floats:
         return self._of_slates(blocks, part, slates, "next_") * part["bootstrap"].astype(np.float64)[:, None]
 
-    def _firsts(self, part: Columns) -> Floats:
-        """Return the mean features `[E, D']` of first steps under the best slates."""
-        first = part["step"] == 0
-        begun = {name: part[name][first] for name in ("user", "doc", "memory", "mask") if name in part}
+    def _starting(self, part: Columns, rows: NDArray[np.bool_]) -> Floats:
+        """Return the mean features `[E, D']` of some steps under the best slates."""
+        begun = {name: part[name][rows] for name in ("user", "doc", "memory", "mask") if name in part}
         return self._of_slates(self.blocks, begun, self.policy.slates(begun))
 
     def _of_slates(self, blocks: Sequence[str], part: Columns, slates: NDArray[Any], prefix: str = "") -> Floats:
