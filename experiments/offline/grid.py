@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,9 @@ import numpy as np
 
 from experiments.offline import pool
 from experiments.offline.problems import BEHAVIOURS, PROBLEMS, composed, env_of, policy_of, standard_error
-from recsys_cli.algos.held_out import MODELLED_ROWS, HeldOut
-from recsys_cli.offline.choice import fit_choice, known_choice
+from recsys_cli.algos.held_out import HeldOut
+from recsys_cli.evaluation.off_policy import Models, Target, judge_policies
 from recsys_cli.offline.dataset import Dataset
-from recsys_cli.offline.estimators.fqe import LinearFQE, ValueModel
-from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.recording import record
 from recsys_cli.offline.writer import Writer
 from recsys_cli.policies import SlatePolicy
@@ -127,13 +126,10 @@ def _alone(learner: str) -> AbstractContextManager[Any]:
 
 
 def on_whole_log(policy: SlatePolicy, dataset: Dataset, behaviour: SlatePolicy) -> dict[str, Any]:
-    """Return FQE's estimate on all episodes, those learned from too, in plain values."""
-    spec, begun = dataset.spec, next(dataset.batches(MODELLED_ROWS))
-    choice, model = known_choice(spec) or fit_choice(spec, begun), ValueModel.of(spec, begun)
-    estimator = LinearFQE(model)
-    for batch in dataset.batches():
-        estimator.add(Logged.of(model.remembering(batch), choice, behaviour).judge(policy))
-    found = estimator.estimate()
+    """Return FQE's estimate on all episodes, those learned from too, as `recsys ope` makes it, in plain values."""
+    models = replace(Models.of(dataset, "auto"), behaviour=behaviour)
+    judgement = judge_policies(dataset, models, [Target("learned", policy)], estimators=[])
+    found = judgement.estimates["learned"][0]
     numbers = {"return": found.value, "low": found.low, "high": found.high, **found.diagnostics}
     plain = {name: round(float(value), 4) for name, value in numbers.items() if np.isfinite(value)}
     return {**plain, "refusal": found.refusal}

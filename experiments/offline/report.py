@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.offline import coverage, figures, grid, pool, regret, truths
+from experiments.offline import coverage, figures, grid, pool, regret, timing, truths
 from experiments.offline.problems import BEHAVIOURS, TITLES
 
 LEARNERS = (*grid.PURE, *grid.GRADIENT)
@@ -25,6 +25,8 @@ def write(out: Path) -> None:
         table(out / "coverage.csv", list(map(asdict, covered)))
         (out / "coverage.md").write_text(coverage.markdown(covered))
         figures.coverage(covered, out / "coverage.svg")
+    if timed := pool.rows_of(out / "timing.jsonl"):
+        (out / "timing.md").write_text(timing.markdown(timed))
     if rows := pool.rows_of(out / "grid.jsonl", out / "gradient.jsonl"):
         table(out / "grid.csv", [flat(row) for row in rows])
         (out / "grid.md").write_text(markdown(rows, true))

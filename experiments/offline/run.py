@@ -3,6 +3,7 @@
     uv run python -m experiments.offline.run coverage --workers 2
     uv run python -m experiments.offline.run grid --workers 2
     uv run python -m experiments.offline.run grid --gradient
+    uv run python -m experiments.offline.run timing
     uv run python -m experiments.offline.run report
 
 `coverage` and `grid` append a line a task to `.jsonl` files in `--out` and skip what is there, so that they may be
@@ -24,7 +25,7 @@ from typing import Any
 
 import torch
 
-from experiments.offline import coverage, grid, pool, report, truths
+from experiments.offline import coverage, grid, pool, report, timing, truths
 from experiments.offline.problems import BEHAVIOURS, PROBLEMS
 
 HERE = Path(__file__).parent
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Do the part asked for."""
     words = __doc__ or ""
     parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("coverage", "grid", "report"))
+    parser.add_argument("part", choices=("coverage", "grid", "timing", "report"))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="after which no task is begun")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of rows, tables and figures")
@@ -51,8 +52,11 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.part == "report":
         report.write(chosen.out)
         return
-    lengths = {name: row["length"] for name, row in _truths(chosen).items()}
-    if chosen.part == "coverage":
+    pool.do(truths.tasks(chosen.users), truths.work, chosen.out / "truths.jsonl", workers=chosen.workers)
+    lengths = truths.lengths(chosen.out)
+    if chosen.part == "timing":
+        pool.do(timing.tasks(lengths), timing.work, chosen.out / "timing.jsonl", **_how(chosen))
+    elif chosen.part == "coverage":
         tasks = coverage.tasks(lengths, chosen.logs)
         pool.do(_wanted(tasks, chosen), coverage.work, chosen.out / "coverage.jsonl", **_how(chosen))
     else:
@@ -60,12 +64,6 @@ def main(arguments: list[str] | None = None) -> None:
         tasks = grid.tasks(learners, lengths, chosen.logs)
         file = chosen.out / ("gradient.jsonl" if chosen.gradient else "grid.jsonl")
         pool.do(_wanted(tasks, chosen), grid.work, file, **_how(chosen))
-
-
-def _truths(chosen: argparse.Namespace) -> dict[tuple[str, str], pool.Row]:
-    """Return what the fixed policies are worth; played first if it is not known yet."""
-    pool.do(truths.tasks(chosen.users), truths.work, chosen.out / "truths.jsonl", workers=chosen.workers)
-    return truths.found(chosen.out)
 
 
 def _wanted(tasks: Iterator[pool.Task], chosen: argparse.Namespace) -> Iterator[pool.Task]:

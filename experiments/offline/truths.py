@@ -43,6 +43,15 @@ def found(out: Path) -> dict[tuple[str, str], pool.Row]:
     return {name: {"problem": name[0], "policy": name[1], **_joined(own)} for name, own in rows.items()}
 
 
+def lengths(out: Path) -> dict[tuple[str, str], float]:
+    """Return the mean steps of an episode in the first round, by problem and policy."""
+    return {
+        (row["problem"], row["policy"]): row["length"]
+        for row in pool.rows_of(out / "truths.jsonl")
+        if row["round"] == 0
+    }
+
+
 def _joined(rows: Sequence[pool.Row]) -> pool.Row:
     """Return the means over rounds, by the number of their users."""
     users = [row["users"] for row in rows]
