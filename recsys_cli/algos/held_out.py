@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 
+from recsys_cli.config.notices import warn
 from recsys_cli.offline.choice import Choice, fit_choice, known_choice
 from recsys_cli.offline.dataset import BATCH_ROWS, Dataset
 from recsys_cli.offline.estimators.fqe import ValueModel, fqe
@@ -13,6 +14,7 @@ from recsys_cli.offline.steps import Steps, concatenate, fold_of
 from recsys_cli.policies import SlatePolicy
 
 FOLDS = 5  # one of which is held out
+FEWEST_JUDGED = 20  # held-out episodes: fewer do not tell how large their error is
 JUDGED_ROWS = 20_000  # of the held-out episodes, at least, if there are as many: an estimate takes a second then
 MODELLED_ROWS = 100_000  # of the others, from which choice and the session's budget are learned
 
@@ -60,14 +62,20 @@ class HeldOut:
         """Return a policy's estimated return on the held-out episodes, by fitted Q evaluation.
 
         Returns:
-            `ope/return`; `ope/low` and `ope/high`, its 95 % interval, if diagnostics allow one. Empty if no episode is
-            held out, or nothing follows from these.
+            `ope/return`, and `ope/low` and `ope/high`, its 95 % interval. Empty, with a notice of why, if diagnostics
+            refuse an estimate.
         """
-        if self._judged is None:
+        judged = self._judged
+        if judged is None or len(judged.starts) < FEWEST_JUDGED:
+            episodes = 0 if judged is None else len(judged.starts)
+            warn(
+                f"no ope/return: a fifth of data={self.dataset.name} is {episodes} episodes, and an estimate takes "
+                f"{FEWEST_JUDGED}; recsys ope judges on all of it"
+            )
             return {}
         choice, model = self._models
-        found = fqe(policy, [self._judged], choice, model)
-        named = {"ope/return": found.value}
-        if found.refusal is None:
-            named |= {"ope/low": found.low, "ope/high": found.high}
-        return {name: value for name, value in named.items() if math.isfinite(value)}
+        found = fqe(policy, [judged], choice, model)
+        if found.refusal is not None or not math.isfinite(found.value):
+            warn(f"no ope/return on {len(judged.starts)} held-out episodes: {found.refusal or 'no solution'}")
+            return {}
+        return {"ope/return": found.value, "ope/low": found.low, "ope/high": found.high}
