@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def _feature(number: int, sign: float = 1.0) -> Callable[[Any], Scores]:
     return lambda config: lambda observation: sign * observation["doc"][..., number]
 
 
+CHOICES = ("auto", "learned")  # how the choice is fitted, in this order
 MEMORY, DOCUMENTS = "algo.memory=raw", "algo.memory=documents"
 CASES = {
     "evolution": Problem(
@@ -102,19 +104,25 @@ CASES = {
     "satisfaction-0.2": Problem(
         env=PROBLEMS["satisfaction-0.2"],
         sizes=(200,),
-        fixed={"most clickbait": _feature(0), "least clickbait": _feature(0, -1.0)},
-        trained={"slateq": ("algo=slateq", MEMORY, "steps=100000")},
-        learners={"slateq": ("algo=slateq", MEMORY, "steps=100000")},
+        fixed={
+            "most clickbait": _feature(0),
+            "a quarter clickbait": lambda config: lambda observation: -np.abs(observation["doc"][..., 0] - 0.25),
+            "least clickbait": _feature(0, -1.0),
+        },
+        trained={"slateq, half-trained": ("algo=slateq", MEMORY, "steps=100000")},
+        learners={"lspi": ("algo=lspi", "steps=20000")},
+        baselines=("random",),
     ),
     "exploration-heavy": Problem(
         env=PROBLEMS["exploration-heavy"],
         sizes=(500,),
-        fixed={"best quality": _feature(-1)},
+        fixed={"best quality": _feature(-1), "worst quality": _feature(-1, -1.0)},
         trained={
-            "linucb, without memory": ("algo=linucb", "steps=30000"),
+            "kl_ucb per user": ("algo=kl_ucb", "algo.statistics=per_user", "steps=30000"),
             "linucb": ("algo=linucb", DOCUMENTS, "steps=30000"),
         },
         learners={"linucb": ("algo=linucb", DOCUMENTS, "steps=30000")},
+        baselines=("random",),
     ),
 }
 
@@ -145,6 +153,12 @@ def logs() -> Iterator[Log]:
         for sessions in case.sizes:
             for choice in case.choices:
                 yield from (Log(problem, sessions, seed, choice) for seed in range(case.seeds))
+
+
+def learners() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield problem, algorithm and words of all that is trained, the quickest first."""
+    everything = [(problem, algo, words) for problem, case in CASES.items() for algo, words in case.learners.items()]
+    yield from sorted(everything, key=lambda one: one[1] == "slateq")
 
 
 def run(*words: str) -> None:
@@ -229,13 +243,16 @@ class Results:
         """Yield what is missing, in pieces of seconds to a minute."""
         for problem in CASES:
             yield partial(self.play, {"problem": problem, "sessions": 0, "choice": "true", "seed": 0})
-            yield from (partial(self.play, dict(vars(log)), log) for log in logs() if log.problem == problem)
-        for problem, case in CASES.items():
-            for algo, words in case.learners.items():
-                for seed in range(case.seeds):
+        for choice, rank in product(CHOICES, range(2)):
+            fitted = [
+                log for log in logs() if (log.choice, CASES[log.problem].sizes.index(log.sessions)) == (choice, rank)
+            ]
+            yield from (partial(self.play, dict(vars(log)), log) for log in fitted)
+            for problem, algo, words in learners():
+                for seed in range(CASES[problem].seeds):
                     key = {"problem": problem, "sessions": 0, "choice": "true", "seed": seed, "algo": algo}
-                    yield partial(self.train, key, f"{problem}-true-{algo}-{seed}", (*case.env, *words))
-                for log in (log for log in logs() if log.problem == problem):
+                    yield partial(self.train, key, f"{problem}-true-{algo}-{seed}", (*CASES[problem].env, *words))
+                for log in (log for log in fitted if log.problem == problem):
                     inside = ("--config-dir", "simulators", f"env={log.name}", *words)
                     yield partial(self.train, {**vars(log), "algo": algo}, f"{log.name}-{algo}", inside, log)
 
@@ -272,7 +289,9 @@ def work(until: float) -> bool:
 def main() -> None:
     """Compute what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("runs/learned_simulator"), help="for logs, simulators and runs")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/learned_simulator"), help="for logs, simulators and runs"
+    )
     parser.add_argument("--minutes", type=float, default=1e6, help="stop after so many, to go on later")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -34,9 +34,8 @@ SIZES = (1_000, 3_000, 10_000)
 LEARNERS = {"": (), "without memory": ("algo.memory=none",)}
 LOGS, SEEDS = 5, 5
 PLAYERS = {  # words, env steps, and between evaluations
-    "lspi": (("algo=lspi",), 5_000, 250),
-    "slateq": (("algo=slateq",), 300_000, 10_000),
-    "slateq, with memory": (("algo=slateq", "algo.memory=raw"), 300_000, 10_000),
+    "lspi": (("algo=lspi",), 4_000, 250),
+    "slateq, with memory": (("algo=slateq", "algo.memory=raw"), 300_000, 20_000),
 }
 WAYS = (0.90, 0.95, 0.98)
 
@@ -75,7 +74,7 @@ def by_playing(learner: str, seed: int) -> list[Row]:
     run = f"play_{learner.replace(', ', '_').replace(' ', '_')}_{seed}"
     folder = Path("runs") / run / f"seed_{seed}"
     if not (folder / "evaluation.json").exists():
-        often = (f"steps={steps}", f"report_every={every}", f"evaluation.every={every}", "evaluation.episodes=1000")
+        often = (f"steps={steps}", f"report_every={every}", f"evaluation.every={every}", "evaluation.episodes=500")
         kept = ("evaluation.users=100", "checkpoint.every=0", f"seed={seed}", f"name={run}")
         require(recsys(["train", *words, *SETTINGS["10/3"][0], *QUIET, *often, *kept]))
     return [

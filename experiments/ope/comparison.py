@@ -100,7 +100,8 @@ class Row:
     def cell(self) -> str:
         """Error, bias, coverage and refusals in a table."""
         coverage = "-" if np.isnan(self.coverage) else f"{self.coverage:.2f}"
-        return f"{100 * self.error:.1f} / {100 * self.bias:+.1f} / {coverage} / {self.refused:.0%}"
+        off = "no value" if np.isnan(self.error) else f"{100 * self.error:.1f} / {100 * self.bias:+.1f}"
+        return f"{off} / {coverage} / {self.refused:.0%}"
 
 
 def problem() -> EnvConfig:
@@ -202,10 +203,10 @@ def summed_up(found: Sequence[Found]) -> Iterator[Row]:
     for estimator, target in names:
         truth = float(np.mean([each.truth for each in found if each.target == target]))
         same = [each for each in found if (each.estimator, each.target) == (estimator, target)]
-        off = np.array([each.value for each in same]) / truth - 1
+        off = np.array([each.value for each in same if not np.isnan(each.value)] or [np.nan]) / truth - 1
         inside = [each.low <= truth <= each.high for each in same if not np.isnan(each.low)]
         coverage = float(np.mean(inside)) if inside else float("nan")
-        error, bias = float(np.sqrt(np.nanmean(off**2))), float(np.nanmean(off))
+        error, bias = float(np.sqrt(np.mean(off**2))), float(off.mean())
         refused = float(np.mean([each.refused for each in same]))
         yield Row(estimator, target, truth, error, bias, coverage, refused, len(same))
 

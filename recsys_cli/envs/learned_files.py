@@ -33,6 +33,7 @@ class Model:
     Attributes:
         spec: the problem, as the log knows it.
         knots: of the hinges in `match`, `[H]`.
+        centre: mean features of a document, `[F]`.
         choice: which document is clicked.
         fields: the other response fields, those of shown documents first.
         reward: of a step.
@@ -44,6 +45,7 @@ class Model:
 
     spec: ProblemSpec
     knots: NDArray[np.float64]
+    centre: NDArray[np.float64]
     choice: laws.Choice
     fields: tuple[laws.Field, ...]
     reward: laws.Reward
@@ -55,7 +57,7 @@ class Model:
     @property
     def basis(self) -> Basis:
         """The features that its laws are functions of."""
-        return Basis(self.spec, self.knots)
+        return Basis(self.spec, self.knots, self.centre)
 
 
 _CLASSES: dict[str, Any] = {

@@ -53,10 +53,13 @@ class Basis:
     Attributes:
         spec: the problem.
         knots: of the hinges, `[H]`.
+        centre: mean features of a document, `[F]`: fading means are of what differs from it, so that a session that
+            has just begun is like one of average documents.
     """
 
     spec: ProblemSpec
     knots: Floats
+    centre: Floats
 
     @cached_property
     def counted(self) -> tuple[str, ...]:
@@ -104,7 +107,7 @@ class Basis:
         for i, rate in enumerate(RATES if self._fading else ()):
             of_rate = recent[:, i * self._fading : (i + 1) * self._fading]
             of_rate *= rate
-            of_rate[rows] += (1 - rate) * doc
+            of_rate[rows] += (1 - rate) * (doc - self.centre)
 
     def blocks(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Return those of some blocks that have any features here."""

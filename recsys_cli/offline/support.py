@@ -148,5 +148,6 @@ def narrowness(dataset: Dataset) -> str | None:
         return None
     return (
         f"data={dataset.name} is narrow: {100 * found.certain:.0f} % of its slates were certain, and all are as varied "
-        f"as {found.effective:.1f} equally likely ones of {found.slates:,.0f}; what it never shows can only be guessed"
+        f"as {found.effective:.1f} equally likely ones of {found.slates:,.0f}; what it never shows is only guessed, "
+        "and pessimism pays: algo=cql algo.memory=none"
     )

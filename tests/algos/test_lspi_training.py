@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.algos.lspi import offline
+from recsys_cli.algos.lspi import iteration, offline
 from recsys_cli.algos.lspi.iteration import Design, Iteration
 from recsys_cli.config.compose import compose
 from recsys_cli.offline.writer import Writer
@@ -66,6 +66,11 @@ def test_a_log_larger_than_memory_gives_the_same(log: Path, monkeypatch: pytest.
     assert all(values) and in_parts.steps == whole.steps
 
 
+def test_a_block_may_lie_within_one_episode(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(iteration, "BLOCK_ROWS", 25)  # a session has some 70
+    assert to_the_end(training(f"data={log}")).policy().values.covariance.trace() > 0
+
+
 def test_the_rows_used_are_limited(log: Path) -> None:
     learner = training(f"data={log}", "steps=500")
     while learner.steps < 500:
@@ -94,7 +99,7 @@ def test_without_memory_it_says_how_little_is_known(log: Path, capsys: pytest.Ca
 def test_slates_that_never_settle_leave_one_step_of_improvement(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = training(f"data={log}", "algo.rounds=3")
     learner.step()
-    iteration, rng = learner._iteration, np.random.default_rng(0)
+    iterating, rng = learner._iteration, np.random.default_rng(0)
     one_step = weights(learner).copy()
 
     def shuffled(self: Iteration, values: np.ndarray) -> None:
@@ -103,9 +108,9 @@ def test_slates_that_never_settle_leave_one_step_of_improvement(log: Path, monke
     monkeypatch.setattr(Iteration, "_kept_learn", Iteration._learn, raising=False)
     monkeypatch.setattr(Iteration, "_learn", shuffled)
     to_the_end(learner)
-    assert iteration.fell_back and iteration.rounds == 3
+    assert iterating.fell_back and iterating.rounds == 3
     np.testing.assert_array_equal(weights(learner), one_step)
-    assert "slates still change" in iteration.doubts()[0]
+    assert "slates still change" in iterating.doubts()[0]
     assert not Iteration(learner.policy(), Design("auto", (1.0,), 3, 0.0, 1.0)).doubts()
 
 

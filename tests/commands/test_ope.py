@@ -77,6 +77,8 @@ def test_a_hidden_choice_is_learned_from_the_log(data: Path, capsys) -> None:
     assert results["choice"]["source"].startswith("learned")
     own, log = results["policies"]["random"][0], results["logged"]
     assert own["estimator"] == "FQE" and own["low"] < log["high"] and own["high"] > log["low"]
+    # What is not known of the clicks' rates is in the interval.
+    assert own["high"] - own["low"] > 0.8 * (log["high"] - log["low"])
 
 
 @pytest.mark.parametrize(

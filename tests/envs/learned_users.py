@@ -70,6 +70,7 @@ def model() -> Model:
     return Model(
         spec=spec(),
         knots=KNOTS,
+        centre=np.zeros(TOPICS),
         choice=Choice(None, Linear(("one", "item", "match", "position"), CHOICE[None]), np.ones(1)),
         fields=(
             Field("topic", "topic", None),

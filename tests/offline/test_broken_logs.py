@@ -128,6 +128,16 @@ BROKEN = {
     "positions that do not exclude what is shown": Broken(
         setting("propensity", [1 / 6, 1 / 6]), "of each position as if nothing were shown before it"
     ),
+    "numbers too large for float32": Broken(
+        lambda rows: [rows[3].update(age=1e300), rows[40].update(reward=1e300)], "reward is no finite number", 2
+    ),
+    "lines of JSON that are not UTF-8": Broken(
+        setting("country", "Österreich", 4),
+        "damaged line: no JSON",
+        1,
+        suffix="jsonl",
+        damage=lambda data: data.replace(b"\\u00d6", b"\xd6"),
+    ),
     "half of the rows broken": Broken(
         lambda rows: [row.update(reward=-1) for row in rows[::2]],
         "150 of 300 rows are refused (50.0%), more than max_refused=0.05",

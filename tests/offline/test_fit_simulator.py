@@ -21,7 +21,9 @@ from recsys_cli.offline.simulator.fit import Fitted, fit_simulator
 from recsys_cli.offline.simulator.log import Log
 from recsys_cli.offline.simulator.statistics import compare, statistics
 from recsys_cli.offline.steps import Steps
+from recsys_cli.policies.base import GreedyPolicy, Observation
 from recsys_cli.policies.uniform import UniformPolicy
+from recsys_cli.rollouts.episodes import play
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "envs"))
 
@@ -175,6 +177,23 @@ def test_sessions_of_a_fixed_length_and_a_reward_beyond_its_field() -> None:
     assert fitted.model.ending.length == 20 and fitted.model.reward.field is None
     assert [field.of for field in fitted.model.fields] == ["reward"]
     assert all(each.equal for each in check(fitted, None, sessions=500, seed=0).checks)
+
+
+def test_a_hidden_state_that_clicks_drive_is_followed_beyond_the_log(tmp_path: Path) -> None:
+    problem = load("env", "long_term_satisfaction", num_candidates=20, sensitivity=0.2)  # random 967, kale 1320
+    model = fit_simulator(logged(problem, 200), problem.spec).model
+    path = tmp_path / "users.safetensors"
+    users = problem_of(model, "users", path, save(model, path))
+    kale = play(LeastClickbait(2), users, 500, 0).returns.mean()
+    assert kale > 1.15 * play(UniformPolicy(2), users, 500, 0).returns.mean()
+
+
+class LeastClickbait(GreedyPolicy):
+    def __init__(self, slate_size: int) -> None:
+        self.slate_size = slate_size
+
+    def slates(self, observation: Observation) -> np.ndarray:
+        return np.argsort(observation["doc"][..., 0], axis=1)[:, : self.slate_size]
 
 
 def test_users_that_change_in_every_feature(steps: Steps) -> None:

@@ -74,13 +74,13 @@ class StepClicks:
         diagnostics = {**self.weights.diagnostics(), **self.support.diagnostics()}
         refusal = why_refused(diagnostics, what="click weights")
         unit = "episodes" if episodes.max() == 1 else "groups of episodes"
-        found = (
+        found = [
             ratio_influence(sums["wr"], sums["n"]),
             ratio_influence(sums["wr"], sums["w"]),
             ratio_influence(doubly_robust(sums), sums["n"]),
-        )
+        ]
         if self.learned:
-            found = tuple((value, with_choice_error(value, each, sums["r"], sums["n"])) for value, each in found)
+            found = [(value, with_choice_error(value, each, sums["r"], sums["n"])) for value, each in found]
         return [
             from_influence(name, *each, diagnostics=diagnostics, refusal=refusal, per="step", unit=unit)
             for name, each in zip(NAMES, found, strict=True)

@@ -35,6 +35,7 @@ LEAST_RIDGE = 1e-3
 RIDGES = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 AGREEMENT = 0.25  # standard errors by which values of different ridges may differ
 BUDGET_STEPS = 200_000  # from which the session's budget is learned
+SQUARED_GROUPS = 5  # one of so many groups tells the effective sample size
 FEW_REMEMBERED = 32  # features of a memory of documents that cost nothing
 
 
@@ -111,7 +112,9 @@ class LinearFQE:
             learned = rows[used[rows]]
             seen, reward = phi[learned], steps.reward[learned].astype(np.float64)
             sums = {"A": seen.T @ change[learned], "b": seen.T @ reward, "start": bar[rows[first[rows]]].sum(0)}
-            self.groups.add(group, {**sums, "second": seen.T @ seen, "first": seen.sum(0), "reward": reward.sum()})
+            self.groups.add(group, {**sums, "first": seen.sum(0), "reward": reward.sum(), "steps": len(learned)})
+            if group % SQUARED_GROUPS == 0:
+                self.groups.add(group, {"second": seen.T @ seen, "squared_steps": len(learned)})
         self.support.add(judged)
         self.learned |= judged.choice.learned
 
@@ -126,7 +129,11 @@ class LinearFQE:
         """Return the mean value of the log's first observations."""
         episodes, sums = self.groups.used()
         found = solve(self.model.features.free, episodes, sums)
-        total, square = found.beta @ sums["first"].sum(0), found.beta @ sums["second"].sum(0) @ found.beta
+        share = sums["squared_steps"].sum() / max(sums["steps"].sum(), 1)
+        total, square = (
+            found.beta @ sums["first"].sum(0),
+            found.beta @ sums["second"].sum(0) @ found.beta / max(share, 1e-9),
+        )
         diagnostics = {"ess": float(total**2 / square) if square > 0 else 0.0, "ridge": found.ridge}
         influence = found.influence
         if self.learned:
@@ -186,7 +193,7 @@ class Solution:
             ridge: see `Solution`.
             free: leading features that are hardly shrunk.
             episodes: number of episodes of each group.
-            sums: of each group: `A`, `b`, `start`.
+            sums: of each group: `A`, `b`, `start`, and of some `second`.
         """
         matrix, right, start = (sums[name].sum(0) for name in ("A", "b", "start"))
         count, penalty = episodes.sum(), np.full(len(right), ridge)

@@ -34,6 +34,7 @@ GROUPS = 200  # of episodes, at most, that the bootstrap of DM draws from
 STEP = "step"
 
 OF_SLATES = ("IPS", "SNIPS", "DR", "SNDR", "Switch-DR", "DRos", "MRDR")
+INDEPENDENT = ("independent IPS", "independent SNIPS")
 OF_PREFIXES = ("RIPS", "RIPS, normalised", "cascade-DR")
 MEANS = {"IPS", "DR", "MRDR", "independent IPS", "RIPS", "cascade-DR", "PI"}  # linear: their intervals are BCa
 
@@ -83,8 +84,10 @@ class StepComparison:
         places = _of_prefixes(log, fold) or [refused(name, str(useless), per=STEP) for name in OF_PREFIXES]
         reference = _reference(log, fold, plain, slates)
         assuming = [refuted(each, reference) for each in (_direct(log, penalty), *_of_positions(log), *places)]
-        unseen = self.support.refusal()
-        return [each if unseen is None else refusing(each, unseen) for each in (assuming[0], *slates, *assuming[1:])]
+        unseen, wrong = self.support.refusal(), known_wrong(self.spec)
+        reasons = {each.name: unseen or wrong.get(each.name) for each in (*assuming, *slates)}
+        every = (assuming[0], *slates, *assuming[1:])
+        return [each if (why := reasons[each.name]) is None else refusing(each, why) for each in every]
 
     def _bounded(self, slates: list[Estimate], log: StepColumns) -> list[Estimate]:
         """Return the estimates, IPS with bounds that hold at any sample size, if rewards have bounds.
@@ -104,6 +107,16 @@ class StepComparison:
         return [replace(ips, diagnostics={**ips.diagnostics, **dict(bounds)}), *slates[1:]]
 
 
+def known_wrong(spec: ProblemSpec) -> dict[str, str]:
+    """Return, by estimator, which assumption is false for what is known of the users' choice."""
+    if spec.choice.kind == "unknown" or spec.attended < 2:
+        return {}
+    wrong = dict.fromkeys(INDEPENDENT, "assumes that positions do not compete for the click; here they do")
+    if not spec.order_matters:
+        wrong |= dict.fromkeys(OF_PREFIXES, "assumes that only positions above matter; these users choose among all")
+    return wrong
+
+
 def refuted(estimate: Estimate, reference: Estimate | None) -> Estimate:
     """Return an estimate, refused if it differs from one that assumes less (Hausman 1978).
 
@@ -117,7 +130,7 @@ def refuted(estimate: Estimate, reference: Estimate | None) -> Estimate:
     off, error = estimate.value - reference.value, standard_error(estimate.influence - reference.influence)
     if abs(off) <= MEAN_ERRORS * error:
         return estimate
-    why = f"its assumption does not hold: {off:+.3g} ± {error:.2g} from {reference.name}, which assumes less"
+    why = f"differs from {reference.name} by {off:+.3g} ± {error:.2g}: what it assumes does not hold here"
     return refusing(estimate, why)
 
 
@@ -203,14 +216,12 @@ def _of_positions(log: StepColumns) -> list[Estimate]:
     """Return the estimates for independent positions, and for additive rewards."""
     estimates = []
     if log.place_ratio is None:
-        estimates += [refused(name, NO_MARGINALS, per=STEP) for name in ("independent IPS", "independent SNIPS")]
+        estimates += [refused(name, NO_MARGINALS, per=STEP) for name in INDEPENDENT]
     else:
         places = [of_weights(weight, log.unit) for weight in log.place_ratio.T]
         worst = min(places, key=lambda each: (why_refused(each) is None, each["ess"]))
-        for name, independent in (
-            ("independent IPS", slate.independent_ips),
-            ("independent SNIPS", slate.normalised_independent_ips),
-        ):
+        functions = (slate.independent_ips, slate.normalised_independent_ips)
+        for name, independent in zip(INDEPENDENT, functions, strict=True):
             estimates.append(_estimate(name, independent(log.place_ratio, log.place_reward), log, worst))
     if log.additive is None:
         return [*estimates, *(refused(name, NO_PAIRS, per=STEP) for name in ("PI", "PI, normalised"))]

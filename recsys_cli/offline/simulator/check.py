@@ -129,6 +129,13 @@ def _limits(fitted: Fitted, replayed: bool) -> list[str]:
     if not replayed:
         lines.append("the policy that logged is not known: if it looked at the user, differences may be its own")
     lines += _rare(train)
+    amounts = [amount for amount in (model.reward.amount, *(field.amount for field in model.fields)) if amount]
+    laws = [model.choice.logit, *(amount.mean for amount in amounts)]
+    if any(law is not None and "recent" in law.blocks for law in laws):
+        lines.append(
+            "choice or response follow the documents clicked recently: a policy that shows the same again and again "
+            "pushes them beyond the log; trust the order of such policies, not their returns"
+        )
     ending = model.ending
     if ending.hazard is not None:
         lengths = train.steps.lengths

@@ -16,8 +16,9 @@ from recsys_cli.offline.simulator.log import Log
 from recsys_cli.policies.click_models import ConditionalLogit
 
 FIRST, STATED = "first_position", "as the spec says"
-MAX_KINDS = 3
+MAX_KINDS = 6
 NEWTON_STEPS = 4  # in each round
+WORTH = 0.5  # log-likelihood that a round must gain
 FIXED = 1e12  # precision of the prior of a weight that is known
 ROUNDS = 15  # of expectation and maximisation
 PLAN_ROWS = 10_000  # that forms are compared by
@@ -78,11 +79,10 @@ def plan_choice(train: Log, test: Log, known: Known) -> tuple[ChoicePlan, list[F
         if takes:
             return ChoicePlan(known=True), [dataclasses.replace(form, chosen=form.name == STATED) for form in forms]
     # Users may differ in what no feature shows, or change with the session: the two look alike, so one is taken.
-    classes, of_classes = _with_kinds(plan, train, test)
+    classes, of_classes, by_classes = _with_kinds(plan, train, test)
     blocks, (_, *of_session) = grown("", blocks, session)
     by_session = dataclasses.replace(plan, blocks=blocks)
-    new, old = (session_likelihood(fit_choice(train, each), test) for each in (by_session, classes))
-    takes = better(new, old, np.arange(test.sessions))
+    takes = by_session != plan and better(session_likelihood(fit(blocks), test), by_classes, np.arange(test.sessions))
     forms += [dataclasses.replace(form, chosen=form.chosen and not takes) for form in of_classes]
     forms += [dataclasses.replace(form, chosen=form.chosen and takes) for form in of_session]
     return by_session if takes else classes, forms
@@ -92,22 +92,21 @@ def _form(test: Log, name: str, law: Choice, chosen: bool) -> Form:
     return Form("choice", name, float(session_likelihood(law, test).sum() / max(len(test), 1)), chosen)
 
 
-def _with_kinds(plan: ChoicePlan, train: Log, test: Log) -> tuple[ChoicePlan, list[Form]]:
-    """Return the plan with as many classes of users as held-out sessions support."""
+def _with_kinds(plan: ChoicePlan, train: Log, test: Log) -> tuple[ChoicePlan, list[Form], Floats]:
+    """Return the plan with as many classes of users as held-out sessions support, and their likelihood."""
     forms: list[Form] = []
     before = session_likelihood(fit_choice(train, plan), test)
     for kinds in range(2, MAX_KINDS + 1):
         tried = dataclasses.replace(plan, kinds=kinds)
         law = fit_choice(train, tried)
         now = session_likelihood(law, test)
-        kept = len(now) > 0 and better(now, before, np.arange(test.sessions))
+        kept = better(now, before, np.arange(test.sessions))
         forms.append(_form(test, f"{kinds} classes of users", law, kept))
         if not kept:
             break
+        forms[:-1] = [dataclasses.replace(form, chosen=False) for form in forms[:-1]]
         plan, before = tried, now
-    if len(forms) > 1 and forms[-1].chosen:
-        forms[0] = dataclasses.replace(forms[0], chosen=False)
-    return plan, forms
+    return plan, forms, before
 
 
 def spec_choice(log: Log) -> Choice:
@@ -139,6 +138,7 @@ def _classes(log: Log, plan: ChoicePlan, features: Floats, shared: Floats) -> Ch
     scaled = Scaled.of(features[..., :own])
     parts = np.concatenate([scaled.features, (features @ shared)[..., None]], axis=-1)
     of_session = np.random.default_rng(0).dirichlet(np.full(plan.kinds, 2.0), log.sessions)
+    before = -np.inf
     for _ in range(ROUNDS):
         weights = np.tile(shared, (plan.kinds, 1))
         for kind, often in enumerate(of_session.T):
@@ -149,7 +149,11 @@ def _classes(log: Log, plan: ChoicePlan, features: Floats, shared: Floats) -> Ch
             weights[kind, :own] += scaled.weights(logit.weights[:own])
         law = Choice(None, Linear(plan.blocks, weights), of_session.mean(0))
         joint = _of_sessions(law, log)
-        of_session = np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True))
+        total = np.logaddexp.reduce(joint, axis=1, keepdims=True)
+        of_session = np.exp(joint - total)
+        if total.sum() < before + WORTH:
+            break
+        before = float(total.sum())
     return law
 
 

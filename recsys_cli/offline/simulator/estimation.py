@@ -106,10 +106,10 @@ def event_likelihood(logits: Floats, happened: NDArray[np.bool_]) -> Floats:
 
 
 def better(new: Floats, old: Floats, episode: NDArray[np.int64]) -> bool:
-    """Whether held-out log-likelihoods `[n]` grew by more than one standard error, rows clustered by episode."""
+    """Whether held-out log-likelihoods `[n]` grew by more than two standard errors, rows clustered by episode."""
     gain = np.bincount(episode, new - old)
     gain = gain[np.bincount(episode) > 0]
-    return bool(gain.sum() > gain.std() * np.sqrt(len(gain)) and gain.sum() > 0)
+    return bool(gain.sum() > 2 * gain.std() * np.sqrt(len(gain)) and gain.sum() > 0)
 
 
 def grow(

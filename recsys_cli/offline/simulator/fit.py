@@ -116,6 +116,7 @@ def fit_laws(log: Log, plan: Plan) -> Model:
     return Model(
         spec=log.spec,
         knots=log.basis.knots,
+        centre=log.basis.centre,
         choice=choice.fit_choice(log, plan.choice),
         fields=fields,
         reward=reward,

@@ -129,11 +129,12 @@ class Log:
 
 
 def _basis(spec: ProblemSpec, user: Floats, shown: Floats, filled: NDArray[np.bool_]) -> Basis:
-    basis = Basis(spec, np.zeros(0))
+    centre = shown[filled].mean(0, dtype=np.float64)
+    basis = Basis(spec, np.zeros(0), centre)
     if not basis.aligned:
         return basis
     match = np.einsum("nu,nku->nk", user, shown)[filled]
-    return Basis(spec, np.unique(np.quantile(match, np.linspace(0.05, 0.95, HINGES))).astype(np.float64))
+    return replace(basis, knots=np.unique(np.quantile(match, np.linspace(0.05, 0.95, HINGES))).astype(np.float64))
 
 
 def check(steps: Steps, spec: ProblemSpec) -> None:
