@@ -148,13 +148,12 @@ def markdown(cells: Sequence[Cell]) -> str:
                 if row:
                     lines.append(f"| {words} | {size:,} | {row[0].logs} | " + " | ".join(map(_words, row)) + " |")
         lines.append("")
-    kept = [cell for cell in cells if cell.refused <= 1 - ENOUGH]
-    if kept:
-        covered = [cell.covered for cell in kept]
-        lines.append(
-            f"Of {len(cells)} settings {len(kept)} are answered on at least {ENOUGH:.0%} of the logs; their coverage: "
-            f"mean {statistics.mean(covered):.3f}, median {statistics.median(covered):.3f}, least {min(covered):.2f}."
-        )
+    lines += ["| steps | settings | answered | coverage: mean | median | least |", "|---|---|---|---|---|---|"]
+    for size in SIZES:
+        own = [cell for cell in cells if cell.size == size]
+        if covered := [cell.covered for cell in own if cell.refused <= 1 - ENOUGH]:
+            numbers = (statistics.mean(covered), statistics.median(covered), min(covered))
+            lines.append(f"| {size:,} | {len(own)} | {len(covered)} | {' | '.join(f'{n:.2f}' for n in numbers)} |")
     return "\n".join(lines) + "\n"
 
 

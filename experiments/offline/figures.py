@@ -14,6 +14,7 @@ from experiments.offline import pool
 from experiments.offline.problems import BEHAVIOURS, PROBLEMS, TITLES
 from experiments.offline.regret import Pick
 
+LOGS = 500, 200_000  # steps
 SHOWN = ("lspi", "lspi, no memory", "slateq", "bc", "linucb", "thompson")
 
 
@@ -23,7 +24,7 @@ def _subplots(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, 
     mpl.use("svg")
     import matplotlib.pyplot as plt
 
-    mpl.rcParams["svg.hashsalt"] = "offline"  # the same rows draw the same file
+    mpl.rcParams |= {"svg.hashsalt": "offline", "svg.fonttype": "none"}  # the same rows draw the same file
     return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
 
 
@@ -40,7 +41,7 @@ def learning(rows: Sequence[pool.Row], true: dict[tuple[str, str], pool.Row], pa
     for i, problem in enumerate(PROBLEMS):
         for j, (behaviour, words) in enumerate(BEHAVIOURS.items()):
             panel, of = axes[i, j], pool.of(rows, problem=problem, behaviour=behaviour)
-            panel.set(xscale="log", xlim=(500, 2_000_000))
+            panel.set(xscale="log", xlim=LOGS)
             for number, learner in enumerate(SHOWN):
                 own = pool.of(of, learner=learner)
                 sizes = sorted({row["size"] for row in own})
@@ -56,7 +57,7 @@ def learning(rows: Sequence[pool.Row], true: dict[tuple[str, str], pool.Row], pa
     for panel in axes[-1]:
         panel.set_xlabel("logged steps")
     axes[0, 0].legend(fontsize=7)
-    fig.suptitle("What is learned from a log (line: behaviour, dots: myopic, bands: all logs)")
+    fig.suptitle("What is learned from a log (line: behaviour; dotted: myopic; bands: all logs)")
     _save(fig, path)
 
 
@@ -66,7 +67,8 @@ def coverage(cells: Sequence[covering.Cell], path: Path) -> None:
     sizes = list(covering.SIZES)
     for j, (behaviour, words) in enumerate(BEHAVIOURS.items()):
         top, bottom = axes[:, j]
-        top.set(xscale="log", xlim=(sizes[0] / 2, sizes[-1] * 2), ylim=(0, 1.03), title=words)
+        top.set(xscale="log", xlim=(sizes[0] / 2, sizes[-1] * 2), ylim=(0, 1.03))
+        top.set_title(words, fontsize=9)
         bottom.set(xscale="log", yscale="log", xlabel="logged steps", xlim=top.get_xlim(), ylim=(0.05, 300))
         for number, problem in enumerate(PROBLEMS):
             own = [cell for cell in cells if (cell.behaviour, cell.problem) == (behaviour, problem)]
@@ -90,11 +92,16 @@ def coverage(cells: Sequence[covering.Cell], path: Path) -> None:
 def regret(picks: Sequence[Pick], path: Path) -> None:
     """Draw the regret of picking by estimate over the size of the log, beside others."""
     fig, axes = _subplots(1, len(PROBLEMS), (13, 3.4))
-    names = {"held_out": "held-out estimate", "answered": "estimate, if not refused", "blind": "at random"}
+    names = {
+        "held_out": "held-out estimate",
+        "whole": "estimate on the whole log",
+        "answered": "the same, unless refused",
+        "blind": "at random",
+    }
     for panel, problem in zip(axes[0], PROBLEMS, strict=True):
         own = [pick for pick in picks if pick.problem == problem]
         sizes = sorted({pick.size for pick in own})
-        panel.set(xscale="log", xlim=(500, 2_000_000), xlabel="logged steps", title=TITLES[problem])
+        panel.set(xscale="log", xlim=LOGS, xlabel="logged steps", title=TITLES[problem])
         for number, (name, label) in enumerate(names.items()):
             each = [[100 * getattr(pick, name) / pick.best for pick in own if pick.size == size] for size in sizes]
             panel.plot(sizes, [np.mean(values) for values in each], marker="o", color=f"C{number}", label=label)

@@ -17,14 +17,14 @@ Row = dict[str, Any]
 
 def rows_of(*files: Path) -> list[Row]:
     """Return the rows of finished tasks; a line that a kill cut off is none."""
-    rows = []
+    rows = list[Row]()
     for path in files:
         for line in path.read_text().splitlines() if path.exists() else ():
             try:
                 rows.append(json.loads(line))
             except json.JSONDecodeError:
                 continue
-    return [row for row in rows if "error" not in row]
+    return list({row["key"]: row for row in rows if "error" not in row}.values())
 
 
 def do(

@@ -30,6 +30,7 @@ def write(out: Path) -> None:
     if rows := pool.rows_of(out / "grid.jsonl", out / "gradient.jsonl"):
         table(out / "grid.csv", [flat(row) for row in rows])
         (out / "grid.md").write_text(markdown(rows, true))
+        (out / "estimates.md").write_text(judged(rows))
         figures.learning(rows, true, out / "learning.svg")
         if picks := regret.picks(rows):
             table(out / "regret.csv", list(map(asdict, picks)))
@@ -59,7 +60,7 @@ def flat(row: pool.Row) -> dict[str, Any]:
 
 
 def markdown(rows: Sequence[pool.Row], true: dict[tuple[str, str], pool.Row]) -> str:
-    """Return, by problem, a table of what was learned and one of how well the log knew."""
+    """Return, by problem, a table of what was learned."""
     lines = []
     for problem, title in TITLES.items():
         of = pool.of(rows, problem=problem)
@@ -77,7 +78,7 @@ def markdown(rows: Sequence[pool.Row], true: dict[tuple[str, str], pool.Row]) ->
                     cells = " | ".join(score(pool.of(own, learner=name)) for name in learners)
                     lines.append(f"| {words} | {size:,} | {true[problem, behaviour]['return']:.1f} | {cells} |")
         lines.append("")
-    return "\n".join([*lines, *judged(rows)]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def score(own: Sequence[pool.Row]) -> str:
@@ -89,10 +90,9 @@ def score(own: Sequence[pool.Row]) -> str:
     return f"{mean} (least {min(returns):.1f} of {len(own)})" if len(own) > 1 else mean
 
 
-def judged(rows: Sequence[pool.Row]) -> list[str]:
-    """Return the lines of a table: how far estimates of what was learned were from the truth, on either part."""
-    lines = ["### Estimates of what was learned", ""]
-    lines += ["| problem | log | steps | learner | logs | held out: bias %, covered | whole log: bias %, covered |"]
+def judged(rows: Sequence[pool.Row]) -> str:
+    """Return a table: how far estimates of what was learned were from the truth, on either part of the log."""
+    lines = ["| problem | log | steps | learner | logs | held out: median error %, covered | whole log: the same |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for problem, title in TITLES.items():
         for behaviour, words in BEHAVIOURS.items():
@@ -102,18 +102,18 @@ def judged(rows: Sequence[pool.Row]) -> list[str]:
                     if len(own) > 1:
                         both = " | ".join(quality(own, which) for which in ("held_out", "whole"))
                         lines.append(f"| {title} | {words} | {size:,} | {learner} | {len(own)} | {both} |")
-    return lines
+    return "\n".join(lines) + "\n"
 
 
 def quality(rows: Sequence[pool.Row], which: str) -> str:
-    """Return the bias of estimates, and how often intervals hold the truth, in words."""
+    """Return the median error of estimates, and how often intervals hold the truth, in words."""
     there = [row for row in rows if "return" in row[which]]
     if not there:
         return "none"
-    bias = np.mean([row[which]["return"] / row["true_return"] - 1 for row in there])
+    error = np.median([row[which]["return"] / row["true_return"] - 1 for row in there])
     kept = [row for row in there if "low" in row[which] and row[which].get("refusal") is None]
     if not kept:
-        return f"{100 * bias:+.1f}, all refused"
+        return f"{100 * error:+.1f}, all refused"
     covered = np.mean([row[which]["low"] <= row["true_return"] <= row[which]["high"] for row in kept])
     refused = f", {1 - len(kept) / len(rows):.0%} refused" if len(kept) < len(rows) else ""
-    return f"{100 * bias:+.1f}, {covered:.2f}{refused}"
+    return f"{100 * error:+.1f}, {covered:.2f}{refused}"
