@@ -39,6 +39,7 @@ from recsys_cli.offline.estimators.step_comparison import StepComparison
 from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.recording import play_round
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.policies.uniform import UniformPolicy
@@ -51,7 +52,7 @@ HERE = Path(__file__).parent
 PROBLEM = ("env=interest_evolution", "env.slate_size=3")
 STEPS, SESSIONS = 1_000, 300  # of a data set
 TARGETS = {"sharp": ("slateq", 0.6), "soft": ("slateq", 4.5), "myopic-soft": ("myopic", 0.7)}
-USERS, TRUTH_USERS = 2_000, 20_000
+USERS, TRUTH_USERS = 2_000, 400  # whose steps are drawn from, and on whom the truth is played for each data set
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Row:
     def cell(self) -> str:
         """Error, bias, coverage and refusals in a table."""
         coverage = "-" if np.isnan(self.coverage) else f"{self.coverage:.2f}"
-        return f"{100 * self.error:.1f} / {100 * self.bias:+.1f} / {coverage} / {self.refused:.0%}"
+        off = "no value" if np.isnan(self.error) else f"{100 * self.error:.1f} / {100 * self.bias:+.1f}"
+        return f"{off} / {coverage} / {self.refused:.0%}"
 
 
 def problem() -> EnvConfig:
@@ -145,10 +147,14 @@ def of_steps(env: EnvConfig, policies: dict[str, SlatePolicy], todo: Sequence[in
         chosen = np.sort(rows[number * STEPS : (number + 1) * STEPS])
         logged = Logged.of(_single(pool.take(chosen)), choice, behaviour)
         for name, policy in policies.items():
-            judged, comparison, clicks = logged.judge(policy), StepComparison(env.spec.documents), StepClicks(features)
+            judged, comparison, clicks = (
+                logged.judge(policy),
+                StepComparison(env.spec, SupportCheck(3)),
+                StepClicks(features),
+            )
             comparison.add(judged)
             clicks.add(judged)
-            # The target's mean reward in these states; the mean over all sets is the truth.
+            # In these states; the mean over all sets is the truth.
             truth = float((judged.target_clicks[:, :-1] * means[judged.steps.doc]).sum(1).mean())
             for each in (*comparison.estimates(), *clicks.estimates()):
                 yield Found.of(number, name, truth, each)
@@ -158,16 +164,16 @@ def of_sessions(env: EnvConfig, policies: dict[str, SlatePolicy], todo: Sequence
     """Judge sets of whole sessions."""
     behaviour, choice = UniformPolicy(env.spec.slate_size), known_choice(env.spec)
     assert choice is not None
-    truth = {name: float(play(policy, env, TRUTH_USERS, 10**6).returns.mean()) for name, policy in policies.items()}
     for number in todo:
         steps = play_round(behaviour, env, SESSIONS, 2 + number, 0)
         model = ValueModel.of(env.spec, steps)
         logged = Logged.of(model.remembering(steps), choice, behaviour)
         for name, policy in policies.items():
-            comparison = SessionComparison(model)
+            comparison = SessionComparison(model, SupportCheck(3))
             comparison.add(logged.judge(policy))
+            truth = float(play(policy, env, TRUTH_USERS, 10**6 + number).returns.mean())
             for each in (*comparison.estimates(), comparison.fqe.estimate()):
-                yield Found.of(number, name, truth[name], each)
+                yield Found.of(number, name, truth, each)
 
 
 PARTS = {"steps": of_steps, "sessions": of_sessions}
@@ -197,10 +203,10 @@ def summed_up(found: Sequence[Found]) -> Iterator[Row]:
     for estimator, target in names:
         truth = float(np.mean([each.truth for each in found if each.target == target]))
         same = [each for each in found if (each.estimator, each.target) == (estimator, target)]
-        off = np.array([each.value for each in same]) / truth - 1
+        off = np.array([each.value for each in same if not np.isnan(each.value)] or [np.nan]) / truth - 1
         inside = [each.low <= truth <= each.high for each in same if not np.isnan(each.low)]
         coverage = float(np.mean(inside)) if inside else float("nan")
-        error, bias = float(np.sqrt(np.nanmean(off**2))), float(np.nanmean(off))
+        error, bias = float(np.sqrt(np.mean(off**2))), float(off.mean())
         refused = float(np.mean([each.refused for each in same]))
         yield Row(estimator, target, truth, error, bias, coverage, refused, len(same))
 

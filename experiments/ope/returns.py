@@ -114,7 +114,7 @@ def draw(rows: list[dict[str, str]]) -> None:
     import matplotlib.pyplot as plt
 
     figure, plot = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
-    logged = np.mean([float(row["logged"]) for row in rows])
+    logged = float(np.mean([float(row["logged"]) for row in rows]))
     plot.axvline(logged, color="0.6", lw=1, label=f"what was logged: {logged:.0f}")
     for place, name in enumerate(reversed(NAMES)):
         own = [row for row in rows if row["policy"] == name]
@@ -144,20 +144,24 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=float("inf"), help="stop after so many; the next call continues"
     )
+    parser.add_argument("--truth-users", type=int, default=TRUTH_USERS, help="episodes of a policy's true return")
     arguments = parser.parse_args()
     env, path, began = problem(), HERE / "returns.csv", time.monotonic()
     targets = policies(env, arguments.slateq)
     rows = list(csv.DictReader(path.open())) if path.is_file() else []
     truth = {row["policy"]: float(row["truth"]) for row in rows}
     if not truth:
-        truth = {name: float(play(each, env, TRUTH_USERS, 10**6).returns.mean()) for name, each in targets.items()}
+        truth = {
+            name: float(play(each, env, arguments.truth_users, 10**6).returns.mean()) for name, each in targets.items()
+        }
     done = {int(row["set"]) for row in rows}
     with path.open("a", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         if not rows:
             writer.writerow(FIELDS)
-        for number in range(arguments.sets):
-            if number not in done and time.monotonic() - began < arguments.seconds:
+        for number in sorted(set(range(arguments.sets)) - done):
+            if not done or time.monotonic() - began < arguments.seconds:
+                done.add(number)
                 writer.writerows(judge_set(number, env, targets, truth))
                 file.flush()
     rows = list(csv.DictReader(path.open()))

@@ -26,7 +26,7 @@ from recsys_cli.offline.estimators import bandit
 from recsys_cli.offline.estimators.base import why_refused
 from recsys_cli.offline.estimators.diagnostics import of_weights
 from recsys_cli.offline.estimators.influence import Estimated, Floats
-from recsys_cli.offline.estimators.intervals import Interval, bca, bootstrap, wilson
+from recsys_cli.offline.estimators.intervals import Interval, bca, bootstrap, empirical_bernstein, wilson
 from recsys_cli.offline.estimators.reward_models import cross_fitted, least_squares
 
 HERE = Path(__file__).parent
@@ -70,6 +70,8 @@ class Row:
     mean_weight: float
     mean_weight_error: float
     refusal: str
+    bound_low: float
+    bound_high: float
 
     @property
     def cell(self) -> str:
@@ -157,7 +159,9 @@ def rows(data: Path, prior: Path) -> Iterator[Row]:
         rate, (low, high) = float(own.click.mean()), wilson(int(own.click.sum()), len(own))
         targets = {"frequencies": shown_in(own), "Beta draws": drawn_from(prior, campaign, np.random.default_rng(0))}
         for target, probabilities in targets.items():
-            weights = of_weights(probabilities[log.position, log.item] / log.propensity)
+            weight = probabilities[log.position, log.item] / log.propensity
+            weights = of_weights(weight)
+            bound = empirical_bernstein(weight * log.click, 0, float(probabilities.max() / log.propensity.min()))
             for name, value, interval in estimates(log, probabilities):
                 yield Row(
                     *(campaign, target, name, value, *interval, rate, low, high),
@@ -165,14 +169,18 @@ def rows(data: Path, prior: Path) -> Iterator[Row]:
                     mean_weight=weights["mean_weight"],
                     mean_weight_error=weights["mean_weight_error"],
                     refusal=why_refused(weights) or "",
+                    bound_low=bound[0],
+                    bound_high=bound[1],
                 )
 
 
 def table(lines: list[Row]) -> str:
     """Return the results as markdown, in percent of impressions clicked."""
     out = [
-        "| campaign | on its own log | target | " + " | ".join(ESTIMATORS) + " | effective size | mean weight |",
-        "|---|---|---|" + "---|" * (len(ESTIMATORS) + 2),
+        "| campaign | on its own log | target | "
+        + " | ".join(ESTIMATORS)
+        + " | bound of IPS | effective size | mean weight |",
+        "|---|---|---|" + "---|" * (len(ESTIMATORS) + 3),
     ]
     groups = {(line.campaign, line.target): [] for line in lines}  # type: dict[tuple[str, str], list[Row]]
     for line in lines:
@@ -181,8 +189,9 @@ def table(lines: list[Row]) -> str:
         one, by_name = group[0], {line.estimator: line for line in group}
         own = f"{100 * one.on_policy:.2f} [{100 * one.on_policy_low:.2f}, {100 * one.on_policy_high:.2f}]"
         cells = [by_name[name].cell for name in ESTIMATORS]
+        bound = f"[{100 * one.bound_low:.2f}, {100 * one.bound_high:.2f}]"
         weights = f"{one.ess:,.0f} | {one.mean_weight:.3f} ± {one.mean_weight_error:.3f}"
-        out.append(f"| {campaign} | {own} | {target} | {' | '.join(cells)} | {weights} |")
+        out.append(f"| {campaign} | {own} | {target} | {' | '.join(cells)} | {bound} | {weights} |")
     return "\n".join(out) + "\n"
 
 

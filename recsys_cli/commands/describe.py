@@ -1,6 +1,7 @@
 """Describe a data set on one screen: what it holds, and what it can be used for.
 
-One screen and a figure; numbers as JSON with output=. The data set is read once, in constant memory.
+Rows, clicks, rewards, propensities and drift, and a figure of them; numbers as JSON with output=. The data set is read
+once, in constant memory.
 
 Examples:
     recsys describe data=random_1k

@@ -42,15 +42,16 @@ def run(overrides: list[str]) -> int:
     folder = Path(config.data_dir).expanduser() / config.name
     if config.format != "mapping":
         return _from_rllib(config, folder)
-    from recsys_cli.offline.importing.log import import_log
     from recsys_cli.offline.importing.mapping import load_mapping
     from recsys_cli.offline.importing.readers import expand
 
     path = Path(config.mapping).expanduser()
-    mapping = load_mapping(path)
+    mapping, files = load_mapping(path), expand(config.data)
+    from recsys_cli.offline.importing.log import import_log
+
     dataset, report = import_log(
         mapping,
-        expand(config.data),
+        files,
         folder,
         beside=path.parent,
         rows_in_memory=config.rows_in_memory,
@@ -59,6 +60,7 @@ def run(overrides: list[str]) -> int:
     for line in report.lines():
         print(line)
     print(f"written to {dataset.folder}")
+    print(f"next: recsys describe data={folder}")
     return 0
 
 

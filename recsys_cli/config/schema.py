@@ -46,6 +46,7 @@ class EvaluationSettings(Settings):
     users: Count
     baselines: list[Baseline]
     seed: Seed
+    patience: Count | None
 
 
 @dataclass(frozen=True)

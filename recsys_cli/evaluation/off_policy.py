@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from recsys_cli.offline.estimators.step_comparison import StepComparison
 from recsys_cli.offline.judging import Judged, Logged
 from recsys_cli.offline.learned_choice import LINEAR, NETWORKS
 from recsys_cli.offline.steps import Steps, concatenate
+from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.myopic import MyopicPolicy
 
@@ -117,12 +119,13 @@ class Judgement:
 class Judge:
     """The estimators of one policy."""
 
-    def __init__(self, models: Models, estimators: Sequence[str], discount: float) -> None:
+    def __init__(self, dataset: Dataset, models: Models, estimators: Sequence[str], discount: float) -> None:
         """Begin with nothing."""
+        spec, check = models.value.spec, partial(SupportCheck.of, dataset)
         self.fqe = LinearFQE(models.value, discount)
         self.clicks = StepClicks(models.value.features) if "clicks" in estimators else None
-        self.steps = StepComparison(models.value.spec.documents) if "steps" in estimators else None
-        self.sessions = SessionComparison(models.value, discount) if "sessions" in estimators else None
+        self.steps = StepComparison(spec, check()) if "steps" in estimators else None
+        self.sessions = SessionComparison(models.value, check(), discount) if "sessions" in estimators else None
 
     def add(self, judged: Judged) -> None:
         """Take more whole episodes."""
@@ -155,7 +158,7 @@ def judge_policies(
         discount: of the return.
         finished: gets the number of episodes done, after every batch.
     """
-    judges = {target.name: Judge(models, estimators, discount) for target in targets}
+    judges = {target.name: Judge(dataset, models, estimators, discount) for target in targets}
     groups = GroupSums()
     for logged in _logged(dataset, models):
         steps = logged.steps

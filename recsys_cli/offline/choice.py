@@ -22,6 +22,7 @@ from recsys_cli.policies.memory import MemoryKind, new_memory
 
 Floats = NDArray[np.float64]
 
+KNOWN = "known"
 HELD_OUT = 5  # one episode of so many judges what was learned from the others
 MOST_STEPS = 200_000  # that a choice model is learned from
 MEMORIES: tuple[MemoryKind, ...] = ("none", "documents")
@@ -39,12 +40,14 @@ class ChoiceScores:
         v_null: score of not clicking, `[n]`.
         attended: leading positions that the user looks at.
         cascade: whether the user goes down the slate.
+        learned: whether they were learned from clicks of the log.
     """
 
     v: Floats
     v_null: Floats
     attended: int
     cascade: bool = False
+    learned: bool = False
 
     def clicks(self, slates: NDArray[Any]) -> Floats:
         """Return the probabilities `[n, k + 1]` of clicking each position of slates `[n, k]`, and none."""
@@ -60,7 +63,7 @@ class ChoiceScores:
 
     def take(self, rows: Any) -> ChoiceScores:
         """Return those of some steps."""
-        return ChoiceScores(self.v[rows], self.v_null[rows], self.attended, self.cascade)
+        return dataclasses.replace(self, v=self.v[rows], v_null=self.v_null[rows])
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Choice:
     Attributes:
         spec: the problem.
         model: from an `Observed` to `v` [n, C] and `v_null` [n].
-        source: `known`, or the form that was learned.
+        source: `KNOWN`, or the form that was learned.
         memory: session memory that the model sees.
         held_out: mean log-probability of the clicks in episodes that were not learned from, in nats a step; nan if
             none was held out.
@@ -94,7 +97,7 @@ class Choice:
         if steps.mask is not None:
             v = np.where(np.asarray(steps.mask, bool), v, 0.0)
         cascade = isinstance(self.model, KnownChoice) and spec.choice.kind.endswith("cascade")
-        return ChoiceScores(v, v_null, spec.attended, cascade)
+        return ChoiceScores(v, v_null, spec.attended, cascade, learned=self.source != KNOWN)
 
     def remembered(self, steps: Steps) -> Steps:
         """Return steps with the session memory that the model sees."""
@@ -110,8 +113,8 @@ class Choice:
 def known_choice(spec: ProblemSpec) -> Choice | None:
     """Return the problem's choice model if its scores are a function of the observation, else None."""
     if spec.choice.kind == "first_position":
-        return Choice(spec, FirstPositionChoice(), "known")
-    return Choice(spec, KnownChoice(spec.choice), "known") if spec.choice.observable else None
+        return Choice(spec, FirstPositionChoice(), KNOWN)
+    return Choice(spec, KnownChoice(spec.choice), KNOWN) if spec.choice.observable else None
 
 
 def fit_choice(spec: ProblemSpec, steps: Steps, *, forms: Sequence[Form] = LINEAR, seed: int = 0) -> Choice:

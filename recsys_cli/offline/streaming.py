@@ -74,7 +74,8 @@ class Bins:
         values, bins = np.asarray(values, np.float64), len(self.counts)
         low, high = values.min(), values.max()
         if not self.width:
-            self.low, self.width = float(low), (high - low) / (bins - 1) or 1.0
+            least = 1e-9 * max(abs(low), abs(high), 1.0)  # finer ones would be lost in rounding
+            self.low, self.width = float(low), max((high - low) / (bins - 1), least)
             if self.whole:
                 self.width = float(np.exp2(np.ceil(np.log2(max(self.width, 1.0)))))
         while low < self.low or high >= self.low + bins * self.width:

@@ -72,7 +72,7 @@ class SupportCheck:
             slate_size: k.
             whole: whether only the propensities of whole slates mean something.
         """
-        self._whole = whole
+        self.whole = whole
         self._ratio, self._rows = Moments(1 if whole else slate_size), Moments(2)
         self.steps = self.invalid = self.certain = 0
         self._smallest, self._logged = 0.0, True
@@ -99,7 +99,7 @@ class SupportCheck:
         whole = log_p.sum(1)
         self.certain += int((whole >= -CERTAIN).sum())
         self._smallest = min(self._smallest, float(whole.min(initial=0.0)))
-        if self._whole:
+        if self.whole:
             slates = np.where(shown, np.log(left), 0.0).sum(1)
             self._ratio.add(np.exp(-whole - slates)[:, None], np.asarray(shown.any(1))[:, None])
         else:
@@ -148,5 +148,6 @@ def narrowness(dataset: Dataset) -> str | None:
         return None
     return (
         f"data={dataset.name} is narrow: {100 * found.certain:.0f} % of its slates were certain, and all are as varied "
-        f"as {found.effective:.1f} equally likely ones of {found.slates:,.0f}; what it never shows can only be guessed"
+        f"as {found.effective:.1f} equally likely ones of {found.slates:,.0f}; what it never shows is only guessed, "
+        "and pessimism pays: algo=cql algo.memory=none"
     )

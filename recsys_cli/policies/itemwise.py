@@ -72,6 +72,7 @@ class ItemwiseFeatures:
             "x": np.stack([np.zeros(self.x_size), np.ones(self.x_size)]),
             "doc": np.stack([np.zeros(width), np.ones(width)]),
             "affinity": np.array([[0.0], [1.0]]),
+            "totals": np.stack([np.zeros(TOTALS), np.ones(TOTALS)]),
             "limit": np.zeros(TOTALS),
             # Of a function that changes over about one standard deviation.
             "frequencies": rng.normal(0, 2 / np.sqrt(max(width, 1)), (width, fourier * dense)),
@@ -122,7 +123,8 @@ class ItemwiseFeatures:
             statistics["affinity"] = _moments(self._affinity(columns["user"], shown).reshape(-1, 1))
         ended = np.asarray(columns["terminated"], bool)
         if self.remembers:
-            statistics["limit"] = _limit(columns["memory"][ended, :TOTALS].astype(np.float64))
+            totals = columns["memory"][:, :TOTALS].astype(np.float64)
+            statistics["totals"], statistics["limit"] = _moments(totals), _limit(totals[ended])
 
     def expected(
         self, blocks: Sequence[str], columns: Columns, shown: NDArray[Any], p: Floats, p_null: Floats, prefix: str = ""
@@ -197,7 +199,7 @@ class ItemwiseFeatures:
         if memory is None:
             return np.zeros(users), np.zeros((users, TOTALS))
         h = memory[:, :TOTALS].astype(np.float64)
-        return 1 - h @ self.statistics["limit"], h
+        return 1 - h @ self.statistics["limit"], _scaled(h, self.statistics["totals"])
 
     def _affinity(self, user: NDArray[Any], doc: NDArray[Any]) -> Floats:
         if self.documents.one_hot:
@@ -261,7 +263,7 @@ def _limit(ends: Floats) -> Floats:
 
 def _products(left: Floats, right: Floats) -> Floats:
     """Return all products of two rows of features, `[n, P Q]`."""
-    return (left[:, :, None] * right[:, None]).reshape(len(left), -1)
+    return (left[:, :, None] * right[:, None]).reshape(len(left), left.shape[1] * right.shape[1])
 
 
 def _scaled(values: Floats, moments: Floats) -> Floats:

@@ -62,22 +62,25 @@ class ValueFeatures:
     With B what is left of the session's budget, or the session's totals if no budget is known; I = user . document if
     they have as many features; and d the document's features (with their squares unless it is its topic, one-hot):
 
-        (1, no click, I, I^2) x (1, B, B^2)   (d, d I, d I^2)   (user, user^2, memory) x (1, B)
+        (1, no click, I, I^2) x (1, B, B^2)   (d, d I, d I^2)   (user, user^2, memory, memory^2) x (1, B)
 
-    and d x what the memory holds besides totals, if those are few.
+    and d x what the memory holds besides totals, if those are few. Totals are not squared.
 
     Attributes:
         size: number of features P. The first is a constant 1.
         free: leading features that depend on nothing but the session so far.
     """
 
-    def __init__(self, spec: ProblemSpec, remembered: int, budget: NDArray[Any] | None = None) -> None:
+    def __init__(
+        self, spec: ProblemSpec, remembered: int, budget: NDArray[Any] | None = None, *, totals: bool = True
+    ) -> None:
         """Take the problem.
 
         Args:
             spec: the problem; the number of candidates is free.
             remembered: features M of the memory in observations: 0, or session totals first.
             budget: what `fit_budget` returned.
+            totals: whether the session's totals are features beside the budget.
         """
         self.documents, self.budget = spec.documents, None if budget is None else np.asarray(budget, np.float64)
         user, width = len(spec.user), len(spec.documents)
@@ -88,11 +91,11 @@ class ValueFeatures:
         self.crossed = 0 < more * self.width <= MOST_PRODUCTS
         limited = remembered > 0 and budget is not None
         about, at = (2, 3) if limited else (1 + TOTALS * (remembered > 0),) * 2
-        self.beside = remembered if limited else more  # features of the memory beside what is left
+        self.beside = remembered if limited and totals else more  # features of the memory beside what is left
         self.blocks = (
             (self.powers + 1, at),
             (self.powers, self.width),
-            (user * (1 + self.squared) + self.beside, about),
+            (user * (1 + self.squared) + self.beside + more, about),
             (more * self.crossed, self.width),
         )
         self.free = at
@@ -150,7 +153,7 @@ class ValueFeatures:
             left = at @ self.budget[:, None]
             about, at = np.concatenate([ones, left], axis=1), np.concatenate([ones, left, left**2], axis=1)
         state = [user, user**2] if self.squared else [user]
-        state.append(memory[:, memory.shape[1] - self.beside :])
+        state += [memory[:, memory.shape[1] - self.beside :], more**2]
         return about, at, np.concatenate(state, axis=1), more
 
     def _affinity(self, observation: Mapping[str, Any]) -> list[Floats]:

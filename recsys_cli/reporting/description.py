@@ -34,7 +34,7 @@ def lines(about: Description, where: str) -> list[str]:
         ("", _bars(about.reward_histogram, about.rewards)),
         ("clicks", _clicks(about)),
         (f"{about.documents}s", _items(about)) if about.documents else ("", ""),
-        ("propensity", _propensity(about.support)),
+        ("propensity", _propensity(about.support, about.about.get("propensities"))),
         ("support", _support(about.support)),
         ("drift", _drift(about)),
         *(("use" if not i else "", line) for i, line in enumerate(uses(about))),
@@ -46,7 +46,7 @@ def _origin(about: dict[str, Any]) -> str:
     known = [str(about.get("behaviour", "unknown"))]
     if about.get("trained_steps"):
         known.append(f"trained for {about['trained_steps']:,} steps")
-    known += [f"{name}={about[name]}" for name in ("explore", "seed") if name in about]
+    known += [f"{name}={about[name]}" for name in ("explore", "seed") if about.get(name) is not None]
     if version := about.get("versions", {}).get("recsys-cli"):
         known.append(f"recsys-cli {version}")
     return ", ".join([*known, *([f"source {about['source']}"] if "source" in about else [])])
@@ -105,17 +105,18 @@ def _items(about: Description) -> str:
     )
 
 
-def _propensity(support: Support) -> str:
+def _propensity(support: Support, origin: str | None) -> str:
     if support.kind == "none":
-        return "none logged"
+        return origin or "none logged"
     if support.kind == "invalid":
         return f"{support.invalid:,} of {support.steps:,} steps have one that is no probability"
     if support.kind == "certain":
         return "1 for every slate"
     sure = f"; {100 * support.certain:.1f} % of slates were certain" if support.certain else ""
+    how = f"{origin}; " if origin else ""
     return (
-        f"smallest of a slate {support.smallest:.3g}; as varied as {support.effective:,.1f} equally likely slates of "
-        f"{support.slates:,.0f}{sure}"
+        f"{how}smallest of a slate {support.smallest:.3g}; as varied as {support.effective:,.1f} equally likely slates "
+        f"of {support.slates:,.0f}{sure}"
     )
 
 
@@ -166,6 +167,8 @@ def uses(about: Description) -> list[str]:
     support, said = about.support, [USES[about.support.kind]]
     if support.kind in ("full", "partial") and support.narrow:
         said.append(f"narrow: as varied as {support.effective:.1f} slates; policies far from it need much more data")
+    if str(about.about.get("propensities", "")).startswith("estimated"):
+        said.append("its propensities are estimated: what is computed with them is as good as their model")
     if about.episodes < FEW_EPISODES:
         said.append(f"{about.episodes:,} episodes are few: estimates will have wide intervals")
     if about.ends["neither"]:

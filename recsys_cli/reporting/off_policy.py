@@ -43,8 +43,8 @@ def ranking_table(judgement: Judgement, ranking: Ranking, title: str) -> Fitted:
 
 
 def estimators_table(judgement: Judgement) -> Fitted:
-    """Return every estimate of every policy; one in brackets was refused."""
-    table = Fitted("all estimators; refused ones in brackets")
+    """Return every estimate of every policy; one in parentheses was refused."""
+    table = Fitted("all estimators; refused ones in parentheses")
     table.add_column("estimator")
     names = list(judgement.estimates)
     for name in names:
@@ -61,12 +61,12 @@ def estimators_table(judgement: Judgement) -> Fitted:
 
 
 def spelled(estimate: Estimate, digits: int = 1) -> str:
-    """Return `value ± half width`, `[value]` if it is refused, and nothing if there is no value."""
+    """Return `value ± half width`, `(value)` if it is refused, and nothing if there is no value."""
     if math.isnan(estimate.value):
         return "refused" if estimate.refusal else ""
     value = f"{estimate.value:.{digits}f}"
     if estimate.refusal is not None:
-        return f"\\[{value}]"
+        return f"({value})"
     if math.isnan(estimate.low):
         return value
     return f"{value} ± {(estimate.high - estimate.low) / 2:.{digits}f}"

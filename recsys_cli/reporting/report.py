@@ -118,8 +118,8 @@ def next_command(config: TrainConfig, plan: Plan, found: Conclusion) -> str:
     if found.stopped or (found.failed and not plan.searches):
         return continue_command(config, plan, found.run_dir)
     if not plan.searches:
-        # The last checkpoint, not the best: the one that the table above is about.
-        checkpoint = f"checkpoint={_run_id(next(iter(found.states)))}/last"
+        # Not the best by playing, but the checkpoint that the table above is about.
+        checkpoint = f"checkpoint={_run_id(next(iter(found.states)))}" + ("/last" if config.data is None else "")
         if config.data is not None and config.env.simulator is None:
             return f"next: recsys ope {checkpoint} data={shlex.quote(show_path(Path(config.data)))}{where(config)}"
         return f"next: recsys evaluate {checkpoint}{where(config)}"

@@ -247,13 +247,16 @@ class Driver:
         return FINISHED if ended and before != FAILED else WAITING
 
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:
-        """Play the last checkpoints of a point's seeds and the baselines on the same fresh users; track the results."""
+        """Play checkpoints of a point's seeds and the baselines on the same fresh users; track the results.
+
+        They are the last ones; of what learned from a log the best by estimate, which the simulator did not choose.
+        """
         settings, found, env = self.config.evaluation, [], point.config.env.simulator
         if env is None:
             for folder in folders:
                 self.reporting.close(folder)
             return []
-        last_of = {folder: Checkpoints.of(folder, point.config).path("last") for folder in folders}
+        last_of = {folder: Checkpoints.of(folder, point.config).final(point.config) for folder in folders}
         if not any(last_of.values()):
             return []  # without waiting for the baselines
         self.display.expect(f"the evaluation on {settings.users:,} users, and the baselines'")

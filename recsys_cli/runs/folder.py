@@ -174,6 +174,11 @@ class Checkpoints:
         pointer = self.pointed(alias)
         return self.folder / pointer["path"] if pointer else None
 
+    def final(self, config: TrainConfig) -> Path | None:
+        """Return the checkpoint that a training is judged by: the last, or from a log the best by estimate."""
+        best = None if config.data is None else self.path("best")
+        return best or self.path("last")
+
     def metrics(self) -> dict[str, float]:
         """Return what was reported at the last checkpoint."""
         last = self.path("last")

@@ -88,7 +88,16 @@ class SeedTraining:
 
     def _is_end(self, steps: int) -> bool:
         settled = self._training is not None and self._training.settled
-        return settled or not self.run.algo.trains_on(self.run.env.spec) or steps >= self.run.steps
+        return (
+            settled or self._stalled(steps) or not self.run.algo.trains_on(self.run.env.spec) or steps >= self.run.steps
+        )
+
+    def _stalled(self, steps: int) -> bool:
+        """Whether so many evaluations have passed without a better one that training is to end."""
+        settings, best = self.run.evaluation, self.checkpoints.pointed("best")
+        if settings.patience is None or not settings.every or best is None:
+            return False
+        return steps // settings.every - best["steps"] // settings.every >= settings.patience
 
     def report(self) -> Report:
         """Return the next report: an earlier session's, or from training."""

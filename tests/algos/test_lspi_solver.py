@@ -98,6 +98,14 @@ def test_parts_add_up() -> None:
     np.testing.assert_allclose(twice.policy.values.weights, whole.policy.values.weights, rtol=1e-6, atol=1e-8)
 
 
+def test_a_part_in_which_no_episode_begins_is_no_error() -> None:
+    columns = {**transitions(400), "step": np.arange(400)}
+    iteration, errors = iterated(columns, parts=4)
+    whole = iteration.errors([columns])
+    assert errors["learner/value"] == pytest.approx(whole["learner/value"])
+    assert errors["learner/value_error"] == pytest.approx(whole["learner/value_error"])
+
+
 def test_errors_without_a_future_are_those_of_a_regression_clustered_by_episode() -> None:
     columns = transitions(600) | {"bootstrap": np.zeros(600, np.float32)}
     rng = np.random.default_rng(1)

@@ -90,7 +90,7 @@ BROKEN = {
     "times in seconds, not milliseconds": Broken(
         each(lambda row: row.update(time=row["time"] // 1_000)), "is time_unit=ms right?", 0
     ),
-    "a reward that is no number": Broken(setting("reward", "n/a?", 5), "reward is not finite", 1, suffix="jsonl"),
+    "a reward that is no number": Broken(setting("reward", "n/a?", 5), "reward is no finite number", 1, suffix="jsonl"),
     "a reward out of range": Broken(setting("reward", 1e6, 5, 6), "2 reward outside [0, 10]", 2),
     "a user without an age": Broken(setting("age", None, 0), "user feature age is missing", 1),
     "a slate outside the candidates": Broken(
@@ -127,6 +127,16 @@ BROKEN = {
     ),
     "positions that do not exclude what is shown": Broken(
         setting("propensity", [1 / 6, 1 / 6]), "of each position as if nothing were shown before it"
+    ),
+    "numbers too large for float32": Broken(
+        lambda rows: [rows[3].update(age=1e300), rows[40].update(reward=1e300)], "reward is no finite number", 2
+    ),
+    "lines of JSON that are not UTF-8": Broken(
+        setting("country", "Österreich", 4),
+        "damaged line: no JSON",
+        1,
+        suffix="jsonl",
+        damage=lambda data: data.replace(b"\\u00d6", b"\xd6"),
     ),
     "half of the rows broken": Broken(
         lambda rows: [row.update(reward=-1) for row in rows[::2]],

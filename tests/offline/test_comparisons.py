@@ -11,25 +11,27 @@ from logs import played
 
 from recsys_cli.config.explore import Explore
 from recsys_cli.config.structured import load
-from recsys_cli.envs.spec import ProblemSpec
+from recsys_cli.envs.spec import ChoiceSpec, ProblemSpec
 from recsys_cli.offline.choice import known_choice
 from recsys_cli.offline.estimators import cascade
 from recsys_cli.offline.estimators.base import Estimate
 from recsys_cli.offline.estimators.fqe import ValueModel
 from recsys_cli.offline.estimators.session_comparison import SessionComparison
-from recsys_cli.offline.estimators.step_comparison import StepComparison, refuted
+from recsys_cli.offline.estimators.step_comparison import StepComparison, known_wrong, refuted
 from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.exploration import ExploringPolicy
-from recsys_cli.policies.memory import MemoryKind
 from recsys_cli.policies.myopic import MyopicPolicy
+from recsys_cli.policies.value_features import ValueFeatures
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.distributions import PlackettLuceSlates
 from recsys_cli.slates.enumeration import all_slates
 
 ENV = load("env", "interest_evolution", slate_size=3, num_candidates=6, num_topics=6)
 UNIFORM = UniformPolicy(3)
+UNIFORM_DRAWS = ExploringPolicy(UNIFORM, Explore("epsilon", 1.0))
 ASSUMING = (
     "DM",
     "independent IPS",
@@ -58,15 +60,19 @@ def log(behaviour: SlatePolicy = UNIFORM, rows: int = 1_000) -> Steps:
     return dataclasses.replace(steps, episode=numbers, step=0 * numbers, reward=reward, terminated=done)
 
 
-def steps_by_name(target: SlatePolicy, steps: Steps, behaviour: SlatePolicy | None) -> dict[str, Estimate]:
-    comparison = StepComparison(ENV.spec.documents)
+def steps_by_name(
+    target: SlatePolicy, steps: Steps, behaviour: SlatePolicy | None, check: SupportCheck | None = None
+) -> dict[str, Estimate]:
+    """Return the estimates as for a log of which nobody says how its users choose."""
+    spec = dataclasses.replace(ENV.spec, choice=ChoiceSpec())
+    comparison = StepComparison(spec, check or SupportCheck(3))
     comparison.add(Logged.of(steps, known_choice(ENV.spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 
 
 def test_the_policy_that_logged_earns_what_was_logged() -> None:
     steps = log()
-    for name, estimate in steps_by_name(ExploringPolicy(UNIFORM, Explore("epsilon", 1.0)), steps, UNIFORM).items():
+    for name, estimate in steps_by_name(UNIFORM_DRAWS, steps, UNIFORM).items():
         assert estimate.refusal is None, name
         exact = 0.1 if name in {"DM", "DR", "SNDR", "Switch-DR", "DRos", "MRDR", "cascade-DR"} else 1e-5
         assert estimate.value == pytest.approx(steps.reward.mean(), rel=exact), name
@@ -90,10 +96,13 @@ def test_intervals_hold_the_truth_or_are_refused() -> None:
         if estimate.refusal is None:
             half = max(estimate.high - estimate.value, estimate.value - estimate.low)
             assert abs(estimate.value - truth) < 2 * half, name
-    assert "its assumption does not hold" in str(found["independent IPS"].refusal)
+    assert "differs from click-DR" in str(found["independent IPS"].refusal)
     for name in ("IPS", "SNIPS", "DR", "MRDR", "DRos"):
         assert found[name].refusal is None
     assert found["DR"].error < found["IPS"].error
+    bounds = found["IPS"].diagnostics
+    assert 0 <= bounds["bound_low"] < truth < bounds["bound_high"] < 120 * 100  # 120 slates, a reward of up to 100
+    assert bounds["bound_low"] < found["IPS"].low and found["IPS"].high < bounds["bound_high"]
 
 
 def test_uniform_propensities_say_as_much_as_the_policy_that_logged() -> None:
@@ -120,6 +129,24 @@ def test_without_propensities_only_models_and_known_marginals_are_left() -> None
         assert found[name].refusal == "the log has no propensities" and np.isnan(found[name].value)
 
 
+def test_propensities_that_are_none_are_not_divided_by() -> None:
+    steps, target = log(), soft(0.4)
+    wrong = dataclasses.replace(steps, log_propensity=steps.log_propensity * 2)
+    found = steps_by_name(target, wrong, UNIFORM)
+    assert "too small" in str(found["IPS"].refusal) and "too small" in str(found["RIPS"].refusal)
+    found = steps_by_name(target, dataclasses.replace(steps, log_propensity=-steps.log_propensity), UNIFORM)
+    assert "1,000 of 1,000 logged propensities are no probabilities" in str(found["DR"].refusal)
+    whole = steps_by_name(target, steps, UNIFORM, SupportCheck(3, whole=True))
+    assert whole["IPS"].refusal is None and "whole slates only" in str(whole["RIPS"].refusal)
+
+
+def test_what_the_log_never_shows_is_refused() -> None:
+    """A log of one certain slate in each state says nothing about other slates, whatever a model makes of it."""
+    behaviour = MyopicPolicy(ENV.spec, 1.0)
+    for name, estimate in steps_by_name(UNIFORM_DRAWS, log(behaviour), behaviour).items():
+        assert "no support" in str(estimate.refusal) and np.isnan(estimate.low), name
+
+
 def test_sharp_targets_are_refused() -> None:
     for name, estimate in steps_by_name(soft(0.02), log().take(slice(300)), UNIFORM).items():
         if name not in ASSUMING:
@@ -131,8 +158,26 @@ def test_refuted_by_an_estimate_that_assumes_less() -> None:
     reference = Estimate("reference", 1.0, influence=noise)
     near, far = (Estimate("one", value, 0.0, 9.0, influence=noise + 0.1 * noise[::-1]) for value in (1.02, 1.05))
     assert refuted(near, reference) == near and refuted(far, None) == far
-    assert "+0.05 ± 0.0097 from reference" in str(refuted(far, reference).refusal)
+    assert "differs from reference by +0.05 ± 0.0097" in str(refuted(far, reference).refusal)
     assert np.isnan(refuted(far, reference).low)
+
+
+def test_what_the_problem_contradicts_is_refused() -> None:
+    assert set(known_wrong(ENV.spec)) == {
+        "independent IPS",
+        "independent SNIPS",
+        "RIPS",
+        "RIPS, normalised",
+        "cascade-DR",
+    }
+    cascading = dataclasses.replace(ENV.spec.choice, kind="exponential_cascade")
+    assert set(known_wrong(dataclasses.replace(ENV.spec, choice=cascading))) == {"independent IPS", "independent SNIPS"}
+    for choice in (ChoiceSpec(), ChoiceSpec("first_position", attended=1)):
+        assert known_wrong(dataclasses.replace(ENV.spec, choice=choice)) == {}
+    comparison = StepComparison(ENV.spec, SupportCheck(3))
+    comparison.add(Logged.of(log(), known_choice(ENV.spec), UNIFORM).judge(soft(0.4)))
+    found = {each.name: each.refusal for each in comparison.estimates()}
+    assert found["RIPS"] == known_wrong(ENV.spec)["RIPS"] and found["IPS"] is None and found["PI"] is None
 
 
 def test_next_probs_agree_with_enumeration() -> None:
@@ -146,10 +191,10 @@ def test_next_probs_agree_with_enumeration() -> None:
 
 
 def sessions_by_name(
-    spec: ProblemSpec, target: SlatePolicy, steps: Steps, memory: MemoryKind | None = None
+    spec: ProblemSpec, target: SlatePolicy, steps: Steps, model: ValueModel | None = None
 ) -> dict[str, Estimate]:
-    model, behaviour = ValueModel.of(spec, steps, memory), UniformPolicy(spec.slate_size)
-    comparison = SessionComparison(model)
+    model, behaviour = model or ValueModel.of(spec, steps), UniformPolicy(spec.slate_size)
+    comparison = SessionComparison(model, SupportCheck(spec.slate_size))
     comparison.add(Logged.of(model.remembering(steps), known_choice(spec), behaviour).judge(target))
     return {each.name: each for each in comparison.estimates()}
 
@@ -191,6 +236,7 @@ def test_nothing_is_earned_behind_a_problems_horizon() -> None:
     )
     spec = dataclasses.replace(env.spec, truncation=3)
     target = ExploringPolicy(UniformPolicy(env.slate_size), Explore("epsilon", 1.0))
-    found = sessions_by_name(spec, target, steps, memory="none")
+    model = ValueModel(spec, "none", ValueFeatures(spec, 0))
+    found = sessions_by_name(spec, target, steps, model)
     for name, estimate in found.items():
         assert estimate.low < ended.returns().mean() < estimate.high, name

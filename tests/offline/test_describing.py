@@ -29,7 +29,7 @@ ENV = load("env", "interest_evolution", slate_size=3)
 NUMBERS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(NUMBERS, min_size=1, max_size=5))
 def test_moments_of_batches_are_those_of_the_whole(batches: list[list[float]]) -> None:
     moments, whole = Moments(1), np.concatenate([np.array(batch) for batch in batches])
@@ -41,7 +41,7 @@ def test_moments_of_batches_are_those_of_the_whole(batches: list[list[float]]) -
     assert (moments.low[0], moments.high[0]) == (whole.min(), whole.max())
 
 
-@settings(deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(NUMBERS, min_size=1, max_size=5))
 def test_bins_lose_nothing_however_wide_they_become(batches: list[list[float]]) -> None:
     bins, whole = Bins(8, columns=1), np.concatenate([np.array(batch) for batch in batches])
@@ -49,12 +49,11 @@ def test_bins_lose_nothing_however_wide_they_become(batches: list[list[float]]) 
         bins.add(np.array(batch), np.ones((len(batch), 1)))
     assert bins.counts.sum() == len(whole)
     np.testing.assert_array_equal(bins.sums[:, 0], bins.counts)
-    edges = bins.low + bins.width * np.arange(9)
-    at = np.clip(((whole - bins.low) / bins.width).astype(int), 0, 7)
-    assert (whole >= edges[at] - 1e-6 * bins.width).all()
-    place = (whole - bins.low) / bins.width
-    at_an_edge = (np.abs(place - place.round()) < 1e-6) | (np.abs(whole / bins.width) > 1e8)  # rounding decides
-    assert abs(np.bincount(at, minlength=8) - bins.counts).sum() <= 2 * at_an_edge.sum()
+    at = (whole - bins.low) / bins.width
+    assert (at > -1e-6).all()
+    assert (at < 8 + 1e-6).all()
+    inside = np.abs(at - at.round()) > 1e-6  # rounding decides at an edge
+    assert (bins.counts >= np.bincount(at[inside].astype(int), minlength=8)).all()
     coarse_edges, counts = bins.coarse(3)
     assert counts.sum() == len(whole)
     assert len(counts) <= 3

@@ -114,7 +114,7 @@ def test_several_clicks_are_kept_and_one_counts(tmp_path: Path, several: str, ex
     steps = dataset.load()
     assert (steps.clicked == expected).all() and (steps.response["click"] == 1).all()
     assert (steps.reward == [1.0, 2.5][expected]).all() and dataset.spec.reward == "worth"
-    assert report.several_clicks == 300 and any("several clicks" in line for line in report.warnings)
+    assert report.several_clicks == 300 and any("with several clicks" in line for line in report.warnings)
 
 
 @pytest.mark.parametrize("of", ["items", "flags", "positions"])

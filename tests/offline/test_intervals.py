@@ -9,7 +9,6 @@ from scipy import stats
 from recsys_cli.offline.estimators import diagnostics, intervals
 from recsys_cli.offline.estimators.base import from_influence, why_refused
 from recsys_cli.offline.estimators.influence import by_unit, mean
-from recsys_cli.slates.distributions import PlackettLuceSlates, Uniform
 
 
 def test_bca_is_that_of_scipy() -> None:
@@ -87,26 +86,3 @@ def test_collapsed_weights_are_refused() -> None:
     """Products of many ratios: nearly all are nearly 0, and their mean looks sure of itself."""
     ratios = np.random.default_rng(0).lognormal(-0.5, 1, (500, 70))
     assert why_refused(diagnostics.of_weights(ratios.prod(1))) is not None
-
-
-def test_support() -> None:
-    target, behaviour = np.array([[0.5, 0.5, 0.0], [0.2, 0.2, 0.6]]), np.array([[0.5, 0.5, 0], [0.5, 0.5, 0]])
-    assert diagnostics.support(target, behaviour) == pytest.approx(0.7)
-
-
-def test_propensities_are_checked_by_their_moments() -> None:
-    rng = np.random.default_rng(0)
-    laws = {"uniform": Uniform(4_000, 6, 2), "scored": PlackettLuceSlates(0.7 * rng.normal(size=(4_000, 6)), 2)}
-    for name, law in laws.items():
-        slates = law.sample(rng)
-        right = law.position_log_prob(slates)
-        unordered = np.log(np.exp(law.log_prob(slates)) + np.exp(law.log_prob(slates[:, ::-1])))
-        assert (diagnostics.propensity_moments(right, 6) < 3.5).all(), name
-        wrong = {
-            "base 10": right / np.log(10),
-            "probability for a log": np.exp(right),
-            "of the set": np.stack([right[:, 0], unordered - right[:, 0]], axis=1),
-            "of another policy": right + 0.1,
-        }
-        for what, logged in wrong.items():
-            assert diagnostics.propensity_moments(logged, 6).max() > 4, (name, what)

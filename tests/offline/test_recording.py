@@ -20,7 +20,7 @@ from recsys_cli.config import structured
 from recsys_cli.config.explore import Explore
 from recsys_cli.evaluation.behaviour import Behaviour, behaviour_of
 from recsys_cli.offline import recording
-from recsys_cli.offline.dataset import Dataset
+from recsys_cli.offline.dataset import MANIFEST, Dataset
 from recsys_cli.offline.steps import Steps
 from recsys_cli.offline.writer import Writer
 from recsys_cli.policies import SlatePolicy
@@ -222,17 +222,15 @@ def test_kill_9_while_writing(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "recsys_cli", *words]
     subprocess.run([*command, "name=whole"], cwd=tmp_path, check=True, capture_output=True)
     folder, kills = tmp_path / "data" / "killed", 0
-    while True:
+    while not ((folder / MANIFEST).is_file() and Dataset.open(folder, unfinished=True).complete):
         there = len(list(folder.glob("part-*")))
         process = subprocess.Popen([*command, "name=killed"], cwd=tmp_path, stdout=subprocess.DEVNULL)
         while process.poll() is None and len(list(folder.glob("part-*"))) < there + 1:
             time.sleep(0.005)
-        time.sleep(0.1 * kills)
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
-        os.kill(process.pid, signal.SIGKILL)
+        time.sleep(0.1 * kills)  # in the middle of the next one
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
         process.wait()
-        kills += 1
     assert kills >= 2
     assert digests(folder) == digests(tmp_path / "data" / "whole")

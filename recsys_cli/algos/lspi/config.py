@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recsys_cli.algos.lspi.online import OnlineLSPI
     from recsys_cli.policies.lspi import LSPIPolicy
 
-RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
+RIDGES = (0.01, 0.1, 1.0, 3.0, 10.0)
 MOST_FEATURES = 4_000  # a system of so many unknowns takes some seconds and half a gigabyte
 
 
@@ -57,13 +57,6 @@ class LSPIConfig(AlgoConfig):
             raise ConfigError(
                 f"algo=lspi would have {size:,} features on env={spec.name} (at most {MOST_FEATURES:,}): "
                 "use algo.memory=none or raw, or another algorithm, such as slateq"
-            )
-
-    def check_steps(self, steps: int) -> None:
-        """Refuse a training without a solution."""
-        if self.learning_starts >= steps:
-            raise ConfigError(
-                f"algo.learning_starts={self.learning_starts}: nothing would be learned in steps={steps}; set it below"
             )
 
     def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:

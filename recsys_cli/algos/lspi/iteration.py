@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recsys_cli.algos.lspi.sums import Sums, best, penalty
+from recsys_cli.algos.lspi.sums import Sums, best, penalty, solved
 from recsys_cli.offline.steps import fold_of
 from recsys_cli.policies.base import Floats
 from recsys_cli.policies.lspi import LSPIPolicy
@@ -114,7 +114,7 @@ class Iteration:
             a += x.T @ (x - y)
             b += part["reward"].astype(np.float64) @ x
         ridge = penalty(self.policy.features.free()[chosen], self.ridge)
-        self._learn(np.linalg.solve(a + np.diag(ridge), b))
+        self._learn(solved(a + np.diag(ridge), b))
         after = self.policy.slates(watched, "next_")
         self.changed = float((np.sort(after) != np.sort(watched["before"])).any(-1).mean())
         self.rounds += 1
@@ -152,10 +152,10 @@ class Iteration:
             a += x.T @ (x - y)
             error = part["reward"] + y @ w - x @ w
             units.add(x * error[:, None], part["episode"])
-            if "step" in part:
+            if "step" in part and (part["step"] == 0).any():
                 firsts.append(self._firsts(part))
                 of_firsts.append(part["episode"][part["step"] == 0])
-        inverse = np.linalg.inv(a + np.diag(penalty(self.policy.features.free()[chosen], self.ridge)))
+        inverse = np.linalg.pinv(a + np.diag(penalty(self.policy.features.free()[chosen], self.ridge)))
         number, scores = units.result()
         influence = scores @ inverse.T
         covariance = np.zeros((self.policy.features.size,) * 2)
@@ -205,7 +205,7 @@ class Iteration:
         for name in _STATE:
             setattr(self, name, state[name])
 
-    def _learn(self, weights: NDArray[np.floating[Any]]) -> None:
+    def _learn(self, weights: Floats) -> None:
         full = np.zeros(self.policy.features.size)
         full[self.policy.features.columns(self.blocks)] = weights
         self.policy.values.weights = full

@@ -75,7 +75,8 @@ class OfflineLSPI(Training):
             columns = batch.remembering(self._policy.new_memory).transitions(self._design.discount)
             rows += len(columns["reward"])
             parts = [*parts, columns] if rows <= KEPT_ROWS else []
-            yield columns
+            if len(columns["reward"]):
+                yield columns
             if rows >= self._limit:
                 break
         if rows <= KEPT_ROWS:

@@ -49,6 +49,7 @@ class OnlineLSPI(Training):
         )
         self._random = UniformPolicy(spec.slate_size)
         self._rng = np.random.Generator(np.random.SFC64(slate_seed))
+        self._starts = max(min(settings.learning_starts, run.steps), 1)
         self._env_steps = self._solved_at = 0
         self._metrics: dict[str, float] = {}
 
@@ -87,7 +88,7 @@ class OnlineLSPI(Training):
     def _next_solution(self) -> int:
         """Return the env steps at which the next solution is due."""
         grown = int(self._solved_at * (1 + self._settings.growth)) + 1
-        return grown if self._solved_at else max(self._settings.learning_starts, 1)
+        return grown if self._solved_at else self._starts
 
     def _rule(self) -> Rule:
         return self._policy.behaviour if self._solved_at else self._random.distribution

@@ -17,6 +17,14 @@ def penalty(free: NDArray[np.bool_], ridge: float) -> Floats:
     return np.where(free, MAIN_RIDGE * min(ridge, 1.0), ridge)
 
 
+def solved(a: Floats, b: Floats) -> Floats:
+    """Return w with `a w = b`; of many the shortest, if rows repeat one another."""
+    try:
+        return np.asarray(np.linalg.solve(a, b))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.lstsq(a, b, rcond=None)[0])
+
+
 class Sums:
     """Sums of the Bellman equation `x . w = r + y . w`, by fold.
 
@@ -63,7 +71,7 @@ class Sums:
         if without is not None:
             a, b = a - self.a[without], b - self.b[without]
             share = 1 - self.totals[without, 0] / self.totals[:, 0].sum()
-        return np.linalg.solve(a[np.ix_(columns, columns)] + np.diag(share * ridge), b[columns])
+        return solved(a[np.ix_(columns, columns)] + np.diag(share * ridge), b[columns])
 
     def held_out_error(self, columns: NDArray[np.int64], ridge: Floats) -> float:
         """Return the mean squared Bellman error of rows in folds that were not learned from."""

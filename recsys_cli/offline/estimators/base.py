@@ -129,6 +129,21 @@ def ratio_influence(numerator: Floats, denominator: Floats) -> tuple[float, Floa
     return value, (numerator - value * denominator) / mean
 
 
+def with_choice_error(value: float, influence: Floats, reward: Floats, size: Floats) -> Floats:
+    """Return influence values that also hold the error of a choice model learned from the same log.
+
+    To first order its click rates are off by as much, relatively, as what the log earned is off its mean.
+
+    Args:
+        value: the estimate.
+        influence: its influence values if the choice model were known, `[units]`.
+        reward: what each unit earned, `[units]`.
+        size: steps or episodes of each unit, `[units]`.
+    """
+    mean, deviation = ratio_influence(reward, size)
+    return influence if mean == 0 else influence + value * deviation / mean
+
+
 @dataclass
 class WeightSums:
     """Running sums of importance weights, for their diagnostics.

@@ -19,6 +19,7 @@ from recsys_cli.offline.estimators.base import (
     ratio_influence,
     refused,
     why_refused,
+    with_choice_error,
 )
 from recsys_cli.offline.estimators.groups import GroupSums
 from recsys_cli.offline.estimators.support import Support
@@ -44,7 +45,7 @@ class StepClicks:
     def __init__(self, features: ValueFeatures) -> None:
         """Take the features of the reward model."""
         self.features, self.groups = features, GroupSums()
-        self.weights, self.support, self.known = WeightSums(), Support(), True
+        self.weights, self.support, self.known, self.learned = WeightSums(), Support(), True, False
 
     def add(self, judged: Judged) -> None:
         """Take more whole episodes, with the memory that the features see."""
@@ -59,10 +60,11 @@ class StepClicks:
         for group, every in enumerate(self.groups.groups_of(steps)):
             rows = every[valid[every]]
             x, r, w = phi[rows], reward[rows], weight[rows]
-            sums = {"xx": x.T @ x, "xr": x.T @ r, "rr": r @ r, "bar": bar[rows].sum(0)}
+            sums = {"xx": x.T @ x, "xr": x.T @ r, "rr": r @ r, "r": r.sum(), "bar": bar[rows].sum(0)}
             self.groups.add(group, {**sums, "wx": w @ x, "wr": w @ r, "w": w.sum(), "n": float(len(rows))})
         self.weights.add(weight, valid, steps)
         self.support.add(judged)
+        self.learned |= judged.choice.learned
 
     def estimates(self) -> list[Estimate]:
         """Return the three estimates."""
@@ -72,11 +74,13 @@ class StepClicks:
         diagnostics = {**self.weights.diagnostics(), **self.support.diagnostics()}
         refusal = why_refused(diagnostics, what="click weights")
         unit = "episodes" if episodes.max() == 1 else "groups of episodes"
-        found = (
+        found = [
             ratio_influence(sums["wr"], sums["n"]),
             ratio_influence(sums["wr"], sums["w"]),
             ratio_influence(doubly_robust(sums), sums["n"]),
-        )
+        ]
+        if self.learned:
+            found = [(value, with_choice_error(value, each, sums["r"], sums["n"])) for value, each in found]
         return [
             from_influence(name, *each, diagnostics=diagnostics, refusal=refusal, per="step", unit=unit)
             for name, each in zip(NAMES, found, strict=True)

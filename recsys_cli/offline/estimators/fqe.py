@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.offline.estimators.base import LEAST_ESS, Estimate, from_influence, standard_error
+from recsys_cli.offline.choice import known_choice
+from recsys_cli.offline.estimators.base import LEAST_ESS, Estimate, from_influence, standard_error, with_choice_error
 from recsys_cli.offline.estimators.groups import GroupSums
 from recsys_cli.offline.estimators.support import Support
 from recsys_cli.offline.judging import ChoiceModel, Judged, Logged
 from recsys_cli.offline.linear import inverse
 from recsys_cli.offline.steps import Steps
 from recsys_cli.policies.base import SlatePolicy
-from recsys_cli.policies.memory import UNITS, MemoryKind, increments, memory_features, new_memory
+from recsys_cli.policies.memory import STEPS_UNIT, UNITS, MemoryKind, increments, memory_features, new_memory
 from recsys_cli.policies.value_features import TOTALS, ValueFeatures, fit_budget
 
 Floats = NDArray[np.float64]
@@ -34,6 +35,8 @@ LEAST_RIDGE = 1e-3
 RIDGES = (1e-2, 1e-1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 AGREEMENT = 0.25  # standard errors by which values of different ridges may differ
 BUDGET_STEPS = 200_000  # from which the session's budget is learned
+SQUARED_GROUPS = 5  # one of so many groups tells the effective sample size
+FEW_REMEMBERED = 32  # features of a memory of documents that cost nothing
 
 
 @dataclass(frozen=True)
@@ -51,25 +54,32 @@ class ValueModel:
     features: ValueFeatures
 
     @classmethod
-    def of(cls, spec: ProblemSpec, steps: Steps, memory: MemoryKind | None = None) -> ValueModel:
+    def of(cls, spec: ProblemSpec, steps: Steps) -> ValueModel:
         """Return a model whose session budget is learned from the ends of a log's sessions.
+
+        Values depend on what was shown and clicked before, unless these are many features. If tastes are hidden they
+        depend on nothing but the time left: clicks would pass for a sign of the user's taste, and a policy that earns
+        more of them for one whose users are easier to please.
 
         Args:
             spec: the problem.
             steps: of the log, of which the first `BUDGET_STEPS` are used.
-            memory: the session memory; None: totals, and documents too if the user's taste is hidden.
         """
-        known = spec.choice.observable or spec.choice.kind == "first_position"
-        kind: MemoryKind = memory or ("raw" if known else "documents")
+        hidden = known_choice(spec) is None
+        few = memory_features("documents", spec) <= FEW_REMEMBERED
+        kind: MemoryKind = "documents" if few and not hidden else "raw"
         if len(steps) > BUDGET_STEPS:
             steps = steps.episodes(np.cumsum(steps.lengths) <= BUDGET_STEPS)
         steps = steps.remembering(partial(new_memory, kind, spec))
         budget = None
-        if steps.memory is not None and len(steps):
+        if spec.truncation is not None:  # then it is known: steps
+            budget = np.array([1.0, -STEPS_UNIT / spec.truncation, 0.0, 0.0, 0.0])
+        elif steps.memory is not None and len(steps):
             after = steps.memory[:, :TOTALS] + increments({**steps.response, "click": steps.clicks()}) / UNITS
-            ends = steps.valid & (steps.terminated | (steps.following() >= 0))
-            budget = fit_budget(after[ends], steps.terminated[ends])
-        return cls(spec, kind, ValueFeatures(spec, memory_features(kind, spec), budget))
+            known = steps.valid & (steps.terminated | (steps.following() >= 0))
+            budget = fit_budget(after[known], steps.terminated[known])
+        remembered = memory_features(kind, spec)
+        return cls(spec, kind, ValueFeatures(spec, remembered, budget, totals=not hidden or budget is None))
 
     def remembering(self, steps: Steps) -> Steps:
         """Return steps with the session memory that values depend on."""
@@ -82,7 +92,7 @@ class LinearFQE:
     def __init__(self, model: ValueModel, discount: float = 1.0) -> None:
         """Take the value model, and the discount of the return."""
         self.model, self.discount = model, discount
-        self.groups, self.support, self.exact = GroupSums(), Support(), True
+        self.groups, self.support, self.learned = GroupSums(), Support(), False
 
     def add(self, judged: Judged) -> None:
         """Take more whole episodes, with the model's memory."""
@@ -102,9 +112,11 @@ class LinearFQE:
             learned = rows[used[rows]]
             seen, reward = phi[learned], steps.reward[learned].astype(np.float64)
             sums = {"A": seen.T @ change[learned], "b": seen.T @ reward, "start": bar[rows[first[rows]]].sum(0)}
-            self.groups.add(group, {**sums, "second": seen.T @ seen, "first": seen.sum(0)})
+            self.groups.add(group, {**sums, "first": seen.sum(0), "reward": reward.sum(), "steps": len(learned)})
+            if group % SQUARED_GROUPS == 0:
+                self.groups.add(group, {"second": seen.T @ seen, "squared_steps": len(learned)})
         self.support.add(judged)
-        self.exact &= judged.exact
+        self.learned |= judged.choice.learned
 
     def ended(self, steps: Steps) -> NDArray[np.bool_]:
         """Return after which steps nothing is earned any more, `[n]`: the problem's own horizon is an end too."""
@@ -117,15 +129,22 @@ class LinearFQE:
         """Return the mean value of the log's first observations."""
         episodes, sums = self.groups.used()
         found = solve(self.model.features.free, episodes, sums)
-        total, square = found.beta @ sums["first"].sum(0), found.beta @ sums["second"].sum(0) @ found.beta
+        share = sums["squared_steps"].sum() / max(sums["steps"].sum(), 1)
+        total, square = (
+            found.beta @ sums["first"].sum(0),
+            found.beta @ sums["second"].sum(0) @ found.beta / max(share, 1e-9),
+        )
         diagnostics = {"ess": float(total**2 / square) if square > 0 else 0.0, "ridge": found.ridge}
+        influence = found.influence
+        if self.learned:
+            influence = with_choice_error(found.value, influence, sums["reward"], episodes)
         refusal = self.support.refusal()
         if refusal is None and not diagnostics["ess"] >= LEAST_ESS:
             refusal = f"marginal weights amount to {diagnostics['ess']:.1f} steps, fewer than {LEAST_ESS:.0f}"
         return from_influence(
             "FQE",
             found.value,
-            found.influence,
+            influence,
             diagnostics={**diagnostics, **self.support.diagnostics()},
             refusal=refusal,
             unit="episodes" if episodes.max() == 1 else "groups of episodes",
@@ -174,7 +193,7 @@ class Solution:
             ridge: see `Solution`.
             free: leading features that are hardly shrunk.
             episodes: number of episodes of each group.
-            sums: of each group: `A`, `b`, `start`.
+            sums: of each group: `A`, `b`, `start`, and of some `second`.
         """
         matrix, right, start = (sums[name].sum(0) for name in ("A", "b", "start"))
         count, penalty = episodes.sum(), np.full(len(right), ridge)

@@ -36,7 +36,7 @@ class GroupSums:
         order = np.argsort(by_row, kind="stable")
         return np.split(order, np.searchsorted(by_row[order], np.arange(1, GROUPS)))
 
-    def add(self, group: int, sums: Mapping[str, Floats | float]) -> None:
+    def add(self, group: int, sums: Mapping[str, Floats | float | int]) -> None:
         """Add to the sums of a group."""
         for name, value in sums.items():
             if name not in self.sums:

@@ -17,11 +17,10 @@ from recsys_cli.offline.estimators.base import ratio_influence
 from recsys_cli.offline.estimators.influence import Estimated, Floats, mean, plus, ratios
 
 
-def padded(values: NDArray[Any], lengths: NDArray[np.int64], width: int | None = None) -> Floats:
+def padded(values: NDArray[Any], lengths: NDArray[np.int64]) -> Floats:
     """Return the values of rows `[m]`, episode after episode, as `[n, T]`, filled up with zeros."""
-    width = int(lengths.max()) if width is None else width
-    out = np.zeros((len(lengths), width))
-    out[np.arange(width) < lengths[:, None]] = values
+    out = np.zeros((len(lengths), int(lengths.max())))
+    out[np.arange(out.shape[1]) < lengths[:, None]] = values
     return out
 
 

@@ -10,12 +10,14 @@ import numpy as np
 
 from recsys_cli.offline.estimators import session
 from recsys_cli.offline.estimators.base import Estimate, from_influence, refused, why_refused
-from recsys_cli.offline.estimators.diagnostics import of_weights
+from recsys_cli.offline.estimators.clicks import UNKNOWN
+from recsys_cli.offline.estimators.diagnostics import of_weights, why_useless
 from recsys_cli.offline.estimators.fqe import LinearFQE, Solution, ValueModel, solve
 from recsys_cli.offline.estimators.groups import GROUPS
 from recsys_cli.offline.estimators.influence import Estimated, Floats
 from recsys_cli.offline.estimators.intervals import bca
 from recsys_cli.offline.judging import Judged
+from recsys_cli.offline.support import SupportCheck
 
 MOST_STEPS = 50_000  # that are looked at
 MOST_NUMBERS = 10_000_000  # of an array over episodes and steps; later episodes are left out
@@ -24,10 +26,6 @@ FOLDS = 5  # of groups of episodes, for cross-fitting
 NAMES = ("IS", "WIS", "PDIS", "WPDIS", "DR", "WDR")
 MEANS = ("IS", "PDIS", "DR")  # linear: their intervals are BCa
 TOO_LONG = "episodes are too long to be compared step by step"
-MISSING = {
-    "slate": "the log has no propensities",
-    "click": "what the policy that logged lets users click is unknown",
-}
 
 
 class SessionComparison:
@@ -37,9 +35,15 @@ class SessionComparison:
     weights of slates and with those of clicks.
     """
 
-    def __init__(self, model: ValueModel, discount: float = 1.0) -> None:
-        """Take how values are represented, and the discount of the return."""
-        self.discount, self.fqe = discount, LinearFQE(model, discount)
+    def __init__(self, model: ValueModel, propensities: SupportCheck, discount: float = 1.0) -> None:
+        """Begin with nothing.
+
+        Args:
+            model: how values are represented.
+            propensities: a check of the log's propensities that has seen nothing yet.
+            discount: of the return.
+        """
+        self.discount, self.propensities, self.fqe = discount, propensities, LinearFQE(model, discount)
         self._judged: list[Judged] = []
         self._steps, self._episodes, self._longest = 0, 0, 0
 
@@ -51,12 +55,13 @@ class SessionComparison:
         if len(steps) and self._steps < MOST_STEPS and episodes * longest <= MOST_NUMBERS:
             self._judged.append(judged)
             self.fqe.add(judged)
+            self.propensities.add(judged.steps)
             self._steps, self._episodes, self._longest = self._steps + len(steps), episodes, longest
 
     def estimates(self) -> list[Estimate]:
         """Return the estimates; those that the log does not allow are refused."""
         if not self._judged:
-            return [refused(f"{name}, {kind} weights", TOO_LONG) for kind in MISSING for name in NAMES]
+            return [refused(f"{name}, {kind} weights", TOO_LONG) for kind in ("slate", "click") for name in NAMES]
         lengths = np.concatenate([judged.steps.lengths for judged in self._judged])
         padded = partial(session.padded, lengths=lengths)
         reward = padded(self._column(lambda judged: judged.steps.reward.astype(np.float64)))
@@ -71,10 +76,11 @@ class SessionComparison:
             partial(session.weighted_doubly_robust, **robust, discount=self.discount),
         )
         estimators = dict(zip(NAMES, functions, strict=True))
-        found = []
-        for kind, ratio in (("slate", _slate_ratio), ("click", lambda judged: judged.click_weights)):
-            if any(ratio(judged) is None for judged in self._judged):
-                found += [refused(f"{name}, {kind} weights", MISSING[kind]) for name in estimators]
+        useless, found = why_useless(self.propensities.result()), []
+        unknown = UNKNOWN if any(judged.click_weights is None for judged in self._judged) else None
+        for kind, ratio, why in (("slate", _slate_ratio, useless), ("click", lambda each: each.click_weights, unknown)):
+            if why is not None:
+                found += [refused(f"{name}, {kind} weights", why) for name in estimators]
                 continue
             weight = session.cumulated(padded(self._column(partial(_log, ratio))))
             diagnostics, refusal = judged_weights(weight)

@@ -81,6 +81,12 @@ def numbers(column: pa.ChunkedArray | pa.Array) -> Cells:
     return Cells(values, missing, bad)
 
 
+def finite(values: Any) -> Bools:
+    """Return which numbers are finite as float32, as data sets hold them."""
+    there: Bools = np.abs(values) <= np.finfo(np.float32).max
+    return there
+
+
 def flags(column: pa.ChunkedArray | pa.Array) -> Cells:
     """Return flags, 0 or 1, as float64; anything else is bad."""
     cells = numbers(column)

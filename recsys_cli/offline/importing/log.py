@@ -20,10 +20,10 @@ from recsys_cli.offline.importing import estimated
 from recsys_cli.offline.importing.assembling import Assembler, kept
 from recsys_cli.offline.importing.items import known_codes, read_items
 from recsys_cli.offline.importing.mapping import Mapping
-from recsys_cli.offline.importing.propensities import Sample, check
+from recsys_cli.offline.importing.propensities import Reading, Sample, check
 from recsys_cli.offline.importing.readers import Reader, format_of
 from recsys_cli.offline.importing.refusals import Reasons, Refusals
-from recsys_cli.offline.importing.report import REPORT, Report, moment_text
+from recsys_cli.offline.importing.report import REPORT, Report, counted, moment_text
 from recsys_cli.offline.importing.rows import RowReader
 from recsys_cli.offline.importing.slates import Slates, cut_broken, gather
 from recsys_cli.offline.importing.spill import Spill, load, save
@@ -172,7 +172,7 @@ class _Import:
         verdict = check(self.sample, how, problem.spec.width)
         if verdict.kind == "wrong" and how.check:
             raise ConfigError(
-                f"propensity.columns={how.columns} are not {how.scale} of {how.of}: {verdict.text}; or set "
+                f"propensity.columns={how.columns} are no {Reading(how.scale, how.of).words()}: {verdict.text}; or set "
                 "propensity.check=false"
             )
         self.report.propensity_check = asdict(verdict)
@@ -250,15 +250,18 @@ class _Import:
         if self.mapping.time is not None and summary.time.high[0] < EARLIEST:
             yield f"all times are before {moment_text(EARLIEST)}: is time_unit={self.mapping.time_unit} right?"
         if report.disordered:
-            yield f"{report.disordered:,} rows come before earlier ones in the file; they were sorted by time"
+            order = self.mapping.step or self.mapping.time
+            yield f"{counted(report.disordered, 'slate')} out of order in the file; sorted by {order}"
         if summary.gaps:
-            yield f"{summary.gaps:,} gaps within episodes, where rows are missing; nothing is learned across them"
+            yield f"{counted(summary.gaps, 'gap')} in episodes, where rows are missing; nothing is learned across them"
         if len(summary.lengths) > 1:
             most = max(summary.lengths)
             short = sum(count for length, count in summary.lengths.items() if length < most)
-            yield f"{short:,} slates show fewer than {most} documents"
+            yield f"{counted(short, 'slate')} with fewer than {most} documents"
         if summary.several:
-            yield f"{summary.several:,} slates have several clicks; the {self.mapping.clicks.several} one counts"  # type: ignore[union-attr]
+            assert self.mapping.clicks is not None
+            which = self.mapping.clicks.several
+            yield f"{counted(summary.several, 'slate')} with several clicks: the {which} one counts"
         if not summary.clicks:
             yield "there is no click in this log"
 
@@ -267,7 +270,7 @@ class _Import:
         return {
             "source": "import",
             "behaviour": "unknown",
-            "explore": None,
+            "explore": "unknown",
             "candidates": self.report.candidates,
             "propensities": how,
             "mapping": to_plain(self.mapping, Mapping),

@@ -225,7 +225,7 @@ def _moment(
 
 
 def _logs(cells: Floats, scale: str) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         return {
             "probability": lambda: np.log(cells),
             "log": lambda: cells,

@@ -29,7 +29,8 @@ class Batch:
     Attributes:
         table: their columns; of a CSV file all are text.
         file: the file's number.
-        lines: where each row stands, from 1: the line of a text file, the row of a Parquet file.
+        lines: where each row stands, from 1: the line of a text file (a cell with line breaks is on one), the row of
+            a Parquet file.
         damaged: lines that could not be read, and why.
     """
 
@@ -113,7 +114,9 @@ class Reader:
     def _guarded(self, reading: Any) -> Any:
         try:
             return reading()
-        except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
+        except (pa.ArrowException, UnicodeDecodeError, EOFError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the disk; Arrow's own have no number
+                raise
             raise ConfigError(f"{self.path} is no {self.kind} file: {one_line(error)[:200]}") from None
 
     def _look(self) -> list[str]:
@@ -134,6 +137,7 @@ class Reader:
             start = 1
             for rows in source.iter_batches(BATCH, columns=columns):
                 table = pa.Table.from_batches([rows])
+                table.validate(full=True)  # texts may be none
                 yield Batch(table, file, np.arange(start, start + len(table)))
                 start += len(table)
 
@@ -207,17 +211,18 @@ def _json_block(block: bytes, file: int, start: int) -> Batch:
 
     lines = np.arange(start, start + block.count(b"\n"))
     try:
+        block.decode()  # Arrow does not look
         table = arrow_json.read_json(
             io.BytesIO(block), arrow_json.ReadOptions(use_threads=False, block_size=len(block) + 1)
         )
         if len(table) == len(lines):
             return Batch(_without_times(table), file, lines)
-    except pa.ArrowException:
+    except (pa.ArrowException, UnicodeDecodeError):
         pass
     kept: list[dict[str, Any]] = []
     at: list[int] = []
     damaged: list[tuple[int, str]] = []
-    for number, line in enumerate(block.splitlines(), start):
+    for number, line in enumerate(block.split(b"\n")[:-1], start):
         try:
             value = json.loads(line)
         except ValueError:

@@ -21,7 +21,7 @@ class Report:
         slates, episodes: written.
         click_rate: slates with a click.
         several_clicks: slates with more than one.
-        disordered: rows whose time is before that of the row before them in the file; they were sorted.
+        disordered: slates before whose step, or time, their session has a later one in the file; they were sorted.
         gaps: places where steps of an episode are missing.
         longest: steps of the longest episode.
         time: of the first and the last row.
@@ -70,10 +70,9 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return the report as lines to print."""
-        longest = f"{self.longest:,} step{'s' * (self.longest > 1)}"
         out = [
-            f"{self.rows:,} rows of {len(self.files)} file{'s' * (len(self.files) > 1)}: "
-            f"{self.slates:,} slates in {self.episodes:,} episodes, the longest of {longest}",
+            f"{counted(self.rows, 'row')} of {counted(len(self.files), 'file')}: {counted(self.slates, 'slate')} in "
+            f"{counted(self.episodes, 'episode')}, the longest of {counted(self.longest, 'step')}",
             f"{self.click_rate:.4g} clicks a slate, reward {self.reward[0]:.4g} to {self.reward[1]:.4g}; "
             f"{self.user} user features, {self.items:,} items, {self.documents} document features",
             f"candidates: {self.candidates}",
@@ -93,9 +92,14 @@ class Report:
         """Return how many rows were refused, and why."""
         if not self.refused:
             return ["no row refused"]
-        head = f"refused: {self.refused_rows:,} rows ({self.refused_rows / max(self.rows, 1):.2%})"
+        head = f"refused: {counted(self.refused_rows, 'row')} ({self.refused_rows / max(self.rows, 1):.2%})"
         rows = sorted(self.refused.items(), key=lambda item: -item[1])
         return [head, *(f"  {count:,} {reason} ({', '.join(self.examples[reason])})" for reason, count in rows)]
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number of things, in words."""
+    return f"{number:,} {word}{'s' * (number != 1)}"
 
 
 def moment_text(milliseconds: float) -> str:

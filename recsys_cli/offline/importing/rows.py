@@ -44,7 +44,7 @@ class UserColumns:
             else:
                 self.numbers[name] = _width(array)
 
-    def read(self, table: pa.Table, refuse: Callable[[NDArray[np.bool_], str], None], zero: bool) -> Rows:
+    def read(self, table: pa.Table, refuse: Callable[[Any, str], None], zero: bool) -> Rows:
         """Return `user` [n, numbers] float32 and `category` [n, categories] of codes."""
         numbers = [np.zeros((len(table), 0), np.float32)]
         for name, width in self.numbers.items():
@@ -52,14 +52,15 @@ class UserColumns:
             found = read(table.column(name))
             values = np.full((len(table), width), np.nan)
             values[:, : found.values.shape[1]] = found.values[:, :width]
-            refuse(found.bad, f"user feature {name} is not a number")
+            refuse(found.bad, f"user feature {name} is no number")
             if found.lengths is not None:
                 refuse(~found.missing & (found.lengths != width), f"user feature {name} has not {width} entries")
             if zero:
                 values[found.missing] = 0
             refuse(found.missing & (not zero), f"user feature {name} is missing")
-            refuse(~np.isfinite(values).all(1), f"user feature {name} is not finite")
-            numbers.append(values.astype(np.float32))
+            good = cells.finite(values)
+            refuse(~good.all(1), f"user feature {name} is no finite number")
+            numbers.append(np.where(good, values, 0).astype(np.float32))
         categories = [np.zeros((len(table), 0), np.int32)]
         for name, codes in self.categories.items():
             numbers_of = codes.encode(cells.texts(table.column(name)))
@@ -196,12 +197,12 @@ class _BatchReader:
         if (column := self._column("step")) is not None:
             step = cells.numbers(column)
             self.refuse(step.missing, "step is missing")
-            self.refuse(~np.isfinite(step.values), "step is not a number")
+            self.refuse(~np.isfinite(step.values), "step is no number")
             rows["order"] = np.nan_to_num(step.values)
         if (column := self._column("time")) is not None:
             time = cells.times(column, self.mapping.time_unit)
             self.refuse(time.missing, "time is missing")
-            self.refuse(time.bad, "time is not a time")
+            self.refuse(time.bad, "time is no time")
             rows["time"] = time.values
         return rows
 
@@ -238,12 +239,12 @@ class _BatchReader:
         rows: Rows = {"shown": _whole(shown.values) if positions else shown.values}
         if (column := self._column("slate.position")) is not None:
             position = cells.numbers(column)
-            self.refuse(~np.isfinite(position.values), "position is missing or not a number")
+            self.refuse(~np.isfinite(position.values), "position is missing or no number")
             rows["position"] = np.nan_to_num(position.values)
         if (candidates := self._values("candidates.columns", of_items=not dense)) is not None:
             self.refuse(candidates.bad, "candidates are no list")
             self.refuse(candidates.missing, "candidates are missing")
-            rows["candidates"] = candidates.values.astype(np.float32) if dense else candidates.values
+            rows["candidates"] = _dense(candidates.values) if dense else candidates.values
             self._mask(rows["candidates"])
         return rows
 
@@ -278,6 +279,12 @@ def _numbers(flat: pa.Array) -> NDArray[np.float64]:
     found = cells.numbers(flat)
     values: NDArray[np.float64] = np.where(found.bad, np.inf, found.values)
     return values
+
+
+def _dense(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Return features as float32; what is too large is infinite, so that it is refused."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _whole(values: NDArray[Any]) -> NDArray[np.int32]:

@@ -29,7 +29,7 @@ class Slates:
         step: number in the episode, from 0; refused slates count, duplicates do not.
         member: the slate of each of the log's rows.
         rows: `source`, `line` and `reason` of these rows.
-        disordered: slates whose time is before that of the row before them in the file.
+        disordered: slates whose step, or else time, is before that of the slate before them in the file.
     """
 
     columns: Rows
@@ -47,7 +47,7 @@ class Slates:
 
 def gather(rows: Rows, mapping: Mapping, reasons: Reasons) -> Slates:
     """Return the slates of whole sessions' rows."""
-    at, origin = rows["row"].argsort(kind="stable"), None
+    at = rows["row"].argsort(kind="stable")
     rows = {name: values[at] for name, values in rows.items()}
     own = {name: rows[name].copy() for name in ("source", "line", "reason")}
     member = np.arange(len(at))
@@ -55,10 +55,8 @@ def gather(rows: Rows, mapping: Mapping, reasons: Reasons) -> Slates:
         rows, member = _of_impressions(rows, own, mapping, reasons)
     _, first, inverse = np.unique(rows["session"], return_index=True, return_inverse=True)
     rank = first[inverse]
-    disordered = 0
-    if "time" in rows:
-        disordered = int((np.diff(rows["time"]) < 0)[rank[1:] == rank[:-1]].sum())
     order = rows.get("order", rows.get("time", rows["row"]))
+    disordered = int((np.diff(order) < 0)[rank[1:] == rank[:-1]].sum())
     origin = np.lexsort((rows["row"], order, rank))
     rows = {name: values[origin] for name, values in rows.items()}
     place = np.empty(len(origin), np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.offline.importing.cells import finite
 from recsys_cli.offline.importing.codes import ABSENT, UNKNOWN
 from recsys_cli.offline.importing.mapping import Mapping
 from recsys_cli.offline.importing.refusals import Reasons
@@ -66,7 +67,8 @@ class Checks:
         log_propensity = self._propensity(columns, there)
         for name in self.mapping.response:
             values = _fitted(columns[f"response.{name}"], there.shape[1])
-            self._refuse((np.isinf(values) & there).any(1), f"response {name} is not finite")
+            wrong = ~finite(values) & ~np.isnan(values) & there
+            self._refuse(wrong.any(1), f"response {name} is no finite number")
         self._order(slates)
         return Checked(lengths, flags, clicked, reward, log_propensity)
 
@@ -99,7 +101,7 @@ class Checks:
         if self.dense_width:
             odd = np.isnan(candidates).sum(1) != self.dense_width * (~there).sum(1)
             self._refuse(odd, "candidates are not whole documents", of_all=True)
-            self._refuse(np.isinf(candidates).any(1), "candidate's feature is not finite", of_all=True)
+            self._refuse(np.isinf(candidates).any(1), "a candidate's feature is no finite number", of_all=True)
         else:
             self._refuse((candidates == UNKNOWN).any(1), "unseen candidate: not in the items file", of_all=True)
             if self.mapping.items is None or self.mapping.items.topics is None:  # topics are no ids
@@ -145,12 +147,11 @@ class Checks:
             return None
         cells = columns["reward"] if columns["reward"].ndim > 1 else columns["reward"][:, None]
         if self.mapping.reward.of == "row":
-            self._refuse((cells != cells[:, :1]).any(1, where=there[:, : cells.shape[1]]), "rewards of a slate differ")
+            self._refuse(((cells != cells[:, :1]) & ~np.isnan(cells)).any(1), "rewards of a slate differ")
             cells = cells[:, :1]
         else:
             cells = np.where(there, _fitted(cells, there.shape[1]), 0)
         self._refuse(np.isnan(cells).any(1), "reward is missing")
-        self._refuse(np.isinf(cells).any(1), "reward is not finite")
         return cells
 
     def _chosen(self, flags: Bools, worth: NDArray[np.float64] | None) -> NDArray[np.int64]:
@@ -172,10 +173,12 @@ class Checks:
         elif how.of == "clicked":
             reward = np.where(clicked >= 0, worth[np.arange(len(worth)), clicked], 0.0)
         else:
-            reward = worth.sum(1)
+            with np.errstate(invalid="ignore"):  # of infinite ones
+                reward = np.asarray(worth.sum(1))
+        self._refuse(~finite(reward), "reward is no finite number")
         low, high = (-np.inf if how.low is None else how.low), (np.inf if how.high is None else how.high)
         self._refuse((reward < low) | (reward > high), f"reward outside [{low:g}, {high:g}]")
-        return np.where(self._valid, reward, 0.0)
+        return np.where(self._valid & finite(reward), reward, 0.0)
 
     def _propensity(self, columns: Rows, there: Bools) -> NDArray[np.float64] | None:
         how = self.mapping.propensity
@@ -193,9 +196,10 @@ class Checks:
             with np.errstate(all="ignore"):
                 logs = np.log(cells)
         else:
-            logs = cells * _LOG_BASES[how.scale]
+            with np.errstate(over="ignore"):
+                logs = cells * _LOG_BASES[how.scale]
             self._refuse(((logs > ROUNDING) & there).any(1), "log-propensity above 0")
-            self._refuse((~np.isfinite(logs) & there).any(1), "log-propensity is not finite")
+            self._refuse((~np.isfinite(logs) & there).any(1), "log-propensity is no finite number")
         return np.where(there & np.isfinite(logs), np.minimum(logs, 0.0), 0.0)
 
     def _order(self, slates: Slates) -> None:

@@ -1,0 +1,1 @@
+"""The user's own logs into data sets: `recsys import`."""
