@@ -110,7 +110,7 @@ CASES = {
             "least clickbait": _feature(0, -1.0),
         },
         trained={"slateq, half-trained": ("algo=slateq", MEMORY, "steps=100000")},
-        learners={"lspi": ("algo=lspi", "steps=20000")},
+        learners={"slateq": ("algo=slateq", "steps=300000")},
         baselines=("random",),
     ),
     "exploration-heavy": Problem(

@@ -17,6 +17,7 @@ from recsys_cli.policies.click_models import ConditionalLogit
 
 FIRST, STATED = "first_position", "as the spec says"
 MAX_KINDS = 6
+BEGINNINGS, FEW_ROUNDS = 6, 6  # of which the best goes on
 NEWTON_STEPS = 4  # in each round
 WORTH = 0.5  # log-likelihood that a round must gain
 FIXED = 1e12  # precision of the prior of a weight that is known
@@ -128,18 +129,26 @@ def fit_choice(log: Log, plan: ChoicePlan) -> Choice:
     return Choice(None, Linear(plan.blocks, shared[None]), np.ones(1))
 
 
+@dataclass(frozen=True)
+class _Round:
+    """Classes of users after some rounds: the choice, every session's shares in them `[E, K]`, log-likelihood."""
+
+    law: Choice
+    of_session: Floats
+    total: float
+
+
 def _classes(log: Log, plan: ChoicePlan, features: Floats, shared: Floats) -> Choice:
     """Let classes of users differ in the weights of 1 and of the document; the other weights are `shared`, `[P]`.
 
-    Latent class logit by expectation and maximisation (Kamakura & Russell 1989).
+    Latent class logit by expectation and maximisation (Kamakura & Russell 1989), from several random beginnings.
     """
-    there = None if log.filled.all() else log.filled
     own = 1 + len(log.spec.documents)  # `one` and `item` are the first blocks
     scaled = Scaled.of(features[..., :own])
     parts = np.concatenate([scaled.features, (features @ shared)[..., None]], axis=-1)
-    of_session = np.random.default_rng(0).dirichlet(np.full(plan.kinds, 2.0), log.sessions)
-    before = -np.inf
-    for _ in range(ROUNDS):
+    there = None if log.filled.all() else log.filled
+
+    def maximised(of_session: Floats) -> Choice:
         weights = np.tile(shared, (plan.kinds, 1))
         for kind, often in enumerate(of_session.T):
             logit = ConditionalLogit(own + 1, RIDGE)
@@ -147,14 +156,23 @@ def _classes(log: Log, plan: ChoicePlan, features: Floats, shared: Floats) -> Ch
             logit.precision = np.diag(np.append(np.full(own, RIDGE), FIXED))
             logit.learn(parts, log.steps.clicked, there, often[log.episode], NEWTON_STEPS)
             weights[kind, :own] += scaled.weights(logit.weights[:own])
-        law = Choice(None, Linear(plan.blocks, weights), of_session.mean(0))
-        joint = _of_sessions(law, log)
-        total = np.logaddexp.reduce(joint, axis=1, keepdims=True)
-        of_session = np.exp(joint - total)
-        if total.sum() < before + WORTH:
-            break
-        before = float(total.sum())
-    return law
+        return Choice(None, Linear(plan.blocks, weights), of_session.mean(0))
+
+    def played(of_session: Floats, rounds: int) -> _Round:
+        before = -np.inf
+        for _ in range(rounds):
+            law = maximised(of_session)
+            joint = _of_sessions(law, log)
+            total = np.logaddexp.reduce(joint, axis=1, keepdims=True)
+            of_session, now = np.exp(joint - total), float(total.sum())
+            if now < before + WORTH:
+                break
+            before = now
+        return _Round(law, of_session, now)
+
+    rng = np.random.default_rng(0)
+    beginnings = [played(rng.dirichlet(np.full(plan.kinds, 1.0), log.sessions), FEW_ROUNDS) for _ in range(BEGINNINGS)]
+    return played(max(beginnings, key=lambda one: one.total).of_session, ROUNDS).law
 
 
 def _of_kinds(law: Choice, log: Log) -> Floats:
