@@ -17,7 +17,7 @@ from recsys_cli.policies.click_models import ConditionalLogit
 
 FIRST, STATED = "first_position", "as the spec says"
 MAX_KINDS = 6
-BEGINNINGS, FEW_ROUNDS = 6, 6  # of which the best goes on
+BEGINNINGS, FEW_ROUNDS = 5, 5  # of which the best goes on
 NEWTON_STEPS = 4  # in each round
 WORTH = 0.5  # log-likelihood that a round must gain
 FIXED = 1e12  # precision of the prior of a weight that is known
