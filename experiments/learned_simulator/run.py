@@ -171,7 +171,7 @@ def trained(name: str, *words: str) -> SlatePolicy:
     """Return a policy, trained unless it was before."""
     if not Path("runs", name).exists():
         run("train", f"name={name}", *words, *QUIET)
-    return load_checkpoint(resolve(f"{name}/seed_0/last", Path("runs"), None)).policy
+    return load_checkpoint(resolve(f"{name}/last", Path("runs"), None)).policy
 
 
 def policies(problem: str, env: EnvConfig) -> dict[str, SlatePolicy]:
