@@ -98,17 +98,17 @@ def targets_of(config: OpeConfig, bundles: dict[str, Path], dataset: Dataset) ->
     Raises:
         ConfigError: a policy that does not fit the data set's problem, or cannot explore so.
     """
-    from recsys_cli.evaluation.off_policy import Target
+    from recsys_cli.evaluation.off_policy import Target, fitted_to
     from recsys_cli.policies.exploration import ExploringPolicy
     from recsys_cli.tracking.loading import load_checkpoint
 
     targets = []
     for reference, folder in bundles.items():
-        policy = load_checkpoint(folder).policy_for(dataset.spec)
+        policy, documents = fitted_to(load_checkpoint(folder), dataset.spec)
         for text in config.explorations:
             explore = Explore.parse(text)
             acting = policy if explore == NOT_EXPLORING else ExploringPolicy(policy, explore)
-            targets.append(Target(name_of(reference, text), acting))
+            targets.append(Target(name_of(reference, text), acting, documents))
     return targets
 
 

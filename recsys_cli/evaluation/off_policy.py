@@ -12,6 +12,7 @@ import numpy as np
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
+from recsys_cli.envs.spec import Documents, ProblemSpec
 from recsys_cli.evaluation.behaviour import behaviour_of
 from recsys_cli.offline.choice import Choice, fit_choice, judged_choice, known_choice
 from recsys_cli.offline.dataset import Dataset
@@ -23,10 +24,12 @@ from recsys_cli.offline.estimators.session_comparison import SessionComparison
 from recsys_cli.offline.estimators.step_comparison import StepComparison
 from recsys_cli.offline.judging import Judged, Logged
 from recsys_cli.offline.learned_choice import LINEAR, NETWORKS
+from recsys_cli.offline.problem import sizes
 from recsys_cli.offline.steps import Steps, concatenate
 from recsys_cli.offline.support import SupportCheck
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.myopic import MyopicPolicy
+from recsys_cli.tracking.loading import Checkpoint
 
 MODELLED_ROWS = 200_000  # the first of the log, from which choice and the session's budget are learned
 LOGGED = "the log itself"
@@ -34,10 +37,17 @@ LOGGED = "the log itself"
 
 @dataclass(frozen=True)
 class Target:
-    """A policy to be judged, as it is served, and its name."""
+    """A policy to be judged.
+
+    Attributes:
+        name: of it.
+        policy: as it is served.
+        documents: the log's, if the policy numbers documents otherwise.
+    """
 
     name: str
     policy: SlatePolicy
+    documents: Documents | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +176,7 @@ def judge_policies(
         for group, rows in enumerate(groups.groups_of(steps)):
             groups.add(group, {"return": float(returns[rows].sum())})
         for target in targets:
-            judges[target.name].add(logged.judge(target.policy))
+            judges[target.name].add(logged.judge(target.policy, target.documents))
         finished(len(steps.starts))
     episodes, sums = groups.used()
     mean = float(sums["return"].sum() / episodes.sum())
@@ -188,6 +198,21 @@ def baseline(name: str, dataset: Dataset) -> Target:
     if isinstance(policy, MyopicPolicy) and policy.learns:
         policy.learn(first_steps(dataset, MODELLED_ROWS).transitions())
     return Target(name, policy)
+
+
+def fitted_to(checkpoint: Checkpoint, spec: ProblemSpec) -> tuple[SlatePolicy, Documents | None]:
+    """Return a checkpoint's policy, to act on a log's problem, and the log's documents if it numbers them otherwise.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
+    if sizes(checkpoint.spec) != sizes(spec):
+        return checkpoint.policy_for(spec), None
+    own, logged = checkpoint.spec.documents, spec.documents
+    same = own.items is logged.items is None or (
+        own.items is not None and logged.items is not None and np.array_equal(own.items, logged.items)
+    )
+    return checkpoint.policy, None if same else logged
 
 
 def first_steps(dataset: Dataset, rows: int) -> Steps:

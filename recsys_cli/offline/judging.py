@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.envs.spec import Documents
 from recsys_cli.offline.choice import ChoiceScores
 from recsys_cli.offline.click_probabilities import click_probabilities
 from recsys_cli.offline.steps import Steps
@@ -50,9 +51,15 @@ class Logged:
         clicks = None if law is None else click_probabilities(law, scores)[0]
         return cls(steps=steps, choice=scores, clicks=clicks, law=law)
 
-    def judge(self, policy: SlatePolicy) -> Judged:
-        """Return the steps as a policy, as it is served, sees them."""
-        law = _law(policy, self.steps)
+    def judge(self, policy: SlatePolicy, documents: Documents | None = None) -> Judged:
+        """Return the steps as a policy, as it is served, sees them.
+
+        Args:
+            policy: the target.
+            documents: the log's, if the policy numbers documents otherwise and is to see their features.
+        """
+        steps = self.steps
+        law = _law(policy, replace(steps, doc=documents.dense(steps.doc)) if documents is not None else steps)
         clicks, exact = click_probabilities(law, self.choice)
         log_target = law.position_log_prob(self.steps.slate.astype(np.int64))
         log_target[~self.steps.valid] = 0.0

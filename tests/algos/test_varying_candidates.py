@@ -158,8 +158,10 @@ def test_every_learner_trains_on_shorter_slates(what: str) -> None:
     """Updates stay finite, what is learned changes, and the policy plays."""
     words = VARIANTS.get(what, (f"algo={what}",))
     fewest = smallest(words[0].removeprefix("algo="), varying("interest_evolution", 1, num_topics=4).spec)
+    if hasattr(load("algo", words[0].removeprefix("algo=")), "learning_starts"):
+        words = (*words, "algo.learning_starts=200")
     if hasattr(load("algo", words[0].removeprefix("algo=")), "batch_size"):
-        words = (*words, "algo.learning_starts=200", "algo.batch_size=64")
+        words = (*words, "algo.batch_size=64")
     with trainings(*words, *SMALL, f"env.num_candidates=[{fewest},{MOST}]") as make:
         training = make()
         before = {name: value.copy() for name, value in training.policy().tensors().items()}

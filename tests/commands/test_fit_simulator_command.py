@@ -11,6 +11,8 @@ import pytest
 from recsys_cli.cli import main
 from recsys_cli.config import folders
 
+pytestmark = pytest.mark.xdist_group("fitted")  # one simulator, and what a first test trained in it
+
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
