@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from recsys_cli.cli import main
-from recsys_cli.config import structured
+from recsys_cli.config import notices, structured
 from recsys_cli.config.explore import Explore
 from recsys_cli.evaluation.behaviour import Behaviour, behaviour_of
 from recsys_cli.offline import recording
@@ -166,6 +166,7 @@ def test_the_command_says_what_it_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(notices, "_said", set())  # each is said once a process
 
     def said(*words: str, code: int) -> str:
         assert main(["record", "progress=off", *words]) == code
