@@ -1,8 +1,11 @@
 """Train an agent on a problem; metrics, config and checkpoints go to MLflow.
 
+With data= it learns from a data set instead of playing, and env, if named, is only played to evaluate.
+
 Examples:
     recsys train env=interest_evolution algo=slateq
     recsys train env=long_term_satisfaction env.sensitivity=0.2 algo=slateq seeds=5
+    recsys train algo=lspi data=<data set>
     recsys train resume=<run id>
     recsys train from=<sweep id>/best seeds=5
 """
