@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_cli.algos.state_files import load_state, save_state
-from recsys_cli.algos.training import Training
+from recsys_cli.algos.training import Training, episode_metrics
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.rollouts.collector import Collector
@@ -67,9 +67,7 @@ class BaselineTraining(Training):
                 parts.append(chunk.transitions())
         if self._learn is not None:
             self._learn({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-        finished = self._collector.take_finished()
-        means = {} if finished is None else finished.summary()
-        return {f"train/{name}": means[name] for name in ("return", "episode_length", "clicks_per_step") if means}
+        return episode_metrics(self._collector.take_finished())
 
     def policy(self) -> SlatePolicy:
         """Return the policy, which keeps learning."""

@@ -71,3 +71,19 @@ class DiscountedConfig(GradientConfig):
     def discount_on(self, spec: ProblemSpec) -> float:
         """Return the discount of one step."""
         return discount_on(self.discount, spec)
+
+
+def minibatch_bytes(settings: Any, spec: ProblemSpec) -> dict[str, int]:
+    """Return what rows kept to draw from, and the columns and hidden layers of a minibatch of them, take.
+
+    Args:
+        settings: with `replay_capacity`, `batch_size` and `network`.
+        spec: of the problem.
+    """
+    step = spec.observation_bytes
+    row = 2 * step + 4 * sum(settings.network.hidden)
+    capacity = f"algo.replay_capacity={settings.replay_capacity:,} with env.num_candidates={spec.width:,}"
+    return {
+        capacity: settings.replay_capacity * (step + spec.slate_size),
+        f"algo.batch_size={settings.batch_size:,}": settings.batch_size * row,
+    }

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from recsys_cli.algos.gradient_config import GradientConfig
+from recsys_cli.algos.gradient_config import GradientConfig, minibatch_bytes
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count
 from recsys_cli.envs.spec import ProblemSpec
@@ -34,14 +34,7 @@ class LoggedConfig(GradientConfig):
 
     def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
         """Add the rows held, and the columns and hidden layers of a batch."""
-        step = spec.observation_bytes
-        row = 2 * step + 4 * sum(self.network.hidden)
-        capacity = f"algo.replay_capacity={self.replay_capacity:,} with env.num_candidates={spec.width:,}"
-        return {
-            **super().memory_bytes(spec),
-            capacity: self.replay_capacity * (step + spec.slate_size),
-            f"algo.batch_size={self.batch_size:,}": self.batch_size * row,
-        }
+        return {**super().memory_bytes(spec), **minibatch_bytes(self, spec)}
 
     def discount_on(self, spec: ProblemSpec) -> float:
         """Return the discount of one step."""

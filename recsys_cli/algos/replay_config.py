@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from recsys_cli.algos.gradient_config import DiscountedConfig
+from recsys_cli.algos.gradient_config import DiscountedConfig, minibatch_bytes
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Count, Positive, PositiveFraction, StepsOrZero
 from recsys_cli.envs.spec import ProblemSpec
@@ -72,14 +72,7 @@ class ReplayConfig(DiscountedConfig):
 
     def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
         """Add the buffer, and the columns and hidden layers of a batch."""
-        step = spec.observation_bytes
-        row = 2 * step + 4 * sum(self.network.hidden)
-        capacity = f"algo.replay_capacity={self.replay_capacity:,} with env.num_candidates={spec.width:,}"
-        return {
-            **super().memory_bytes(spec),
-            capacity: self.replay_capacity * (step + spec.slate_size),
-            f"algo.batch_size={self.batch_size:,}": self.batch_size * row,
-        }
+        return {**super().memory_bytes(spec), **minibatch_bytes(self, spec)}
 
     def n_step_on(self, spec: ProblemSpec) -> int:
         """Return the number of steps before the bootstrap."""

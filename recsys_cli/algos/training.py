@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.policies import SlatePolicy
-from recsys_cli.rollouts.episodes import play
+from recsys_cli.rollouts.episodes import Episodes, play
 
 if TYPE_CHECKING:
     from recsys_cli.config.schema import TrainConfig
+
+
+def episode_metrics(finished: Episodes | None) -> dict[str, float]:
+    """Return the means of episodes that have ended, if any, as a report has them (see `Training.step`)."""
+    means = {} if finished is None else finished.summary()
+    return {f"train/{name}": means[name] for name in ("return", "episode_length", "clicks_per_step") if means}
 
 
 class Trainer(Protocol):

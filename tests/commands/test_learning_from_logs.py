@@ -101,6 +101,23 @@ def test_a_simulator_is_only_played(here: Recsys) -> None:
     assert "cannot be played: judge it with recsys ope" in refused.err
 
 
+def test_patience_ends_a_training_and_its_best_checkpoint_is_judged(here: Recsys) -> None:
+    words = ("algo=slateq", "algo.lr=1e-12", "data=interest_evolution", "env=interest_evolution", *INLINE)
+    more = (
+        "steps=30000",
+        "evaluation.patience=2",
+        "evaluation.baselines=[]",
+        "name=run",
+    )  # so slow that nothing changes
+    outcome = here.here("train", *words, *more)
+    assert outcome.code == 0, outcome.err
+    seed = here.folder / "runs" / "run" / "seed_0"
+    last, best = (read(seed / "checkpoints" / f"{alias}.json")["steps"] for alias in ("last", "best"))
+    assert last // 1000 - best // 1000 == 2
+    assert read(seed / "seed.json")["status"] == "finished"
+    assert read(seed / "evaluation.json")["steps"] == best
+
+
 def test_what_a_run_learned_from_may_not_be_gone(here: Recsys, data: Path) -> None:
     shutil.copytree(data / "interest_evolution", here.folder / "log")
     assert here.here("train", "algo=linucb", "data=log", *INLINE, "name=run", "steps=1000").code == 0

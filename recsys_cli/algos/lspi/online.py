@@ -10,7 +10,7 @@ import numpy as np
 
 from recsys_cli.algos.lspi.iteration import Columns, Iteration
 from recsys_cli.algos.state_files import load_state, save_state
-from recsys_cli.algos.training import Training
+from recsys_cli.algos.training import Training, episode_metrics
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.policies.exploration import Rule
 from recsys_cli.rollouts.collector import Collector
@@ -80,10 +80,7 @@ class OnlineLSPI(Training):
             self._replay.add(chunk)
             if self._env_steps >= next_solution:
                 self._solve()
-        finished = self._collector.take_finished()
-        means = {} if finished is None else finished.summary()
-        played = {f"train/{name}": means[name] for name in ("return", "episode_length", "clicks_per_step") if means}
-        return {**played, **self._metrics}
+        return {**episode_metrics(self._collector.take_finished()), **self._metrics}
 
     def _next_solution(self) -> int:
         """Return the env steps at which the next solution is due."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from recsys_cli.offline.judging import Judged
 from recsys_cli.offline.steps import Steps
 
 Floats = NDArray[np.float64]
@@ -67,16 +66,6 @@ class Estimate:
             "refusal": self.refusal,
             "diagnostics": {name: float(value) for name, value in self.diagnostics.items()},
         }
-
-
-class Estimator(Protocol):
-    """Sums up judged steps, a batch at a time, and then says what the policy is worth."""
-
-    def add(self, judged: Judged) -> None:
-        """Take more whole episodes."""
-
-    def estimate(self) -> Estimate:
-        """Return the estimate from all that was added."""
 
 
 def from_influence(
