@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from recsys_cli.config.notices import warn
-from recsys_cli.offline.choice import Choice, fit_choice, known_choice
+from recsys_cli.offline.choice import fit_choice, known_choice
 from recsys_cli.offline.dataset import BATCH_ROWS, Dataset
-from recsys_cli.offline.estimators.fqe import ValueModel, fqe
+from recsys_cli.offline.estimators.fqe import LinearFQE, ValueModel
+from recsys_cli.offline.judging import Logged
 from recsys_cli.offline.steps import Steps, concatenate, fold_of
 from recsys_cli.policies import SlatePolicy
 
@@ -51,7 +52,7 @@ class HeldOut:
         steps = concatenate(parts) if parts else None
         return steps and steps.episodes(steps.starts < rows)
 
-    @cached_property
+    @property
     def _judged(self) -> Steps:
         held_out = self._some(JUDGED_ROWS, held_out=True)
         if held_out is not None and len(held_out.starts) >= FEWEST_JUDGED:
@@ -61,11 +62,15 @@ class HeldOut:
         return every
 
     @cached_property
-    def _models(self) -> tuple[Choice, ValueModel]:
-        """How users choose, and how values are represented, as the training episodes tell."""
+    def _prepared(self) -> tuple[ValueModel, Logged]:
+        """How values are represented, and the judged steps with all that is the same for every policy.
+
+        How users choose, and what ends a session, is learned from the training episodes.
+        """
         spec, steps = self.dataset.spec, self._some(MODELLED_ROWS, held_out=False)
         assert steps is not None
-        return known_choice(spec) or fit_choice(spec, steps), ValueModel.of(spec, steps)
+        choice, model = known_choice(spec) or fit_choice(spec, steps), ValueModel.of(spec, steps)
+        return model, Logged.of(model.remembering(self._judged), choice)
 
     def estimate(self, policy: SlatePolicy) -> dict[str, float]:
         """Return a policy's estimated return on the held-out episodes, or on all if these are few, by FQE.
@@ -74,9 +79,11 @@ class HeldOut:
             `ope/return`, and `ope/low` and `ope/high`, its 95 % interval. Empty, with a notice of why, if diagnostics
             refuse an estimate.
         """
-        choice, model = self._models
-        found = fqe(policy, [self._judged], choice, model)
+        model, logged = self._prepared
+        estimator = LinearFQE(model)
+        estimator.add(logged.judge(policy))
+        found = estimator.estimate()
         if found.refusal is not None or not math.isfinite(found.value):
-            warn(f"no ope/return from {len(self._judged.starts)} episodes: {found.refusal or 'no solution'}")
+            warn(f"no ope/return from {len(logged.steps.starts)} episodes: {found.refusal or 'no solution'}")
             return {}
         return {"ope/return": found.value, "ope/low": found.low, "ope/high": found.high}
