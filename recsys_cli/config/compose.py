@@ -250,7 +250,7 @@ def _check_together(built: Any) -> None:
         if hasattr(built, "data"):
             _check_source(algo, built.data)
         algo.check(env.spec)
-    if hasattr(built, "resources"):
+    if hasattr(built, "check_reports"):
         built.check_reports()
         check_machine(built)
 

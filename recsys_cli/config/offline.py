@@ -34,7 +34,7 @@ class RecordConfig(RootConfig):
     def __post_init__(self) -> None:
         """Check exploration and name."""
         Explore.parse(self.explore)
-        check_data_name(self.name)
+        check_plain_name(self.name, "data_dir")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ImportConfig(RootConfig):
 
     def __post_init__(self) -> None:
         """Check the name, and that there is either a mapping or, for RLlib's formats, a problem."""
-        check_data_name(self.name)
+        check_plain_name(self.name, "data_dir")
         needed, other = ("mapping", "env") if self.format == "mapping" else ("env", "mapping")
         if getattr(self, needed) is None:
             option = "<yaml>, which says which column is what" if needed == "mapping" else "<problem>, which was played"
@@ -60,14 +60,14 @@ class ImportConfig(RootConfig):
             raise ConfigError(f"{other} is not used with format={self.format}: leave it out")
 
 
-def check_data_name(name: str) -> None:
-    """Refuse a data set's name that is no plain name of a folder.
+def check_plain_name(name: str, parent: str) -> None:
+    """Refuse a name that is no plain name of a folder; `parent` is the key of the folder that it lies in.
 
     Raises:
         ConfigError: with the key.
     """
     if "/" in name or name.startswith("."):
-        raise ConfigError(f"name={name} must be the name of a folder, not hidden; data_dir names its parent")
+        raise ConfigError(f"name={name} must be the name of a folder, not hidden; {parent} names its parent")
 
 
 @dataclass(frozen=True)
