@@ -19,9 +19,8 @@ from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.policies.memory import Memory
 from recsys_cli.serving.errors import Refused
 from recsys_cli.slates.distributions import SlateDistribution
+from recsys_cli.tracking.bundle import version_of
 from recsys_cli.tracking.loading import Checkpoint, load_checkpoint
-
-VERSION_DIGITS = 12  # of the tensors' SHA-256
 
 NOTHING_JUDGED = (
     "explore=none always shows the same slate for the same request: the service's log will judge no other policy; "
@@ -37,7 +36,7 @@ class Model:
 
     Attributes:
         name: of the policy in its service.
-        version: begins the SHA-256 of what was learned.
+        version: see `version_of`.
         algo: the algorithm's name.
         source: where it was loaded from, as the user wrote it.
         spec: the problem, with as many candidates as the policy takes.
@@ -81,10 +80,8 @@ class Model:
         # An example's answer shows what kind it is of: certain, random, or known by draws only.
         if explore == NOT_EXPLORING and law.exact and not law.log_prob(law.sample(np.random.default_rng(0))).any():
             warn(NOTHING_JUDGED)
-        version = checkpoint.bundle.policy_sha256[:VERSION_DIGITS]
-        return cls(
-            name, version, checkpoint.name, source, spec, folder, policy, candidates, exact=law.exact, scored=scored
-        )
+        about = name, version_of(folder), checkpoint.name, source, spec, folder
+        return cls(*about, policy, candidates, exact=law.exact, scored=scored)
 
     def law(self, observation: Observation) -> SlateDistribution:
         """Return what is shown, exploration included.

@@ -50,7 +50,6 @@ class Bundle:
         spec: the problem as the policy knows it.
         info: steps, seed, versions, command and so on.
         tensors: the policy's tensors by name, with the dtypes and shapes they had.
-        policy_sha256: of the file of tensors.
     """
 
     path: Path
@@ -58,7 +57,6 @@ class Bundle:
     spec: ProblemSpec
     info: dict[str, Any]
     tensors: dict[str, np.ndarray]
-    policy_sha256: str
 
     @property
     def training_state(self) -> Path | None:
@@ -128,7 +126,7 @@ def read_bundle(folder: Path) -> Bundle:
         spec = ProblemSpec.from_dict(manifest["spec"], items=tensors.pop(ITEMS, None))
     except ConfigError as error:
         raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {error}") from None
-    parts = {name: manifest[name] for name in ("config", "info", "policy_sha256")}
+    parts = {name: manifest[name] for name in ("config", "info")}
     return Bundle(path=folder, spec=spec, tensors=tensors, **parts)
 
 
