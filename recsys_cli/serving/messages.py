@@ -6,7 +6,7 @@ fields, numbers in strings, NaN and infinities are refused.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -70,14 +70,14 @@ class Propensity(Struct):
     """Probabilities of what was decided.
 
     Attributes:
-        policy: of the slate, under the policy that chose it.
+        policy: of the slate, under the policy that chose it; None if that is known by draws only.
         router: of that policy, under the router.
-        total: of the slate, whichever policy had been chosen.
+        total: of the slate, whichever policy had been chosen; None likewise.
     """
 
-    policy: float
+    policy: float | None
     router: float
-    total: float
+    total: float | None
 
 
 class Decision(Struct):
@@ -160,6 +160,3 @@ class Problem(Struct):
     """The body of every refusal."""
 
     error: str
-
-
-DurabilityKind = Literal["process", "machine"]

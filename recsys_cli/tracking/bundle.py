@@ -36,6 +36,7 @@ TENSORS = "policy.safetensors"
 TRAINING_STATE = "training_state"
 KEYS = ("format", "config", "spec", "info", "policy_sha256")  # of the manifest
 INFO: dict[str, Any] = {"steps": int, "config_path": list | None, "versions": dict, "metrics": dict}  # read again
+VERSION_DIGITS = 12
 ITEMS = "problem.items"  # among the tensors: features of the items that document numbers stand for
 
 
@@ -127,6 +128,11 @@ def read_bundle(folder: Path) -> Bundle:
         raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {error}") from None
     parts = {name: manifest[name] for name in ("config", "info")}
     return Bundle(path=folder, spec=spec, tensors=tensors, **parts)
+
+
+def version_of(folder: Path) -> str:
+    """Return the first digits of the hash of a bundle's manifest, which covers the tensors'."""
+    return _digest(folder / MANIFEST)[:VERSION_DIGITS]
 
 
 def plain(value: Any, name: str = "value") -> Any:
