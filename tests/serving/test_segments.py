@@ -48,6 +48,7 @@ def decision(rng: np.random.Generator, candidates: int = 10, features: int = 20)
         time_ms=1,
         policy="a",
         version="v",
+        explore="epsilon:0.1",
         epoch=3,
         weights={"a": 0.5, "b": 0.5},
         user=rng.normal(size=features).astype(np.float32).tolist(),
@@ -57,6 +58,7 @@ def decision(rng: np.random.Generator, candidates: int = 10, features: int = 20)
         slate=[2, 0],
         log_propensity=[-0.5, float("nan")],
         log_total=-1.5,
+        by_policy={"a": 0.25, "b": None},
         scores=[0.25, None],
         state=pack(rng.normal(size=7)),
     )

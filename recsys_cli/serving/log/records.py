@@ -33,6 +33,7 @@ class DecisionRecord(_Record, tag="decision"):
         step: number within the session, from 0.
         policy: that decided.
         version: of the policy.
+        explore: how it explored.
         epoch: the router's.
         weights: probability of every live policy under the router.
         user: features `[U]`.
@@ -43,6 +44,7 @@ class DecisionRecord(_Record, tag="decision"):
         log_propensity: log-probability of each position's document given those before it, under the policy that
             decided; None if it isn't known.
         log_total: log-probability of the slate, whichever policy had decided; None if it isn't known.
+        by_policy: probability of the slate under each live policy; None if it isn't known.
         scores: the policy's, of the slate's documents; None without.
         state: the session's memory before the decision, packed; None if there is none.
         active: whether it counts at once; else when it is activated.
@@ -54,6 +56,7 @@ class DecisionRecord(_Record, tag="decision"):
     step: int
     policy: str
     version: str
+    explore: str
     epoch: int
     weights: dict[str, float]
     user: Sequence[float]
@@ -61,9 +64,10 @@ class DecisionRecord(_Record, tag="decision"):
     doc: bytes
     excluded: Sequence[int]
     slate: Sequence[int]
-    log_propensity: Sequence[float | None]
+    log_propensity: Sequence[float | None] | None
     log_total: float | None
-    scores: Sequence[float | None]
+    by_policy: dict[str, float | None] | None
+    scores: Sequence[float | None] | None
     state: bytes | None = None
     active: bool = True
 

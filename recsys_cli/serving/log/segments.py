@@ -15,12 +15,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 from recsys_cli.files import HOST, hold, sync_path
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.log.records import Record, encode_lines
-from recsys_cli.serving.messages import DurabilityKind
 
+Durability = Literal["process", "machine"]
 SUFFIX = ".jsonl"
 MOST_BYTES = 64 << 20  # of a file; the last record may go beyond
 GROUP_RECORDS, GROUP_SECONDS = 64, 0.005
@@ -34,7 +35,7 @@ class Segment:
     whatever the clock does. Its writer holds a lock on it. Its whole lines never change: readers may keep offsets.
     """
 
-    def __init__(self, folder: Path, durability: DurabilityKind, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, folder: Path, durability: Durability, most_bytes: int = MOST_BYTES) -> None:
         """Take the log's folder, which is made.
 
         Args:
