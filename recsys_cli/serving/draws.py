@@ -22,4 +22,4 @@ def seeds_of(names: Iterable[str], *more: str) -> NDArray[np.uint64]:
 
 def uniforms_of(names: Iterable[str], *more: str) -> NDArray[np.float64]:
     """Return numbers in [0, 1) that depend on each name and the same other parts, `[N]`."""
-    return (seeds_of(names, *more) >> np.uint64(11)) * 2.0**-53
+    return np.asarray((seeds_of(names, *more) >> np.uint64(11)) * 2.0**-53, np.float64)

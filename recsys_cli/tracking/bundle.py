@@ -131,7 +131,7 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def version_of(folder: Path) -> str:
-    """Return what tells a bundle from all others: the first digits of its manifest's hash, which covers the tensors'."""
+    """Return the first digits of the hash of a bundle's manifest, which covers the tensors'."""
     return _digest(folder / MANIFEST)[:VERSION_DIGITS]
 
 
