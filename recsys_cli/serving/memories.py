@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from recsys_cli.policies.carried import Carried, Floats
 from recsys_cli.policies.memory import Memory
-from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.sessions import SessionState
 
 if TYPE_CHECKING:
-    from recsys_cli.envs.spec import ProblemSpec, ResponseField
+    from recsys_cli.envs.spec import ProblemSpec
 
 LITTLE = np.dtype("<f4")
 
@@ -55,8 +54,6 @@ class Memories:
         """Take the live policies, all of one problem."""
         self._spec = policies[0].spec
         self._fields = {each.name: number for number, each in enumerate(self._spec.response)}
-        ranges = [_range(each) for each in self._spec.response]
-        self._ranges = [np.array(column)[:, None, None] for column in zip(*ranges, strict=True)]
         self._sources: dict[str, Remembering] = {}
         self._kinds = [self._kind(policy) for policy in policies]
         self._carried = Carried(self._spec, self.new(1))
@@ -77,11 +74,7 @@ class Memories:
         return JointMemory({kind: policy.new_memory(users) for kind, policy in self._sources.items()}, self._kinds)
 
     def recall(self, sessions: Sequence[SessionState | None]) -> Recalled:
-        """Return what is remembered of sessions, with their responses to the last slates; of None nothing.
-
-        Raises:
-            Refused: a response that does not fit the problem.
-        """
+        """Return what is remembered of sessions, with their responses to the last slates; of None nothing."""
         memory = self.new(len(sessions))
         response = self._responses(sessions)
         if self.size:
@@ -113,27 +106,12 @@ class Memories:
         return b"".join(found.get(part, bytes(part[1])) for part in new)
 
     def _responses(self, sessions: Sequence[SessionState | None]) -> dict[str, NDArray[np.float32]]:
-        """Return the responses to sessions' last slates, `[N, k]` each; zeros if there is none.
-
-        Raises:
-            Refused: a field that the problem does not have, or of the wrong length or range.
-        """
-        fields, k = self._fields, self._spec.slate_size
-        arrays = np.zeros((len(fields), len(sessions), k), np.float32)
+        """Return the responses to sessions' last slates, `[N, k]` each; what is not known of them is 0."""
+        fields = self._fields
+        arrays = np.zeros((len(fields), len(sessions), self._spec.slate_size), np.float32)
         for row, session in enumerate(sessions):
             for name, values in ((session and session.response) or {}).items():
-                if name not in fields:
-                    raise Refused(422, f"response has an unknown field; allowed: {', '.join(fields)}")
-                if len(values) > k:
-                    raise Refused(422, f"response.{name} has more than {k} numbers, one for each position of a slate")
                 arrays[fields[name], row, : len(values)] = values
-        low, high, whole = self._ranges
-        fits = (arrays >= low) & (arrays <= high) & ((arrays == np.floor(arrays)) | ~whole)
-        if not fits.all():
-            wrong = int(np.flatnonzero(~fits.all((1, 2)))[0])
-            kind = "whole numbers" if whole[wrong] else "numbers"
-            span = f"{kind} from {low[wrong].item():g} to {high[wrong].item():g}"
-            raise Refused(422, f"response.{list(fields)[wrong]} must hold {span}")
         return dict(zip(fields, arrays, strict=True))
 
 
@@ -194,13 +172,6 @@ class Recalled:
         if not self._carried.size:
             return [b""] * len(slates)
         return [row.tobytes() for row in self._carried.pack(self._memory, slates, doc).astype(LITTLE, copy=False)]
-
-
-def _range(field: ResponseField) -> tuple[float, float, bool]:
-    """Return the least and greatest value of a response's field, and whether all between are whole."""
-    if field.kind == "number":
-        return min(field.low, 0.0), max(field.high, 0.0), False
-    return 0.0, field.high - 1 if field.kind == "category" else 1.0, True
 
 
 def _read(layout: str) -> list[tuple[str, int]]:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys_cli.config import structured
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies.memory import Memory
-from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.memories import Memories
 from recsys_cli.serving.sessions import SessionState
 
@@ -120,24 +118,3 @@ def test_a_session_goes_on_with_what_its_new_policies_share_and_begins_the_rest_
         return Memories([Live("ucb1", other, spec)])
 
     assert not resized().states(sessions).any()
-
-
-@pytest.mark.parametrize(
-    ("response", "message"),
-    [
-        ({"clicks": [1]}, "response has an unknown field; allowed: click, "),
-        ({"click": [0, 0, 0, 1]}, "response.click has more than 3 numbers"),
-        ({"click": [0.5]}, "response.click must hold whole numbers from 0 to 1"),
-        ({"click": [2]}, "response.click must hold whole numbers from 0 to 1"),
-        ({"watch_time": [1e9]}, "response.watch_time must hold numbers from 0 to "),
-    ],
-)
-def test_responses_that_a_user_cannot_give_are_refused(response: dict[str, list[float]], message: str) -> None:
-    memories = Memories([LIVE["raw"]])
-    state = session(
-        0, memories, memories.recall([None]).after(np.array([[0, 1, 2]]), np.zeros((1, 3, 4), np.float32))[0], {}
-    )
-    state.response = response
-    with pytest.raises(Refused) as caught:
-        memories.recall([state])
-    assert caught.value.status == 422 and message in caught.value.message
