@@ -7,13 +7,14 @@ process alone writes what follows from the log, and ends everything when it is t
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +23,12 @@ from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.serving import ServeConfig
 from recsys_cli.runs.local_ray import SHORT
 from recsys_cli.runs.signals import SIGNALS, Lost
+from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends import ray_keeper, ray_settings
+from recsys_cli.serving.backends.local import address_of, listen
+from recsys_cli.serving.chores import Chores
+from recsys_cli.serving.folder import ServiceFolder
+from recsys_cli.serving.running import chores_of_one
 
 APP = "recsys"
 PRELOADED = (
@@ -35,48 +41,49 @@ SERVES_OWN = 3  # processes: the controller, HAProxy's manager, and a proxy that
 WATCH_S = 0.2
 
 
-def serve_by_ray(config: ServeConfig, folder: Path, ready: Callable[[str], None], replica: type | None = None) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP.
+def serve(folder: ServiceFolder, config: ServeConfig) -> None:
+    """Serve until SIGINT, SIGTERM or SIGHUP; requests that were accepted then are answered. A second signal ends it.
 
     Args:
-        config: the whole of it.
         folder: the service's, prepared; on a cluster all nodes must see it under this path.
-        ready: gets the service's address, once it answers.
-        replica: the deployment's class; None: the service's own.
+        config: of the command.
 
     Raises:
-        ConfigError: Ray or Serve cannot start, or the port is taken.
+        ConfigError: Ray or Serve cannot start, the port is taken, or there is no token where there should be.
+        KeyboardInterrupt: at the second signal.
         Lost: Ray's processes ended, and nobody asked for it.
     """
-    if replica is None:
-        from recsys_cli.serving.backends.ray_replica import Replica as replica
-    port = ray_settings.open_port(config)
+    read_token(config)
+    with closing(listen(config.host, config.port)) as listener:  # HAProxy would share a port with another process
+        address, port = address_of(config.host, listener), listener.getsockname()[1]
     ended = threading.Event()
+    chores = chores_of_one(folder, config)
     with ExitStack() as stack:
         stack.enter_context(_signals(ended))
         watch = stack.enter_context(_cluster(config) if config.resources.ray_address else _local(config, port))
-        _start(config, port, replica, folder)
-        host = ray_settings.ANY.get(config.host, config.host)
-        ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        _deploy(config, port, folder)
+        if chores:
+            stack.callback(Chores(*chores).close)
+        print(f"serving at {address}", flush=True)
         while not ended.wait(WATCH_S):
             watch()
 
 
-def _start(config: ServeConfig, port: int, replica: type, folder: Path) -> None:
+def _deploy(config: ServeConfig, port: int, folder: ServiceFolder) -> None:
     """Start Serve and the replicas; returns when they answer."""
     from ray import serve
     from ray.serve.config import HTTPOptions
 
-    from recsys_cli.runs.ray_private import quiet_logs
+    from recsys_cli.serving.backends.ray_replica import Replica
 
-    quiet_logs()
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
         serve.start(
             http_options=HTTPOptions(host=config.host, port=port), logging_config={"enable_access_log": False}
         )
-        quiet_logs()
-        wrapped = serve.deployment(serve.ingress(None)(replica), **ray_settings.deployment(config.serving))
-        serve.run(wrapped.bind(str(folder.resolve())), name=APP, route_prefix="/")
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)  # Serve has set it
+        wrapped = serve.deployment(serve.ingress(None)(Replica), **ray_settings.deployment(config.serving))
+        serve.run(wrapped.bind(str(folder.path.resolve())), name=APP, route_prefix="/")
     except (RuntimeError, TimeoutError) as error:  # Serve has no class of its own for a replica that cannot start
         raise ConfigError(f"Ray Serve cannot start: {one_line(error)}") from None
 

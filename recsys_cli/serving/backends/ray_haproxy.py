@@ -15,11 +15,11 @@ from pathlib import Path
 VARIABLE = "RECSYS_HAPROXY"  # what `settings` needs, as JSON
 INTERIM = "interim.pid"  # of the HAProxy that stands in after the last one was killed (`ray_keeper`)
 OPEN = ".open"  # ending of the last configuration that led to replicas
-NO_REPLICA = '{"error":"no replica answered; try again with the same event_id"}'
-UNAVAILABLE = (
-    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-    f"Content-Length: {len(NO_REPLICA)}\r\n\r\n{NO_REPLICA}"
-).encode()
+REFUSALS = {  # of HAProxy itself: status, and the line
+    "400": ("400 Bad Request", "not a valid HTTP request"),
+    "408": ("408 Request Timeout", "the headers must arrive within serving.max_seconds"),
+    "503": ("503 Service Unavailable", "no replica answered; try again with the same event_id"),
+}
 TOO_LARGE = r'{\"error\":\"the body is larger than serving.max_body_bytes\"}'
 
 
@@ -30,7 +30,7 @@ def amended(config: str, folder: Path, max_seconds: float, max_body_bytes: int) 
     - Clients have `max_seconds` for their headers, and what is announced as too large is refused at once.
     - Serve's replicas keep no task to notice that a client went away, and clients cannot change Serve's own time limit;
       Serve takes both wishes from headers.
-    - If no replica answers: 503 and Retry-After, not 500.
+    - Every refusal is JSON; if no replica answers it is 503 with Retry-After, not 500.
     - Without replicas the port stays closed; Serve would answer 404.
     - Nothing is logged: Serve sends a line of each request to a syslog that may not exist.
     """
@@ -38,8 +38,9 @@ def amended(config: str, folder: Path, max_seconds: float, max_body_bytes: int) 
     text = re.sub(r"^\s*log (?!global).*\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*log global\n", "", text, flags=re.MULTILINE)
     text = text.replace("option httplog", "").replace("option log-health-checks", "")
-    text = re.sub(r"^(\s*errorfile 50[234] ).*$", rf"\g<1>{folder / 'unavailable.http'}", text, flags=re.MULTILINE)
-    text = text.replace("mode http\n", f"mode http\n    timeout http-request {max_seconds:.0f}s\n", 1)
+    text = re.sub(r"^(\s*errorfile )(50[234]) .*$", rf"\g<1>\2 {folder}/503.http", text, flags=re.MULTILINE)
+    limits = f"timeout http-request {max_seconds:.0f}s\n    errorfile 400 {folder}/400.http\n    errorfile 408 {folder}/408.http"
+    text = text.replace("mode http\n", f"mode http\n    {limits}\n", 1)
     rules = (
         "    http-request set-header x-request-disconnect-disabled ?1",
         "    http-request del-header x-request-timeout-seconds",
@@ -65,6 +66,13 @@ def alone(config: str) -> str:
     return re.sub(r"^listen stats\n(?:\s+.*\n?)*", "", text, flags=re.MULTILINE)
 
 
+def refusal(status: str, line: str) -> bytes:
+    """Return a whole answer."""
+    body, retry = json.dumps({"error": line}), "Retry-After: 1\r\n" if status.startswith("503") else ""
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{retry}Content-Length: {len(body)}\r\n"
+    return f"{head}\r\n{body}".encode()
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a file whole."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
@@ -76,7 +84,8 @@ def main(words: list[str]) -> None:
     """Amend the configuration that the command line names, and become HAProxy."""
     settings = json.loads(os.environ[VARIABLE])
     folder, path = Path(settings["folder"]), Path(words[words.index("-f") + 1])
-    write(folder / "unavailable.http", UNAVAILABLE)
+    for name, (status, line) in REFUSALS.items():
+        write(folder / f"{name}.http", refusal(status, line))
     text = amended(path.read_text(), folder, settings["max_seconds"], settings["max_body_bytes"])
     write(path, text.encode())
     if is_open(text):

@@ -9,12 +9,10 @@ import shlex
 import socket
 import sys
 from collections.abc import Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.serving import ServeConfig, ServingConfig
+from recsys_cli.config.serving import ServingConfig
 from recsys_cli.serving.backends import ray_haproxy
 
 RETRY_AFTER_S = 1.0
@@ -103,21 +101,6 @@ def deployment(serving: ServingConfig) -> dict[str, Any]:
         target_ongoing_requests=max(1.0, serving.max_queued / 8),
     )
     return options | {"autoscaling_config": scaling}
-
-
-def open_port(config: ServeConfig) -> int:
-    """Return the port to listen at: a free one if none is asked for.
-
-    Raises:
-        ConfigError: it is in use. HAProxy itself would share it with another process.
-    """
-    with closing(socket.socket(socket.AF_INET6 if ":" in config.host else socket.AF_INET)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((config.host, config.port))
-        except OSError as error:
-            raise ConfigError(f"host={config.host} port={config.port}: {error.strerror}; port=0 takes a free one") from None
-        return int(probe.getsockname()[1])
 
 
 def free_ports(number: int) -> list[int]:
