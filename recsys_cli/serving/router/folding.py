@@ -17,7 +17,17 @@ from recsys_cli.serving.log.records import (
     RewardRecord,
     encode_lines,
 )
-from recsys_cli.serving.router.store import activations, decisions, epochs, fact, put, put_fact, reports, segments, sessions
+from recsys_cli.serving.router.store import (
+    activations,
+    decisions,
+    epochs,
+    fact,
+    put,
+    put_fact,
+    reports,
+    segments,
+    sessions,
+)
 
 LIVE = "live"
 
@@ -127,7 +137,9 @@ def _add_reports(connection: Connection, found: Sequence[RewardRecord], now: int
 def _add_live(connection: Connection, found: Iterable[PoliciesRecord], now: int) -> None:
     """Keep the latest record of which policies are live; periods go before clocks, which may jump."""
     known = json.loads(fact(connection, LIVE) or "[-1, 0, {}]")
-    newest = max([known, *([now, each.time_ms, {n: v for n, (v, _) in each.policies.items()}] for each in found)], key=_age)
+    newest = max(
+        [known, *([now, each.time_ms, {n: v for n, (v, _) in each.policies.items()}] for each in found)], key=_age
+    )
     if newest != known:
         put_fact(connection, LIVE, json.dumps(newest))
 

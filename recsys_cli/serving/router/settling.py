@@ -136,7 +136,9 @@ def _waiting(connection: Connection, which: ColumnElement[bool], rules: Rules, w
         by_event[event_id].append(report)
     activated = sql.exists().where(activations.c.event_id == decisions.c.event_id)
     columns = sql.select(decisions, sql.or_(decisions.c.active, activated).label("counts"))
-    found = [_decided(row, by_event[row.event_id], rules, waited) for row in connection.execute(columns.where(open_ones))]
+    found = [
+        _decided(row, by_event[row.event_id], rules, waited) for row in connection.execute(columns.where(open_ones))
+    ]
     return sorted(found, key=lambda each: (each.session, each.order))
 
 
@@ -186,9 +188,7 @@ def _count(settled: Settled, members: list[_Decided], default: float) -> None:
         settled.observations.append(Observation(first.policy, first.version, reward, first.user))
 
 
-def _forget(
-    connection: Connection, rules: Rules, settled: Settled, now: int, clock_ms: int, waited: int
-) -> None:
+def _forget(connection: Connection, rules: Rules, settled: Settled, now: int, clock_ms: int, waited: int) -> None:
     """Delete what has counted, what came too late and what belongs to nothing; keep event ids for a while."""
     if settled.decisions:
         done = sql.update(decisions).where(decisions.c.event_id == sql.bindparam("id")).values(settled=now + 1)
