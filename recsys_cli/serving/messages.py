@@ -99,7 +99,8 @@ class Decision(Struct):
         slate: at most k documents, in order.
         policy: that chose it; "caller" if the caller's order was kept.
         version: the policy's.
-        session_state: to be sent with the session's next request; None if there is nothing to carry.
+        session_state: to be sent with the session's next request; None if the request named no session, or the service
+            keeps it.
     """
 
     event_id: str

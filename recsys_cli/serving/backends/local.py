@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -24,9 +23,10 @@ from recsys_cli.config.serving import ServeConfig, ServingConfig
 from recsys_cli.serving.app import LOG, make_app
 from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends.protocol import limited
-
-if TYPE_CHECKING:
-    from recsys_cli.serving.service import Service
+from recsys_cli.serving.chores import Chores
+from recsys_cli.serving.folder import ServiceFolder
+from recsys_cli.serving.running import chores_of_each, chores_of_one
+from recsys_cli.serving.service import Service
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DRAIN_S = 10  # for requests that are being answered when the service stops
@@ -36,11 +36,11 @@ MAX_CONNECTIONS = 4096
 LOG_BYTES = 10_000_000
 
 
-def serve(make_service: Callable[[], Service], config: ServeConfig) -> None:
+def serve(folder: ServiceFolder, config: ServeConfig) -> None:
     """Serve until SIGINT or SIGTERM; requests that are being answered then are answered. A second signal ends it.
 
     Args:
-        make_service: loads the policies; called once the port is ours.
+        folder: of the service; policies are loaded once the port is ours.
         config: of the command.
 
     Raises:
@@ -49,8 +49,9 @@ def serve(make_service: Callable[[], Service], config: ServeConfig) -> None:
     """
     token = read_token(config)
     with contextlib.closing(listen(config.host, config.port)) as listener:
-        _log_to(Path(config.service_dir) / config.name / "errors.log")
-        service = make_service()
+        _log_to(folder.errors)
+        service = Service(folder, config)
+        chores = Chores(*chores_of_each(service), *chores_of_one(folder, config))
         try:
             address = address_of(config.host, listener)
             server = LocalServer(
@@ -60,6 +61,7 @@ def serve(make_service: Callable[[], Service], config: ServeConfig) -> None:
             gc.freeze()  # half a million objects of imported packages, which stay
             server.run(sockets=[listener])
         finally:
+            chores.close()
             service.close()
 
 
