@@ -65,7 +65,7 @@ class DecisionRecord(_Record, tag="decision"):
     doc: bytes
     excluded: Sequence[int]
     slate: Sequence[int]
-    log_propensity: Sequence[float] | None
+    log_propensity: Sequence[float | None] | None
     log_total: float | None
     by_policy: dict[str, float | None] | None
     scores: Sequence[float | None] | None

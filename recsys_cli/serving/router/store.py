@@ -218,7 +218,9 @@ def put(
         return
     smaller = None
     if if_smaller:
-        smaller = sql.tuple_(*(insert.excluded[name] for name in if_smaller)) < sql.tuple_(*(table.c[n] for n in if_smaller))
+        smaller = sql.tuple_(*(insert.excluded[name] for name in if_smaller)) < sql.tuple_(
+            *(table.c[n] for n in if_smaller)
+        )
     change = insert.on_conflict_do_update(
         index_elements=list(table.primary_key), set_={name: insert.excluded[name] for name in update}, where=smaller
     )
