@@ -78,9 +78,7 @@ def _deploy(config: ServeConfig, port: int, folder: ServiceFolder) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     try:
-        serve.start(
-            http_options=HTTPOptions(host=config.host, port=port), logging_config={"enable_access_log": False}
-        )
+        serve.start(http_options=HTTPOptions(host=config.host, port=port), logging_config={"enable_access_log": False})
         logging.getLogger("ray.serve").setLevel(logging.ERROR)  # Serve has set it
         wrapped = serve.deployment(serve.ingress(None)(Replica), **ray_settings.deployment(config.serving))
         serve.run(wrapped.bind(str(folder.path.resolve())), name=APP, route_prefix="/")
@@ -96,7 +94,10 @@ def _local(config: ServeConfig, port: int) -> Iterator[Callable[[], None]]:
 
     from recsys_cli.runs import local_ray
 
-    with tempfile.TemporaryDirectory(prefix="recsys-", dir=SHORT, ignore_cleanup_errors=True) as name, ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="recsys-", dir=SHORT, ignore_cleanup_errors=True) as name,
+        ExitStack() as stack,
+    ):
         folder, binary = Path(name), get_haproxy_binary()  # which reads a variable that is set now
         ray_settings.set_variables(
             ray_settings.variables(config.serving) | ray_settings.local_variables(config.serving, folder, binary)
@@ -104,9 +105,7 @@ def _local(config: ServeConfig, port: int) -> Iterator[Callable[[], None]]:
         keeper = _Keeper(folder, binary, ray_settings.ANY.get(config.host, config.host), port)
         stack.callback(keeper.end)
         serving = config.serving
-        local_ray.start(
-            serving.max_replicas + 1, workers=serving.replicas + SERVES_OWN, preload=PRELOADED
-        )
+        local_ray.start(serving.max_replicas + 1, workers=serving.replicas + SERVES_OWN, preload=PRELOADED)
         stack.callback(ray.shutdown)
         stack.callback(_end_serve)
         stack.callback(keeper.drain, 2 * serving.max_seconds)

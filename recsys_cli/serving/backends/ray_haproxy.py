@@ -20,7 +20,7 @@ REFUSALS = {  # of HAProxy itself: status, and the line
     "408": ("408 Request Timeout", "the headers must arrive within serving.max_seconds"),
     "503": ("503 Service Unavailable", "no replica answered; try again with the same event_id"),
 }
-TOO_LARGE = r'{\"error\":\"the body is larger than serving.max_body_bytes\"}'
+TOO_LARGE = r"{\"error\":\"the body is larger than serving.max_body_bytes\"}"
 
 
 def amended(config: str, folder: Path, max_seconds: float, max_body_bytes: int) -> str:
