@@ -35,7 +35,6 @@ PRELOADED = (
     "ray.serve._private.controller",
     "ray.serve._private.haproxy",
     "ray.serve._private.replica",
-    "recsys_cli.serving.backends.ray_replica",
 )
 SERVES_OWN = 3  # processes: the controller, HAProxy's manager, and a proxy that answers without replicas
 WATCH_S = 0.2
