@@ -1,7 +1,7 @@
 """A replica of the service: what Ray Serve runs in each of its processes.
 
-Serve pickles what it wraps by value, but for what can be imported: nothing here holds more than a path. Light to import:
-Serve's own processes need nothing of it.
+Serve pickles what it wraps by value, but for what can be imported: nothing here holds more than a path. It imports
+nothing heavy until a replica starts.
 """
 
 from __future__ import annotations
