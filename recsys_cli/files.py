@@ -34,7 +34,7 @@ try:
 except ImportError:  # Windows: then the user must run one process per run folder
     fcntl = None  # type: ignore[assignment]
 
-_HOST = re.sub(r"\W", "", platform.node())[:20] or "host"
+HOST = re.sub(r"\W", "", platform.node())[:20] or "host"
 _LEFTOVER = re.compile(r"^\.tmp-(?P<host>\w+)-(?P<pid>\d+)-[0-9a-f]{8}-")
 _DAY = 86_400.0
 _threads = threading.RLock()
@@ -70,12 +70,12 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     try:
         yield temporary
-        _sync_path(temporary)
+        sync_path(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_path(path.parent)
+    sync_path(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -138,12 +138,12 @@ def atomic_dir(path: Path) -> Iterator[Path]:
         yield temporary
         for folder, _, names in os.walk(temporary, topdown=False):
             for name in names:
-                _sync_path(Path(folder, name))
-            _sync_path(Path(folder))
+                sync_path(Path(folder, name))
+            sync_path(Path(folder))
         _put(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _sync_path(path.parent)
+    sync_path(path.parent)
 
 
 def append_jsonl(path: Path, row: dict[str, Any]) -> None:
@@ -202,14 +202,20 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield hold(descriptor, wait=wait)
     finally:
         os.close(descriptor)
+
+
+def hold(descriptor: int, *, wait: bool = False) -> bool:
+    """Lock an open file or folder among processes until it is closed; return whether the lock is held."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _put(new: Path, path: Path) -> None:
@@ -227,7 +233,7 @@ def _put(new: Path, path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    return path.with_name(f".tmp-{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
+    return path.with_name(f".tmp-{HOST}-{os.getpid()}-{uuid.uuid4().hex[:8]}-{path.name}")
 
 
 def _remove_leftovers(folder: Path) -> None:
@@ -243,7 +249,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _is_left(path: Path, host: str, pid: int) -> bool:
-    if host == _HOST and not _alive(pid):
+    if host == HOST and not _alive(pid):
         return True
     try:
         return time.time() - path.stat().st_mtime > _DAY
@@ -275,7 +281,7 @@ def _cut_torn_line(file: IO[bytes]) -> None:
     file.truncate(end)
 
 
-def _sync_path(path: Path) -> None:
+def sync_path(path: Path) -> None:
     """Force a file's or folder's content to disk; folders only if the system can."""
     try:
         descriptor = os.open(path, os.O_RDONLY)

@@ -93,7 +93,7 @@ def test_a_killed_writer_leaves_no_half_bundle(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_living_or_foreign_writers_stay(tmp_path: Path) -> None:
-    mine = tmp_path / f".tmp-{files._HOST}-{os.getpid()}-01234567-step_1"
+    mine = tmp_path / f".tmp-{files.HOST}-{os.getpid()}-01234567-step_1"
     foreign = tmp_path / ".tmp-otherhost-1-01234567-step_1"
     for path in (mine, foreign):
         path.mkdir()

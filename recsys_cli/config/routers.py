@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from recsys_cli.config.ranges import Fraction, Positive, Signed, Text
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import (
+    Above,
+    Count,
+    Fraction,
+    NonNegative,
+    NotEmpty,
+    Positive,
+    Signed,
+    Text,
+)
 
 
 @dataclass(frozen=True)
@@ -38,3 +48,81 @@ class RouterConfig:
 @dataclass(frozen=True)
 class ThompsonRouter(RouterConfig):
     """Thompson sampling on the mean of each policy's rewards."""
+
+
+@dataclass(frozen=True)
+class UCB1Router(RouterConfig):
+    """The policy with the greatest upper confidence bound.
+
+    Attributes:
+        width: of the confidence bounds, in standard errors at one doubling of the evidence; 1 is Auer's.
+    """
+
+    width: NonNegative
+
+
+@dataclass(frozen=True)
+class EpsilonGreedyRouter(RouterConfig):
+    """The policy with the greatest mean, and sometimes any.
+
+    Attributes:
+        epsilon: probability of any.
+    """
+
+    epsilon: Fraction
+
+
+@dataclass(frozen=True)
+class LinUCBRouter(RouterConfig):
+    """The policy with the greatest upper confidence bound for this user, linear in the user's features.
+
+    Attributes:
+        alpha: width of the confidence bounds, in standard deviations.
+        ridge: strength of the prior, in observations.
+    """
+
+    alpha: NonNegative
+    ridge: Positive
+
+
+@dataclass(frozen=True)
+class ABTestRouter(RouterConfig):
+    """Fixed shares, and a test whether a policy differs from the control.
+
+    Attributes:
+        shares: of the policies in order; None: equal ones.
+        test: `sequential` holds however often one looks; `fixed_horizon` is decided once, after `horizon` observations.
+        alpha: probability of a false alarm, over all comparisons together.
+        effect: difference, in standard deviations, at which the sequential test is sharpest.
+        horizon: observations after which the fixed-horizon test is decided.
+    """
+
+    shares: Annotated[list[Fraction], NotEmpty()] | None
+    test: Literal["sequential", "fixed_horizon"]
+    alpha: Annotated[float, Above(0, 0.5)]
+    effect: Positive
+    horizon: Count
+
+    def __post_init__(self) -> None:
+        """Check that the shares are those of a whole."""
+        if self.shares is not None and abs(sum(self.shares) - 1) > 1e-6:
+            raise ConfigError(f"router.shares={self.shares} add up to {sum(self.shares):g}, not to 1")
+
+
+@dataclass(frozen=True)
+class ShadowRouter(RouterConfig):
+    """The control decides; the others are scored."""
+
+
+@dataclass(frozen=True)
+class ApprenticeRouter(RouterConfig):
+    """The caller's order is kept; the policies are scored, and their agreement with the caller is reported."""
+
+    decides: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class LoggingOnlyRouter(RouterConfig):
+    """The caller's order is kept, and no policy is asked."""
+
+    decides: ClassVar[bool] = False

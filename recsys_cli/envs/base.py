@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from recsys_cli.config.errors import ConfigError, about_length, closest
 from recsys_cli.config.ranges import Count
 from recsys_cli.envs.checks import require, require_choice
+from recsys_cli.envs.profile import Profile
 from recsys_cli.envs.spec import DENSE, ProblemSpec
 from recsys_cli.envs.vector import SlateVectorEnv
 
@@ -78,6 +79,11 @@ class EnvConfig(ABC):
     def simulator(self) -> EnvConfig | None:
         """The problem that can be played: itself, unless it is known from a log only."""
         return self
+
+    @property
+    def profile(self) -> Profile | None:
+        """What features look like in the log that it is known from; None: in its simulator they can be seen."""
+        return None
 
     @abstractmethod
     def describe(self) -> ProblemSpec:

@@ -7,14 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import Text
 from recsys_cli.envs.base import NATIVE, EnvConfig
+from recsys_cli.envs.profile import Profile, rows_of
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.envs.vector import SlateVectorEnv
 from recsys_cli.offline.dataset import Dataset, find
 
 FEWEST_EPISODES = 10
+PROFILE_ROWS = 20_000  # that tell what features look like
 
 
 @dataclass
@@ -63,6 +67,13 @@ class LoggedProblem(EnvConfig):
     def dataset(self) -> Dataset:
         """The data set."""
         return Dataset.open(find(self.data))
+
+    @cached_property
+    def profile(self) -> Profile:
+        """What features look like in the log's first episodes."""
+        steps = next(self.dataset.batches(PROFILE_ROWS))
+        rows = rows_of(self.spec, steps.user, steps.doc, steps.mask, np.random.default_rng(0))
+        return Profile.of(rows[steps.valid], len(steps.starts))
 
     def describe(self) -> ProblemSpec:
         """Return the log's."""

@@ -170,6 +170,11 @@ class ArmMemory(Memory):
         self.arms, self.outcome, self.reward = arms, outcome, reward
         self.counts: NDArray[np.float32] = np.zeros((users, 2, arms.number), np.float32)
 
+    @property
+    def kind(self) -> str:
+        """See `Memory.kind`."""
+        return f"{type(self.arms).__name__}/{self.outcome}/{self.reward}"
+
     def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
         """Add pulls, then sums: 2 K features."""
         return {**observation, "memory": self.counts.reshape(len(self.counts), -1).copy()}

@@ -26,6 +26,11 @@ FADING = 0.7  # weight that the fading mean keeps at every step; any time scale 
 class Memory:
     """Remembers nothing; observations pass as they are."""
 
+    @property
+    def kind(self) -> str | None:
+        """A name that two memories share only if they remember the same things; None: no other does."""
+        return None
+
     def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
         """Return the observation, with the features `[N, M]` as `memory` if there are any."""
         return dict(observation)
@@ -73,6 +78,11 @@ class SessionMemory(Memory):
         # Shown, clicked, and clicked with a fading weight.
         shape = (users, 3, len(spec.documents))
         self.documents: NDArray[np.float32] | None = np.zeros(shape, np.float32) if documents else None
+
+    @property
+    def kind(self) -> str:
+        """See `Memory.kind`."""
+        return "raw" if self.documents is None else "documents"
 
     def extend(self, observation: Mapping[str, Any]) -> dict[str, Any]:
         """See `Memory.extend`."""

@@ -2,19 +2,11 @@
 
 Inputs are the observation's arrays. A policy with session memory also takes `memory`, an array of zeros at first, later
 as returned by the previous call: a server keeps nothing between calls, so any number of servers may share a session.
-`memory` holds, for each user,
-
-    served [1]   whether a slate was shown before; 0 begins a session
-    slate [k]    that slate
-    shown [k F]  its documents
-    ...          what `Memory.get_state` returns
-
-and the response to that slate, which comes with the next observation, is added before the policy acts.
+See `policies.carried` for what `memory` holds.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +16,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.envs.finite import first_not_finite, is_finite
-from recsys_cli.policies.memory import Memory
+from recsys_cli.policies.carried import Carried
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import Features, ProblemSpec
@@ -32,8 +24,6 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 Floats = NDArray[np.float32]
-
-MOST_CANDIDATES = 1_000_000  # in one request, so that a forged `memory` cannot make it allocate without limit
 
 
 @dataclass(frozen=True)
@@ -56,11 +46,8 @@ class StatelessPolicy:
         """Take the problem, and a function from a number of candidates C to the policy for it."""
         self.spec, self._policy_for = spec, policy_for
         self._rng = np.random.Generator(np.random.SFC64(0))
-        remembered = policy_for(spec.width).new_memory(1).get_state()
-        self._shapes = {name: value.shape[1:] for name, value in remembered.items()}
-        self._shown = (spec.slate_size, len(spec.documents))
-        size = sum(math.prod(shape) for shape in self._shapes.values())
-        self.memory_size = 1 + spec.slate_size + math.prod(self._shown) + size if self._shapes else 0
+        self._carried = Carried(spec, policy_for(spec.width).new_memory(1))
+        self.memory_size = self._carried.size
 
     @property
     def inputs(self) -> list[ArraySpec]:
@@ -112,10 +99,13 @@ class StatelessPolicy:
         policy = self._policy_for(np.shape(inputs["doc"])[1])
         memory = policy.new_memory(len(doc))
         if self.memory_size:
-            self._recall(memory, inputs)
+            response = {name: np.asarray(inputs[name]) for name in self.spec.response_space()}
+            packed = np.asarray(inputs["memory"], np.float32)
+            self._carried.check(packed)
+            self._carried.recall(memory, packed, response)
         slates = policy.served(memory.extend(seen)).sample(self._rng)
         answer = {"slate": slates.astype(np.int64)}
-        return answer | ({"memory": self._packed(memory, answer["slate"], doc)} if self.memory_size else {})
+        return answer | ({"memory": self._carried.pack(memory, answer["slate"], doc)} if self.memory_size else {})
 
     def _seen(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Return the observation; if there are fewer candidates than a slate holds, with masked ones behind them."""
@@ -138,36 +128,9 @@ class StatelessPolicy:
             array = np.asarray(inputs[spec.name])
             if array.dtype.kind not in "biuf":
                 raise ConfigError(f"input {spec.name!r} has dtype {array.dtype} and must have {spec.dtype}")
-            if spec.name != "memory" and not is_finite(array):  # `_recall` refuses one that is not
+            if spec.name != "memory" and not is_finite(array):  # `Carried.check` refuses one that is not
                 at = first_not_finite(array)
                 raise ConfigError(f"input {spec.name!r} is {array[at]} at {list(at)} and must be finite")
-
-    def _recall(self, memory: Memory, inputs: Mapping[str, NDArray[Any]]) -> None:
-        """Set a memory to what `memory` says, then add the response to the slate shown before."""
-        packed, k = np.asarray(inputs["memory"], np.float32), self.spec.slate_size
-        served, slates = packed[:, 0] > 0, np.nan_to_num(packed[:, 1 : k + 1], nan=-2).astype(np.int64)
-        if ((slates < -1) | (slates >= MOST_CANDIDATES)).any() or not np.isfinite(packed).all():
-            raise ConfigError("input 'memory' is neither zeros nor an array returned by this policy")
-        at = 1 + k + math.prod(self._shown)
-        shown, state = packed[:, 1 + k : at].reshape(-1, *self._shown), {}
-        for name, shape in self._shapes.items():
-            size = math.prod(shape)
-            state[name], at = packed[:, at : at + size].reshape(-1, *shape), at + size
-        memory.set_state(state)
-        if not served.any():
-            return
-        # Only the shown documents of those candidates are known; a memory needs no others.
-        doc = np.zeros((len(packed), int(slates.max()) + 2, self._shown[1]), np.float32)  # -1 is the last of these
-        doc[np.arange(len(packed))[:, None], slates] = shown
-        response = {name: np.asarray(inputs[name]) for name in self.spec.response_space()}
-        memory.step({"doc": doc}, slates, {"response": response}, ~served)
-
-    def _packed(self, memory: Memory, slates: NDArray[np.int64], doc: NDArray[Any]) -> Floats:
-        state, users = memory.get_state(), len(slates)
-        shown = doc[np.arange(users)[:, None], slates]
-        parts = [np.ones((users, 1)), slates, shown.reshape(users, -1)]
-        parts += [state[name].reshape(users, -1) for name in self._shapes]
-        return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def _drawn(rng: np.random.Generator, features: Features, *shape: int) -> Floats:

@@ -157,6 +157,7 @@ class Checkpoints:
                 config=config.to_dict(),
                 spec=config.env.spec,
                 policy_state=training.policy().tensors(),
+                profile=config.env.profile,
                 info={
                     "steps": steps,
                     "seed": seed,

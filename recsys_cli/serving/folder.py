@@ -50,7 +50,8 @@ class ServiceFolder:
         self.path = path
         self.log, self.pointer = path / "log", path / "policies.json"
         self.router, self.state, self.key = path / "router.json", path / "state.db", path / "key"
-        self.settings = path / "service.yaml"
+        self.sessions = path / "sessions.db"
+        self.settings, self.errors = path / "service.yaml", path / "errors.log"
 
     def bundle(self, name: str, version: str) -> Path:
         """Return the folder of a policy's bundle."""

@@ -14,6 +14,12 @@ _PRINTABLE = r"\A[!-~]([ -~]*[!-~])?\Z"
 Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=_PRINTABLE, description="printable ASCII")]
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Token = Annotated[str, Meta(max_length=1_000_000)]
+# Of candidates, of which there may be many: `inputs` checks all of them at once.
+CandidateId = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, description="printable ASCII", extra_json_schema={"pattern": _PRINTABLE}),
+]
+Feature = float
 
 
 class Body(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -23,14 +29,14 @@ class Body(Struct, forbid_unknown_fields=True, kw_only=True):
 class Candidate(Body):
     """A document that may be shown."""
 
-    id: Id
-    features: list[Number]
+    id: CandidateId
+    features: list[Feature]
 
 
 class Packed(Body):
     """All candidates of a request, packed: little-endian float32 `[C, F]`, row by row, in base64."""
 
-    ids: list[Id]
+    ids: list[CandidateId]
     features_b64: Annotated[str, Meta(max_length=100_000_000)]
 
 
@@ -57,6 +63,12 @@ class RankRequest(Body):
     response: dict[str, list[Number]] | None = None
     exclude: list[Id] = []
     defer_activation: bool = False
+
+
+class RankRequests(Body):
+    """Several users, for each of whom a slate is wanted."""
+
+    requests: list[RankRequest]
 
 
 class Shown(Struct):
@@ -87,7 +99,8 @@ class Decision(Struct):
         slate: at most k documents, in order.
         policy: that chose it; "caller" if the caller's order was kept.
         version: the policy's.
-        session_state: to be sent with the session's next request; None if there is nothing to carry.
+        session_state: to be sent with the session's next request; None if the request named no session, or the service
+            keeps it.
     """
 
     event_id: str
@@ -122,6 +135,12 @@ class Reward(Body):
     final: bool = False
 
 
+class Accepted(Struct):
+    """The answer to a reward or an activation: it is in the log."""
+
+    event_id: str
+
+
 class PolicyInfo(Struct):
     """A live policy: `share` is the probability that the router now gives it, `source` where it was loaded from."""
 
@@ -154,6 +173,12 @@ class PolicyChange(Body):
     """`PUT /v1/policies/{name}`: the checkpoint that is to take a policy's place."""
 
     checkpoint: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Health(Struct):
+    """The answer to questions about health."""
+
+    ready: bool
 
 
 class Problem(Struct):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,6 @@ def uniform_slates(
 ) -> NDArray[np.int64]:
     """Draw n slates, each uniform over the ordered slates without repetition.
 
-    The j-th pick is a random number below `C - j`, moved past the earlier picks (in rising order): k random numbers a
-    slate instead of C.
-
     Args:
         rng: random stream of the draws.
         n: how many.
@@ -26,13 +24,33 @@ def uniform_slates(
     Returns:
         Indices `[n, k]`, int64.
     """
+    return slates_by_picks(lambda j, below: rng.integers(0, below, n), n, num_candidates, slate_size, mask)
+
+
+def slates_by_picks(
+    pick: Callable[[int, Any], NDArray[np.int64]],
+    n: int,
+    num_candidates: int,
+    slate_size: int,
+    mask: NDArray[Any] | None,
+) -> NDArray[np.int64]:
+    """Return the slates `[n, k]` made of one number for each position: k a slate instead of C.
+
+    Args:
+        pick: takes the position j and how many candidates are left (one number, or `[n]`); returns a number below
+            that for each slate, `[n]`, which is moved past the earlier picks (in rising order).
+        n: how many.
+        num_candidates: C.
+        slate_size: k.
+        mask: see `uniform_slates`.
+    """
     slates = np.empty((n, slate_size), np.int64)
     there: Any = num_candidates if mask is None else mask.sum(1)
     for j in range(slate_size):
-        pick = rng.integers(0, there - j if mask is None else np.maximum(there - j, 1), n)
+        chosen = pick(j, there - j if mask is None else np.maximum(there - j, 1))
         for taken in np.sort(slates[:, :j], axis=1).T:
-            pick += pick >= taken
-        slates[:, j] = pick
+            chosen += chosen >= taken
+        slates[:, j] = chosen
     if mask is None:
         return slates
     order = np.argsort(~mask, axis=1, kind="stable")

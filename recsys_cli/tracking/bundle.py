@@ -1,7 +1,8 @@
 """The checkpoint bundle: all that evaluating or serving a policy needs, without pickle.
 
     recsys.yaml          format, resolved config, problem's spec, info (steps, seed, versions, ...)
-    policy.safetensors   the policy's tensors (an empty set for policies that have none), and the problem's items
+    policy.safetensors   the policy's tensors (an empty set for policies that have none), the problem's items, and the
+                         profile of the log it was trained on
     training_state/      RLlib's own state, only for resuming; never read here
 
 `recsys.yaml` is written last and carries the SHA-256 of the tensors, so that a folder with a readable `recsys.yaml`
@@ -24,6 +25,7 @@ import yaml
 from recsys_cli import __version__
 from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.envs.finite import first_not_finite, is_finite
+from recsys_cli.envs.profile import Profile
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.files import atomic_dir, write_text
 from recsys_cli.tracking.provenance import written_by
@@ -38,7 +40,9 @@ TRAINING_STATE = "training_state"
 KEYS = ("format", "config", "spec", "info", "policy_sha256")  # of the manifest
 INFO: dict[str, Any] = {"steps": int, "config_path": list | None, "versions": dict, "metrics": dict}  # read again
 VERSION_DIGITS = 12
-ITEMS = "problem.items"  # among the tensors: features of the items that document numbers stand for
+# Among the tensors:
+ITEMS = "problem.items"  # features of the items that document numbers stand for
+PROFILE = "problem.profile"  # what features looked like in the log (`envs.profile`)
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Bundle:
         spec: the problem as the policy knows it.
         info: steps, seed, versions, command and so on.
         tensors: the policy's tensors by name, with the dtypes and shapes they had.
+        profile: what features looked like in the log of the training; None if it was played.
     """
 
     path: Path
@@ -58,6 +63,7 @@ class Bundle:
     spec: ProblemSpec
     info: dict[str, Any]
     tensors: dict[str, np.ndarray]
+    profile: Profile | None = None
 
     @property
     def training_state(self) -> Path | None:
@@ -73,6 +79,7 @@ def write_bundle(
     spec: ProblemSpec,
     policy_state: Mapping[str, np.ndarray | torch.Tensor],
     info: Mapping[str, Any],
+    profile: Profile | None = None,
 ) -> None:
     """Write `recsys.yaml` and `policy.safetensors` into `folder` (made if missing).
 
@@ -90,6 +97,8 @@ def write_bundle(
     tensors = {name: _array(name, value) for name, value in policy_state.items()}
     if spec.documents.items is not None:
         tensors[ITEMS] = spec.documents.items
+    if profile is not None:
+        tensors[PROFILE] = profile.packed()
     if (bad := _not_finite(tensors)) is not None:
         raise FloatingPointError(f"the policy has diverged: {bad}; no checkpoint was written")
     save_file(tensors, folder / TENSORS)
@@ -134,8 +143,13 @@ def read_bundle(folder: Path) -> Bundle:
         spec = ProblemSpec.from_dict(manifest["spec"], items=tensors.pop(ITEMS, None))
     except ConfigError as error:
         raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST}: {error}") from None
+    try:
+        packed = tensors.pop(PROFILE, None)
+        profile = None if packed is None else Profile.unpacked(packed, spec)
+    except ValueError as error:
+        raise ConfigError(f"checkpoint {folder} is damaged: {TENSORS}: {error}") from None
     parts = {name: manifest[name] for name in ("config", "info")}
-    return Bundle(path=folder, spec=spec, tensors=tensors, **parts)
+    return Bundle(path=folder, spec=spec, tensors=tensors, profile=profile, **parts)
 
 
 def version_of(folder: Path) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.slates.seeded import Seeds
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -49,6 +51,18 @@ class SlateDistribution(ABC):
     @abstractmethod
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw one slate per user, `[N, k]`."""
+
+    def sample_seeded(self, seeds: Seeds) -> Ints:
+        """Draw one slate per user, `[N, k]`, each by a seed of its own, `[N]` uint64.
+
+        A user's slate depends on their seed and distribution alone, not on who else is there; nor on absent candidates
+        behind those present.
+        """
+        if not len(seeds):
+            return np.empty((0, self.slate_size), np.int64)
+        alone = (self.take(np.array([row])) for row in range(self.num_users))
+        streams = (np.random.Generator(np.random.SFC64(int(seed))) for seed in seeds)
+        return np.concatenate([law.sample(stream) for law, stream in zip(alone, streams, strict=True)])
 
     @abstractmethod
     def mode(self) -> Ints:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recsys_cli.slates.distributions.base import PADDING, Bools, Floats, Ints, SlateDistribution
 from recsys_cli.slates.enumeration import filled_up
+from recsys_cli.slates.seeded import Seeds, exponentials
 
 
 class EnumeratedSoftmax(SlateDistribution):
@@ -52,8 +53,15 @@ class EnumeratedSoftmax(SlateDistribution):
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw slates by an exponential race: the first to arrive is drawn by the rates."""
         dtype = np.float64 if self._log_p.dtype == torch.float64 else np.float32
-        noise = torch.as_tensor(rng.standard_exponential(self._log_p.shape, dtype=dtype), device=self._log_p.device)
-        return self._whole((self._log_p - noise.clamp_min(torch.finfo(noise.dtype).tiny).log()).argmax(-1))
+        return self._first(rng.standard_exponential(self._log_p.shape, dtype=dtype))
+
+    def sample_seeded(self, seeds: Seeds) -> Ints:
+        """See `SlateDistribution.sample_seeded`."""
+        return self._first(exponentials(seeds, self._log_p.shape[1]))
+
+    def _first(self, noise: NDArray[Any]) -> Ints:
+        times = torch.as_tensor(noise, device=self._log_p.device)
+        return self._whole((self._log_p - times.clamp_min(torch.finfo(times.dtype).tiny).log()).argmax(-1))
 
     def mode(self) -> Ints:
         """Return the slates of greatest weight."""

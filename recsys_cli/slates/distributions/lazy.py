@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.slates.distributions.base import Floats, Ints, SlateDistribution
+from recsys_cli.slates.seeded import Seeds
 
 Rows = Ints | None
 
@@ -59,6 +60,10 @@ class Deferred(SlateDistribution):
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw slates."""
         return self.known.sample(rng)
+
+    def sample_seeded(self, seeds: Seeds) -> Ints:
+        """See `SlateDistribution.sample_seeded`."""
+        return self.known.sample_seeded(seeds)
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
         """See `SlateDistribution.draw`."""

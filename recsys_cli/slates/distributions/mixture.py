@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.slates.distributions.base import Floats, Ints, SlateDistribution
 from recsys_cli.slates.distributions.simple import Uniform
+from recsys_cli.slates.seeded import Seeds, bits, uniforms
 
 ROUNDING = 1e-8  # of the sum of weights
 
@@ -56,10 +57,7 @@ class Mixture(SlateDistribution):
 
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw a part for each user, then slates, part by part."""
-        drawn, ends = rng.random(self.num_users), self.weights.cumsum(-1)[..., :-1].T
-        which = np.zeros(self.num_users, np.int8)
-        for end in ends:
-            which += drawn >= end
+        which = self._which(rng.random(self.num_users))
         slates = np.empty((self.num_users, self.slate_size), np.int64)
         for number, part in enumerate(self.parts):
             rows = np.flatnonzero(which == number)
@@ -68,6 +66,24 @@ class Mixture(SlateDistribution):
             if len(rows):
                 slates[rows] = part.sample_rows(rng, rows)
         return slates
+
+    def sample_seeded(self, seeds: Seeds) -> Ints:
+        """Draw a part for each user, then slates by seeds that follow from the users'."""
+        numbers = bits(seeds, 1 + len(self.parts))
+        which = self._which(uniforms(numbers[:, 0]))
+        slates = np.empty((self.num_users, self.slate_size), np.int64)
+        for number, part in enumerate(self.parts):
+            chosen = which == number
+            if chosen.any():  # for all users: what a part has computed for them is wanted again for probabilities
+                np.copyto(slates, part.sample_seeded(numbers[:, 1 + number]), where=chosen[:, None])
+        return slates
+
+    def _which(self, drawn: Floats) -> NDArray[np.int8]:
+        """Return the parts `[N]` that numbers from 0 to 1 stand for."""
+        which = np.zeros(self.num_users, np.int8)
+        for end in self.weights.cumsum(-1)[..., :-1].T:
+            which += drawn >= end
+        return which
 
     def mode(self) -> Ints:
         """Return the most probable among the parts' modes.

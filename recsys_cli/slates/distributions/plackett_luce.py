@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recsys_cli.slates.distributions.base import PADDING, Bools, Floats, Ints, SlateDistribution
 from recsys_cli.slates.plackett_luce import PlackettLuce
+from recsys_cli.slates.seeded import Seeds, exponentials
 
 CHUNK = 2**16  # numbers held at once by the marginals, so that they stay in the cache
 
@@ -46,6 +47,11 @@ class PlackettLuceSlates(SlateDistribution):
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw slates; takes one standard exponential number of `rng` per candidate, in the dtype of the scores."""
         return self._drawn(rng).cpu().numpy()
+
+    def sample_seeded(self, seeds: Seeds) -> Ints:
+        """See `SlateDistribution.sample_seeded`; a candidate's noise goes by its number."""
+        noise = exponentials(seeds, self._law.scores.shape[1])
+        return self._law.sample(torch.as_tensor(noise, device=self.scores.device)).cpu().numpy()
 
     def draw(self, rng: np.random.Generator) -> tuple[Ints, Floats]:
         """See `SlateDistribution.draw`; drawn slates need no check that they are possible."""

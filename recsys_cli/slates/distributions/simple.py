@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.slates.distributions.base import Floats, Ints, SlateDistribution
-from recsys_cli.slates.uniform import uniform_slates
+from recsys_cli.slates.seeded import Seeds, bits, uniforms
+from recsys_cli.slates.uniform import slates_by_picks, uniform_slates
 
 
 class Certain(SlateDistribution):
@@ -29,6 +30,10 @@ class Certain(SlateDistribution):
         self._slates = slates
 
     def sample(self, rng: np.random.Generator) -> Ints:
+        """Return the slates."""
+        return self._slates
+
+    def sample_seeded(self, seeds: Seeds) -> Ints:
         """Return the slates."""
         return self._slates
 
@@ -57,6 +62,12 @@ class Uniform(SlateDistribution):
     def sample(self, rng: np.random.Generator) -> Ints:
         """Draw slates."""
         return uniform_slates(rng, self.num_users, self.num_candidates, self.slate_size, self.mask)
+
+    def sample_seeded(self, seeds: Seeds) -> Ints:
+        """See `SlateDistribution.sample_seeded`."""
+        drawn = uniforms(bits(seeds, self.slate_size))
+        sizes = (self.num_users, self.num_candidates, self.slate_size)
+        return slates_by_picks(lambda j, below: (drawn[:, j] * below).astype(np.int64), *sizes, self.mask)
 
     def sample_rows(self, rng: np.random.Generator, rows: NDArray[Any]) -> Ints:
         """Draw slates for all users, so that the random stream does not depend on the queried rows."""

@@ -1,0 +1,1 @@
+"""Where a service's app runs: in this process, or on Ray Serve."""

@@ -1,0 +1,135 @@
+"""HTTP as uvicorn speaks it, with limits on what it does not limit: time, headers, connections, slow readers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from recsys_cli.config.serving import ServingConfig
+from recsys_cli.serving.limits import MAX_HEADER_BYTES
+from recsys_cli.serving.messages import Problem
+
+OVERHEAD = 2  # bytes on the wire for each byte of a body: it may come in small chunks
+MAX_HEAD_BYTES = MAX_HEADER_BYTES + 65_536  # what is read at once may hold a head and the start of its body
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    Attributes:
+        max_seconds: for a request to arrive, from the connection or its first byte on, and for its answer to be taken.
+        max_bytes: of a request, as sent.
+        max_connections: at once.
+    """
+
+    max_seconds: ClassVar[float]
+    max_bytes: ClassVar[int]
+    max_connections: ClassVar[int]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection, unless there are too many."""
+        super().connection_made(transport)
+        self._arriving, self._in_head, self._received = True, True, 0
+        self._arrival: asyncio.TimerHandle | None = None
+        self._delivery: asyncio.TimerHandle | None = None
+        if len(self.connections) > self.max_connections:
+            self._refuse(503, "too many connections", b"retry-after: 1\r\n")
+        else:
+            self._arrival = self.loop.call_later(self.max_seconds, self._late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        super().connection_lost(exc)
+        for timer in (self._arrival, self._delivery):
+            if timer is not None:
+                timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come, up to the limits."""
+        if self.transport.is_closing():
+            return
+        in_head = self._in_head
+        self._received += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if in_head and self._in_head and self._received > MAX_HEADER_BYTES:
+            self._refuse(431, f"at most {MAX_HEADER_BYTES:,} bytes of headers are read")
+        elif self._received > self.max_bytes:
+            self.transport.abort()  # whoever goes on after an answer of 413
+        elif self._arriving and self._arrival is None:
+            self._arrival = self.loop.call_later(self.max_seconds, self._late)
+        elif not self._arriving and self._arrival is not None:
+            self._arrival.cancel()
+            self._arrival = None
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._arriving = self._in_head = True
+        self._received = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; those after a body are not read."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Stop the clock."""
+        self._arriving = False
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """Give a client that does not read its answer some time."""
+        super().pause_writing()
+        self._delivery = self.loop.call_later(self.max_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop that clock."""
+        super().resume_writing()
+        if self._delivery is not None:
+            self._delivery.cancel()
+            self._delivery = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End an idle connection, also if its client has not read the last answer."""
+        self.transport.abort()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(400, "not a valid HTTP request")
+
+    def _late(self) -> None:
+        """End a connection on which no whole request arrived in time; an app that reads its body says so itself."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._arrival = self.loop.call_later(self.max_seconds, self.transport.abort)
+        elif self._received and self._in_head:
+            self._refuse(408, f"the headers must arrive within {self.max_seconds:g} s")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: int, message: str, more: bytes = b"") -> None:
+        """Answer, unless another answer is on its way, and close."""
+        if self.cycle is None or self.cycle.response_complete:
+            content = msgspec.json.encode(Problem(message))
+            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(content)
+            self.transport.write(b"".join((STATUS_LINE[status], head, more, b"\r\n", content)))
+        self.transport.close()
+
+
+def limited(limits: ServingConfig, max_connections: int) -> type[LimitedProtocol]:
+    """Return the protocol with a service's limits."""
+    values: dict[str, Any] = {
+        "max_seconds": limits.max_seconds,
+        "max_bytes": OVERHEAD * limits.max_body_bytes + MAX_HEAD_BYTES,
+        "max_connections": max_connections,
+    }
+    return type("Limited", (LimitedProtocol,), values)
