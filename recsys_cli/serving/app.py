@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -21,12 +20,11 @@ from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.limits import Gone, Headers, Load, headers_of
 from recsys_cli.serving.messages import Problem
 from recsys_cli.serving.openapi import document
-from recsys_cli.serving.operations import Operation, Operations
+from recsys_cli.serving.operations import LOG, Operation, Operations
 
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
 
-LOG = logging.getLogger("recsys_cli.serving")  # tracebacks; where they go is the back end's business
 JSON, TEXT = b"application/json", CONTENT_TYPE_PLAIN_0_0_4.encode()
 REFUSALS = {  # of Starlette's router
     404: "there is no such path",
