@@ -1,4 +1,4 @@
-"""What is not well-formed HTTP, or comes too slowly, too much at once or never to an end; and a client that sends it."""
+"""What is not well-formed HTTP, or comes too slowly, too much or without end; and a client that sends it."""
 
 from __future__ import annotations
 

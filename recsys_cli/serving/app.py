@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -37,21 +36,29 @@ _encode = msgspec.json.Encoder().encode
 
 
 def make_app(service: Service, settings: ServingConfig, token: str | None) -> ASGIApp:
-    """Return the app.
+    """Return the app: the API and the page.
 
     Args:
         service: that decides.
         settings: with the limits.
-        token: that all but questions about health need in `Authorization: Bearer <token>`; None: nobody needs one.
+        token: that all but the page itself, which asks for it, and questions about health need, in
+            `Authorization: Bearer <token>`; None: nobody needs one.
     """
+    from recsys_cli.serving.page import routes
+
+    return make_api(service, settings, token, routes(service))
+
+
+def make_api(service: Service, settings: ServingConfig, token: str | None, more: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """Return the app with other routes beside those of the API; see `make_app`."""
     operations = Operations(service, settings).all()
     described = Document(document(operations, service.spec, settings, token is not None))
     routes: list[BaseRoute] = [
         *(Route(each.path, Endpoint(each, service.load), methods=[each.method]) for each in operations),
         Route("/openapi.json", described, methods=["GET"]),
-        *_page_routes(service),
+        *more,
     ]
-    open_paths = {each.path for each in operations if not each.guarded}
+    open_paths = {"/", *(each.path for each in operations if not each.guarded)}
     return Guard(Router(routes, redirect_slashes=False), service, token, open_paths)
 
 
@@ -135,11 +142,3 @@ async def reply(send: Send, status: int, content: bytes, kind: bytes = JSON, ext
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(content)), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
-
-
-def _page_routes(service: Service) -> list[BaseRoute]:
-    if importlib.util.find_spec("recsys_cli.serving.page") is None:
-        return []
-    from recsys_cli.serving.page import routes
-
-    return list(routes(service))
