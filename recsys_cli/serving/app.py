@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -68,10 +69,12 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        operation, body = self._operation, b""
+        operation, load, body = self._operation, self._load, b""
+        if operation.queued:
+            load.check()
         if operation.body:
-            body = await self._load.body(scope[HEADERS], receive)
-        with self._load.answering():
+            body = await load.body(scope[HEADERS], receive)
+        with load.answering() if operation.queued else nullcontext():
             answer = await operation.answer(body, scope["path_params"])
         await reply(send, operation.status, answer if self._kind is TEXT else _encode(answer), self._kind)
 
@@ -103,10 +106,8 @@ class Guard:
         headers: Headers = {}
         try:
             headers = scope[HEADERS] = headers_of(scope["headers"])
-            if scope["path"] not in self._open:
-                if not self._bearer.admits(headers.get(b"authorization", b"")):
-                    raise Refused(401, "a bearer token is needed")
-                self._service.load.check()
+            if scope["path"] not in self._open and not self._bearer.admits(headers.get(b"authorization", b"")):
+                raise Refused(401, "a bearer token is needed")
             scope["app"] = self  # or Starlette's router would answer what it does not know in text
             await self._app(scope, receive, send)
         except Refused as refused:
