@@ -179,7 +179,9 @@ class Service:
 
     def _readings(self) -> Readings:
         rewards = self.router.now.report.get("policies", {})
-        return Readings(self.policies(), self.load.waiting, self.segment.written, rewards=rewards)
+        return Readings(
+            self.policies(), self.load.waiting, self.segment.written, self.router.lag_seconds(), rewards=rewards
+        )
 
     def _log_policies(self, live: LiveSet) -> None:
         policies = {model.name: (model.version, model.source) for model in live.models}
