@@ -5,7 +5,8 @@ policies.json              the pointer: which policies are live, in which versio
 policies/<name>-<version>/ their bundles, kept for replays
 log/                       decisions and rewards (`serving.log`)
 router.json, state.db      what follows from the log (`serving.router`)
-key                        signs sessions (`serving.sessions`)
+key                        signs the sessions that clients carry (`serving.sessions`)
+sessions.db                sessions kept here, with `serving.sessions=server` (`serving.server_sessions`)
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class ServiceFolder:
         self.log, self.pointer = path / "log", path / "policies.json"
         self.router, self.state, self.key = path / "router.json", path / "state.db", path / "key"
         self.settings, self.errors = path / "service.yaml", path / "errors.log"
+        self.sessions = path / "sessions.db"
 
     def bundle(self, name: str, version: str) -> Path:
         """Return the folder of a policy's bundle."""

@@ -22,6 +22,7 @@ from recsys_cli.serving.messages import Decision, Policies, PolicyChange, Policy
 from recsys_cli.serving.metrics import Readings, Statistics
 from recsys_cli.serving.model import Model
 from recsys_cli.serving.router.view import RouterView
+from recsys_cli.serving.server_sessions import ServerSessions
 from recsys_cli.serving.sessions import ClientSessions, Sessions, Tokens, load_keys
 
 ANSWERS_KEPT = 20_000  # so that an event that is asked for again, by a client that got no answer, gets the same
@@ -174,6 +175,7 @@ class Service:
     def close(self) -> None:
         """Finish the log."""
         self.segment.close()
+        self._answering.sessions.shut()
 
     def _readings(self) -> Readings:
         return Readings(self.policies(), self.load.waiting)
@@ -184,6 +186,8 @@ class Service:
 
 
 def _sessions(folder: ServiceFolder, config: ServeConfig) -> Sessions:
+    if config.serving.sessions == "server":
+        return ServerSessions(folder.sessions, config.serving.session_seconds)
     return ClientSessions(Tokens(load_keys(folder.key), config.name), config.serving.session_seconds)
 
 
