@@ -159,6 +159,7 @@ class Answering:
                     log_total=None if np.isnan(decided.log_total[row]) else float(decided.log_total[row]),
                     scores=decided.scores[row, :length].tolist() if decided.scored[row] else None,
                     state=None if remembered is None else pack(remembered[row]),
+                    response=request.response,
                     active=not request.defer_activation,
                 )
             )
@@ -211,12 +212,12 @@ def _chosen(live: LiveSet, router: RouterView, asked: Asked, states: Sequence[Se
 
 def _answer(record: DecisionRecord, token: str | None) -> Decision:
     scores: Sequence[float | None] = record.scores or [None] * len(record.slate)
-    policy = None if record.log_propensity is None else float(np.exp(np.sum(record.log_propensity)))
+    own = (record.by_policy or {}).get(record.policy, 1.0)  # the caller's order is certain
     return Decision(
         event_id=record.event_id,
         slate=[Shown(record.ids[at], score) for at, score in zip(record.slate, scores, strict=True)],
         propensity=Propensity(
-            policy,
+            own,
             record.weights.get(record.policy, 1.0),
             None if record.log_total is None else math.exp(record.log_total),
         ),

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +32,7 @@ REFUSALS = {  # of Starlette's router
     404: "there is no such path",
     405: "there is no such method here",
 }
+PAGE = "/"  # which holds nothing, and asks for the token itself
 HEADERS = "recsys.headers"  # of the scope: by name
 _NONE: Mapping[str, str] = {}
 Header = tuple[bytes, bytes]
@@ -43,7 +45,8 @@ def make_app(service: Service, settings: ServingConfig, token: str | None) -> AS
     Args:
         service: that decides.
         settings: with the limits.
-        token: that all but questions about health need in `Authorization: Bearer <token>`; None: nobody needs one.
+        token: that all but the page and questions about health need in `Authorization: Bearer <token>`; None: nobody
+            needs one.
     """
     operations = Operations(service, settings).all()
     described = Document(document(operations, service.spec, settings, token is not None))
@@ -52,7 +55,7 @@ def make_app(service: Service, settings: ServingConfig, token: str | None) -> AS
         Route("/openapi.json", described, methods=["GET"]),
         *_page_routes(service),
     ]
-    open_paths = {each.path for each in operations if not each.guarded}
+    open_paths = {PAGE, *(each.path for each in operations if not each.guarded)}
     return Guard(Router(routes, redirect_slashes=False), service, token, open_paths)
 
 
@@ -66,10 +69,12 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        operation, body = self._operation, b""
+        operation, load, body = self._operation, self._load, b""
+        if operation.queued:
+            load.check()
         if operation.body:
-            body = await self._load.body(scope[HEADERS], receive)
-        with self._load.answering():
+            body = await load.body(scope[HEADERS], receive)
+        with load.answering() if operation.queued else nullcontext():
             answer = await operation.answer(body, scope["path_params"])
         await reply(send, operation.status, answer if self._kind is TEXT else _encode(answer), self._kind)
 
@@ -101,10 +106,8 @@ class Guard:
         headers: Headers = {}
         try:
             headers = scope[HEADERS] = headers_of(scope["headers"])
-            if scope["path"] not in self._open:
-                if not self._bearer.admits(headers.get(b"authorization", b"")):
-                    raise Refused(401, "a bearer token is needed")
-                self._service.load.check()
+            if scope["path"] not in self._open and not self._bearer.admits(headers.get(b"authorization", b"")):
+                raise Refused(401, "a bearer token is needed")
             scope["app"] = self  # or Starlette's router would answer what it does not know in text
             await self._app(scope, receive, send)
         except Refused as refused:

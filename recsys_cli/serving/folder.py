@@ -12,7 +12,6 @@ sessions.db                sessions kept here, with `serving.sessions=server` (`
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,8 @@ import yaml
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServeConfig
-from recsys_cli.files import atomic_dir, read_json, update_json, write_text
-from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, version_of
+from recsys_cli.files import read_json, update_json, write_text
+from recsys_cli.tracking.bundle import copy_bundle, read_bundle, version_of
 from recsys_cli.tracking.references import resolve
 
 CALLER = "caller"  # who decides if the caller's order is kept; no policy has this name
@@ -52,8 +51,8 @@ class ServiceFolder:
         self.path = path
         self.log, self.pointer = path / "log", path / "policies.json"
         self.router, self.state, self.key = path / "router.json", path / "state.db", path / "key"
-        self.settings, self.errors = path / "service.yaml", path / "errors.log"
         self.sessions = path / "sessions.db"
+        self.settings, self.errors = path / "service.yaml", path / "errors.log"
 
     def bundle(self, name: str, version: str) -> Path:
         """Return the folder of a policy's bundle."""
@@ -97,9 +96,7 @@ class ServiceFolder:
         version = version_of(source)
         target = self.bundle(name, version)
         if not target.is_dir():
-            with atomic_dir(target) as temporary:
-                for file in (TENSORS, MANIFEST):
-                    shutil.copyfile(source / file, temporary / file)
+            copy_bundle(source, target)
         return Pointed(name, version, reference)
 
     def pointed(self) -> list[Pointed]:

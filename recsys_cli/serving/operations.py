@@ -50,7 +50,7 @@ class Operation:
         body: types that the request's body may have; none: it has no body.
         status: of the answer.
         refusals: what this operation is refused with beside what all are, and when.
-        guarded: whether it needs the token, and is turned away under load.
+        guarded: whether it needs the token.
     """
 
     method: str
@@ -62,6 +62,11 @@ class Operation:
     status: int = 200
     refusals: Mapping[int, str] = field(default_factory=dict)
     guarded: bool = True
+
+    @property
+    def queued(self) -> bool:
+        """Whether it is turned away under load: what decides or logs is."""
+        return self.method == "POST"
 
 
 class Operations:
@@ -75,16 +80,15 @@ class Operations:
 
     def all(self) -> list[Operation]:
         """Return them, the most frequent first."""
-        logged = {503: "the log cannot be written now"}
         unknown = {404: "there is no such policy"}
         asked, slates = (RankRequest, RankRequests), (Decision, Decisions)
         rank, event = "Choose a slate for a user, or for each of several", "/v1/events/{event_id:path}"
         reward, activate = "Report what came of a decision", "Let a deferred decision count"
         return [
-            Operation("POST", "/v1/rank", rank, self.rank, slates, asked, refusals=logged),
-            Operation("POST", "/v1/recommend", rank, self.rank, slates, asked, refusals=logged),
-            Operation("POST", f"{event}/reward", reward, self.reward, (Accepted,), (Reward,), 202, logged),
-            Operation("POST", f"{event}/activate", activate, self.activate, (Accepted,), (), 202, logged),
+            Operation("POST", "/v1/rank", rank, self.rank, slates, asked),
+            Operation("POST", "/v1/recommend", rank, self.rank, slates, asked),
+            Operation("POST", f"{event}/reward", reward, self.reward, (Accepted,), (Reward,), 202),
+            Operation("POST", f"{event}/activate", activate, self.activate, (Accepted,), (), 202),
             Operation("GET", "/v1/policies", "The live policies and their shares", self.policies, (Policies,)),
             Operation(
                 "PUT", "/v1/router", "Switch policies on or off", self.change_router, (Policies,), (RouterChange,)

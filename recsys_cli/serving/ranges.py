@@ -33,6 +33,11 @@ class FeatureRange:
         """Return the number of features."""
         return len(self._low)
 
+    @property
+    def bounds(self) -> list[tuple[float, float]]:
+        """The lowest and the highest value of each feature."""
+        return list(zip(self._low.tolist(), self._high.tolist(), strict=True))
+
     def settle(self, rows: Floats, path: Path) -> Floats:
         """Return rows `[M, F]` within the bounds: what is beyond by no more than a rounding is put on them.
 
@@ -89,11 +94,16 @@ class ResponseRange:
                 row, column = (int(i) for i in np.argwhere(~fits)[0])
                 raise Refused(422, f"{responses[row][0]}response.{field.name}[{column}]: must be {_allowed(field)}")
 
+    @staticmethod
+    def ends(field: ResponseField) -> tuple[float, float]:
+        """Return the range of a number; 0 stands for no document."""
+        return max(min(field.low, 0.0), -float(HUGE)), min(max(field.high, 0.0), float(HUGE))
+
 
 def _fits(field: ResponseField, values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return which values a field can have."""
     if field.kind == "number":
-        low, high = _ends(field)
+        low, high = ResponseRange.ends(field)
         slack = TOLERANCE * max(1.0, abs(low), abs(high))
         return (values >= low - slack) & (values <= high + slack)
     high = 1 if field.kind == "flag" else int(field.high) - 1
@@ -105,10 +115,5 @@ def _allowed(field: ResponseField) -> str:
         return "0 or 1"
     if field.kind == "category":
         return f"a whole number from 0 to {int(field.high) - 1}"
-    low, high = _ends(field)
+    low, high = ResponseRange.ends(field)
     return f"from {low:.7g} to {high:.7g}"
-
-
-def _ends(field: ResponseField) -> tuple[float, float]:
-    """Return the range of a number; 0 stands for no document."""
-    return max(min(field.low, 0.0), -float(HUGE)), min(max(field.high, 0.0), float(HUGE))

@@ -173,12 +173,19 @@ class Service:
         return True
 
     def close(self) -> None:
-        """Finish the log."""
-        self.segment.close()
+        """Finish the log, and what is kept of sessions."""
         self._answering.sessions.shut()
+        self.segment.close()
 
     def _readings(self) -> Readings:
-        return Readings(self.policies(), self.load.waiting)
+        report = self.router.now.report
+        return Readings(
+            self.policies(),
+            queued=self.load.waiting,
+            log_bytes=self.segment.written,
+            bookkeeping_lag=report.get("lag_seconds"),
+            rewards=report.get("policies", {}),
+        )
 
     def _log_policies(self, live: LiveSet) -> None:
         policies = {model.name: (model.version, model.source) for model in live.models}

@@ -85,7 +85,7 @@ class Sessions(Protocol):
         """Take what came of a decision, for sessions whose clients carry nothing."""
 
     def shut(self) -> None:
-        """Close what is open."""
+        """Let go of files."""
 
 
 class Tokens:

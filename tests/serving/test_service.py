@@ -192,3 +192,14 @@ def test_policies_of_different_problems_are_refused(opened, runs):
     )
     with pytest.raises(ConfigError, match="slates of 3, and random has 2"):
         opened("checkpoint=[chance/seed_0,k3/seed_0]")
+
+
+def test_sessions_that_the_service_keeps_need_no_token(opened, runs):
+    service, rng = (
+        opened("checkpoint=[chance/seed_0,short/seed_0]", "serving.sessions=server"),
+        np.random.default_rng(6),
+    )
+    answers = [ask(service, body(rng, session="s"))[0] for _ in range(4)]
+    assert {answer.session_state for answer in answers} == {None}
+    assert len({answer.policy for answer in answers}) == 1
+    assert [record.step for record in logged(service, DecisionRecord)] == [0, 1, 2, 3]

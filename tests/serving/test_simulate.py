@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving.reachable import listening, reachable
+from serving.servers import Running
 from serving.services import FirstOnes, limits_of
 
 from recsys_cli.cli import main
 from recsys_cli.config.structured import load
 from recsys_cli.policies.base import GreedyPolicy, Observation
 from recsys_cli.rollouts.episodes import play
-from recsys_cli.serving.app import make_app
+from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.simulation.schedule import Schedule
 
 ENV = {"num_topics": 4, "time_budget": 8.0, "num_candidates": [1, 6], "slate_size": 2}
@@ -42,14 +42,14 @@ def service() -> FirstOnes:
 
 @pytest.fixture
 def simulate(service: FirstOnes, tmp_path: Path) -> Iterator[Simulate]:
-    with reachable(service, LIMITS) as address:
+    with Running(service, LIMITS) as server:
 
-        def run(*words: str, address: str = address) -> tuple[int, dict[str, Any]]:
+        def run(*words: str) -> tuple[int, dict[str, Any]]:
             output = tmp_path / "results.json"
             output.unlink(missing_ok=True)
             named = {word.partition("=")[0] for word in words}
             given = [word for word in WORDS if word.partition("=")[0] not in named]
-            code = main(["simulate", f"serve={address}", f"output={output}", *given, *words])
+            code = main(["simulate", f"serve={server.url}", f"output={output}", *given, *words])
             return code, json.loads(output.read_text()) if output.exists() else {}
 
         yield run
@@ -110,26 +110,26 @@ def test_stalls_show_in_an_open_loop(simulate: Simulate, service: FirstOnes) -> 
 def test_failures_are_counted_and_lost_ones_are_an_error(
     service: FirstOnes, simulate: Simulate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    inner, failing = make_app(service, LIMITS, None), [True]
-    calls = 0
+    rank, reward, calls = service.rank, service.reward, 0
 
-    async def flawed(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal calls
-        calls += scope["method"] == "POST"
-        if scope["method"] == "POST" and calls % 7 == 0 and failing[0]:
-            await send({"type": "http.response.start", "status": 503, "headers": []})
-            await send({"type": "http.response.body", "body": b"busy"})
-            return
-        await inner(scope, receive, send)
+    def flawed(method: Callable[..., Any]) -> Callable[..., Any]:
+        async def fails_at_times(*words: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls % 7 == 0:
+                raise Refused(503, "busy")
+            return await method(*words)
 
-    with listening(flawed, LIMITS) as address:
-        code, results = simulate("users=10", "clients=2", address=address)
-        assert code == 0 and results["retried"]["503"] > 0 and results["failed"] == {}
-        assert len(service.rewards) == results["decisions"]  # each counts once
-        code, results = simulate("users=10", "clients=2", "retries=0", address=address)
+        return fails_at_times
+
+    service.rank, service.reward = flawed(rank), flawed(reward)  # type: ignore[method-assign]
+    code, results = simulate("users=10", "clients=2")
+    assert code == 0 and results["retried"]["503"] > 0 and results["failed"] == {}
+    assert len(service.rewards) == results["decisions"]  # each counts once
+    code, results = simulate("users=10", "clients=2", "retries=0")
     assert code == 1 and results["failed"]["503"] > 0 and sum(results["lost"].values()) > 0
     assert results["sessions"] + results["lost"].get("sessions", 0) == 10
-    assert "503: the answer is not the service's" in capsys.readouterr().out
+    assert "  503: busy\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_failures_are_counted_and_lost_ones_are_an_error(
 def test_what_cannot_be_simulated_is_one_line(
     service: FirstOnes, words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with reachable(service, LIMITS) as address:
+    with Running(service, LIMITS) as server:
         own = [word for word in WORDS if not words[0].startswith(word.partition("=")[0])]
-        given = () if words[0].startswith("serve=") else (f"serve={address}",)
+        given = () if words[0].startswith("serve=") else (f"serve={server.url}",)
         assert main(["simulate", *own, *given, "retries=0", "users=5", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1

@@ -49,7 +49,7 @@ def serve(folder: ServiceFolder, config: ServeConfig) -> None:
     """
     token = read_token(config)
     with contextlib.closing(listen(config.host, config.port)) as listener:
-        _log_to(folder.errors)
+        log_errors(folder.errors)
         service = Service(folder, config)
         chores = Chores(*chores_of_each(service), *chores_of_one(folder, config))
         try:
@@ -79,6 +79,7 @@ class LocalServer(uvicorn.Server):
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
+                log_level="error",  # who sends what is not HTTP must not fill the disk
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -151,7 +152,7 @@ def _connections() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft - OWN_FILES))
 
 
-def _log_to(file: Path) -> None:
+def log_errors(file: Path) -> None:
     """Let tracebacks go to a file of bounded size."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
@@ -159,4 +160,3 @@ def _log_to(file: Path) -> None:
     for logger in (LOG, logging.getLogger("uvicorn.error")):
         logger.addHandler(handler)
         logger.propagate = False
-        logger.setLevel(logging.ERROR)

@@ -37,7 +37,7 @@ def runs_from(process: int, folder: Path) -> bool:
         words = Path(f"/proc/{process}/cmdline").read_bytes().split(b"\0")  # empty for a zombie
     except OSError:
         return False
-    return words[1:3] == [b"-db", b"-f"] and words[3].startswith(bytes(folder)) and b"python" not in words[0]
+    return words[1:3] == [b"-db", b"-f"] and words[3].startswith(bytes(folder))
 
 
 class Keeper:

@@ -39,17 +39,19 @@ def variables(serving: ServingConfig) -> dict[str, str]:
     }
 
 
-def local_variables(serving: ServingConfig, folder: Path, binary: str) -> dict[str, str]:
+def local_variables(serving: ServingConfig, address: str, folder: Path, binary: str) -> dict[str, str]:
     """Return more of them, for a Ray of our own: ports that no other service has, and HAProxy started by our rules.
 
     Args:
         serving: how the service runs.
+        address: where HAProxy is to listen, `<host>:<port>`.
         folder: short, of this start alone, for HAProxy's files and sockets.
         binary: HAProxy itself.
     """
     rules = {
         "binary": binary,
         "folder": str(folder),
+        "address": address,
         "max_seconds": serving.max_seconds,
         "max_body_bytes": serving.max_body_bytes,
     }

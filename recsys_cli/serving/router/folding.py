@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sql
 from msgspec import Struct, msgpack
 from sqlalchemy import Connection
 
+from recsys_cli.config.routers import RouterConfig
 from recsys_cli.serving.log.records import (
     ActivationRecord,
     DecisionRecord,
@@ -17,9 +19,40 @@ from recsys_cli.serving.log.records import (
     RewardRecord,
     encode_lines,
 )
-from recsys_cli.serving.router.store import activations, decisions, epochs, fact, put, put_fact, reports, segments, sessions
+from recsys_cli.serving.router.build import ROUTERS
+from recsys_cli.serving.router.store import (
+    activations,
+    decisions,
+    endings,
+    epochs,
+    fact,
+    put,
+    put_fact,
+    reports,
+    segments,
+    sessions,
+)
 
 LIVE = "live"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a router needs of decisions, beside rewards.
+
+    Attributes:
+        by_user: the user's features.
+        compared: the probability of the slate under every policy.
+    """
+
+    by_user: bool
+    compared: bool
+
+    @classmethod
+    def by(cls, config: RouterConfig) -> Kept:
+        """Return what the router of some settings needs."""
+        router = ROUTERS[type(config)]
+        return cls(router.by_user, router.mode in ("shadow", "apprentice"))
 
 
 class Waiting(Struct, array_like=True):
@@ -56,20 +89,17 @@ def offsets(connection: Connection) -> dict[str, int]:
     return {name: offset for name, offset in connection.execute(sql.select(segments.c.name, segments.c.offset))}
 
 
-def fold(
-    connection: Connection, records: Sequence[Record], ends: Mapping[str, int], by_user: bool, compared: bool
-) -> None:
+def fold(connection: Connection, records: Sequence[Record], ends: Mapping[str, int], kept: Kept) -> None:
     """Add records, of which the database must know none; those of epochs are passed over.
 
     Args:
         connection: within a transaction.
         records: of the log.
         ends: by segment, the byte up to which they are now folded.
-        by_user: whether the router looks at the user's features.
-        compared: whether probabilities under all policies are kept.
+        kept: what the router needs of decisions.
     """
     now = period(connection)
-    _add_decisions(connection, [each for each in records if isinstance(each, DecisionRecord)], now, by_user, compared)
+    _add_decisions(connection, [each for each in records if isinstance(each, DecisionRecord)], now, kept)
     _add_reports(connection, [each for each in records if isinstance(each, RewardRecord)], now)
     active = [each.event_id for each in records if isinstance(each, ActivationRecord)]
     put(connection, activations, [{"event_id": event_id, "seen": now} for event_id in active])
@@ -78,10 +108,8 @@ def fold(
     put(connection, segments, rows, ["offset", "seen"])
 
 
-def _add_decisions(
-    connection: Connection, found: Sequence[DecisionRecord], now: int, by_user: bool, compared: bool
-) -> None:
-    """Add decisions; of the same event the earliest stays, unless it has counted already."""
+def _add_decisions(connection: Connection, found: Sequence[DecisionRecord], now: int, kept: Kept) -> None:
+    """Add decisions; of the same event the earliest stays."""
     rows = [
         {
             "event_id": each.event_id,
@@ -93,8 +121,8 @@ def _add_decisions(
                     each.policy,
                     each.version,
                     [each.ids[position] for position in each.slate],
-                    each.user if by_user else None,
-                    each.by_policy if compared else None,
+                    each.user if kept.by_user else None,
+                    each.by_policy if kept.compared else None,
                 )
             ),
             "active": each.active,
@@ -109,25 +137,27 @@ def _add_decisions(
 
 
 def _add_reports(connection: Connection, found: Sequence[RewardRecord], now: int) -> None:
-    """Add reports; of the same reward id of an event the earliest stays, as in `log.rewards.distinct`."""
+    """Add reports; of the same reward id the earliest stays, as in `log.rewards.distinct`. Any may end the session."""
     rows = [
         {
             "event_id": each.event_id,
             "reward_id": each.reward_id or "",
             "time_ms": each.time_ms,
             "body": encode_lines([each]),
-            "final": each.final,
             "seen": now,
         }
         for each in found
     ]
-    put(connection, reports, rows, ["time_ms", "body", "final"], ["time_ms", "body"])
+    put(connection, reports, rows, ["time_ms", "body"], ["time_ms", "body"])
+    put(connection, endings, [{"event_id": each.event_id, "seen": now} for each in found if each.final])
 
 
 def _add_live(connection: Connection, found: Iterable[PoliciesRecord], now: int) -> None:
     """Keep the latest record of which policies are live; periods go before clocks, which may jump."""
     known = json.loads(fact(connection, LIVE) or "[-1, 0, {}]")
-    newest = max([known, *([now, each.time_ms, {n: v for n, (v, _) in each.policies.items()}] for each in found)], key=_age)
+    newest = max(
+        [known, *([now, each.time_ms, {n: v for n, (v, _) in each.policies.items()}] for each in found)], key=_age
+    )
     if newest != known:
         put_fact(connection, LIVE, json.dumps(newest))
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import fsum
 from typing import Any
 
 import sqlalchemy as sql
@@ -20,7 +21,7 @@ from recsys_cli.config.routers import RouterConfig
 from recsys_cli.serving.log.records import RewardRecord, decode
 from recsys_cli.serving.log.rewards import outcome_of
 from recsys_cli.serving.router.folding import Waiting, decode_waiting
-from recsys_cli.serving.router.store import activations, decisions, epochs, fact, put_fact, reports, sessions
+from recsys_cli.serving.router.store import activations, decisions, endings, epochs, fact, put_fact, reports, sessions
 
 LATE, ORPHANS, UNACTIVATED, DEFAULTED = "late", "orphans", "unactivated", "defaulted"
 COUNTERS = (LATE, ORPHANS, UNACTIVATED, DEFAULTED)
@@ -58,13 +59,11 @@ class Settled:
     Attributes:
         observations: in an order that does not depend on the log's.
         decisions: their event ids, and those that never will count.
-        sessions: that are over.
         counts: of what went amiss, by `COUNTERS`.
     """
 
     observations: list[Observation] = field(default_factory=list)
     decisions: list[str] = field(default_factory=list)
-    sessions: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
 
 
@@ -97,14 +96,15 @@ def settle(connection: Connection, rules: Rules, now: int, clock_ms: int) -> lis
     if rules.router.unit == "session":
         which: ColumnElement[bool] = decisions.c.session.in_(sql.select(sessions.c.session).where(over))
         settled = _sessions(_waiting(connection, which, rules, waited), rules.router.default_reward)
-        alone = ~sql.exists().where(decisions.c.session == sessions.c.session, decisions.c.settled.is_(None))
-        connection.execute(sql.delete(sessions).where(sql.or_(sessions.c.session.in_(settled.sessions), over & alone)))
     else:
-        reported = sql.exists().where(reports.c.event_id == decisions.c.event_id)
-        which = sql.or_(decisions.c.seen <= waited, reported)
+        which = sql.or_(decisions.c.seen <= waited, decisions.c.event_id.in_(sql.select(reports.c.event_id)))
         settled = _single(_waiting(connection, which, rules, waited), rules.router.default_reward)
-        connection.execute(sql.delete(sessions).where(over))
-    _forget(connection, rules, settled, now, clock_ms, waited)
+    _remember(connection, settled, now)
+    kept = _last_period(connection, now, clock_ms, rules.router.wait_seconds + rules.session_seconds)
+    lost = _forget(connection, over, waited, kept)
+    for name, count in (settled.counts | lost).items():
+        if count:
+            put_fact(connection, name, str(int(fact(connection, name) or 0) + count))
     return settled.observations
 
 
@@ -120,9 +120,9 @@ def _mark_sessions(connection: Connection, now: int) -> None:
     reported = sql.select(decisions.c.session).join(reports, reports.c.event_id == decisions.c.event_id)
     alive = sessions.c.session.in_(reported.where(reports.c.seen == now))
     connection.execute(sql.update(sessions).where(alive).values(seen=now))
-    new = sql.or_(reports.c.seen == now, decisions.c.seen == now)
-    ended = sessions.c.session.in_(reported.where(reports.c.final, decisions.c.settled.is_(None), new))
-    connection.execute(sql.update(sessions).where(ended).values(final=True))
+    ended = sql.select(decisions.c.session).join(endings, endings.c.event_id == decisions.c.event_id)
+    over = sessions.c.session.in_(ended.where(decisions.c.settled.is_(None)))
+    connection.execute(sql.update(sessions).where(over).values(final=True))
 
 
 def _waiting(connection: Connection, which: ColumnElement[bool], rules: Rules, waited: int) -> list[_Decided]:
@@ -136,7 +136,9 @@ def _waiting(connection: Connection, which: ColumnElement[bool], rules: Rules, w
         by_event[event_id].append(report)
     activated = sql.exists().where(activations.c.event_id == decisions.c.event_id)
     columns = sql.select(decisions, sql.or_(decisions.c.active, activated).label("counts"))
-    found = [_decided(row, by_event[row.event_id], rules, waited) for row in connection.execute(columns.where(open_ones))]
+    found = [
+        _decided(row, by_event[row.event_id], rules, waited) for row in connection.execute(columns.where(open_ones))
+    ]
     return sorted(found, key=lambda each: (each.session, each.order))
 
 
@@ -166,10 +168,9 @@ def _sessions(waiting: Iterable[_Decided], default: float) -> Settled:
     A session belongs to the policy that began it, also if another took over: who is assigned, is judged.
     """
     settled = Settled()
-    for session, group in groupby(waiting, key=lambda each: each.session):
+    for _, group in groupby(waiting, key=lambda each: each.session):
         members = list(group)
         if all(each.ready for each in members):
-            settled.sessions.append(session)
             settled.decisions += [each.event_id for each in members]
             _count(settled, members, default)
     return settled
@@ -181,31 +182,38 @@ def _count(settled: Settled, members: list[_Decided], default: float) -> None:
     settled.counts[UNACTIVATED] += len(members) - len(counting)
     settled.counts[DEFAULTED] += sum(each.value is None for each in counting)
     if counting:
-        reward = sum(default if each.value is None else each.value for each in counting)
+        reward = fsum(default if each.value is None else each.value for each in counting)
         first = counting[0].waiting
         settled.observations.append(Observation(first.policy, first.version, reward, first.user))
 
 
-def _forget(
-    connection: Connection, rules: Rules, settled: Settled, now: int, clock_ms: int, waited: int
-) -> None:
-    """Delete what has counted, what came too late and what belongs to nothing; keep event ids for a while."""
+def _remember(connection: Connection, settled: Settled, now: int) -> None:
+    """Note which decisions have counted, or never will."""
     if settled.decisions:
         done = sql.update(decisions).where(decisions.c.event_id == sql.bindparam("id")).values(settled=now + 1)
-        connection.execute(done, [{"id": event_id} for event_id in settled.decisions])
-        for table in (reports, activations):
-            gone = sql.delete(table).where(table.c.event_id == sql.bindparam("id"))
-            connection.execute(gone, [{"id": event_id} for event_id in settled.decisions])
-    counted = sql.select(decisions.c.event_id).where(decisions.c.settled.is_not(None))
-    late = connection.execute(sql.delete(reports).where(reports.c.event_id.in_(counted))).rowcount
-    unknown = ~sql.exists().where(decisions.c.event_id == reports.c.event_id)
-    orphans = connection.execute(sql.delete(reports).where(reports.c.seen <= waited, unknown)).rowcount
-    connection.execute(
-        sql.delete(activations).where(sql.or_(activations.c.event_id.in_(counted), activations.c.seen <= waited))
-    )
-    keep_seconds = rules.router.wait_seconds + rules.session_seconds
-    old = _last_period(connection, now, clock_ms, keep_seconds)
-    connection.execute(sql.delete(decisions).where(decisions.c.settled <= old + 1))
-    for name, count in (settled.counts | {LATE: late, ORPHANS: orphans}).items():
-        if count:
-            put_fact(connection, name, str(int(fact(connection, name) or 0) + count))
+        rows = [{"id": event_id} for event_id in settled.decisions]
+        connection.execute(done, rows)
+        for table in (reports, endings, activations):
+            connection.execute(sql.delete(table).where(table.c.event_id == sql.bindparam("id")), rows)
+
+
+def _forget(connection: Connection, over: ColumnElement[bool], waited: int, kept: int) -> dict[str, int]:
+    """Delete what came too late, what belongs to nothing, closed sessions, and in time the ids of what has counted."""
+
+    def gone(table: sql.Table) -> int:
+        here = decisions.c.event_id == table.c.event_id
+        return connection.execute(
+            sql.delete(table).where(sql.exists().where(here, decisions.c.settled.is_not(None)))
+        ).rowcount
+
+    def unknown(table: sql.Table) -> int:
+        here = decisions.c.event_id == table.c.event_id
+        return connection.execute(sql.delete(table).where(table.c.seen <= waited, ~sql.exists().where(here))).rowcount
+
+    lost = {LATE: gone(reports), ORPHANS: unknown(reports)}
+    for table in (endings, activations):
+        gone(table), unknown(table)
+    waiting = sql.exists().where(decisions.c.session == sessions.c.session, decisions.c.settled.is_(None))
+    connection.execute(sql.delete(sessions).where(over, ~waiting))
+    connection.execute(sql.delete(decisions).where(decisions.c.settled <= kept + 1))
+    return lost

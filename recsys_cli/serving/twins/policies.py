@@ -25,7 +25,7 @@ from recsys_cli.serving.twins.optimisers import (
     slate_scores,
     whole_slates,
 )
-from recsys_cli.slates.distributions import PlackettLuceSlates, SlateDistribution
+from recsys_cli.slates.distributions import SlateDistribution
 from recsys_cli.slates.optimal import NEVER
 
 Values = Callable[[Observation, Any, Any], tuple[Floats, Floats]]
@@ -154,7 +154,9 @@ class ScoredTwin(Twin):
 
     def served(self, observation: Observation) -> SlateDistribution:
         """See `SlatePolicy.served`."""
-        return self.distribution(observation) if self.served_by_draws else certain(self.slates(observation), observation)
+        return (
+            self.distribution(observation) if self.served_by_draws else certain(self.slates(observation), observation)
+        )
 
 
 def _mask_of(observation: Observation) -> Any:
