@@ -159,6 +159,7 @@ class Answering:
                     log_total=None if np.isnan(decided.log_total[row]) else float(decided.log_total[row]),
                     scores=decided.scores[row, :length].tolist() if decided.scored[row] else None,
                     state=None if remembered is None else pack(remembered[row]),
+                    response=request.response,
                     active=not request.defer_activation,
                 )
             )

@@ -32,6 +32,7 @@ REFUSALS = {  # of Starlette's router
     404: "there is no such path",
     405: "there is no such method here",
 }
+PAGE = "/"  # which holds nothing, and asks for the token itself
 HEADERS = "recsys.headers"  # of the scope: by name
 _NONE: Mapping[str, str] = {}
 Header = tuple[bytes, bytes]
@@ -44,7 +45,8 @@ def make_app(service: Service, settings: ServingConfig, token: str | None) -> AS
     Args:
         service: that decides.
         settings: with the limits.
-        token: that all but questions about health need in `Authorization: Bearer <token>`; None: nobody needs one.
+        token: that all but the page and questions about health need in `Authorization: Bearer <token>`; None: nobody
+            needs one.
     """
     operations = Operations(service, settings).all()
     described = Document(document(operations, service.spec, settings, token is not None))
@@ -53,7 +55,7 @@ def make_app(service: Service, settings: ServingConfig, token: str | None) -> AS
         Route("/openapi.json", described, methods=["GET"]),
         *_page_routes(service),
     ]
-    open_paths = {each.path for each in operations if not each.guarded}
+    open_paths = {PAGE, *(each.path for each in operations if not each.guarded)}
     return Guard(Router(routes, redirect_slashes=False), service, token, open_paths)
 
 

@@ -11,7 +11,6 @@ key                        signs sessions (`serving.sessions`)
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,8 @@ import yaml
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServeConfig
-from recsys_cli.files import atomic_dir, read_json, update_json, write_text
-from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, version_of
+from recsys_cli.files import read_json, update_json, write_text
+from recsys_cli.tracking.bundle import copy_bundle, read_bundle, version_of
 from recsys_cli.tracking.references import resolve
 
 CALLER = "caller"  # who decides if the caller's order is kept; no policy has this name
@@ -96,9 +95,7 @@ class ServiceFolder:
         version = version_of(source)
         target = self.bundle(name, version)
         if not target.is_dir():
-            with atomic_dir(target) as temporary:
-                for file in (TENSORS, MANIFEST):
-                    shutil.copyfile(source / file, temporary / file)
+            copy_bundle(source, target)
         return Pointed(name, version, reference)
 
     def pointed(self) -> list[Pointed]:

@@ -7,18 +7,17 @@ from recsys_cli.serving.chores import Chore
 from recsys_cli.serving.drift import Following
 from recsys_cli.serving.folder import ServiceFolder, finder
 from recsys_cli.serving.live import AliasWatcher
+from recsys_cli.serving.metrics import POINT_SECONDS
 from recsys_cli.serving.service import Service
-
-LOOK_SECONDS = 5.0
 
 
 def chores_of_each(service: Service) -> list[Chore]:
-    """Return what every process does: follow the policies and the router, and watch requests' features."""
+    """Return what every process does: follow the pointer to the policies and the router, and watch itself."""
     drift = Following(service.statistics, lambda: service.live.now.models[0])
     return [
         Chore("following the service's folder", service.config.serving.poll_seconds, service.poll),
-        Chore("what requests should look like", LOOK_SECONDS, drift.step),
-        Chore("statistics", LOOK_SECONDS, service.statistics.tick),
+        Chore("the history of the service", POINT_SECONDS, service.statistics.tick),
+        Chore("drift of features", POINT_SECONDS, drift.step),
     ]
 
 

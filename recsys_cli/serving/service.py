@@ -178,8 +178,14 @@ class Service:
         self.segment.close()
 
     def _readings(self) -> Readings:
-        rewards = self.router.now.report.get("policies", {})
-        return Readings(self.policies(), self.load.waiting, self.segment.written, rewards=rewards)
+        report = self.router.now.report
+        return Readings(
+            self.policies(),
+            queued=self.load.waiting,
+            log_bytes=self.segment.written,
+            bookkeeping_lag=report.get("lag_seconds"),
+            rewards=report.get("policies", {}),
+        )
 
     def _log_policies(self, live: LiveSet) -> None:
         policies = {model.name: (model.version, model.source) for model in live.models}

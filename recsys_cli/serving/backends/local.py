@@ -79,6 +79,7 @@ class LocalServer(uvicorn.Server):
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
+                log_level="error",  # who sends what is not HTTP must not fill the disk
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -159,4 +160,3 @@ def log_errors(file: Path) -> None:
     for logger in (LOG, logging.getLogger("uvicorn.error")):
         logger.addHandler(handler)
         logger.propagate = False
-        logger.setLevel(logging.ERROR)

@@ -47,7 +47,12 @@ reports = Table(  # of what came of decisions, also of those not seen yet
     Column("reward_id", Name, primary_key=True),
     Column("time_ms", sql.BigInteger, nullable=False),
     Column("body", LargeBinary, nullable=False),
-    Column("final", Boolean, nullable=False),
+    Column("seen", Integer, nullable=False, index=True),
+)
+endings = Table(  # of sessions, as a report of one of their decisions said
+    "endings",
+    tables,
+    Column("event_id", Name, primary_key=True),
     Column("seen", Integer, nullable=False, index=True),
 )
 activations = Table(
@@ -99,6 +104,7 @@ facts = Table(  # single values: the service's name, the clock, the live policie
     Column("value", Text, nullable=False),
 )
 
+CLOCK = "clock_ms"  # the fact that holds the bookkeeping's clock
 LEADER, CHANGES = 7_350_211, 7_350_212  # advisory locks of PostgreSQL
 SECONDS = 5  # to wait for a lock or a server
 
