@@ -155,7 +155,8 @@ def crown(name: str, turn: int, number: int) -> None:
 
 def returns(name: str) -> list[float]:
     """Return what users of a `recsys simulate` brought, with its interval."""
-    return spread(json.loads(Path(f"{name}.json").read_text())["returns"])
+    (values,) = json.loads(Path(f"{name}.json").read_text())["returns"].values()
+    return spread(values)
 
 
 def spread(values: Any) -> list[float]:

@@ -205,7 +205,7 @@ def policies_in(folder: Path) -> list[Path]:
         words = [f"algo={algo}", f"name={algo}", f"output_dir={folder}", "resources=inline", "tracking=off"]
         if recsys(["train", *words, "progress=off", "evaluation.users=10", "evaluation.baselines=[]"]):
             raise RuntimeError("the training failed")
-        found.append(folder / algo / "seed_0" / "checkpoints")
+        found.append(folder / algo / "last")
     return found
 
 
