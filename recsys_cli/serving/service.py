@@ -178,8 +178,13 @@ class Service:
         self.segment.close()
 
     def _readings(self) -> Readings:
-        rewards = self.router.now.report.get("policies", {})
-        return Readings(self.policies(), self.load.waiting, self.segment.written, rewards=rewards)
+        return Readings(
+            self.policies(),
+            queued=self.load.waiting,
+            log_bytes=self.segment.written,
+            bookkeeping_lag=self.router.lag_seconds(),
+            rewards=self.router.now.report.get("policies", {}),
+        )
 
     def _log_policies(self, live: LiveSet) -> None:
         policies = {model.name: (model.version, model.source) for model in live.models}

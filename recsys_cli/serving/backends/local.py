@@ -50,7 +50,7 @@ def serve(folder: ServiceFolder, config: ServeConfig) -> None:
     """
     token = read_token(config)
     with contextlib.closing(listen(config.host, config.port)) as listener:
-        _log_to(folder.errors)
+        log_errors(folder.errors)
         service = Service(folder, config)
         chores = Chores(*chores_of_each(service), *chores_of_one(folder, config))
         try:
@@ -153,7 +153,7 @@ def _connections() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft - OWN_FILES))
 
 
-def _log_to(file: Path) -> None:
+def log_errors(file: Path) -> None:
     """Let tracebacks go to a file of bounded size."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)

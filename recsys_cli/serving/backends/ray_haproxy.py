@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-VARIABLE = "RECSYS_HAPROXY"  # what `settings` needs, as JSON
+VARIABLE = "RECSYS_HAPROXY"  # the arguments of `amended` as JSON, and `binary`, HAProxy itself
 INTERIM = "interim.pid"  # of the HAProxy that stands in after the last one was killed (`ray_keeper`)
 OPEN = ".open"  # ending of the last configuration that led to replicas
 REFUSALS = {  # of HAProxy itself: status, and the line
@@ -23,9 +23,10 @@ REFUSALS = {  # of HAProxy itself: status, and the line
 TOO_LARGE = r"{\"error\":\"the body is larger than serving.max_body_bytes\"}"
 
 
-def amended(config: str, folder: Path, max_seconds: float, max_body_bytes: int) -> str:
+def amended(config: str, folder: Path, address: str, max_seconds: float, max_body_bytes: int) -> str:
     """Return Serve's configuration with our rules.
 
+    - It listens at `address`; replicas stay at 127.0.0.1, where Serve would have it too.
     - Metrics and statistics are for this machine only; Serve binds them to all interfaces.
     - Clients have `max_seconds` for their headers, and what is announced as too large is refused at once.
     - Serve's replicas keep no task to notice that a client went away, and clients cannot change Serve's own time limit;
@@ -39,8 +40,9 @@ def amended(config: str, folder: Path, max_seconds: float, max_body_bytes: int) 
     text = re.sub(r"^\s*log global\n", "", text, flags=re.MULTILINE)
     text = text.replace("option httplog", "").replace("option log-health-checks", "")
     text = re.sub(r"^(\s*errorfile )(50[234]) .*$", rf"\g<1>\2 {folder}/503.http", text, flags=re.MULTILINE)
-    limits = f"timeout http-request {max_seconds:.0f}s\n    errorfile 400 {folder}/400.http\n    errorfile 408 {folder}/408.http"
-    text = text.replace("mode http\n", f"mode http\n    {limits}\n", 1)
+    defaults = ["mode http", f"timeout http-request {max_seconds:.0f}s"]
+    defaults += [f"errorfile {status} {folder}/{status}.http" for status in (400, 408)]
+    text = text.replace("mode http\n", "\n    ".join(defaults) + "\n", 1)
     rules = (
         "    http-request set-header x-request-disconnect-disabled ?1",
         "    http-request del-header x-request-timeout-seconds",
@@ -50,7 +52,7 @@ def amended(config: str, folder: Path, max_seconds: float, max_body_bytes: int) 
     found = re.search(r"^frontend http_frontend\n\s*bind (.*)$", text, flags=re.MULTILINE)
     if found is None:
         return text
-    bind = found[1] if is_open(text) else f"unix@{folder / 'closed.sock'}"
+    bind = address if is_open(text) else f"unix@{folder / 'closed.sock'}"
     return text[: found.start(1)] + "\n".join([bind, *rules]) + text[found.end() :]
 
 
@@ -83,17 +85,18 @@ def write(path: Path, content: bytes) -> None:
 def main(words: list[str]) -> None:
     """Amend the configuration that the command line names, and become HAProxy."""
     settings = json.loads(os.environ[VARIABLE])
+    binary = settings.pop("binary")
     folder, path = Path(settings["folder"]), Path(words[words.index("-f") + 1])
     for name, (status, line) in REFUSALS.items():
         write(folder / f"{name}.http", refusal(status, line))
-    text = amended(path.read_text(), folder, settings["max_seconds"], settings["max_body_bytes"])
+    text = amended(path.read_text(), **{**settings, "folder": folder})
     write(path, text.encode())
     if is_open(text):
         write(path.with_name(path.name + OPEN), alone(text).encode())
         interim = folder / INTERIM
         if interim.exists():  # it ends when we have taken over
             words += ["-sf", interim.read_text()]
-    os.execv(settings["binary"], [settings["binary"], *words])
+    os.execv(binary, [binary, *words])
 
 
 if __name__ == "__main__":

@@ -39,22 +39,25 @@ def variables(serving: ServingConfig) -> dict[str, str]:
     }
 
 
-def local_variables(serving: ServingConfig, folder: Path, binary: str) -> dict[str, str]:
+def local_variables(serving: ServingConfig, address: str, folder: Path, binary: str) -> dict[str, str]:
     """Return more of them, for a Ray of our own: ports that no other service has, and HAProxy started by our rules.
 
     Args:
         serving: how the service runs.
+        address: where HAProxy is to listen, `<host>:<port>`.
         folder: short, of this start alone, for HAProxy's files and sockets.
         binary: HAProxy itself.
     """
     rules = {
         "binary": binary,
         "folder": str(folder),
+        "address": address,
         "max_seconds": serving.max_seconds,
         "max_body_bytes": serving.max_body_bytes,
     }
     ports = free_ports(3)
     return {
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",  # replicas have no port for it (`replicas_on_loopback`)
         ray_haproxy.VARIABLE: json.dumps(rules),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy(folder)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),

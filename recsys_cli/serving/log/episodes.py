@@ -61,8 +61,8 @@ class Episode:
 def episodes_of(entries: Iterable[Entry], terms: Terms) -> list[Episode]:
     """Return the episodes of joined decisions (see `joining`), by the time of their first.
 
-    A session id names one episode after another: a new one begins with a session's first decision, after a report that
-    was final, and after silence.
+    A session id names one episode after another: a new one begins after a report that was final, and after silence.
+    Decisions of a client that does not carry the session's state are all marked as the first.
     """
     found = [(entry, decode_joined(entry.payload)) for entry in entries]
     found.sort(key=lambda each: (each[1].decision.session, each[0].time_ms, each[0].place))
@@ -85,9 +85,7 @@ def _outcome(joined: Joined, terms: Terms) -> Outcome:
 def _chains(steps: list[Step], silence_ms: float) -> Iterator[list[Step]]:
     chain: list[Step] = []
     for step in steps:
-        if chain and (
-            step.joined.decision.first or chain[-1].outcome.final or step.time_ms - chain[-1].time_ms > silence_ms
-        ):
+        if chain and (chain[-1].outcome.final or step.time_ms - chain[-1].time_ms > silence_ms):
             yield chain
             chain = []
         chain.append(step)

@@ -35,7 +35,7 @@ class Segment:
     whatever the clock does. Its writer holds a lock on it. Its whole lines never change: readers may keep offsets.
 
     Attributes:
-        written: bytes, in all files.
+        written: bytes so far, of all files.
     """
 
     def __init__(self, folder: Path, durability: Durability, most_bytes: int = MOST_BYTES) -> None:
@@ -50,10 +50,10 @@ class Segment:
             OSError: the folder cannot be made.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.durability, self._most_bytes = folder, durability, most_bytes
+        self.folder, self.durability, self._most_bytes, self.written = folder, durability, most_bytes, 0
         self._lock = threading.Lock()
         self._descriptor: int | None = None
-        self._end = self._day = self._stamp = self.written = 0
+        self._end = self._day = self._stamp = 0
         self._retry_at = 0.0
         self._group = _Group(self._write) if durability == "machine" else None
 

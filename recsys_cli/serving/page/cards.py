@@ -52,7 +52,7 @@ def _items(spec: ProblemSpec, doc: NDArray[Any]) -> NDArray[Any]:
 
 
 def _facts(spec: ProblemSpec, user: NDArray[Any], doc: NDArray[Any]) -> list[list[Fact]]:
-    """Return what is worth saying of each document: the user's interest, if that can be seen, quality, named features."""
+    """Return what to say of each document: the user's interest, if that can be seen, quality, named features."""
     features, columns = spec.documents.features, list[tuple[str, NDArray[Any], float, float]]()
     if spec.choice.observable and len(user) == doc.shape[1]:
         columns.append(("interest", doc @ user, -1.0, 1.0))

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from recsys_cli.envs.features import Features
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.policies.stateless import StatelessPolicy
 from recsys_cli.serving.drift import LIMIT
 
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
 
 FRESH_SECONDS = 0.9  # in which all pages get the same answer
-EXAMPLE_SEED = 0
 
 
 class State:
@@ -58,3 +58,29 @@ class State:
             ],
             "process": service.statistics.snapshot(),
         }
+
+
+def _problem(spec: ProblemSpec, simulated: bool) -> dict[str, Any]:
+    low, high = (np.clip(bound, -1e6, 1e6).tolist() for bound in spec.user.bounds)
+    return {
+        "name": spec.name,
+        "slate_size": spec.slate_size,
+        "simulated": simulated,
+        "user": {"names": list(spec.user.names), "low": low, "high": high},
+        "example": _example(spec),
+    }
+
+
+def _example(spec: ProblemSpec) -> dict[str, Any]:
+    """Return a request that the service takes: features inside their bounds."""
+    size, topics = spec.slate_size + 3, spec.documents.topics
+    doc = np.array([_within(spec.documents.features, (row + 1) / (size + 1)) for row in range(size)])
+    if topics:
+        doc[:, :topics] = np.eye(topics)[np.arange(size) % topics]
+    candidates = [{"id": f"document-{row + 1}", "features": values} for row, values in enumerate(doc.tolist())]
+    return {"user": _within(spec.user, 0.5).tolist(), "candidates": candidates}
+
+
+def _within(features: Features, fraction: float) -> NDArray[Any]:
+    low, high = (np.clip(bound, -1, 1) if np.isinf(bound).any() else bound for bound in features.bounds)
+    return np.round(low + fraction * (high - low), 4)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
@@ -29,6 +30,7 @@ MOST_ACTS = 2000  # of a session
 MOST_NUMBERS = 100_000  # of an observation that a browser is sent
 KEPT = 64  # users whose state is at hand; others are played again
 TRIES = 300  # draws of a user's response before it counts as impossible
+MOST_DRAWS = 5000  # for one request
 NOBODY = -1  # position clicked if none was
 IMPOSSIBLE = f"this user would not do that: it did not happen in {TRIES} draws"
 
@@ -47,7 +49,7 @@ class Ask(Body):
     """A user: who it is, and what was shown to it."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**53)]
-    acts: Annotated[list[Act], Meta(max_length=MOST_ACTS)] = []
+    acts: Annotated[list[Act], Meta(max_length=MOST_ACTS)]
 
 
 class Moment(Struct):
@@ -89,7 +91,7 @@ class Users:
 
     def __init__(self, env: EnvConfig) -> None:
         """Take the problem."""
-        self.env, self._lock = env, threading.Lock()
+        self.env, self._lock, self._draws = env, threading.Lock(), 0
         self._kept = OrderedDict[bytes, _Kept]()
 
     @classmethod
@@ -116,7 +118,7 @@ class Users:
         """
         with self._lock:
             known = next((n for n in (len(ask.acts), len(ask.acts) - 1) if _key(ask, n) in self._kept), 0)
-            kept = self._kept.get(_key(ask, known)) or self._begun(ask.seed)
+            kept, self._draws = self._kept.get(_key(ask, known)) or self._begun(ask.seed), 0
             for number in range(known, len(ask.acts)):
                 kept = self._acted(kept, ask.acts[number], (ask.seed, number))
             self._keep(_key(ask, len(ask.acts)), kept)
@@ -134,6 +136,9 @@ class Users:
         spec = self.env.spec
         slate = [*act.slate, *[-1] * (spec.slate_size - len(act.slate))]
         for attempt in range(1 if act.click is None else TRIES):
+            self._draws += 1
+            if self._draws > MOST_DRAWS:
+                raise Refused(422, "acts: more than can be played again at once")
             seeds = np.random.SeedSequence([*stream, attempt])
             self._vec.set_state({**before.state, "rng": np.random.SFC64(seeds).state})
             try:
@@ -167,4 +172,4 @@ def _clicked(response: Mapping[str, Any]) -> int:
 
 
 def _key(ask: Ask, acts: int) -> bytes:
-    return msgspec.json.encode([ask.seed, ask.acts[:acts]])
+    return blake2b(msgspec.json.encode([ask.seed, ask.acts[:acts]]), digest_size=16).digest()

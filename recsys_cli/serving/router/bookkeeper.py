@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sql
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.notices import warn
@@ -28,10 +28,9 @@ from recsys_cli.serving.router.epochs import end_epoch, records
 from recsys_cli.serving.router.folding import Kept, fold, live, offsets, period
 from recsys_cli.serving.router.replay import rebuild
 from recsys_cli.serving.router.settling import COUNTERS, Rules
-from recsys_cli.serving.router.store import Store, epochs, fact, put, put_fact, switches, url_of
+from recsys_cli.serving.router.store import CLOCK, Store, epochs, fact, put, put_fact, switches, url_of
 from recsys_cli.serving.router.view import BOOKKEEPING, SWITCHES
 
-CLOCK = "clock_ms"
 MOST_RECORDS = 5_000  # of a transaction
 SAY_SECONDS = 1.0  # between notes of how far it is
 Found = tuple[str, int, Record]
@@ -74,7 +73,7 @@ class Bookkeeper:
         self._held = ExitStack()
         self._holds = self._known = False
         self._mark: float | None = None  # the monotonic time up to which the clock has run
-        self._published = 0
+        self._published, self._stale = 0, True  # whether there may be a newer epoch than the published one
         self._done: dict[str, int] = {}
         self._counters: dict[str, int] = {}
         self._caught_up_ms = 0
@@ -88,8 +87,8 @@ class Bookkeeper:
             if self._hold():
                 self._step()
             self.problem = None
-        except (SQLAlchemyError, OSError, ConfigError, Refused) as error:
-            text = error.orig if isinstance(error, sql.exc.DBAPIError) else error
+        except (DBAPIError, TimeoutError, OSError, ConfigError, Refused) as error:
+            text = error.orig if isinstance(error, DBAPIError) else error
             self._fail(" ".join(str(text).split())[:300])
         self._say()
 
@@ -116,17 +115,21 @@ class Bookkeeper:
         self._fold()
         if leads:
             self._advance(until)
-            self._log_epochs()
-        else:
-            self._mark = None
-        self._publish()
+        else:  # another machine's may have ended the epoch
+            self._mark, self._stale = None, True
+        if self._stale:
+            if leads:
+                self._log_epochs()
+            self._publish()
+            self._stale = False
         self._caught_up_ms = int(time.time() * 1000)
 
     def _recover(self, leads: bool) -> None:
         """Rebuild what a lost database held, from the log."""
         with self._store.transaction(exclusive=True) as connection:
             if leads and not period(connection) and not offsets(connection):
-                rebuild(connection, self._folder.log, self._rules)
+                for _ in rebuild(connection, self._folder.log, self._rules):
+                    self._say()
         self._known = True
 
     def _fold(self) -> None:
@@ -154,6 +157,7 @@ class Bookkeeper:
             ended = connection.scalar(sql.select(sql.func.max(epochs.c.clock_ms))) or 0
             put_fact(connection, CLOCK, str(clock))
             if clock - ended >= period_ms and live(connection):
+                self._stale = True
                 end_epoch(connection, self._rules, clock, int(time.time() * 1000))
         self._mark += passed / 1000
 

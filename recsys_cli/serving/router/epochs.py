@@ -13,6 +13,7 @@ import numpy as np
 import sqlalchemy as sql
 from sqlalchemy import Connection
 
+from recsys_cli.config.routers import RouterConfig
 from recsys_cli.serving.log.records import EpochRecord
 from recsys_cli.serving.router.base import Arm, Router
 from recsys_cli.serving.router.build import build_router
@@ -38,7 +39,7 @@ def end_epoch(connection: Connection, rules: Rules, clock_ms: int, time_ms: int)
         ConfigError: settings that do not fit the live policies.
     """
     now, kept = period(connection), Kept.by(rules.router)
-    kind = rules.router.unit + ("/user" if kept.by_user else "")
+    kind = kind_of(rules.router)
     if kept.compared:
         _compare(connection, now)
     _learn(connection, kind, _by_arm(settle(connection, rules, now, clock_ms)))
@@ -56,6 +57,11 @@ def end_epoch(connection: Connection, rules: Rules, clock_ms: int, time_ms: int)
         "logged": False,
     }
     connection.execute(sql.insert(epochs), row)
+
+
+def kind_of(config: RouterConfig) -> str:
+    """Return which statistics a router learns from."""
+    return config.unit + ("/user" if Kept.by(config).by_user else "")
 
 
 def records(connection: Connection, *which: Any) -> list[EpochRecord]:

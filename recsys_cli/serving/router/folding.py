@@ -23,6 +23,7 @@ from recsys_cli.serving.router.build import ROUTERS
 from recsys_cli.serving.router.store import (
     activations,
     decisions,
+    endings,
     epochs,
     fact,
     put,
@@ -136,19 +137,19 @@ def _add_decisions(connection: Connection, found: Sequence[DecisionRecord], now:
 
 
 def _add_reports(connection: Connection, found: Sequence[RewardRecord], now: int) -> None:
-    """Add reports; of the same reward id of an event the earliest stays, as in `log.rewards.distinct`."""
+    """Add reports; of the same reward id the earliest stays, as in `log.rewards.distinct`. Any may end the session."""
     rows = [
         {
             "event_id": each.event_id,
             "reward_id": each.reward_id or "",
             "time_ms": each.time_ms,
             "body": encode_lines([each]),
-            "final": each.final,
             "seen": now,
         }
         for each in found
     ]
-    put(connection, reports, rows, ["time_ms", "body", "final"], ["time_ms", "body"])
+    put(connection, reports, rows, ["time_ms", "body"], ["time_ms", "body"])
+    put(connection, endings, [{"event_id": each.event_id, "seen": now} for each in found if each.final])
 
 
 def _add_live(connection: Connection, found: Iterable[PoliciesRecord], now: int) -> None:

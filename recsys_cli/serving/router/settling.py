@@ -21,7 +21,7 @@ from recsys_cli.config.routers import RouterConfig
 from recsys_cli.serving.log.records import RewardRecord, decode
 from recsys_cli.serving.log.rewards import outcome_of
 from recsys_cli.serving.router.folding import Waiting, decode_waiting
-from recsys_cli.serving.router.store import activations, decisions, epochs, fact, put_fact, reports, sessions
+from recsys_cli.serving.router.store import activations, decisions, endings, epochs, fact, put_fact, reports, sessions
 
 LATE, ORPHANS, UNACTIVATED, DEFAULTED = "late", "orphans", "unactivated", "defaulted"
 COUNTERS = (LATE, ORPHANS, UNACTIVATED, DEFAULTED)
@@ -97,8 +97,7 @@ def settle(connection: Connection, rules: Rules, now: int, clock_ms: int) -> lis
         which: ColumnElement[bool] = decisions.c.session.in_(sql.select(sessions.c.session).where(over))
         settled = _sessions(_waiting(connection, which, rules, waited), rules.router.default_reward)
     else:
-        reported = sql.exists().where(reports.c.event_id == decisions.c.event_id)
-        which = sql.or_(decisions.c.seen <= waited, reported)
+        which = sql.or_(decisions.c.seen <= waited, decisions.c.event_id.in_(sql.select(reports.c.event_id)))
         settled = _single(_waiting(connection, which, rules, waited), rules.router.default_reward)
     _remember(connection, settled, now)
     kept = _last_period(connection, now, clock_ms, rules.router.wait_seconds + rules.session_seconds)
@@ -121,9 +120,9 @@ def _mark_sessions(connection: Connection, now: int) -> None:
     reported = sql.select(decisions.c.session).join(reports, reports.c.event_id == decisions.c.event_id)
     alive = sessions.c.session.in_(reported.where(reports.c.seen == now))
     connection.execute(sql.update(sessions).where(alive).values(seen=now))
-    new = sql.or_(reports.c.seen == now, decisions.c.seen == now)
-    ended = sessions.c.session.in_(reported.where(reports.c.final, decisions.c.settled.is_(None), new))
-    connection.execute(sql.update(sessions).where(ended).values(final=True))
+    ended = sql.select(decisions.c.session).join(endings, endings.c.event_id == decisions.c.event_id)
+    over = sessions.c.session.in_(ended.where(decisions.c.settled.is_(None)))
+    connection.execute(sql.update(sessions).where(over).values(final=True))
 
 
 def _waiting(connection: Connection, which: ColumnElement[bool], rules: Rules, waited: int) -> list[_Decided]:
@@ -194,7 +193,7 @@ def _remember(connection: Connection, settled: Settled, now: int) -> None:
         done = sql.update(decisions).where(decisions.c.event_id == sql.bindparam("id")).values(settled=now + 1)
         rows = [{"id": event_id} for event_id in settled.decisions]
         connection.execute(done, rows)
-        for table in (reports, activations):
+        for table in (reports, endings, activations):
             connection.execute(sql.delete(table).where(table.c.event_id == sql.bindparam("id")), rows)
 
 
@@ -212,7 +211,8 @@ def _forget(connection: Connection, over: ColumnElement[bool], waited: int, kept
         return connection.execute(sql.delete(table).where(table.c.seen <= waited, ~sql.exists().where(here))).rowcount
 
     lost = {LATE: gone(reports), ORPHANS: unknown(reports)}
-    gone(activations), unknown(activations)
+    for table in (endings, activations):
+        gone(table), unknown(table)
     waiting = sql.exists().where(decisions.c.session == sessions.c.session, decisions.c.settled.is_(None))
     connection.execute(sql.delete(sessions).where(over, ~waiting))
     connection.execute(sql.delete(decisions).where(decisions.c.settled <= kept + 1))
