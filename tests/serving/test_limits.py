@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 
 import pytest
@@ -108,10 +109,10 @@ def test_of_requests_at_once_those_beyond_the_limit_are_turned_away() -> None:
 
 def test_a_failed_answer_makes_room() -> None:
     load = Load(limits_of("max_queued=1"))
-    with pytest.raises(ZeroDivisionError), load.answering():
+    with contextlib.suppress(ZeroDivisionError), load.answering():
         assert load.waiting == 1
-        with pytest.raises(Refused), load.answering():
-            raise AssertionError
+        with pytest.raises(Refused):
+            load.check()
         raise ZeroDivisionError
     assert load.waiting == 0
 
@@ -119,6 +120,6 @@ def test_a_failed_answer_makes_room() -> None:
 def test_headers_are_counted_and_measured() -> None:
     few = [(b"x-%d" % i, b"v") for i in range(MAX_HEADERS)]
     assert headers_of(few)[b"x-7"] == b"v"
-    for wrong in ([*few, (b"y", b"v")], [(b"x", b"v" * 16_384)], [(b"n" * 16_384, b"")]):
+    for wrong in ([*few, (b"y", b"v")], [(b"x", b"v" * 16_384)], [(b"n" * 16_385, b"")]):
         with pytest.raises(Refused, match="headers"):
             headers_of(wrong)
