@@ -42,6 +42,12 @@ class AlgoConfig(ABC):
     learns_from: ClassVar[tuple[str, ...]] = ("env",)
     """What it learns from: `env` (by playing), `data` (a data set), or both."""
 
+    by_source: ClassVar[tuple[str, ...]] = ()
+    """Keys that `learning_from` sets for one source: a training from another one does not take them over."""
+
+    starts_from: ClassVar[str] = "the parameters of {}"
+    """What a training takes of a checkpoint that it starts from, in words."""
+
     several_learners: ClassVar[bool] = True
     """Whether learner processes can share its updates."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.utils.metrics import (
@@ -98,6 +99,19 @@ class RLlibTraining(Training):
         policy.load_tensors({name[4:]: np.asarray(w) for name, w in weights.items() if name.startswith("net.")})
         return policy
 
+    def start_from(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """See `Training.start_from`; targets become copies, and what the policy lacks, as a critic, begins anew."""
+        learners = self.algorithm.learner_group
+        state = learners.get_state(components=f"learner/rl_module/{DEFAULT_MODULE_ID}")
+        weights = state["learner"]["rl_module"][DEFAULT_MODULE_ID]
+        begun = {f"net.{name}": value for name, value in tensors.items()}
+        for name in weights:  # of `target_net` and `target_values`
+            own = f"net.{name.removeprefix('target_').removeprefix('net.')}"
+            if name.startswith("target_") and own in begun:
+                begun[name] = begun[own]
+        learners.set_weights({DEFAULT_MODULE_ID: {**weights, **begun}})
+        self._send_weights()
+
     def evaluate(self, episodes: int, seed: int) -> dict[str, float]:
         """Play greedy episodes, on the evaluation runners if there are any."""
         if not self.algorithm.config.evaluation_num_env_runners:
@@ -123,6 +137,9 @@ class RLlibTraining(Training):
                 group.foreach_env_runner(_take_any_weights, timeout_seconds=60.0)
         self.algorithm.restore_from_path(str(folder.resolve()))
         begin_new_streams(self.algorithm.env_runner_group, (self.algorithm.config.seed or 0, self.steps))
+        self._send_weights()
+
+    def _send_weights(self) -> None:
         self.algorithm.env_runner_group.sync_weights(
             from_worker_or_learner_group=self.algorithm.learner_group,
             policies=[DEFAULT_MODULE_ID],

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
 
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.policies import SlatePolicy
@@ -71,6 +74,14 @@ class Training(ABC):
     def estimate(self) -> dict[str, float]:
         """Return metrics that judge the policy without playing it: `ope/return`, on held-out episodes of a log."""
         return {}
+
+    def start_from(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """Begin with what a policy learned elsewhere: its `tensors`.
+
+        Raises:
+            ConfigError: they do not fit.
+        """
+        self.policy().load_tensors(tensors)
 
     @abstractmethod
     def save(self, folder: Path) -> None:

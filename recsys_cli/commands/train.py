@@ -8,6 +8,7 @@ Examples:
     recsys train algo=lspi data=<data set>
     recsys train resume=<run id>
     recsys train from=<sweep id>/best seeds=5
+    recsys train data=<data set> from=models:/slateq@champion
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from recsys_cli.search.origin import expand
 
 def composed(overrides: list[str]) -> TrainConfig:
     """Return the config composed from the overrides, or a continued run's."""
-    return _config_and_folder(overrides)[0]
+    return resumed(overrides, "train")[0] if is_resume(overrides) else _started(overrides)[0]
 
 
-def _config_and_folder(overrides: list[str]) -> tuple[TrainConfig, Path | None]:
-    if is_resume(overrides):
-        return resumed(overrides, "train")
-    return compose("train", expand(overrides)), None
+def _started(overrides: list[str]) -> tuple[TrainConfig, Path | None]:
+    """Return the config of a new run, and the bundle from whose parameters it starts."""
+    origin = expand(overrides)
+    config: TrainConfig = compose("train", origin.words)
+    origin.check(config)
+    return config, origin.start
 
 
 def run(overrides: list[str]) -> int:
@@ -42,7 +45,11 @@ def run(overrides: list[str]) -> int:
     """
     command = ["recsys", "train", *overrides, *folders.option_words()]
     # Checked before the heavy imports below: a typo is reported at once.
-    config, run_dir = _config_and_folder(overrides)
+    run_dir = start = None
+    if is_resume(overrides):
+        config, run_dir = resumed(overrides, "train")
+    else:
+        config, start = _started(overrides)
     check_cluster(config.resources)
     from recsys_cli.runs.display import announce_training, hints
     from recsys_cli.runs.folder import create_run
@@ -50,7 +57,7 @@ def run(overrides: list[str]) -> int:
     from recsys_cli.runs.session import begin
 
     plan, new = Plan(config), run_dir is None
-    run_dir = run_dir or create_run(config, "train", command, seeds=plan.seed_names())
+    run_dir = run_dir or create_run(config, "train", command, start, seeds=plan.seed_names())
     announce_training(config, run_dir)
     if new:  # of a continued run, nothing may be left to train
         begin(config.resources, config.seeds, 1, hints(config.progress))

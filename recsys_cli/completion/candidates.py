@@ -14,7 +14,7 @@ from recsys_cli.config.words import take_option
 Candidate = tuple[str, str]
 _MAPPINGS = ("", "{}")
 _OWN_FOLDER = (folders.OPTION, "a folder with your own problems and algorithms")
-_PATHS = ("checkpoint", "resume", "output", "output_dir", "data", "data_dir", "mapping")
+_PATHS = ("checkpoint", "from", "resume", "output", "output_dir", "data", "data_dir", "mapping")
 _RUNS = ("checkpoint", "resume", "from")
 
 

@@ -30,24 +30,24 @@ def named(root: str, key: str, value: str, output_dir: Path) -> Iterator[Candida
     for folder in wanted[:MOST]:
         about = read_if_sound(folder / RUN)
         words = f"{about.get('algo')} on {about.get('env')}" if about else ""
-        yield folder.name + ("/" if key == "from" else ""), words
+        yield folder.name + ("/" if key == "from" and (folder / SWEEP).is_file() else ""), words
 
 
 def _fits(folder: Path, root: str, key: str) -> bool:
     is_sweep = (folder / SWEEP).is_file()
-    if key == "from":
-        return is_sweep
-    return is_sweep == (root == "sweep") if key == "resume" else bool(seeds_of(folder))
+    if key == "resume":
+        return is_sweep == (root == "sweep")
+    return bool(seeds_of(folder)) or (key == "from" and is_sweep)
 
 
 def _within(folder: Path, key: str) -> Iterator[str]:
     """Yield the parts of a run: a sweep's points, a run's seeds, a seed's checkpoints."""
-    if is_seed(folder) and key == "checkpoint":
+    if is_seed(folder) and key != "resume":
         yield from ALIASES
         yield from sorted((path.name for path in (folder / CHECKPOINTS).glob("step_*")), reverse=True)
     elif is_run(folder) and key != "resume":
         points = [str(point.get("name")) for point in read_if_sound(folder / SWEEP).get("points", ())]
-        seeds = [] if points or key == "from" else seeds_of(folder)
-        yield from () if len(seeds) > 1 else ALIASES if key == "checkpoint" else ALIASES[:1]
+        seeds = [] if points else seeds_of(folder)
+        yield from () if len(seeds) > 1 else ALIASES[:1] if points and key == "from" else ALIASES
         yield from points
         yield from (f"{seed.name}/" for seed in seeds)

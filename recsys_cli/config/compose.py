@@ -52,7 +52,7 @@ class Composer:
         request = read(overrides, self.root)
         values, chosen = self._compose_groups(request.options)
         if (origin := values.pop(structured.ORIGIN, None)) is not None:
-            raise ConfigError(f"from={origin}: the point of a sweep is named on the command line, not in a yaml")
+            raise ConfigError(f"from={origin}: where a training starts is said on the command line, not in a yaml")
         values.get("algo", {}).pop(structured.SPACE, None)
         merge = _Merge(values, chosen)
         for key, value in request.values:

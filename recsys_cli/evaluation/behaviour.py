@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from recsys_cli.offline.dataset import BEHAVIOUR, Dataset
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.policies.oracle._base import OraclePolicy
-from recsys_cli.tracking.bundle import MANIFEST, TENSORS, plain, write_bundle
+from recsys_cli.tracking.bundle import copy_bundle, plain, write_bundle
 from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.provenance import versions
 
@@ -97,11 +96,10 @@ class Behaviour:
         """Write its bundle into a data set's folder, unless it is there."""
         if (folder / BEHAVIOUR).is_dir():
             return
+        if self.bundle is not None:
+            copy_bundle(self.bundle, folder / BEHAVIOUR)
+            return
         with atomic_dir(folder / BEHAVIOUR) as temporary:
-            if self.bundle is not None:
-                for name in (MANIFEST, TENSORS):
-                    shutil.copyfile(self.bundle / name, temporary / name)
-                return
             write_bundle(
                 temporary,
                 config={"env": structured.to_plain(self.env), "algo": structured.to_plain(self.algo)},

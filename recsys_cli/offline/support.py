@@ -22,7 +22,7 @@ Kind = Literal["none", "invalid", "certain", "too small", "partial", "full"]
 DEVIATIONS = 3.0  # standard errors by which a mean may miss what it should be
 ROUNDING = 1e-3  # relative: propensities are float32 logarithms, and of a uniform policy they do not vary
 CERTAIN = 1e-6
-WHOLE_SLATES = ", of whole slates, shared among positions as if these were uniform"  # said of imported propensities
+WHOLE_SLATES = ", of whole slates, shared among positions as if these were uniform"  # said of such propensities
 FEW_SLATES = 3.0  # effective number of slates under which a log is narrow
 LOOKED_AT = 200_000
 
@@ -134,6 +134,19 @@ class SupportCheck:
         if (off > slack).any():
             return "too small"
         return "partial" if (off < -slack).any() else "full"
+
+
+def shared(log_prob: NDArray[Any], shown: NDArray[np.bool_], offered: NDArray[Any]) -> NDArray[np.float64]:
+    """Share log-probabilities of whole slates among their positions, as those of uniform slates would be.
+
+    Args:
+        log_prob: `[n, 1]`.
+        shown: whether there is a document at a position, `[n, k]`.
+        offered: candidates, `[n]`.
+    """
+    weight = np.where(shown, np.log(np.maximum(offered[:, None] - np.arange(shown.shape[1]), 1)), 0.0)
+    weight += shown * np.finfo(float).tiny  # a single candidate leaves nothing to choose
+    return np.asarray(log_prob * weight / np.maximum(weight.sum(1, keepdims=True), np.finfo(float).tiny))
 
 
 def narrowness(dataset: Dataset) -> str | None:

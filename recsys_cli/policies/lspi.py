@@ -71,7 +71,10 @@ class LSPIPolicy(PolicyOfParts):
         features: of items in states.
         values: weights of the features.
         logit: the learned choice model; None if it is known.
+        keeps_basis: whether all but the values was learned elsewhere and stays.
     """
+
+    keeps_basis = False
 
     def __init__(self, spec: ProblemSpec, memory: MemoryKind, fourier: int, epsilon: float, seed: int = 0) -> None:
         """Make an untrained policy.
@@ -98,6 +101,8 @@ class LSPIPolicy(PolicyOfParts):
         Args:
             transitions: as of `Steps.transitions`.
         """
+        if self.keeps_basis:
+            return
         self.features.fit(transitions)
         if self.logit is not None:
             shown = transitions["slate_doc"][:, : self.attended]

@@ -163,7 +163,8 @@ class NeuralItems(ItemValues):
         """Restore what `tensors` returned."""
         start = "network."
         parameters = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
-        load_parameters(self.stood_on, parameters)
+        for network in (self.stood_on, self.network):
+            load_parameters(network, parameters)
         self.regression.load_tensors({name: value for name, value in tensors.items() if not name.startswith(start)})
 
     def get_state(self) -> dict[str, Any]:

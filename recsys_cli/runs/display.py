@@ -21,8 +21,9 @@ from rich.text import Text
 
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import TrainConfig
-from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, STOPPED, WAITING
+from recsys_cli.runs.folder import FAILED, FINISHED, PAUSED, PRUNED, RUNNING, START, STOPPED, WAITING, started_from
 from recsys_cli.runs.plan import Plan, Point, spell_values
+from recsys_cli.tracking.bundle import version_of
 
 SHOWN, STATES = 12, (RUNNING, PAUSED, FINISHED, PRUNED, STOPPED, FAILED)
 PLAIN: dict[str, Any] = {"soft_wrap": True, "markup": False}
@@ -240,6 +241,10 @@ def announce_training(config: TrainConfig, run_dir: Path) -> None:
         f"{most}{config.steps:,} steps{runs}\nfolder {show_path(run_dir)}",
         **PLAIN,
     )
+    if (start := started_from(run_dir)) is not None:
+        name, version = start.config["algo"]["name"], version_of(run_dir / START)
+        what = config.algo.starts_from.format(f"{name} after {start.info['steps']:,} steps (version {version})")
+        Console(highlight=False).print(f"starts from {what}", **PLAIN)
 
 
 def _said_later(what: str, say: Callable[[str], None]) -> threading.Timer:

@@ -16,7 +16,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.files import atomic_dir, read_json, update_json, write_json, write_text
 from recsys_cli.tracking.address import check_uri, resolved_uri
-from recsys_cli.tracking.bundle import TRAINING_STATE, read_bundle, write_bundle
+from recsys_cli.tracking.bundle import TRAINING_STATE, Bundle, copy_bundle, is_bundle, read_bundle, write_bundle
 from recsys_cli.tracking.folder import CONFIG, SEED
 from recsys_cli.tracking.local_runs import CHECKPOINTS, RUN, is_run, pointed
 from recsys_cli.tracking.provenance import git_commit, versions
@@ -29,13 +29,17 @@ WAITING, RUNNING, PAUSED = "waiting", "running", "paused"
 FINISHED, PRUNED, STOPPED, FAILED = "finished", "pruned", "stopped", "failed"
 
 
-def create_run(config: TrainConfig, root: str, command: list[str], **about: Any) -> Path:
+START = "start"  # bundle from whose parameters the run's trainings start
+
+
+def create_run(config: TrainConfig, root: str, command: list[str], start: Path | None = None, **about: Any) -> Path:
     """Make a new folder under `output_dir`, with the resolved config and provenance.
 
     Args:
         config: resolved.
         root: the command that makes it.
         command: the command line.
+        start: bundle to start from, which is copied; None: none.
         about: more values for `run.json`.
 
     Raises:
@@ -60,6 +64,8 @@ def create_run(config: TrainConfig, root: str, command: list[str], **about: Any)
     with _made(folder, config.output_dir):
         write_text(folder / CONFIG, config.to_yaml())
         write_json(folder / RUN, about)
+        if start is not None:
+            copy_bundle(start, folder / START)
     return folder
 
 
@@ -105,6 +111,11 @@ def note(folder: Path, **values: Any) -> None:
 def read_seed(folder: Path) -> dict[str, Any]:
     """Return the content of a seed's `seed.json`."""
     return dict(read_json(folder / SEED, default={}))
+
+
+def started_from(run_dir: Path) -> Bundle | None:
+    """Return the bundle from whose parameters a run's trainings start, None if from none."""
+    return read_bundle(run_dir / START) if is_bundle(run_dir / START) else None
 
 
 @dataclass(frozen=True)

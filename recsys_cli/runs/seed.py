@@ -10,7 +10,7 @@ from pathlib import Path
 from recsys_cli.algos.training import Training
 from recsys_cli.config.schema import TrainConfig
 from recsys_cli.files import read_jsonl
-from recsys_cli.runs.folder import Checkpoints
+from recsys_cli.runs.folder import Checkpoints, started_from
 from recsys_cli.tracking.bundle import TRAINING_STATE
 from recsys_cli.tracking.folder import JOURNAL
 
@@ -74,6 +74,8 @@ class SeedTraining:
         self._training = self._training or self.run.algo.make_training(self.run, self.seed)
         if checkpoint is not None:
             self._training.restore(checkpoint / TRAINING_STATE)
+        elif (start := started_from(self.folder.parent)) is not None:
+            self._training.start_from(start.tensors)
         return self._training
 
     @property

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from recsys_cli.config import folders
 from recsys_cli.config.errors import ConfigError, one_line
@@ -73,7 +74,7 @@ def ray_session(
 
     quiet_logs()
     if resources.ray_address is not None:
-        _join(resources, resources.ray_address)
+        join(resources)
     elif local_ray.LocalNode.last is None or not ray.is_initialized():
         begin(resources, trials, seeds, say)
     node, logs = None, None
@@ -92,13 +93,24 @@ def ray_session(
             _keep_logs(run_dir, logs)
 
 
-def _join(resources: ResourcesConfig, asked: str) -> None:
+def join(resources: ResourcesConfig, variables: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Join the cluster at `resources.ray_address`.
+
+    Args:
+        resources: with the address, and whether our code is sent to its nodes.
+        variables: of all processes that are started for us.
+
+    Raises:
+        ConfigError: nothing answers there, or it is no cluster that this Ray can join.
+    """
     import ray
 
     from recsys_cli.runs.local_ray import LOGGING
 
+    asked = resources.ray_address or "auto"
     address = find_cluster(asked)
     with shipped(resources) as runtime_env:
+        runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **variables}
         try:
             ray.init(address=address, runtime_env=runtime_env, **LOGGING)
         except Exception as error:  # Ray raises no class of its own here: versions, tokens, nodes that went

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,12 +19,11 @@ from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.limits import Gone, Headers, Load, headers_of
 from recsys_cli.serving.messages import Problem
 from recsys_cli.serving.openapi import document
-from recsys_cli.serving.operations import Operation, Operations
+from recsys_cli.serving.operations import LOG, Operation, Operations
 
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
 
-LOG = logging.getLogger("recsys_cli.serving")  # tracebacks; where they go is the back end's business
 JSON, TEXT = b"application/json", CONTENT_TYPE_PLAIN_0_0_4.encode()
 REFUSALS = {  # of Starlette's router
     404: "there is no such path",
@@ -38,21 +36,29 @@ _encode = msgspec.json.Encoder().encode
 
 
 def make_app(service: Service, settings: ServingConfig, token: str | None) -> ASGIApp:
-    """Return the app.
+    """Return the app: the API and the page.
 
     Args:
         service: that decides.
         settings: with the limits.
-        token: that all but questions about health need in `Authorization: Bearer <token>`; None: nobody needs one.
+        token: that all but the page itself, which asks for it, and questions about health need, in
+            `Authorization: Bearer <token>`; None: nobody needs one.
     """
+    from recsys_cli.serving.page import routes
+
+    return make_api(service, settings, token, routes(service))
+
+
+def make_api(service: Service, settings: ServingConfig, token: str | None, more: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """Return the app with other routes beside those of the API; see `make_app`."""
     operations = Operations(service, settings).all()
     described = Document(document(operations, service.spec, settings, token is not None))
     routes: list[BaseRoute] = [
         *(Route(each.path, Endpoint(each, service.load), methods=[each.method]) for each in operations),
         Route("/openapi.json", described, methods=["GET"]),
-        *_page_routes(service),
+        *more,
     ]
-    open_paths = {each.path for each in operations if not each.guarded}
+    open_paths = {"/", *(each.path for each in operations if not each.guarded)}
     return Guard(Router(routes, redirect_slashes=False), service, token, open_paths)
 
 
@@ -66,10 +72,12 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        operation, body = self._operation, b""
+        operation, load, body = self._operation, self._load, b""
+        if operation.queued:
+            load.check()
         if operation.body:
-            body = await self._load.body(scope[HEADERS], receive)
-        with self._load.answering():
+            body = await load.body(scope[HEADERS], receive)
+        with load.answering() if operation.queued else nullcontext():
             answer = await operation.answer(body, scope["path_params"])
         await reply(send, operation.status, answer if self._kind is TEXT else _encode(answer), self._kind)
 
@@ -101,10 +109,8 @@ class Guard:
         headers: Headers = {}
         try:
             headers = scope[HEADERS] = headers_of(scope["headers"])
-            if scope["path"] not in self._open:
-                if not self._bearer.admits(headers.get(b"authorization", b"")):
-                    raise Refused(401, "a bearer token is needed")
-                self._service.load.check()
+            if scope["path"] not in self._open and not self._bearer.admits(headers.get(b"authorization", b"")):
+                raise Refused(401, "a bearer token is needed")
             scope["app"] = self  # or Starlette's router would answer what it does not know in text
             await self._app(scope, receive, send)
         except Refused as refused:
@@ -136,11 +142,3 @@ async def reply(send: Send, status: int, content: bytes, kind: bytes = JSON, ext
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(content)), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
-
-
-def _page_routes(service: Service) -> list[BaseRoute]:
-    if importlib.util.find_spec("recsys_cli.serving.page") is None:
-        return []
-    from recsys_cli.serving.page import routes
-
-    return list(routes(service))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import TOKEN_VARIABLE, ServeConfig
+from recsys_cli.config.simulation import SimulateConfig
 
 
-def read_token(config: ServeConfig) -> str | None:
+def read_token(config: ServeConfig | SimulateConfig) -> str | None:
     """Return the token of `token_file`, else of the environment, else None: nobody needs one.
 
     Raises:

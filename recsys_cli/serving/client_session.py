@@ -74,11 +74,15 @@ class Session:
             ServiceError: see `Client.rank`.
         """
         assert self.decision is not None, "rank before reward"
-        if response is not None:
-            self._response = plain(response)
-        elif clicked is not None:
-            self._response = {"click": [float(shown.id == clicked) for shown in self.decision.slate]}
+        if response is None and clicked is not None:
+            self.responded({"click": [shown.id == clicked for shown in self.decision.slate]})
+        elif response is not None:
+            self.responded(response)
         self._client.reward(self.decision.event_id, reward, clicked=clicked, response=response, final=final)
+
+    def responded(self, response: Response) -> None:
+        """Take the user's response to the last slate into the next request; `reward` does so too."""
+        self._response = plain(response)
 
 
 def candidates(ids: Sequence[str], features: ArrayLike) -> list[Candidate] | Packed:

@@ -10,9 +10,10 @@ requests are alike, so n is Kish's effective number (1965) as if they were all t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,11 @@ from recsys_cli.envs.profile import Profile, binned, names_of, rows_of
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.serving.messages import RankRequest
+from recsys_cli.serving.model import Model
 from recsys_cli.tracking.loading import load_checkpoint
+
+if TYPE_CHECKING:
+    from recsys_cli.serving.metrics import Statistics
 
 LIMIT = 0.25  # of the index, from which a shift is called major
 CHANCE = 1e-7  # of an alarm of one feature in one look, without drift
@@ -39,10 +44,21 @@ USERS, STEPS, PLAYED_BYTES = 256, 200, 64 << 20  # played for a reference
 class Requests(Protocol):
     """The requests of a body, as far as they are looked at."""
 
-    requests: list[RankRequest]
-    user: NDArray[np.float32]
-    doc: NDArray[np.float32]
-    mask: NDArray[np.bool_]
+    @property
+    def requests(self) -> list[RankRequest]:
+        """N of them."""
+
+    @property
+    def user(self) -> NDArray[np.float32]:
+        """Features `[N, U]`."""
+
+    @property
+    def doc(self) -> NDArray[np.float32]:
+        """Features `[N, C, F]`."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which candidates may be shown, `[N, C]`."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +166,21 @@ def compared(rows: NDArray[np.float32], profile: Profile, independent: float) ->
     index = np.where(there, (p - q) * np.log(p / q), 0).sum(1) - chance * freedom
     discrimination = np.where(there, 2 * (p - q) ** 2 / (p + q), 0).sum(1)
     return np.maximum(index, 0), (index > LIMIT) & (discrimination > chance * chdtri(freedom, CHANCE))
+
+
+class Following:
+    """Compares requests with what the control was trained on, also after another version took its place."""
+
+    def __init__(self, statistics: Statistics, control: Callable[[], Model]) -> None:
+        """Take where the comparison goes, and what returns the control."""
+        self._statistics, self._control, self._version = statistics, control, ""
+
+    def step(self) -> None:
+        """Look at the control; a new version takes about a second, in which its simulator is played."""
+        model = self._control()
+        if model.version != self._version:
+            self._version, profile = model.version, profile_of(model.folder)
+            self._statistics.drift = None if profile is None else Drift(profile, model.spec)
 
 
 def profile_of(folder: Path) -> Profile | None:

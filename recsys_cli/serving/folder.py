@@ -5,13 +5,13 @@ policies.json              the pointer: which policies are live, in which versio
 policies/<name>-<version>/ their bundles, kept for replays
 log/                       decisions and rewards (`serving.log`)
 router.json, state.db      what follows from the log (`serving.router`)
-key                        signs sessions (`serving.sessions`)
+key                        signs the sessions that clients carry (`serving.sessions`)
+sessions.db                sessions kept here, with `serving.sessions=server` (`serving.server_sessions`)
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ import yaml
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServeConfig
-from recsys_cli.files import atomic_dir, read_json, update_json, write_text
-from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, version_of
+from recsys_cli.files import read_json, update_json, write_text
+from recsys_cli.tracking.bundle import copy_bundle, read_bundle, version_of
 from recsys_cli.tracking.references import resolve
 
 CALLER = "caller"  # who decides if the caller's order is kept; no policy has this name
@@ -51,7 +51,8 @@ class ServiceFolder:
         self.path = path
         self.log, self.pointer = path / "log", path / "policies.json"
         self.router, self.state, self.key = path / "router.json", path / "state.db", path / "key"
-        self.settings = path / "service.yaml"
+        self.sessions = path / "sessions.db"
+        self.settings, self.errors = path / "service.yaml", path / "errors.log"
 
     def bundle(self, name: str, version: str) -> Path:
         """Return the folder of a policy's bundle."""
@@ -95,9 +96,7 @@ class ServiceFolder:
         version = version_of(source)
         target = self.bundle(name, version)
         if not target.is_dir():
-            with atomic_dir(target) as temporary:
-                for file in (TENSORS, MANIFEST):
-                    shutil.copyfile(source / file, temporary / file)
+            copy_bundle(source, target)
         return Pointed(name, version, reference)
 
     def pointed(self) -> list[Pointed]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.serving import messages
-from recsys_cli.serving.documents import Layout, candidate_ids, candidate_rows
+from recsys_cli.serving.documents import Layout, candidate_ids, candidate_rows, from_lists
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.messages import Candidate, Packed, RankRequest, Reward
 from recsys_cli.serving.ranges import FeatureRange, ResponseRange
@@ -123,10 +122,8 @@ class Inputs:
         for i, request in enumerate(requests):
             if len(request.user) != size:
                 raise Refused(422, f"{layout.path(i)}user: must have {size} features")
-        flat = np.fromiter(chain.from_iterable(r.user for r in requests), np.float32, size * len(requests))
-        return self._user.settle(
-            flat.reshape(len(requests), size), lambda row, column: f"{layout.path(row)}user[{column}]"
-        )
+        rows = from_lists([request.user for request in requests], size)
+        return self._user.settle(rows, lambda row, column: f"{layout.path(row)}user[{column}]")
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

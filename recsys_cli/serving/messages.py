@@ -15,7 +15,10 @@ Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=_PRINTABLE, descr
 Number = Annotated[float, Meta(ge=-1e12, le=1e12)]
 Token = Annotated[str, Meta(max_length=1_000_000)]
 # Of candidates, of which there may be many: `inputs` checks all of them at once.
-CandidateId = Annotated[str, Meta(min_length=1, max_length=128, description="printable ASCII")]
+CandidateId = Annotated[
+    str,
+    Meta(min_length=1, max_length=128, description="printable ASCII", extra_json_schema={"pattern": _PRINTABLE}),
+]
 Feature = float
 
 
@@ -96,7 +99,8 @@ class Decision(Struct):
         slate: at most k documents, in order.
         policy: that chose it; "caller" if the caller's order was kept.
         version: the policy's.
-        session_state: to be sent with the session's next request; None if there is nothing to carry.
+        session_state: to be sent with the session's next request; None if the request named no session, or the service
+            keeps it.
     """
 
     event_id: str

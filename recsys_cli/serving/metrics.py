@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from recsys_cli.serving.history import History
 from recsys_cli.serving.messages import Decision, Policies, Reward
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ MOST_VERSIONS = 100  # pairs of policy and version that are counted apart; later
 OTHER = "other"
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the latency, seconds
 RECENT_ANSWERS, RECENT_SECONDS = 8192, 60.0  # what the page's latency and rate are taken from
+POINT_SECONDS = 5.0  # between points of the history
 TokenOutcome = Literal["signed", "read", "refused"]
 
 
@@ -38,12 +40,15 @@ class Readings:
         queued: requests that this process has accepted and not answered.
         log_bytes: written to the log by this process.
         bookkeeping_lag: seconds by which the router's learning is behind the log; None: unknown.
+        rewards: what each policy earned by what the router learned: `count`, `mean`, and `low` and `high` of its 95 %
+            interval.
     """
 
     policies: Policies
     queued: int = 0
     log_bytes: int = 0
     bookkeeping_lag: float | None = None
+    rewards: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Statistics:
@@ -52,11 +57,13 @@ class Statistics:
     Attributes:
         read: asks the others.
         drift: of the requests' features; None: there is nothing to compare them with.
+        history: how shares, rewards, load and latency went.
     """
 
     def __init__(self, read: Callable[[], Readings], drift: Drift | None = None) -> None:
         """Start at zero."""
         self.read, self.drift, self._started = read, drift, time.monotonic()
+        self.history = History(POINT_SECONDS)
         self._recent: deque[tuple[float, float, int]] = deque(maxlen=RECENT_ANSWERS)  # when, seconds, decisions
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
@@ -113,17 +120,25 @@ class Statistics:
         """Return everything in Prometheus' text format."""
         return generate_latest(self._registry)
 
+    def tick(self) -> None:
+        """Add a point to the history; to be called every few seconds."""
+        now, own = self.read(), self.snapshot()
+        point = {name: own[name] for name in ("requests", "p50", "p99")}
+        point |= {f"share/{policy.name}": policy.share for policy in now.policies.policies}
+        point |= {f"mean/{name}": values["mean"] for name, values in now.rewards.items()}
+        self.history.add(time.monotonic(), point)
+
     def snapshot(self) -> dict[str, Any]:
         """Return what the page shows of this process.
 
         Keys: `uptime`, `over` (seconds that the following are of), `requests` and `decisions` a second, `p50`, `p99`
-        (seconds, None without requests), `decided`, `rewarded`, `refused` (counts since the start), `drift`.
+        (seconds, None without requests), `decided`, `rewarded`, `refused` (counts since the start), `drift`, `history`.
         """
         now = time.monotonic()
         recent = [entry for entry in tuple(self._recent) if now - entry[0] <= RECENT_SECONDS]
         full = len(recent) == RECENT_ANSWERS
         over = max(now - recent[0][0] if full else min(now - self._started, RECENT_SECONDS), 1e-3)
-        p50, p99 = np.quantile([entry[1] for entry in recent], [0.5, 0.99]) if recent else (None, None)
+        p50, p99 = np.quantile([entry[1] for entry in recent], [0.5, 0.99]).tolist() if recent else (None, None)
         return {
             "uptime": now - self._started,
             "over": over,
@@ -135,6 +150,7 @@ class Statistics:
             "rewarded": _total(self._rewards),
             "refused": _total(self._refused),
             "drift": None if self.drift is None else self.drift.report().to_dict(),
+            "history": self.history.columns(now),
         }
 
 
@@ -160,6 +176,10 @@ class _Read(Collector):
         for policy in now.policies.policies:
             share.add_metric([policy.name, policy.version], policy.share)
         yield share
+        mean = _gauge("policy_reward_mean", "Mean reward by what the router learned.", labels=["policy"])
+        for name, values in now.rewards.items():
+            mean.add_metric([name], values["mean"])
+        yield mean
         if drift is not None:
             report = drift.report()
             yield _gauge("feature_drift", "Drift of requests' features: greatest PSI of a feature.", report.drift)

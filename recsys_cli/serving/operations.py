@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,7 @@ from recsys_cli.serving.messages import (
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
 
+LOG = logging.getLogger("recsys_cli.serving")  # where it goes is the back end's business
 RETRY_S = 1.0  # for who asked before the service was ready
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 Words = Mapping[str, str]
@@ -50,7 +52,7 @@ class Operation:
         body: types that the request's body may have; none: it has no body.
         status: of the answer.
         refusals: what this operation is refused with beside what all are, and when.
-        guarded: whether it needs the token, and is turned away under load.
+        guarded: whether it needs the token.
     """
 
     method: str
@@ -62,6 +64,11 @@ class Operation:
     status: int = 200
     refusals: Mapping[int, str] = field(default_factory=dict)
     guarded: bool = True
+
+    @property
+    def queued(self) -> bool:
+        """Whether it is turned away under load: what decides or logs is."""
+        return self.method == "POST"
 
 
 class Operations:
@@ -75,16 +82,15 @@ class Operations:
 
     def all(self) -> list[Operation]:
         """Return them, the most frequent first."""
-        logged = {503: "the log cannot be written now"}
         unknown = {404: "there is no such policy"}
         asked, slates = (RankRequest, RankRequests), (Decision, Decisions)
         rank, event = "Choose a slate for a user, or for each of several", "/v1/events/{event_id:path}"
         reward, activate = "Report what came of a decision", "Let a deferred decision count"
         return [
-            Operation("POST", "/v1/rank", rank, self.rank, slates, asked, refusals=logged),
-            Operation("POST", "/v1/recommend", rank, self.rank, slates, asked, refusals=logged),
-            Operation("POST", f"{event}/reward", reward, self.reward, (Accepted,), (Reward,), 202, logged),
-            Operation("POST", f"{event}/activate", activate, self.activate, (Accepted,), (), 202, logged),
+            Operation("POST", "/v1/rank", rank, self.rank, slates, asked),
+            Operation("POST", "/v1/recommend", rank, self.rank, slates, asked),
+            Operation("POST", f"{event}/reward", reward, self.reward, (Accepted,), (Reward,), 202),
+            Operation("POST", f"{event}/activate", activate, self.activate, (Accepted,), (), 202),
             Operation("GET", "/v1/policies", "The live policies and their shares", self.policies, (Policies,)),
             Operation(
                 "PUT", "/v1/router", "Switch policies on or off", self.change_router, (Policies,), (RouterChange,)
@@ -141,7 +147,8 @@ class Operations:
         try:
             return await asyncio.to_thread(self.service.change_policy, name, change)
         except ConfigError as error:
-            raise Refused(422, "checkpoint: cannot be served; the service's errors.log says why") from error
+            LOG.warning("PUT /v1/policies: %s", error)
+            raise Refused(422, "checkpoint: cannot be served; the service's errors.log says why") from None
 
     async def live(self, body: bytes, words: Words) -> Health:
         """Answer."""

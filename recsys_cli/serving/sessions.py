@@ -84,6 +84,9 @@ class Sessions(Protocol):
     def responded(self, event_id: str, reward: Reward) -> None:
         """Take what came of a decision, for sessions whose clients carry nothing."""
 
+    def shut(self) -> None:
+        """Let go of files."""
+
 
 class Tokens:
     """Signs and verifies sessions' tokens."""
@@ -163,6 +166,9 @@ class ClientSessions:
 
     def responded(self, event_id: str, reward: Reward) -> None:
         """See `Sessions.responded`."""
+
+    def shut(self) -> None:
+        """See `Sessions.shut`."""
 
 
 def load_keys(file: Path) -> list[bytes]:

@@ -12,6 +12,7 @@ and a matching `policy.safetensors` is whole.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -26,7 +27,7 @@ from recsys_cli.config.errors import ConfigError, closest, one_line
 from recsys_cli.envs.finite import first_not_finite, is_finite
 from recsys_cli.envs.profile import Profile
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.files import write_text
+from recsys_cli.files import atomic_dir, write_text
 from recsys_cli.tracking.provenance import written_by
 
 if TYPE_CHECKING:
@@ -103,6 +104,13 @@ def write_bundle(
     save_file(tensors, folder / TENSORS)
     manifest["policy_sha256"] = _digest(folder / TENSORS)
     write_text(folder / MANIFEST, yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True))
+
+
+def copy_bundle(source: Path, target: Path) -> None:
+    """Copy all of a bundle but the training's state, atomically."""
+    with atomic_dir(target) as temporary:
+        for name in (TENSORS, MANIFEST):
+            shutil.copyfile(source / name, temporary / name)
 
 
 def is_bundle(folder: Path) -> bool:

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recsys_cli.config import own_classes, structured
 from recsys_cli.config.compose import apply_env_overrides
 from recsys_cli.config.errors import ConfigError, one_line
@@ -111,7 +113,7 @@ class Checkpoint:
         """
         self.algo.check(spec)
         try:
-            self._check_sizes(spec)
+            check_sizes(self.algo, spec, self.bundle.tensors)
             policy: SlatePolicy = self.algo.make_policy(spec, seed=0)
             policy.load_tensors(self.bundle.tensors)
         except ConfigError as error:
@@ -124,19 +126,20 @@ class Checkpoint:
             ) from error
         return policy
 
-    def _check_sizes(self, spec: ProblemSpec) -> None:
-        """Compare the config's networks with the tensors' shapes before they take memory, as a wrong size may take all.
 
-        Raises:
-            ConfigError: they differ.
-        """
-        import torch
+def check_sizes(algo: Any, spec: ProblemSpec, tensors: Mapping[str, np.ndarray]) -> None:
+    """Compare an algorithm's networks with tensors' shapes before they take memory, as a wrong size may take all.
 
-        try:
-            with torch.device("meta"):  # tensors without data
-                self.algo.make_policy(spec, seed=0).load_tensors(self.bundle.tensors)
-        except NotImplementedError:
-            return  # an algorithm of the user's that looks at its initial weights
+    Raises:
+        ConfigError: they differ.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):  # tensors without data
+            algo.make_policy(spec, seed=0).load_tensors(tensors)
+    except NotImplementedError:
+        return  # an algorithm of the user's that looks at its initial weights
 
 
 def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) -> Checkpoint:
@@ -153,3 +156,20 @@ def load_checkpoint(folder: Path, env_changes: Mapping[str, Any] | None = None) 
     if "steps" not in checkpoint.bundle.info:
         raise ConfigError(f"checkpoint {folder} is damaged: {MANIFEST} has no 'info.steps'")
     return checkpoint
+
+
+def check_start(algo: Any, spec: ProblemSpec, bundle: Bundle) -> None:
+    """Refuse a checkpoint from which a training on a problem cannot start.
+
+    Raises:
+        ConfigError: its parameters do not fit, or it has none.
+    """
+    name = bundle.config["algo"]["name"]
+    if not bundle.tensors:
+        raise ConfigError(f"a checkpoint of {name} has no parameters to start from")
+    try:
+        check_sizes(algo, spec, bundle.tensors)
+    except ConfigError as error:
+        if name == algo.name:
+            raise
+        raise ConfigError(f"algo={algo.name} cannot start from a checkpoint of {name}: {error}") from None

@@ -13,7 +13,9 @@ from recsys_cli.tracking.local_runs import ALIASES, bundle_in, find, identifiers
 from recsys_cli.tracking.provenance import mask
 
 
-def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[str], None] = warn) -> Path:
+def resolve(
+    reference: str, output_dir: Path, uri: str | None, say: Callable[[str], None] = warn, *, key: str = "checkpoint"
+) -> Path:
     """Return the bundle's folder that a checkpoint reference names.
 
     The disk is searched first, without importing MLflow; then MLflow, from which a bundle is downloaded into
@@ -26,6 +28,7 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
         output_dir: the folder of runs.
         uri: MLflow tracking URI; None: `sqlite:///<output_dir>/mlflow.db`.
         say: called if a checkpoint other than the requested one is used.
+        key: names the setting in messages.
 
     Raises:
         ConfigError: not found, ambiguous, or no checkpoint there.
@@ -33,16 +36,17 @@ def resolve(reference: str, output_dir: Path, uri: str | None, say: Callable[[st
     address = resolved_uri(uri, output_dir)
     check_uri(address)
     if reference.startswith("models:"):
-        return _ask_mlflow(reference, None, address, output_dir, say) or _refuse(reference, output_dir, address)
+        found = _ask_mlflow(reference, None, address, output_dir, say, key)
+        return found or _refuse(reference, output_dir, address, key)
     for name, alias in _readings(reference):
-        found = _on_disk(name, alias, output_dir, say)
+        found = _on_disk(name, alias, output_dir, say, key)
         if found is not None:
             return found
     for name, alias in _readings(reference):
-        found = _ask_mlflow(name, alias, address, output_dir, say)
+        found = _ask_mlflow(name, alias, address, output_dir, say, key)
         if found is not None:
             return found
-    return _refuse(reference, output_dir, address)
+    return _refuse(reference, output_dir, address, key)
 
 
 def resolve_run(reference: str, output_dir: Path, key: str = "resume") -> Path:
@@ -73,16 +77,18 @@ def _readings(reference: str) -> list[tuple[str, str]]:
     return [*whole, (name, last)] if name and (last in ALIASES or last.startswith("step_")) else whole
 
 
-def _on_disk(name: str, alias: str, output_dir: Path, say: Callable[[str], None]) -> Path | None:
+def _on_disk(name: str, alias: str, output_dir: Path, say: Callable[[str], None], key: str) -> Path | None:
     for folder in (Path(name).expanduser(), output_dir / name):
         found = bundle_in(folder.resolve(), alias, say) if folder.is_dir() else None
         if found is not None:
             return found
-    folder_found = find(name, output_dir, "checkpoint")
+    folder_found = find(name, output_dir, key)
     return None if folder_found is None else bundle_in(folder_found, alias, say)
 
 
-def _ask_mlflow(name: str, alias: str | None, uri: str, output_dir: Path, say: Callable[[str], None]) -> Path | None:
+def _ask_mlflow(
+    name: str, alias: str | None, uri: str, output_dir: Path, say: Callable[[str], None], key: str
+) -> Path | None:
     """Return a run's bundle from MLflow, or a model's for alias None; None if MLflow knows no such run."""
     from recsys_cli.tracking.mlflow_lookup import Lookup
 
@@ -93,13 +99,13 @@ def _ask_mlflow(name: str, alias: str | None, uri: str, output_dir: Path, say: C
         raise
     except Exception as error:
         raise ConfigError(
-            f"checkpoint={name!r} is not in {output_dir}, and MLflow at {mask(uri)} did not answer: {reason(error)}"
+            f"{key}={name!r} is not in {output_dir}, and MLflow at {mask(uri)} did not answer: {reason(error)}"
         ) from None
 
 
-def _refuse(reference: str, output_dir: Path, uri: str) -> Path:
+def _refuse(reference: str, output_dir: Path, uri: str, key: str) -> Path:
     raise ConfigError(
-        f"checkpoint={reference!r} was not found: no checkpoint's, seed's or run's folder, no name or id in "
+        f"{key}={reference!r} was not found: no checkpoint's, seed's or run's folder, no name or id in "
         f"{output_dir}, no run in MLflow at {mask(uri)}{_hint(reference, output_dir)}"
     )
 

@@ -268,7 +268,7 @@ def test_another_module_of_the_same_name_is_not_taken_for_ones_own(folder: Path)
         ("defaults:\n  - override /hydra/job_logging: none", "'override /hydra/job_logging: none' cannot be set"),
         ("_target_: mine.Config", "'_target_' cannot be set in a preset"),
         ("env: {name: foo}", "'env.name' cannot be set in a preset"),
-        ("from: a/best", "from=a/best: the point of a sweep is named on the command line"),
+        ("from: a/best", "from=a/best: where a training starts is said on the command line"),
         ("resume: a", "resume=a: which run to continue is said on the command line"),
     ],
 )

@@ -272,6 +272,16 @@ def test_a_best_point_is_trained_and_evaluated_anew(sweep: Sweep, capsys: pytest
     assert main(["evaluate", "checkpoint=a/best", "users=20", "baselines=[]", "tracking=off"]) == 0
     printed = capsys.readouterr()
     assert f"the best point's checkpoint, {best['point']}-seed_0" in printed.err
-    for refused, message in ((["from=a/p9"], "the sweep has no point p9"), (["from=b"], "b is a run, not a sweep")):
-        assert main(["train", *refused]) == 2
-        assert message in capsys.readouterr().err
+    assert main(["train", "from=a/p9"]) == 2
+    assert "the sweep has no point p9" in capsys.readouterr().err
+    assert not Path("runs/b/start").exists()  # trained anew
+    seed = [
+        "from=a/p000-seed_0",
+        "name=c",
+        "progress=off",
+        "steps=500",
+        "resources.inline=true",
+        "evaluation.baselines=[]",
+    ]  # a seed's checkpoint: started from
+    assert main(["train", *seed]) == 0
+    assert Path("runs/c/start").is_dir()

@@ -52,12 +52,12 @@ def request(
         method: of HTTP.
         path: with its query.
         body: of the request.
-        headers: beside those of the body, which they replace.
+        headers: beside the body's length; None: its type.
         more: likewise, with `_` for `-`.
     """
     content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-    given = {"content-length": str(len(content))} | ({} if body is None else {"content-type": "application/json"})
-    given |= dict(headers or {}) | {name.replace("_", "-"): value for name, value in more.items()}
+    given = {"content-type": "application/json"} if headers is None and body is not None else dict(headers or {})
+    given |= {"content-length": str(len(content)), **{name.replace("_", "-"): value for name, value in more.items()}}
     return asyncio.run(exchange(app, scope_of(method, path, _encoded(given)), [content]))
 
 

@@ -46,7 +46,7 @@ def test_each_reward_id_counts_once_and_those_without_are_one():
 
 def test_a_reward_and_the_end_may_come_apart():
     reports = [
-        report(final=True, reward_id="end"),
+        report(final=True),
         report(time_ms=1, reward=2.0),
         report(time_ms=2, clicked="b", reward_id="c"),
     ]

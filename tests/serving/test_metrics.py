@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
+from recsys_cli.serving.history import POINTS
 from recsys_cli.serving.messages import Decision, Policies, PolicyInfo, Propensity, Reward, Shown
 from recsys_cli.serving.metrics import MOST_VERSIONS, Readings, Statistics
 
@@ -31,7 +32,9 @@ def readings():
         PolicyInfo("slateq", "0123456789ab", "slateq", f"/home/{SECRET}", 0.75, True, True),
         PolicyInfo("random", "ba9876543210", "random", f"/home/{SECRET}", 0.25, False, True),
     ]
-    return Readings(Policies("thompson", 7, infos), queued=3, log_bytes=1234, bookkeeping_lag=0.5)
+    return Readings(
+        Policies("thompson", 7, infos), queued=3, log_bytes=1234, bookkeeping_lag=0.5, rewards={"slateq": {"mean": 2.5}}
+    )
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ def test_everything_is_counted(statistics):
     assert seen["recsys_router_share", ("policy", "random"), ("version", "ba9876543210")] == 0.25
     assert seen["recsys_router_epoch",] == 7 and seen["recsys_queued_requests",] == 3
     assert seen["recsys_log_bytes",] == 1234 and seen["recsys_bookkeeping_lag_seconds",] == 0.5
-    assert seen["process_open_fds",] > 0
+    assert seen["process_open_fds",] > 0 and seen["recsys_policy_reward_mean", ("policy", "slateq")] == 2.5
 
 
 def test_names_keep_prometheus_rules(statistics):
@@ -75,7 +78,7 @@ def test_names_keep_prometheus_rules(statistics):
     text = openmetrics(statistics._registry).decode()
     families = {family.name: family for family in strict(text)}
     own = {name: family for name, family in families.items() if name.startswith("recsys_")}
-    assert len(own) == 10 and all(family.documentation for family in own.values())
+    assert len(own) == 11 and all(family.documentation for family in own.values())
     assert all("seconds" in name or family.type != "histogram" for name, family in own.items())
 
 
@@ -130,3 +133,19 @@ def test_counting_costs_few_microseconds(statistics):
             statistics.decided(body, decisions, 0.001)
         best = min(best, (time.thread_time() - start) / 2000)
     assert best < 15e-6
+
+
+def test_history_is_bounded_and_spans_everything(statistics, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    statistics.decided(Body(), [decision()], 0.002)
+    for _ in range(5000):
+        statistics.tick()
+        now[0] += 5.0
+    history = statistics.snapshot()["history"]
+    assert POINTS / 2 - 1 <= len(history["ago"]) <= POINTS and history["ago"][0] == 25_000
+    assert np.ptp(np.diff(history["ago"])) <= 5.0 + 1e-9 and all(
+        len(each) == len(history["ago"]) for each in history.values()
+    )
+    assert history["share/random"][-1] == 0.25 and history["mean/slateq"][-1] == 2.5
+    assert history["p50"][0] == 0.002 and history["p50"][-1] is None

@@ -15,7 +15,7 @@ from recsys_cli.serving.router.view import RouterView
 
 NAMES = ("random", "myopic", "slateq")
 USER = np.zeros((2, 0))
-STATE = {"count": [500, 500, 500], "mean": [1.0, 2.0, 3.0], "squares": [500.0, 500.0, 500.0]}
+STATE = {"count": [500, 500, 500], "mean": [1.0, 2.0, 3.0], "scatter": [500.0, 500.0, 500.0]}
 
 
 def view(folder: Path) -> RouterView:

@@ -129,6 +129,6 @@ def test_weights_are_probabilities_with_the_floor(
 def test_an_arm_does_not_depend_on_the_order_of_its_batch(batch: list[float], seed: int) -> None:
     shuffled = list(np.random.default_rng(seed).permutation(batch))
     assert Arm().plus(batch) == Arm().plus(shuffled)
-    parts = Arm().plus(batch[:1]).plus(batch[1:])
-    assert parts.mean == pytest.approx(np.mean(batch), abs=1e-6)
-    assert parts.squares == pytest.approx(np.var(batch) * len(batch), rel=1e-6, abs=1e-3)
+    assert Arm().plus(batch) == Arm().plus(batch[:1]).plus(batch[1:])
+    assert Arm().plus(batch).mean == pytest.approx(np.mean(batch), abs=1e-6)
+    assert Arm().plus(batch).scatter == pytest.approx(np.var(batch) * len(batch), rel=1e-6, abs=1e-3)

@@ -28,6 +28,7 @@ class BanditConfig(AlgoConfig):
 
     metrics: ClassVar[tuple[str, ...]] = (*AlgoConfig.metrics, "train/regret", "train/cumulative_regret")
     learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
+    starts_from: ClassVar[str] = "the posterior of {}"
     several_learners: ClassVar[bool] = False  # a posterior is computed in one place, on the CPU
     uses_gpus: ClassVar[bool] = False
 

@@ -39,6 +39,7 @@ class LSPIConfig(AlgoConfig):
     replay_capacity: Count
 
     learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
+    starts_from: ClassVar[str] = "the features of {}; the values are solved anew"
     several_learners: ClassVar[bool] = False  # one system of equations, on the CPU
     uses_gpus: ClassVar[bool] = False
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from recsys_cli.algos.held_out import HeldOut
 from recsys_cli.algos.lspi.iteration import Columns, Iteration
@@ -103,6 +105,11 @@ class OfflineLSPI(Training):
     def estimate(self) -> dict[str, float]:
         """See `Training.estimate`."""
         return self._held_out.estimate(self._policy)
+
+    def start_from(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """See `Training.start_from`; the values are those of the log alone."""
+        super().start_from(tensors)
+        self._policy.keeps_basis = True
 
     def save(self, folder: Path) -> None:
         """Write counters, choices made and what was learned; the sums are recomputed from the log."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recsys_cli.algos.lspi.iteration import Columns, Iteration
 from recsys_cli.algos.state_files import load_state, save_state
@@ -88,7 +89,7 @@ class OnlineLSPI(Training):
         return grown if self._solved_at else self._starts
 
     def _rule(self) -> Rule:
-        return self._policy.behaviour if self._solved_at else self._random.distribution
+        return self._policy.behaviour if self._solved_at or self._policy.keeps_basis else self._random.distribution
 
     def _solve(self) -> None:
         """Iterate over the kept transitions until the slates settle."""
@@ -110,6 +111,11 @@ class OnlineLSPI(Training):
         """Return the policy, which keeps learning."""
         return self._policy
 
+    def start_from(self, tensors: Mapping[str, NDArray[Any]]) -> None:
+        """See `Training.start_from`; its slates are shown until there are values of its own."""
+        super().start_from(tensors)
+        self._policy.keeps_basis = True
+
     def save(self, folder: Path) -> None:
         """Write users, random streams, counters, transitions and what was learned."""
         save_state(folder, self._state())
@@ -123,6 +129,7 @@ class OnlineLSPI(Training):
             "users": self._collector.get_state(),
             "replay": self._replay.get_state()["rings"].get(0),
             "policy": self._policy.tensors(),
+            "keeps_basis": self._policy.keeps_basis,
         }
 
     def restore(self, folder: Path) -> None:
@@ -133,6 +140,7 @@ class OnlineLSPI(Training):
         """
         state = load_state(folder)
         self._policy.load_tensors(state["policy"])
+        self._policy.keeps_basis = state.get("keeps_basis", False)
         self._env_steps, self._solved_at, self._metrics = state["env_steps"], state["solved_at"], state["metrics"]
         self._rng.bit_generator.state = state["slates"]
         self._collector.set_state(state["users"])

@@ -26,6 +26,7 @@ class PolicyGradientConfig(DiscountedConfig):
     value_loss_coeff: NonNegative
     grad_clip: Positive | None
 
+    starts_from: ClassVar[str] = "the actor of {}; the critic begins anew"
     changeable: ClassVar[tuple[str, ...]] = ("lr", "discount", "epochs", "minibatch_size", "entropy_coeff")
 
     def policy_of(self, network: SlateActor) -> PlackettLucePolicy:

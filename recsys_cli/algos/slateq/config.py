@@ -53,6 +53,8 @@ class SlateQConfig(QLearningConfig):
         super().check(spec)
         check_choice_model(self.choice_model, spec)
 
+    by_source: ClassVar[tuple[str, ...]] = ("learning_starts", "replay_ratio")
+
     def learning_from(self, data: str | None) -> Self:
         """Also refuse prioritised replay of a log; its steps are the rows drawn, from the first one on."""
         if data is None:

@@ -14,6 +14,7 @@ from recsys_cli.offline.importing.spill import widened
 from recsys_cli.offline.importing.summary import DAY, Problem
 from recsys_cli.offline.importing.validation import Checked
 from recsys_cli.offline.steps import Steps
+from recsys_cli.offline.support import shared
 
 
 def kept(slates: Slates, checked: Checked) -> Rows:
@@ -127,11 +128,9 @@ class Assembler:
         if values is None:
             return None
         assert self.mapping.propensity is not None
-        if self.mapping.propensity.of == "slate":  # only the sum is known; of uniform slates, these are the shares
+        if self.mapping.propensity.of == "slate":
             offered = np.full(len(there), self.problem.spec.width) if mask is None else mask.sum(1)
-            weight = np.where(there, np.log(np.maximum(offered[:, None] - np.arange(there.shape[1]), 1)), 0.0)
-            weight += there * np.finfo(float).tiny  # a single candidate leaves nothing to choose
-            values = values * weight / np.maximum(weight.sum(1, keepdims=True), np.finfo(float).tiny)
+            values = shared(values, there, offered)
         return np.where(there, values[:, : there.shape[1]] if values.shape[1] > 1 else values, 0).astype(np.float32)
 
     def _ends(self, columns: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

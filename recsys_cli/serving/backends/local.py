@@ -14,19 +14,20 @@ from collections.abc import Callable, Iterator
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServeConfig, ServingConfig
-from recsys_cli.serving.app import LOG, make_app
+from recsys_cli.serving.app import make_app
 from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends.protocol import limited
-
-if TYPE_CHECKING:
-    from recsys_cli.serving.service import Service
+from recsys_cli.serving.chores import Chores
+from recsys_cli.serving.folder import ServiceFolder
+from recsys_cli.serving.operations import LOG
+from recsys_cli.serving.running import chores_of_each, chores_of_one
+from recsys_cli.serving.service import Service
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 DRAIN_S = 10  # for requests that are being answered when the service stops
@@ -36,11 +37,11 @@ MAX_CONNECTIONS = 4096
 LOG_BYTES = 10_000_000
 
 
-def serve(make_service: Callable[[], Service], config: ServeConfig) -> None:
+def serve(folder: ServiceFolder, config: ServeConfig) -> None:
     """Serve until SIGINT or SIGTERM; requests that are being answered then are answered. A second signal ends it.
 
     Args:
-        make_service: loads the policies; called once the port is ours.
+        folder: of the service; policies are loaded once the port is ours.
         config: of the command.
 
     Raises:
@@ -49,8 +50,9 @@ def serve(make_service: Callable[[], Service], config: ServeConfig) -> None:
     """
     token = read_token(config)
     with contextlib.closing(listen(config.host, config.port)) as listener:
-        _log_to(Path(config.service_dir) / config.name / "errors.log")
-        service = make_service()
+        log_errors(folder.errors)
+        service = Service(folder, config)
+        chores = Chores(*chores_of_each(service), *chores_of_one(folder, config))
         try:
             address = address_of(config.host, listener)
             server = LocalServer(
@@ -60,6 +62,7 @@ def serve(make_service: Callable[[], Service], config: ServeConfig) -> None:
             gc.freeze()  # half a million objects of imported packages, which stay
             server.run(sockets=[listener])
         finally:
+            chores.close()
             service.close()
 
 
@@ -77,6 +80,7 @@ class LocalServer(uvicorn.Server):
                 lifespan="off",
                 interface="asgi3",
                 log_config=None,
+                log_level="error",  # who sends what is not HTTP must not fill the disk
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -149,7 +153,7 @@ def _connections() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft - OWN_FILES))
 
 
-def _log_to(file: Path) -> None:
+def log_errors(file: Path) -> None:
     """Let tracebacks go to a file of bounded size."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
@@ -157,4 +161,3 @@ def _log_to(file: Path) -> None:
     for logger in (LOG, logging.getLogger("uvicorn.error")):
         logger.addHandler(handler)
         logger.propagate = False
-        logger.setLevel(logging.ERROR)

@@ -32,7 +32,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection, unless there are too many."""
         super().connection_made(transport)
-        self._arriving, self._in_head, self._received = True, True, 0
+        self._arriving, self._in_head, self._ending, self._received = True, True, False, 0
         self._arrival: asyncio.TimerHandle | None = None
         self._delivery: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -49,12 +49,12 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what has come, up to the limits."""
-        if self.transport.is_closing():
+        if self._ending or self.transport.is_closing():
             return
         in_head = self._in_head
-        self._received += len(data)
         super().data_received(data)
-        if self.transport.is_closing():
+        self._received += len(data)  # since the last request in it began
+        if self._ending or self.transport.is_closing():
             return
         if in_head and self._in_head and self._received > MAX_HEADER_BYTES:
             self._refuse(431, f"at most {MAX_HEADER_BYTES:,} bytes of headers are read")
@@ -117,11 +117,18 @@ class LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, message: str, more: bytes = b"") -> None:
-        """Answer, unless another answer is on its way, and close."""
-        if self.cycle is None or self.cycle.response_complete:
+        """Answer and close; if whole requests came before on this connection, they are answered, and that is all."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            self._ending, cycle.keep_alive = True, False
+            return
+        if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
             content = msgspec.json.encode(Problem(message))
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(content)
             self.transport.write(b"".join((STATUS_LINE[status], head, more, b"\r\n", content)))
+        if cycle is not None and not cycle.response_complete:  # its body is what is refused
+            cycle.disconnected = True
+            cycle.message_event.set()
         self.transport.close()
 
 

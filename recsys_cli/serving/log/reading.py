@@ -26,17 +26,22 @@ def read_lines(folder: Path, offsets: Mapping[str, int]) -> Iterator[tuple[str, 
         offsets: by segment, the byte from which to read, as yielded before; others are read whole.
     """
     for path in segments(folder):
-        try:
-            file = path.open("rb", buffering=1 << 18)
-        except FileNotFoundError:  # compacted since
-            continue
-        with file:
-            end = file.seek(offsets.get(path.name, 0))
-            for line in file:
-                if not line.endswith(b"\n"):  # torn, or not written to its end yet
-                    break
-                end += len(line)
-                yield path.name, end, line
+        yield from lines_of(path, offsets.get(path.name, 0))
+
+
+def lines_of(path: Path, offset: int) -> Iterator[tuple[str, int, bytes]]:
+    """Yield the same of one file, from a byte on; none if it isn't there."""
+    try:
+        file = path.open("rb", buffering=1 << 18)
+    except FileNotFoundError:  # compacted since
+        return
+    with file:
+        end = file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):  # torn, or not written to its end yet
+                return
+            end += len(line)
+            yield path.name, end, line
 
 
 def read_from(

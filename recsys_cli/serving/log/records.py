@@ -47,6 +47,7 @@ class DecisionRecord(_Record, tag="decision"):
         by_policy: probability of the slate under each live policy; None if it isn't known.
         scores: the policy's, of the slate's documents; None without.
         state: the session's memory before the decision, packed; None if there is none.
+        response: of the user to the session's previous slate by field, as the request reported it.
         active: whether it counts at once; else when it is activated.
     """
 
@@ -69,7 +70,13 @@ class DecisionRecord(_Record, tag="decision"):
     by_policy: dict[str, float | None] | None
     scores: Sequence[float | None] | None
     state: bytes | None = None
+    response: dict[str, Sequence[float]] | None = None
     active: bool = True
+
+    @property
+    def shown(self) -> list[str]:
+        """Ids of the slate's documents."""
+        return [self.ids[at] for at in self.slate]
 
     def documents(self) -> Floats32:
         """Return the candidates' features, `[C, F]`."""

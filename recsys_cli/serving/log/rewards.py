@@ -42,19 +42,27 @@ def outcome_of(
         reward: the response's field that is the reward of a click (`ProblemSpec.reward`).
         aggregation: of the rewards of several reports: their sum, or the earliest.
     """
-    different = distinct(reports)
+    reports = list(reports)
+    different = distinct(each for each in reports if _says_something(each))
     values = [value for each in different if (value := value_of(each, shown, reward)) is not None]
     value = None if not values else math.fsum(values) if aggregation == "sum" else values[0]
     responses = [response for each in different if (response := response_of(each, shown)) is not None]
-    return Outcome(value, responses[0] if responses else None, any(each.final for each in different))
+    return Outcome(value, responses[0] if responses else None, any(each.final for each in reports))
 
 
 def distinct(reports: Iterable[RewardRecord]) -> list[RewardRecord]:
     """Return the first report of each reward id, by time; those without an id share one."""
+    reports = list(reports)
+    if len(reports) < 2:
+        return reports
     kept: dict[str | None, RewardRecord] = {}
     for each in sorted(reports, key=lambda each: (each.time_ms, encode_lines([each]))):
         kept.setdefault(each.reward_id, each)
     return list(kept.values())
+
+
+def _says_something(report: RewardRecord) -> bool:
+    return report.reward is not None or report.clicked is not None or bool(report.response)
 
 
 def value_of(report: RewardRecord, shown: Sequence[str], reward: str | None) -> float | None:

@@ -33,6 +33,9 @@ class Segment:
 
     A file's name begins with the time at which it was begun, and sorts after those of earlier files of this process
     whatever the clock does. Its writer holds a lock on it. Its whole lines never change: readers may keep offsets.
+
+    Attributes:
+        written: bytes so far, of all files.
     """
 
     def __init__(self, folder: Path, durability: Durability, most_bytes: int = MOST_BYTES) -> None:
@@ -47,7 +50,7 @@ class Segment:
             OSError: the folder cannot be made.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.durability, self._most_bytes = folder, durability, most_bytes
+        self.folder, self.durability, self._most_bytes, self.written = folder, durability, most_bytes, 0
         self._lock = threading.Lock()
         self._descriptor: int | None = None
         self._end = self._day = self._stamp = 0
@@ -104,6 +107,7 @@ class Segment:
             self._recover(descriptor, lines, written)
             raise
         self._end += written
+        self.written += written
 
     def _recover(self, descriptor: int, lines: bytes, written: int) -> None:
         """Cut a torn line off; whole ones stay, since they may have been read already."""

@@ -81,7 +81,7 @@ class ABTest(SameForAll[ABTestRouter]):
 
 def _difference(control: Arm, arm: Arm) -> tuple[float, float, float]:
     """Return the difference of two policies' means, its variance, and the standard deviation of their rewards."""
-    variances = [each.squares / (each.count - 1) for each in (control, arm)]
+    variances = [each.scatter / (each.count - 1) for each in (control, arm)]
     variance = variances[0] / control.count + variances[1] / arm.count
     return arm.mean - control.mean, variance, sqrt(sum(variances) / 2)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum
+from fractions import Fraction
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
@@ -28,44 +28,47 @@ C = TypeVar("C", bound=RouterConfig)
 
 @dataclass(frozen=True)
 class Arm:
-    """The rewards of a policy's version.
+    """The rewards of a policy's version. Sums are exact: they do not depend on the order of observations, by no bit.
 
     Attributes:
         count: observations: sessions or decisions, as `router.unit` says.
-        mean: of their rewards.
-        squares: summed squared distances from the mean.
+        total: of their rewards.
+        squares: of their squared rewards.
         gram: of routers that look at the user: summed `x x'`, `[P, P]`, with `x = (1, user)`.
         moment: summed `x reward`, `[P]`.
     """
 
     count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
+    total: Fraction = Fraction(0)
+    squares: Fraction = Fraction(0)
     gram: Floats | None = None
     moment: Floats | None = None
 
-    def plus(self, rewards: Sequence[float], users: Floats | None = None) -> Arm:
-        """Return the arm with a batch of observations added (Chan, Golub and LeVeque 1983).
+    @property
+    def mean(self) -> float:
+        """The mean reward; 0 without any."""
+        return float(self.total / self.count) if self.count else 0.0
 
-        The result depends on the batch's order by no bit, but for `gram` and `moment`.
+    @property
+    def scatter(self) -> float:
+        """Summed squared distances from the mean."""
+        return float(self.squares - self.total**2 / self.count) if self.count else 0.0
+
+    def plus(self, rewards: Sequence[float], users: Floats | None = None) -> Arm:
+        """Return the arm with a batch of observations added.
 
         Args:
             rewards: `[n]`.
             users: features `[n, U]`, for routers that look at them.
         """
-        batch = len(rewards)
-        if not batch:
-            return self
-        mean = fsum(rewards) / batch
-        squares = fsum([(reward - mean) ** 2 for reward in rewards])
-        count, shift = self.count + batch, mean - self.mean
-        merged = self.squares + squares + shift**2 * self.count * batch / count
+        exact = [Fraction(reward) for reward in rewards]
+        total, squares = sum(exact, self.total), sum((value * value for value in exact), self.squares)
         gram, moment = self.gram, self.moment
-        if users is not None:
+        if users is not None and exact:
             x = with_one(users)
             gram = x.T @ x + (0 if gram is None else gram)
             moment = np.asarray(rewards, np.float64) @ x + (0 if moment is None else moment)
-        return Arm(count, self.mean + shift * batch / count, merged, gram, moment)
+        return Arm(self.count + len(exact), total, squares, gram, moment)
 
 
 class Router(ABC, Generic[C]):

@@ -23,7 +23,7 @@ class BestMean(SameForAll[C]):
         return {
             "count": [arm.count for arm in arms],
             "mean": [arm.mean for arm in arms],
-            "squares": [arm.squares for arm in arms],
+            "scatter": [arm.scatter for arm in arms],
         }
 
 
@@ -38,7 +38,7 @@ class Thompson(BestMean[ThompsonRouter]):
     def shares(self, state: State, enabled: Bools) -> Floats:
         """See `SameForAll.shares`."""
         shares = np.zeros(len(enabled))
-        means, scales, freedom = posteriors(*(np.asarray(state[name], float) for name in ("count", "mean", "squares")))
+        means, scales, freedom = posteriors(*(np.asarray(state[name], float) for name in ("count", "mean", "scatter")))
         shares[enabled] = best_of(means[enabled], scales[enabled], freedom[enabled])
         return shares
 
@@ -52,8 +52,8 @@ class UCB1(BestMean[UCB1Router]):
 
     def shares(self, state: State, enabled: Bools) -> Floats:
         """See `SameForAll.shares`."""
-        count, mean, squares = (np.asarray(state[name], float) for name in ("count", "mean", "squares"))
-        deviation = np.sqrt(squares.sum() / max(count.sum() - len(count), 1))
+        count, mean, scatter = (np.asarray(state[name], float) for name in ("count", "mean", "scatter"))
+        deviation = np.sqrt(scatter.sum() / max(count.sum() - len(count), 1))
         with np.errstate(divide="ignore", invalid="ignore"):
             width = self.config.width * deviation * np.sqrt(2 * np.log(max(count.sum(), 1)) / count)
         return among(np.where(count > 0, mean + width, np.inf), enabled)
@@ -69,15 +69,15 @@ class EpsilonGreedy(BestMean[EpsilonGreedyRouter]):
         return (1 - self.config.epsilon) * greedy + self.config.epsilon * enabled / enabled.sum()
 
 
-def posteriors(count: Floats, mean: Floats, squares: Floats) -> tuple[Floats, Floats, Floats]:
+def posteriors(count: Floats, mean: Floats, scatter: Floats) -> tuple[Floats, Floats, Floats]:
     """Return location, scale and degrees of freedom of each policy's mean reward, `[M]` each."""
     total = max(count.sum(), 1)
     center = (count * mean).sum() / total
-    variance = (squares + count * (mean - center) ** 2).sum() / total
+    variance = (scatter + count * (mean - center) ** 2).sum() / total
     variance = max(variance, 1e-12 * (1 + center**2))  # rewards that are all the same
     freedom = 2 + count
     location = (center + count * mean) / (1 + count)
-    spread = 2 * variance + squares + (mean - center) ** 2 * count / (1 + count)
+    spread = 2 * variance + scatter + (mean - center) ** 2 * count / (1 + count)
     return location, np.sqrt(spread / freedom / (1 + count)), freedom
 
 

@@ -30,7 +30,7 @@ class LinUCB(Router[LinUCBRouter]):
         for m, arm in enumerate(arms):
             if arm.gram is not None and arm.moment is not None:
                 models.gram[m], models.moment[m] = arm.gram, arm.moment
-        models.totals[:] = sum(arm.count for arm in seen), sum(arm.squares + arm.count * arm.mean**2 for arm in seen)
+        models.totals[:] = sum(arm.count for arm in seen), float(sum(arm.squares for arm in seen))
         return {name: value.tolist() for name, value in models.tensors().items()}
 
     def law(self, state: State, enabled: Bools) -> Law:

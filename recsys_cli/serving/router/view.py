@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.routers import RouterConfig
-from recsys_cli.files import read_json, update_json
+from recsys_cli.files import read_if_sound, read_json, update_json
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.messages import RouterChange
 from recsys_cli.serving.router.base import Arm, Bools, Floats, Law
 from recsys_cli.serving.router.build import build_router
 
-FILE, SWITCHES = "router.json", "switches.json"
+FILE, SWITCHES, BOOKKEEPING = "router.json", "switches.json", "bookkeeper.json"
 ONLY_CONTROL = "only_control"
 
 
@@ -103,6 +103,11 @@ class RouterView:
     def weights(self, user: NDArray[Any]) -> Floats:
         """See `Epoch.weights`; for a number that belongs to them, read `now` once."""
         return self.now.weights(user)
+
+    def lag_seconds(self) -> float | None:
+        """Return for how long the router has not learned from what was logged; None if it never did."""
+        caught_up_ms = read_if_sound(self._folder / BOOKKEEPING).get("caught_up_ms")
+        return max(0.0, time.time() - caught_up_ms / 1000) if caught_up_ms else None
 
     def poll(self) -> bool:
         """Look at the files; return whether anything changed. Of a file that cannot be read, the last state stays."""
