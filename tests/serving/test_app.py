@@ -8,7 +8,7 @@ from serving.bodies import rank_body
 from serving.services import FirstOnes, limits_of
 
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_app
+from recsys_cli.serving.app import make_api
 
 SPEC = load("env", "interest_evolution").spec
 LIMITS = limits_of()
@@ -20,6 +20,6 @@ def service() -> FirstOnes:
 
 
 def test_one_request_gets_one_decision(service: FirstOnes) -> None:
-    answer = request(make_app(service, LIMITS, None), "POST", "/v1/rank", rank_body(candidates=10))
+    answer = request(make_api(service, LIMITS, None), "POST", "/v1/rank", rank_body(candidates=10))
     assert answer.status == 200 and answer.headers["content-type"] == "application/json"
     assert [shown["id"] for shown in answer.json["slate"]] == ["d0", "d1"]

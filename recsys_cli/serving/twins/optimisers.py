@@ -40,7 +40,7 @@ SlateOptimiser = Callable[[Parts, int], Ints]
 def greatest(scores: Floats, k: int) -> Ints:
     """Return the columns of each row's k greatest numbers, falling, `[B, k]`."""
     if scores.shape[1] <= FEW or k > FEW // 4:
-        return np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return (-scores).argsort(1, "stable")[:, :k]
     left, rows = scores.copy(), np.arange(len(scores))
     slates = np.empty((len(scores), k), np.int64)
     for place in range(k):
@@ -91,6 +91,8 @@ def optimal_slates(parts: Parts, k: int) -> Ints:
     q, v_null, q_null, mask = parts.q, parts.v_null, parts.q_null, parts.mask
     v = only(parts.v, mask, 0.0)
     worth = v * q
+    if len(q) == 1 and v_null[0] > 0:
+        return shown(_of_one_user(v[0], worth[0], float(v_null[0]), float(v_null[0] * q_null[0]), k, mask), mask)
     value = _value(v.sum(1), worth.sum(1), v_null, q_null)
     if k == v.shape[1]:
         return best_scored(worth - v * value[:, None], k, mask)
@@ -112,6 +114,24 @@ def optimal_slates(parts: Parts, k: int) -> Ints:
         nothing = (v_null + _at(v, inert).sum(1) == 0) & (q_null > value)
         slate = np.where(nothing[:, None], inert, slate)
     return shown(slate, mask)
+
+
+def _of_one_user(v: Floats, worth: Floats, v_null: float, worth_null: float, k: int, mask: Bools | None) -> Ints:
+    """Return `[1, k]`: the same in Python's numbers where arrays would hold one, in a third of the time."""
+    value = (worth_null + float(worth.sum())) / (v_null + float(v.sum()))
+    for turn in range(MAX_ROUNDS):
+        reply = greatest(only((worth - v * value)[None], mask), k)
+        if k == len(v):
+            return reply
+        best = reply[0]
+        better = (worth_null + sum(worth[best].tolist())) / (v_null + sum(v[best].tolist()))
+        if turn and better < value:
+            return slate
+        slate = reply
+        if turn and better == value:
+            return slate
+        value = better
+    return slate
 
 
 OPTIMISERS: dict[str, SlateOptimiser] = {"top_k": top_k_slates, "greedy": greedy_slates, "optimal": optimal_slates}

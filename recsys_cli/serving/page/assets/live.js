@@ -16,7 +16,7 @@ function showState(now) {
   const several = policies.length > 1;
   say($("status-text"), `epoch ${router.epoch} · ${policies.length} ${several ? "policies" : "policy"} · up ${ago(process.uptime)}`);
   $("status").className = "well";
-  const how = MODES[router.mode] ?? (several ? `router=${router.name} shares users among ${policies.length} policies and learns from their rewards` : "one policy decides; with several, a router would learn which is best");
+  const how = MODES[router.mode] ?? (several ? `the router (${router.name}) shares users among ${policies.length} policies, and learns from their rewards` : "one policy decides; with several, a router would learn which is best");
   say($("router-line"), `${how[0].toUpperCase()}${how.slice(1)}.`);
   const unit = router.unit === "session" ? "Return" : "Reward";
   say($("reward-title"), unit);
