@@ -15,7 +15,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -24,8 +23,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from experiments.hostile.requests import all_requests
-from experiments.hostile.wire import send, wires
+from experiments.hostile.requests import Request, all_requests
+from experiments.hostile.wire import Wire, send, wires
+from experiments.services import free_port
 from experiments.serving.watched import Clients, Seen, missing
 from recsys_cli.cli import main as recsys
 from recsys_cli.serving.client import Client, ServiceError
@@ -45,8 +45,7 @@ class Service:
 
     def __init__(self, folder: Path, policies: Sequence[Path], variables: Mapping[str, str] | None = None) -> None:
         """Start it."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port = int(server.getsockname()[1])
+        self.port = free_port()
         self.folder, self.url = folder, f"http://127.0.0.1:{self.port}"
         named = ",".join(map(str, policies))
         self._words = ["serve", f"checkpoint=[{named}]", *SERVE, "name=shop", f"service_dir={folder.parent}"]
@@ -126,11 +125,12 @@ def attacked(service: Service) -> None:
     async def attack() -> None:
         slots = asyncio.Semaphore(8)
 
-        async def one(case: object) -> None:
+        async def one(case: Request | Wire) -> None:
             async with slots:
                 await send("127.0.0.1", service.port, case)
 
-        await asyncio.gather(*map(one, [*all_requests(), *wires(2.0, 8_000_000)]))
+        cases: list[Request | Wire] = [*all_requests(), *wires(2.0, 8_000_000)]
+        await asyncio.gather(*map(one, cases))
 
     asyncio.run(attack())
 
