@@ -1,7 +1,9 @@
 """What a service has logged becomes the data set that a recording of the same play would have written."""
 
+import os
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from service_logs import MINUTE, NOW, env_of, flat, played, records_of, service_of, write
+from serving.service_logs import MINUTE, NOW, bundle_of, env_of, flat, played, records_of, service_of, write
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.offline.dataset import Dataset
@@ -22,6 +24,11 @@ from recsys_cli.serving.log.records import ActivationRecord, RewardRecord
 EXPLORE = "epsilon:0.3"
 SESSIONS = 8
 LATER = NOW + 100 * MINUTE * 60
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_synced(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def request(**changes) -> Request:
@@ -38,7 +45,7 @@ def env():
 
 @pytest.fixture
 def service(tmp_path, env):
-    return service_of(tmp_path, env, "myopic", explore=EXPLORE)
+    return service_of(tmp_path, bundle_of(tmp_path / "bundle", env, "myopic"), explore=EXPLORE)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +84,8 @@ def rows_by_session(dataset) -> dict[tuple, tuple]:
 )
 def test_a_log_becomes_what_recording_writes(tmp_path, name, keys):
     env = env_of(name, **keys)
-    service, steps = service_of(tmp_path, env, "random", explore="none"), played(env, "random", "none", episodes=25)
+    service = service_of(tmp_path, bundle_of(tmp_path / "bundle", env, "random"), explore="none")
+    steps = played(env, "random", "none", episodes=25)
     version = service.pointed()[0].version
     write(service, flat(records_of(steps, env.spec, "random", version, "none")))
     dataset, counts = compact(service, env.spec, tmp_path / "data", request())
@@ -241,13 +249,12 @@ def test_one_compaction_after_another_writes_each_decision_once(service, env, pa
     for number, part in enumerate([*parts_of(pairs, rng, 6), []]):
         now = max((each.time_ms for each in part), default=LATER)
         write(service, part, f"{number // 3}-host-1.jsonl")
-        try:
-            data = tmp_path / f"part-{number}"
-            dataset, _ = compact(service, env.spec, data, request(now_ms=LATER if not part else now))
-        except ConfigError as error:
-            assert "no session to write" in str(error)
+        with suppress(ConfigError):  # no session is over
+            asked = request(now_ms=LATER if not part else now)
+            compact(service, env.spec, tmp_path / f"part-{number}", asked)
+        if not (tmp_path / f"part-{number}").exists():
             continue
-        rows = rows_by_session(dataset)
+        rows = rows_by_session(Dataset.open(tmp_path / f"part-{number}"))
         assert not rows.keys() & found.keys()
         found |= rows
     assert found == expected
@@ -323,8 +330,8 @@ def test_the_command(service, env, pairs, tmp_path, capsys):
     write(service, moved)
     words = [f"service_dir={service.path.parent}", f"data_dir={tmp_path / 'data'}"]
     assert main(["compact", "log=service", "name=shop", *words]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-4].startswith(f"{len(pairs):,} decisions in {SESSIONS} sessions: {len(pairs):,} with a reward, 0 with")
+    counts = f"{len(pairs):,} decisions in {SESSIONS} sessions: {len(pairs):,} with a reward, 0 with the default"
+    assert capsys.readouterr().out.splitlines()[-4] == counts
     assert main(["describe", f"data={tmp_path / 'data' / 'shop'}", "progress=off"]) == 0
     described = capsys.readouterr().out
     assert "myopic" in described and "source serve" in described
