@@ -26,8 +26,9 @@ def drawn(folder: Path, algo: str, **changes: str) -> tuple[EnvConfig, SlatePoli
     """Write the bundle of a policy whose parameters are drawn, so that what is remembered changes its slates."""
     env = load("env", "interest_evolution", num_topics=4, time_budget=15.0, num_candidates=6, slate_size=2)
     config = load("algo", algo, **changes)
+    low = -6 if algo == "slateq" else 0  # counts are not negative
     policy, rng = config.make_policy(env.spec, seed=1), np.random.default_rng(0)
-    tensors = {n: rng.uniform(0.1, 1, np.shape(v)).astype(np.asarray(v).dtype) for n, v in policy.tensors().items()}
+    tensors = {n: rng.uniform(low, 6, np.shape(v)).astype(np.asarray(v).dtype) for n, v in policy.tensors().items()}
     policy.load_tensors(tensors)
     described = {"algo": to_plain(config), "env": to_plain(env)}
     write_bundle(folder, config=described, spec=env.spec, policy_state=tensors, info={"steps": 1})
@@ -57,7 +58,6 @@ def played(env: EnvConfig, policy: SlatePolicy) -> list[float]:
     [
         ("slateq", {"memory": "documents"}, "client"),
         ("slateq", {"memory": "documents"}, "server"),
-        ("slateq", {"memory": "raw"}, "client"),
         ("slateq", {"memory": "none"}, "client"),
         ("ucb1", {"arms": "topics", "statistics": "per_user"}, "server"),
     ],
