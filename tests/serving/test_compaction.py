@@ -324,7 +324,9 @@ def test_the_command(service, env, pairs, tmp_path, capsys):
     words = [f"service_dir={service.path.parent}", f"data_dir={tmp_path / 'data'}"]
     assert main(["compact", "log=service", "name=shop", *words]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-4].startswith(f"{len(pairs):,} decisions in {SESSIONS} sessions: {len(pairs):,} with a reward, 0 with")
+    assert lines[-4].startswith(
+        f"{len(pairs):,} decisions in {SESSIONS} sessions: {len(pairs):,} with a reward, 0 with"
+    )
     assert main(["describe", f"data={tmp_path / 'data' / 'shop'}", "progress=off"]) == 0
     described = capsys.readouterr().out
     assert "myopic" in described and "source serve" in described
