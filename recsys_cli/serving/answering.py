@@ -119,7 +119,7 @@ class Answering:
         decided: Decided,
         now_ms: int,
     ) -> list[DecisionRecord]:
-        names = [model.name for model in live.models]
+        names, versions = [model.name for model in live.models], {model.name: model.version for model in live.models}
         remembered = recalled.remembered if live.memories.size else None
         rows = zip(
             asked.events,
@@ -149,6 +149,7 @@ class Answering:
                     version="" if model is None else model.version,
                     explore=self._explore,
                     epoch=epoch,
+                    versions=versions,
                     weights=dict(zip(names, weights, strict=True)),
                     user=user,
                     ids=ids,
