@@ -113,6 +113,10 @@ class Router(ABC, Generic[C]):
             enabled: which policies may be chosen, `[M]`; the control always may. Others get 0.
         """
 
+    def report(self, state: State) -> dict[str, Any]:
+        """Return what is worth saying of a state beside the policies' statistics."""
+        return {}
+
 
 class SameForAll(Router[C]):
     """A rule that does not look at the user."""
