@@ -52,6 +52,7 @@ HOOKS = {
     f"{_LEARNER}._make_batch_if_necessary": "RLlib's batch, which our minibatches part",
     f"{_LEARNER}._weights_seq_no": "seeds the order of minibatches: the same after resuming",
     "ray.rllib.algorithms.appo.appo_learner:APPOLearner._last_update_ts_by_mid": "belongs in a checkpoint",
+    "ray.serve._private.replica:add_port_to_grpc_server": "a port of each replica, open to all, that unpickles requests",
     f"{_MODULE}._forward": "the hook that RLlib documents for subclasses",
     f"{_MODULE}._forward_train": "the same while learning",
 }
@@ -114,3 +115,14 @@ def no_telemetry() -> None:
     from ray.air._internal import usage
 
     usage.tag_callbacks = lambda callbacks: False
+
+
+def replicas_on_loopback() -> None:
+    """Keep the port for other deployments, of which there are none, to this machine; in a replica's own process.
+
+    Serve opens it on all interfaces without authentication, and unpickles what arrives.
+    """
+    from ray.serve._private import replica
+
+    bind = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: bind(server, address.replace("[::]", "127.0.0.1"))

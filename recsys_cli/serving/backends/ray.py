@@ -85,7 +85,17 @@ def _deploy(config: ServeConfig, port: int, folder: ServiceFolder) -> None:
         wrapped = serve.deployment(serve.ingress(None)(Replica), **ray_settings.deployment(config.serving))
         serve.run(wrapped.bind(str(folder.path.resolve())), name=APP, route_prefix="/")
     except (RuntimeError, TimeoutError) as error:  # Serve has no class of its own for a replica that cannot start
-        raise ConfigError(f"Ray Serve cannot start: {one_line(error)}") from None
+        raise ConfigError(f"Ray Serve cannot start: {_last_word() or one_line(error)}") from None
+
+
+def _last_word() -> str:
+    """Return the last line of what kept replicas from starting; empty if it is not known."""
+    from ray import serve
+
+    found = serve.status().applications.get(APP)
+    messages = [each.message for each in found.deployments.values()] if found is not None else []
+    lines = [line for message in messages for line in message.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
 
 
 @contextmanager
@@ -105,9 +115,9 @@ def _local(config: ServeConfig, address: str) -> Iterator[Callable[[], None]]:
         folder, binary = Path(name), get_haproxy_binary()  # which reads a variable that is set now
         ray_settings.set_variables(ray_settings.variables(serving))
         ray_settings.set_variables(ray_settings.local_variables(serving, listening, folder, binary))
-        keeper = stack.enter_context(closing(_Keeper(folder, binary, listening)))
         local_ray.start(serving.max_replicas + 1, workers=serving.replicas + SERVES_OWN, preload=PRELOADED)
         stack.callback(ray.shutdown)
+        keeper = stack.enter_context(closing(_Keeper(folder, binary, listening)))
         node = local_ray.LocalNode.last
 
         def watch() -> None:

@@ -47,6 +47,7 @@ class Keeper:
         """Watch a port and the HAProxies of a folder."""
         self.folder, self.binary, self.address = folder, binary, address
         self.interim: subprocess.Popen[bytes] | None = None
+        self.served = False
 
     def look(self) -> None:
         """Start an HAProxy if nothing listens at the port, once one did."""
@@ -57,14 +58,14 @@ class Keeper:
             (self.folder / INTERIM).unlink(missing_ok=True)
         with contextlib.suppress(TimeoutError), contextlib.closing(socket.socket(family(self.address[0]))) as probe:
             probe.settimeout(1)
-            if probe.connect_ex(self.address) == errno.ECONNREFUSED:
+            refused = probe.connect_ex(self.address) == errno.ECONNREFUSED
+            self.served = self.served or not refused
+            if refused and self.served:
                 self.stand_in()
 
     def stand_in(self) -> None:
         """Start an HAProxy as the last one was."""
         configs = sorted(self.folder.rglob(f"*{OPEN}"), key=lambda path: path.stat().st_mtime)
-        if not configs:  # none has served yet
-            return
         command = [self.binary, "-db", "-f", str(configs[-1])]
         self.interim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         (self.folder / INTERIM).write_text(str(self.interim.pid))

@@ -18,6 +18,7 @@ class Replica:
 
     def __init__(self, folder: str) -> None:
         """Open the service in its folder."""
+        from recsys_cli.runs.ray_private import replicas_on_loopback
         from recsys_cli.serving.backends.local import log_errors
         from recsys_cli.serving.chores import Chores
         from recsys_cli.serving.folder import ServiceFolder
@@ -25,8 +26,11 @@ class Replica:
         from recsys_cli.serving.service import Service
 
         paths = ServiceFolder(Path(folder))
+        config = paths.config()
+        if config.resources.ray_address is None:
+            replicas_on_loopback()
         log_errors(paths.errors)
-        self.service = Service(paths, paths.config())
+        self.service = Service(paths, config)
         self.chores = Chores(*chores_of_each(self.service))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:

@@ -57,6 +57,7 @@ def local_variables(serving: ServingConfig, address: str, folder: Path, binary: 
     }
     ports = free_ports(3)
     return {
+        "RAY_SERVE_USE_GRPC_BY_DEFAULT": "0",  # replicas have no port for it (`replicas_on_loopback`)
         ray_haproxy.VARIABLE: json.dumps(rules),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(haproxy(folder)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),

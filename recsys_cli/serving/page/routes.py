@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
+from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.inputs import decode
 from recsys_cli.serving.limits import headers_of
 from recsys_cli.serving.page.state import State
-from recsys_cli.serving.page.users import Ask, Users
+from recsys_cli.serving.page.users import Ask, Moment, Users
 
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
@@ -27,6 +28,7 @@ POLICY = (
     "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+NOT_SIMULATED = "the users of this problem cannot be simulated here"
 SAFE = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -37,12 +39,11 @@ SAFE = {
 
 def routes(service: Service) -> list[Route]:
     """Return the routes of a service's page."""
-    users = Users.of(service.live.now.models[0])
-    asked = [] if users is None else [Route("/ui/user", _User(service, users), methods=["POST"])]
+    page = Page(service)
     return [
-        Route("/", _Page(), methods=["GET"]),
-        Route("/ui/state", _Live(State(service, users is not None)), methods=["GET"]),
-        *asked,
+        Route("/", page.document, methods=["GET"]),
+        Route("/ui/state", page.state, methods=["GET"]),
+        Route("/ui/user", page.user, methods=["POST"]),
     ]
 
 
@@ -55,36 +56,44 @@ def document() -> str:
     return read["page.html"].replace(STYLE, read["style.css"]).replace(SCRIPT, script)
 
 
-class _Page:
-    """`GET /`: holds nothing of the service."""
+class Page:
+    """What the addresses answer; the simulator is built when a browser first asks."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the page with a nonce of its own, so that no other script can run in it."""
+    def __init__(self, service: Service) -> None:
+        """Take the service."""
+        self._service, self._decoder = service, msgspec.json.Decoder(Ask)
+
+    @cached_property
+    def _users(self) -> Users | None:
+        return Users.of(self._service.live.now.models[0])
+
+    @cached_property
+    def _state(self) -> State:
+        return State(self._service, self._users is not None)
+
+    async def document(self, request: Request) -> Response:
+        """Send the page with a nonce of its own, so that no other script runs; it holds nothing of the service."""
         nonce = secrets.token_urlsafe(16)
         headers = {**SAFE, "content-security-policy": POLICY.format(nonce=nonce)}
-        await Response(document().replace(NONCE, nonce), 200, headers, "text/html")(scope, receive, send)
+        return Response(document().replace(NONCE, nonce), 200, headers, "text/html")
+
+    async def state(self, request: Request) -> Response:
+        """Say what the service is doing."""
+        return _json(self._state.body())
+
+    async def user(self, request: Request) -> Response:
+        """Return a simulated user after some acts; played in a thread, since others' requests must not wait."""
+        load = self._service.load
+        body = await load.body(headers_of(request.scope["headers"]), request.receive)
+        with load.answering():
+            moment = await asyncio.to_thread(self._after, decode(self._decoder, body))
+        return _json(msgspec.json.encode(moment))
+
+    def _after(self, ask: Ask) -> Moment:
+        if self._users is None:
+            raise Refused(404, NOT_SIMULATED)
+        return self._users.after(ask)
 
 
-class _Live:
-    """`GET /ui/state`: what the service is doing."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        await Response(self._state.body(), 200, SAFE, "application/json")(scope, receive, send)
-
-
-class _User:
-    """`POST /ui/user`: a simulated user after some acts."""
-
-    def __init__(self, service: Service, users: Users) -> None:
-        self._load, self._users, self._decoder = service.load, users, msgspec.json.Decoder(Ask)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Play it in a thread, since others' requests must not wait."""
-        body = await self._load.body(headers_of(scope["headers"]), receive)
-        with self._load.answering():
-            moment = await asyncio.to_thread(self._users.after, decode(self._decoder, body))
-        await Response(msgspec.json.encode(moment), 200, SAFE, "application/json")(scope, receive, send)
+def _json(body: bytes) -> Response:
+    return Response(body, 200, SAFE, "application/json")

@@ -23,7 +23,7 @@ function say(node, text) {
 function number(value, digits = 2) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const most = Math.abs(value) >= 100 ? Math.max(digits - 1, 0) : digits;
-  return value.toLocaleString("en", { maximumFractionDigits: most });
+  return value.toLocaleString("en", { maximumFractionDigits: most }).replace("-", "−");
 }
 
 const percent = (value) => `${(100 * value).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`;

@@ -33,7 +33,8 @@ function frame(picture, width, height, low, high, write, begin, end) {
 
 function nothing(place, message) {
   plot(place, message, (picture, width, height) => {
-    picture.append(text(width / 2, height / 2, message, { "text-anchor": "middle" }));
+    picture.append(svg("rect", { x: 1, y: 1, width: width - 2, height: height - 2, rx: 8, class: "empty" }));
+    picture.append(text(width / 2, height / 2 + 4, message, { "text-anchor": "middle" }));
   });
 }
 

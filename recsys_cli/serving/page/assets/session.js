@@ -63,6 +63,7 @@ function finish(moment) {
 async function step(click) {
   if (session.busy) return;
   session.busy = true;
+  const focused = [...$("slate").children].indexOf(document.activeElement);
   enable();
   try {
     if (!session.moment || session.moment.done) await newUser();
@@ -80,6 +81,7 @@ async function step(click) {
   } finally {
     session.busy = false;
     enable();
+    if (focused >= 0) $("slate").children[focused]?.focus({ preventScroll: true });
   }
 }
 
@@ -87,6 +89,7 @@ async function play() {
   playing = true;
   $("play").setAttribute("aria-pressed", "true");
   say($("play"), "Pause");
+  $("news").ariaLive = "off"; // too much to be read aloud
   while (playing) {
     await step(null);
     await pause(Number($("speed").value));
@@ -97,6 +100,7 @@ function stop() {
   playing = false;
   $("play").setAttribute("aria-pressed", "false");
   say($("play"), "Play");
+  $("news").ariaLive = "polite";
 }
 
 function enable() {
@@ -131,6 +135,7 @@ function draw() {
     node.style.setProperty("--hue", 360 * card.hue);
     return node;
   }));
+  $("rest").style.minHeight = `${Math.max($("rest").offsetHeight, parseFloat($("rest").style.minHeight) || 0)}px`; // nothing below jumps
   const dot = el("span", { className: "dot" });
   dot.style.background = colorOf(decision.policy);
   $("session-policy").replaceChildren(dot, decision.policy);

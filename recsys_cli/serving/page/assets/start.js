@@ -34,8 +34,8 @@ async function start() {
   while (state === null) {
     try {
       const now = await call("GET", "/ui/state");
-      $("main").hidden = false;
       $("session").hidden = !now.problem.simulated;
+      $("ask-more").open = !now.problem.simulated;
       showState(now);
     } catch (error) {
       trouble(error);
@@ -48,6 +48,7 @@ async function start() {
   say($("session-hint"), `A policy picks ${problem.slate_size} documents for a user to see. What the user does now changes what comes later: the policy with the greatest return over a whole session is the best.`);
   example();
   if (problem.simulated) await step(null);
+  for (const part of document.querySelectorAll(".waiting")) part.classList.remove("waiting");
   setTimeout(tick, 1000);
 }
 
