@@ -10,7 +10,7 @@ import numpy as np
 from experiments.router.sessions import NAMES, Played
 from recsys_cli.config.structured import load
 from recsys_cli.serving.deciding import choose
-from recsys_cli.serving.router.base import Arm
+from recsys_cli.serving.router.base import Arm, State
 from recsys_cli.serving.router.build import build_router
 
 EPOCHS, SESSIONS = 60, 50  # of a run, and in each epoch
@@ -46,7 +46,8 @@ def play(option: str, unit: str, seed: int, played: Mapping[str, Played]) -> lis
     router = build_router(load("router", option, unit=unit), NAMES)
     order = np.random.default_rng(seed).permutation(len(played[NAMES[0]].rewards))
     returns = np.array([played[name].returns.mean() for name in NAMES])
-    arms, state, rows, regret = [Arm() for _ in NAMES], {}, list[Epoch](), 0.0
+    arms, rows, regret = [Arm() for _ in NAMES], list[Epoch](), 0.0
+    state: State = {}
     for epoch in range(EPOCHS):
         state = router.freeze(arms, state)
         users = order[epoch * SESSIONS : (epoch + 1) * SESSIONS]

@@ -93,12 +93,12 @@ def plus_minus(values: Sequence[float], form: str) -> str:
 def kills(work: Path, sessions: Mapping[str, Played]) -> str:
     """Return what came of the run through the log."""
     found = through_the_log.run(work, sessions)
-    names = {True: "the same, to the bit", False: "DIFFERENT"}
+    same = {True: "the same, to the bit", False: "DIFFERENT"}
     return (
-        f"Through the log: {found.sessions:,} sessions, {found.records:,} records, bookkeeper killed (-9) {found.kills} "
-        f"times, {found.epochs} epochs; {found.counted:,} sessions counted; statistics of a bookkeeper that was not "
-        f"killed: {names[found.same_as_undisturbed]}; replay of all epochs and of every decision's probabilities: "
-        f"{names[found.same_when_replayed]}; SlateQ had {found.slateq:.0%} of the last tenth of the sessions.\n"
+        f"Through the log: {found.sessions:,} sessions, {found.records:,} records, bookkeeper killed (-9) {found.kills}"
+        f" times, {found.epochs} epochs; {found.counted:,} sessions counted. Statistics of a bookkeeper that was not "
+        f"killed: {same[found.same_as_undisturbed]}. Replay of all epochs and of every decision's probabilities: "
+        f"{same[found.same_when_replayed]}. SlateQ had {found.slateq:.0%} of the last tenth of the sessions.\n"
     )
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.algos.baselines import fitted_baseline
 from recsys_cli.cli import main
 from recsys_cli.config.structured import load
-from recsys_cli.algos.baselines import fitted_baseline
 from recsys_cli.files import write_arrays
 from recsys_cli.offline.recording import play_round, rounds_of
 from recsys_cli.tracking.loading import load_checkpoint
