@@ -57,9 +57,9 @@ def _router(service: ServiceFolder) -> tuple[str, bool]:
     spec = read_bundle(service.bundle(control.name, control.version)).spec
     replayed = replay_epochs(service.log, Rules(settings.router, spec.reward, settings.serving.session_seconds))
     if replayed.different:
-        return f"{len(replayed.different):,} of {len(replayed.states):,} epochs different", False
+        return f"{len(replayed.different):,} of {len(replayed.epochs):,} epochs different", False
     now = read_json(service.router, {})
     epoch = now.pop("epoch", 0)
-    if epoch and replayed.states.get(epoch) != now:
+    if epoch and replayed.computed.get(epoch) != now:
         return f"{service.router.name} different from the log", False
-    return f"{len(replayed.states):,} epochs same", True
+    return f"{len(replayed.epochs):,} epochs same", True

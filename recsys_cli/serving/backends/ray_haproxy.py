@@ -15,11 +15,11 @@ from pathlib import Path
 VARIABLE = "RECSYS_HAPROXY"  # the arguments of `amended` as JSON, and `binary`, HAProxy itself
 INTERIM = "interim.pid"  # of the HAProxy that stands in after the last one was killed (`ray_keeper`)
 OPEN = ".open"  # ending of the last configuration that led to replicas
-REFUSALS = {  # of HAProxy itself: status, and the line
-    "400": ("400 Bad Request", "not a valid HTTP request"),
-    "408": ("408 Request Timeout", "the headers must arrive within serving.max_seconds"),
-    "503": ("503 Service Unavailable", "no replica answered; try again with the same event_id"),
-}
+NO_REPLICA = json.dumps({"error": "no replica answered; try again with the same event_id"})
+UNAVAILABLE = (
+    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+    f"Content-Length: {len(NO_REPLICA)}\r\n\r\n{NO_REPLICA}"
+).encode()
 TOO_LARGE = r"{\"error\":\"the body is larger than serving.max_body_bytes\"}"
 
 
@@ -31,7 +31,7 @@ def amended(config: str, folder: Path, address: str, max_seconds: float, max_bod
     - Clients have `max_seconds` for their headers, and what is announced as too large is refused at once.
     - Serve's replicas keep no task to notice that a client went away, and clients cannot change Serve's own time limit;
       Serve takes both wishes from headers.
-    - Every refusal is JSON; if no replica answers it is 503 with Retry-After, not 500.
+    - If no replica answers: one line of JSON, 503 and Retry-After, not 500.
     - Without replicas the port stays closed; Serve would answer 404.
     - Nothing is logged: Serve sends a line of each request to a syslog that may not exist.
     """
@@ -40,9 +40,7 @@ def amended(config: str, folder: Path, address: str, max_seconds: float, max_bod
     text = re.sub(r"^\s*log global\n", "", text, flags=re.MULTILINE)
     text = text.replace("option httplog", "").replace("option log-health-checks", "")
     text = re.sub(r"^(\s*errorfile )(50[234]) .*$", rf"\g<1>\2 {folder}/503.http", text, flags=re.MULTILINE)
-    defaults = ["mode http", f"timeout http-request {max_seconds:.0f}s"]
-    defaults += [f"errorfile {status} {folder}/{status}.http" for status in (400, 408)]
-    text = text.replace("mode http\n", "\n    ".join(defaults) + "\n", 1)
+    text = text.replace("mode http\n", f"mode http\n    timeout http-request {max_seconds:.0f}s\n", 1)
     rules = (
         "    http-request set-header x-request-disconnect-disabled ?1",
         "    http-request del-header x-request-timeout-seconds",
@@ -68,13 +66,6 @@ def alone(config: str) -> str:
     return re.sub(r"^listen stats\n(?:\s+.*\n?)*", "", text, flags=re.MULTILINE)
 
 
-def refusal(status: str, line: str) -> bytes:
-    """Return a whole answer."""
-    body, retry = json.dumps({"error": line}), "Retry-After: 1\r\n" if status.startswith("503") else ""
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{retry}Content-Length: {len(body)}\r\n"
-    return f"{head}\r\n{body}".encode()
-
-
 def write(path: Path, content: bytes) -> None:
     """Write a file whole."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
@@ -87,8 +78,7 @@ def main(words: list[str]) -> None:
     settings = json.loads(os.environ[VARIABLE])
     binary = settings.pop("binary")
     folder, path = Path(settings["folder"]), Path(words[words.index("-f") + 1])
-    for name, (status, line) in REFUSALS.items():
-        write(folder / f"{name}.http", refusal(status, line))
+    write(folder / "503.http", UNAVAILABLE)
     text = amended(path.read_text(), **{**settings, "folder": folder})
     write(path, text.encode())
     if is_open(text):

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from recsys_cli.slates.heuristics import LARGE
 from recsys_cli.slates.optimal import MAX_ROUNDS, NEVER
+from recsys_cli.slates.ranking import greatest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-FEW = 48  # candidates up to which sorting all is cheaper than finding the greatest one by one
 TINY = np.finfo(np.float64).tiny
 
 
@@ -35,18 +35,6 @@ class Parts(NamedTuple):
 
 SlateOptimiser = Callable[[Parts, int], Ints]
 """`(parts, k)` -> slates `[B, k]`, of at most as many candidates as there are columns; -1 for none."""
-
-
-def greatest(scores: Floats, k: int) -> Ints:
-    """Return the columns of each row's k greatest numbers, falling, `[B, k]`."""
-    if scores.shape[1] <= FEW or k > FEW // 4:
-        return (-scores).argsort(1, "stable")[:, :k]
-    left, rows = scores.copy(), np.arange(len(scores))
-    slates = np.empty((len(scores), k), np.int64)
-    for place in range(k):
-        slates[:, place] = best = left.argmax(1)
-        left[rows, best] = -np.inf
-    return slates
 
 
 def only(values: Any, mask: Bools | None, otherwise: float = -np.inf) -> Any:
@@ -118,6 +106,7 @@ def optimal_slates(parts: Parts, k: int) -> Ints:
 
 def _of_one_user(v: Floats, worth: Floats, v_null: float, worth_null: float, k: int, mask: Bools | None) -> Ints:
     """Return `[1, k]`: the same in Python's numbers where arrays would hold one, in a third of the time."""
+    slate: Ints = np.empty((1, 0), np.int64)
     value = (worth_null + float(worth.sum())) / (v_null + float(v.sum()))
     for turn in range(MAX_ROUNDS):
         reply = greatest(only((worth - v * value)[None], mask), k)

@@ -106,7 +106,8 @@ class ValuedTwin(Twin):
 
     def scores(self, observation: Observation) -> Floats:
         """See `SlatePolicy.scores`."""
-        return slate_scores(*self.computed(observation), self.attended)
+        parts, slates = self.computed(observation)
+        return slate_scores(parts, slates, self.attended)
 
 
 class ChoiceTwin(ValuedTwin):

@@ -84,10 +84,8 @@ class Mixture(SlateDistribution):
     def _which(self, drawn: Floats) -> NDArray[np.int64]:
         """Return the parts `[N]` that numbers from 0 to 1 stand for."""
         if self.weights.ndim == 1:
-            ends = list(accumulate(self.weights.tolist()))[:-1]
-            return np.searchsorted(ends, drawn, side="right")
-        ends = self.weights.cumsum(-1)[:, :-1]
-        return np.asarray((drawn[:, None] >= ends).sum(1))
+            return np.searchsorted(list(accumulate(self.weights.tolist()))[:-1], drawn, side="right")
+        return np.asarray((drawn[:, None] >= self.weights.cumsum(-1)[:, :-1]).sum(1))
 
     def mode(self) -> Ints:
         """Return the most probable among the parts' modes.
