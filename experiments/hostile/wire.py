@@ -1,4 +1,4 @@
-"""What is not well-formed HTTP, or comes too slowly, too much at once or never to an end; and a client that sends it."""
+"""What is not well-formed HTTP, or comes too slowly, too much or without end; and a client that sends it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def wires(seconds: float, most_bytes: int) -> Iterator[Wire]:
     yield Wire("unknown verb", [head(length, line=f"{MARK} /v1/rank HTTP/1.1") + body], (400,))
     yield Wire("verb in small letters", [head(length, line="post /v1/rank HTTP/1.1") + body], (400,))
     yield Wire("CONNECT", [head(line="CONNECT localhost:22 HTTP/1.1"), 0.1], (400, 404))
-    yield Wire("address of another server", [head(length, line="POST http://other.test/v1/rank HTTP/1.1") + body], (200,))
+    yield Wire(
+        "address of another server", [head(length, line="POST http://other.test/v1/rank HTTP/1.1") + body], (200,)
+    )
     yield Wire("address with spaces", [head(length, line="POST /v1/ra nk HTTP/1.1") + body], (400,))
     yield Wire("address with bytes", [head(length, line="POST /v1/\xff\xfe HTTP/1.1") + body], (400, 404))
     yield Wire("NUL in a header", [head(length, "x-nul: a\0b") + body], (400,))

@@ -59,7 +59,8 @@ def run(overrides: list[str]) -> int:
     for line in counts.lines():
         print(line)
     if config.remove_segments:
-        print(f"removed {remove_compacted(service):,} files of the log")
+        removed = remove_compacted(service)
+        print(f"removed {removed:,} file{'s' * (removed != 1)} of the log")
     print(f"written to {dataset.folder}")
     print(f"next: recsys describe data={dataset.folder}")
     return 0

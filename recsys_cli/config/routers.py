@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -16,6 +17,8 @@ from recsys_cli.config.ranges import (
     Signed,
     Text,
 )
+
+SERVERS = ("postgresql", "postgresql+psycopg")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,19 @@ class RouterConfig:
     state: Text | None
 
     decides: ClassVar[bool] = True  # whether it chooses slates; else the caller's order is kept
+
+    def __post_init__(self) -> None:
+        """Check the kind of database, and that its driver is installed."""
+        kind = None if self.state is None else self.state.partition("://")[0]
+        if kind not in (None, "sqlite", *SERVERS):
+            raise ConfigError(
+                "router.state is the URL of no database that can be used; allowed: sqlite:///<file>, "
+                "postgresql://<user>@<host>/<database>, null"
+            )
+        if kind in SERVERS and importlib.util.find_spec("psycopg") is None:
+            raise ConfigError(
+                "router.state=postgresql://... needs psycopg, not installed: pip install 'psycopg[binary]'"
+            )
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,7 @@ class ABTestRouter(RouterConfig):
 
     def __post_init__(self) -> None:
         """Check that the shares are those of a whole."""
+        super().__post_init__()
         if self.shares is not None and abs(sum(self.shares) - 1) > 1e-6:
             raise ConfigError(f"router.shares={self.shares} add up to {sum(self.shares):g}, not to 1")
 

@@ -36,6 +36,18 @@ class CompactConfig(RootConfig):
             raise ConfigError("remove_segments=true: since=start leaves the log as it is; leave one of them out")
 
 
+@dataclass(frozen=True)
+class ReplayConfig(RootConfig):
+    """`conf/replay.yaml`: the log of a service, to be decided once more."""
+
+    log: Text
+    service_dir: Text
+
+    def __post_init__(self) -> None:
+        """Check what is installed."""
+        check_installed("local")
+
+
 def service_of(log: str, service_dir: str) -> Path:
     """Return the folder of a service named by its path, or by its name in `service_dir`.
 

@@ -114,7 +114,7 @@ def _rates(law: Uniform | PlackettLuceSlates) -> Floats:
     there = np.ones((law.num_users, law.num_candidates), bool) if law.mask is None else law.mask
     if isinstance(law, Uniform):
         return there.astype(np.float64)
-    scores = np.where(there, law.scores.cpu().double().numpy(), -np.inf)
+    scores = np.where(there, law.scores, -np.inf)
     order = np.argsort(-scores, axis=1, kind="stable")
     falling = np.take_along_axis(np.where(there, scores, scores.max(1, keepdims=True) - GAP), order, axis=1)
     gaps = np.clip(np.diff(falling, axis=1), -GAP, 0.0)

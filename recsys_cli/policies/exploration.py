@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 Rule = Callable[[Observation], SlateDistribution]
 
 
-def explored(explore: Explore, policy: SlatePolicy, rule: Rule) -> Rule:
-    """Return the exploring rule of `policy`; `rule` is its rule without exploration."""
+def explored(explore: Explore, policy: SlatePolicy, rule: Rule, *, at_once: bool = False) -> Rule:
+    """Return the exploring rule of a policy.
+
+    Args:
+        explore: how.
+        policy: whose rule it is.
+        rule: that without exploration.
+        at_once: whether `rule` is asked about all users at once; else, if that will do, not about those who get a
+            random slate.
+    """
     match explore.kind:
         case "epsilon":
-            # Users that get a random slate do not go through the policy.
-            later = rule if policy.asked_of_all else partial(deferred, rule, policy.slate_size)
+            later = rule if at_once or policy.asked_of_all else partial(deferred, rule, policy.slate_size)
             return lambda observation: epsilon_mixture(explore.amount, later(observation))
         case "plackett_luce":
             return lambda observation: policy.softened(observation, explore.amount)

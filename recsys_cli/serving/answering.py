@@ -125,6 +125,7 @@ class Answering:
             asked.events,
             asked.sessions,
             asked.requests,
+            asked.user.tolist(),  # as policies see it: put on a bound that it was beyond by a rounding
             asked.ids,
             states,
             chosen.which.tolist(),
@@ -135,7 +136,7 @@ class Answering:
         )
         known = decided.known
         records = []
-        for row, (event, session, request, ids, state, which, weights, epoch, length) in enumerate(rows):
+        for row, (event, session, request, user, ids, state, which, weights, epoch, length) in enumerate(rows):
             model = None if which == BY_CALLER else live.models[which]
             records.append(
                 DecisionRecord(
@@ -149,7 +150,7 @@ class Answering:
                     explore=self._explore,
                     epoch=epoch,
                     weights=dict(zip(names, weights, strict=True)),
-                    user=request.user,
+                    user=user,
                     ids=ids,
                     doc=pack(asked.doc[row, : len(ids)]),
                     excluded=np.flatnonzero(~asked.mask[row, : len(ids)]).tolist() if request.exclude else [],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -21,18 +19,16 @@ from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.limits import Gone, Headers, Load, headers_of
 from recsys_cli.serving.messages import Problem
 from recsys_cli.serving.openapi import document
-from recsys_cli.serving.operations import Operation, Operations
+from recsys_cli.serving.operations import LOG, Operation, Operations
 
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
 
-LOG = logging.getLogger("recsys_cli.serving")  # tracebacks; where they go is the back end's business
 JSON, TEXT = b"application/json", CONTENT_TYPE_PLAIN_0_0_4.encode()
 REFUSALS = {  # of Starlette's router
     404: "there is no such path",
     405: "there is no such method here",
 }
-PAGE = "/"  # which holds nothing, and asks for the token itself
 HEADERS = "recsys.headers"  # of the scope: by name
 _NONE: Mapping[str, str] = {}
 Header = tuple[bytes, bytes]
@@ -40,22 +36,29 @@ _encode = msgspec.json.Encoder().encode
 
 
 def make_app(service: Service, settings: ServingConfig, token: str | None) -> ASGIApp:
-    """Return the app.
+    """Return the app: the API and the page.
 
     Args:
         service: that decides.
         settings: with the limits.
-        token: that all but the page and questions about health need in `Authorization: Bearer <token>`; None: nobody
-            needs one.
+        token: that all but the page itself, which asks for it, and questions about health need, in
+            `Authorization: Bearer <token>`; None: nobody needs one.
     """
+    from recsys_cli.serving.page import routes
+
+    return make_api(service, settings, token, routes(service))
+
+
+def make_api(service: Service, settings: ServingConfig, token: str | None, more: Sequence[BaseRoute] = ()) -> ASGIApp:
+    """Return the app with other routes beside those of the API; see `make_app`."""
     operations = Operations(service, settings).all()
     described = Document(document(operations, service.spec, settings, token is not None))
     routes: list[BaseRoute] = [
         *(Route(each.path, Endpoint(each, service.load), methods=[each.method]) for each in operations),
         Route("/openapi.json", described, methods=["GET"]),
-        *_page_routes(service),
+        *more,
     ]
-    open_paths = {PAGE, *(each.path for each in operations if not each.guarded)}
+    open_paths = {"/", *(each.path for each in operations if not each.guarded)}
     return Guard(Router(routes, redirect_slashes=False), service, token, open_paths)
 
 
@@ -139,11 +142,3 @@ async def reply(send: Send, status: int, content: bytes, kind: bytes = JSON, ext
     headers = [(b"content-type", kind), (b"content-length", b"%d" % len(content)), *extra]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})
-
-
-def _page_routes(service: Service) -> list[BaseRoute]:
-    if importlib.util.find_spec("recsys_cli.serving.page") is None:
-        return []
-    from recsys_cli.serving.page import routes
-
-    return list(routes(service))

@@ -13,11 +13,15 @@ from recsys_cli.config.notices import warn
 
 @dataclass
 class Chore:
-    """A function and the seconds between its calls; what it raises is printed once, and it is called again."""
+    """A function and the seconds between its calls; what it raises is printed once, and it is called again.
+
+    `end` is called after the last call.
+    """
 
     what: str
     seconds: float
     do: Callable[[], object]
+    end: Callable[[], object] = lambda: None
     due: float = field(default=0.0)
 
     def step(self, now: float) -> None:
@@ -50,3 +54,6 @@ class Chores:
         """End the thread, after what it is doing."""
         self._ended.set()
         self._thread.join(timeout=10)
+        if not self._thread.is_alive():
+            for chore in self._chores:
+                chore.end()

@@ -62,8 +62,8 @@ class Client:
     """Talks to one service over connections that are kept; threads may share it.
 
     What fails in passing (no connection, or 500, 502, 503, 504) is tried again after growing waits, or after what
-    `Retry-After` says. Decisions have their event id and rewards their reward id before they are first sent: however
-    often they arrive, they count once.
+    `Retry-After` says. Decisions have their event id before they are first sent: however often they arrive, they count
+    once, and so do their rewards.
 
     Attributes:
         retried: how many tries were repeated, by their status; None: no answer.
@@ -169,6 +169,9 @@ class Client:
     ) -> None:
         """Report what came of a decision; see `messages.Reward`.
 
+        If a decision has several rewards that are to be added up, each needs a `reward_id`: of those without one, the
+        first counts.
+
         Raises:
             ServiceError: see `rank`.
         """
@@ -176,7 +179,7 @@ class Client:
             reward=reward,
             clicked=clicked,
             response=plain(response),
-            reward_id=reward_id or uuid4().hex,
+            reward_id=reward_id,
             final=final,
         )
         self._post(f"/v1/events/{quote(event_id, safe='')}/reward", body)

@@ -68,6 +68,8 @@ def choose(weights: Floats, keys: Sequence[str], epoch: int) -> Ints:
         keys: names of sessions, N.
         epoch: the router's.
     """
+    if weights.shape[1] == 1:
+        return np.zeros(len(keys), np.int64)
     ends = weights.cumsum(1)
     drawn = uniforms_of(keys, "policy", str(epoch)) * ends[:, -1]
     return np.minimum((ends <= drawn[:, None]).sum(1), weights.shape[1] - 1)
@@ -89,22 +91,20 @@ def decide(
         which: the policy that chooses for each user, or `BY_CALLER`: the first k candidates present.
         seeds: of the draws, `[N]`.
     """
-    laws = [model.law(observation) for model, observation in zip(models, observations, strict=True)]
+    answers = [model.answer(observation) for model, observation in zip(models, observations, strict=True)]
+    laws = [law for law, _ in answers]
     slates = _drawn(laws, which, seeds, np.asarray(observations[0]["mask"]))
     by_policy, conditional = np.full(weights.shape, np.nan), np.full(slates.shape, np.nan)
-    conditional[which == BY_CALLER] = 0.0
-    for number, (model, law) in enumerate(zip(models, laws, strict=True)):
-        if not (model.exact and law.exact):
-            continue
-        positions = law.position_log_prob(slates)
-        by_policy[:, number] = positions.sum(1)
-        mine = which == number
-        conditional[mine] = positions[mine]
     scores = np.full(slates.shape, np.nan)
-    for number, (model, observation) in enumerate(zip(models, observations, strict=True)):
+    conditional[which == BY_CALLER] = 0.0
+    for number, (model, (law, score)) in enumerate(zip(models, answers, strict=True)):
         mine = which == number
-        if mine.any() and (all_scores := model.scores(observation)) is not None:
-            scores[mine] = np.take_along_axis(all_scores, np.maximum(slates, 0), axis=1)[mine]
+        if model.exact:
+            positions = law.position_log_prob(slates)
+            by_policy[:, number] = positions.sum(1)
+            conditional[mine] = positions[mine]
+        if mine.any() and (every := score()) is not None:
+            scores[mine] = np.take_along_axis(every, np.maximum(slates, 0), axis=1)[mine]
     return Decided(which, slates, conditional, by_policy, _log_total(by_policy, weights, which), scores)
 
 
@@ -130,6 +130,8 @@ def first_present(mask: NDArray[np.bool_], slate_size: int) -> Ints:
 
 def _log_total(by_policy: Floats, weights: Floats, which: Ints) -> Floats:
     """Return the mixture's log-probability; parts of weight 0 do not count, whether known or not."""
+    if by_policy.shape[1] == 1 and (which == 0).all():
+        return by_policy[:, 0]
     with np.errstate(divide="ignore"):
         parts = np.where(weights > 0, np.log(weights) + by_policy, -np.inf)
         total = np.logaddexp.reduce(parts, axis=1)

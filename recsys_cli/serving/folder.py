@@ -5,7 +5,8 @@ policies.json              the pointer: which policies are live, in which versio
 policies/<name>-<version>/ their bundles, kept for replays
 log/                       decisions and rewards (`serving.log`)
 router.json, state.db      what follows from the log (`serving.router`)
-key                        signs sessions (`serving.sessions`)
+key                        signs the sessions that clients carry (`serving.sessions`)
+sessions.db                sessions kept here, with `serving.sessions=server` (`serving.server_sessions`)
 """
 
 from __future__ import annotations

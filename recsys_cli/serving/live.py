@@ -80,8 +80,8 @@ class Live:
                 warn(f"{error}; the policies stay as they are")
                 self._seen = stamp
                 return False
+            self._swapped(new)  # first: the log names policies before what they decide
             self.now, self._seen = new, stamp
-        self._swapped(new)
         return True
 
     def _stamp(self) -> tuple[int, int]:

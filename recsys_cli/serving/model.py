@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from recsys_cli.config.notices import warn
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.base import Floats, Observation
-from recsys_cli.policies.exploration import ExploringPolicy
+from recsys_cli.policies.exploration import explored
 from recsys_cli.policies.memory import Memory
 from recsys_cli.serving.errors import Refused
+from recsys_cli.serving.twins import twin_of
+from recsys_cli.serving.twins.policies import Twin
 from recsys_cli.slates.distributions import SlateDistribution
 from recsys_cli.tracking.bundle import version_of
 from recsys_cli.tracking.loading import Checkpoint, load_checkpoint
@@ -41,7 +44,8 @@ class Model:
         source: where it was loaded from, as the user wrote it.
         spec: the problem, with as many candidates as the policy takes.
         folder: of the bundle.
-        policy: what is served, exploration included.
+        policy: what is served, without exploration: NumPy's twin of the algorithm's policy, if it has one.
+        explore: how it explores.
         candidates: the fewest and the most that may be shown of one request; None: any number.
         exact: whether probabilities of slates are known; else they would have to be estimated from draws.
         scored: whether it has scores of single items.
@@ -54,6 +58,7 @@ class Model:
     spec: ProblemSpec
     folder: Path
     policy: SlatePolicy
+    explore: Explore
     candidates: tuple[int, int | None]
     exact: bool
     scored: bool
@@ -73,15 +78,14 @@ class Model:
                 explore in this way.
         """
         checkpoint = load_checkpoint(folder)
-        policy, spec, candidates = _least_restricted(checkpoint)
-        if explore != NOT_EXPLORING:
-            policy = ExploringPolicy(policy, explore)
-        law, scored = _tried(policy, spec, checkpoint.name, source)
+        torch_policy, spec, candidates = _least_restricted(checkpoint)
+        policy = twin_of(torch_policy)
+        law, scored = _tried(policy, explore, spec, checkpoint.name, source)
         # An example's answer shows what kind it is of: certain, random, or known by draws only.
         if explore == NOT_EXPLORING and law.exact and not law.log_prob(law.sample(np.random.default_rng(0))).any():
             warn(NOTHING_JUDGED)
         about = name, version_of(folder), checkpoint.name, source, spec, folder
-        return cls(*about, policy, candidates, exact=law.exact, scored=scored)
+        return cls(*about, policy, explore, candidates, exact=law.exact, scored=scored)
 
     def law(self, observation: Observation) -> SlateDistribution:
         """Return what is shown, exploration included.
@@ -96,13 +100,17 @@ class Model:
         Raises:
             Refused: a number of candidates that the policy does not take.
         """
-        return self.policy.served(self._seen(observation))
+        return self.answer(observation)[0]
 
     def scores(self, observation: Observation) -> Floats | None:
         """Return the policy's scores of the candidates, `[N, C]`; None if it has none. Masked ones mean nothing."""
-        if not self.scored:
-            return None
-        return self.policy.scores(self._seen(observation))[:, : observation["doc"].shape[1]]
+        return self.answer(observation)[1]()
+
+    def answer(self, observation: Observation) -> tuple[SlateDistribution, Callable[[], Floats | None]]:
+        """Return `law`, and a function for `scores`; what both need is computed once."""
+        policy, seen, candidates = _own(self.policy), self._seen(observation), observation["doc"].shape[1]
+        law = explored(self.explore, policy, policy.served, at_once=True)(seen)
+        return law, lambda: policy.scores(seen)[:, :candidates] if self.scored else None
 
     def new_memory(self, users: int) -> Memory:
         """Return the policy's session memory of users, at the start of a session."""
@@ -125,6 +133,11 @@ class Model:
         return {**observation, "doc": doc, "mask": mask}
 
 
+def _own(policy: SlatePolicy) -> SlatePolicy:
+    """Return a policy of one caller's, which may keep what it computes until the next question."""
+    return policy.once() if isinstance(policy, Twin) else policy
+
+
 def _least_restricted(checkpoint: Checkpoint) -> tuple[SlatePolicy, ProblemSpec, tuple[int, int | None]]:
     """Return the policy, for any number of candidates if it allows that, else for at most as many as in training."""
     trained = checkpoint.spec
@@ -138,7 +151,9 @@ def _least_restricted(checkpoint: Checkpoint) -> tuple[SlatePolicy, ProblemSpec,
     return checkpoint.policy, trained, (trained.min_candidates or trained.width, trained.width)
 
 
-def _tried(policy: SlatePolicy, spec: ProblemSpec, algo: str, source: str) -> tuple[SlateDistribution, bool]:
+def _tried(
+    policy: SlatePolicy, explore: Explore, spec: ProblemSpec, algo: str, source: str
+) -> tuple[SlateDistribution, bool]:
     """Return what a policy answers to a made-up request, and whether it has scores.
 
     Raises:
@@ -150,9 +165,8 @@ def _tried(policy: SlatePolicy, spec: ProblemSpec, algo: str, source: str) -> tu
     made_up = {name: np.asarray(value)[None] for name, value in space.sample().items() if name in ("user", "doc")}
     observation = policy.new_memory(1).extend(made_up)
     try:
-        law = policy.served(observation)
+        law = explored(explore, policy, policy.served, at_once=True)(observation)
         law.sample(np.random.default_rng(0))
-        _ = law.exact  # computes what was put off
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(f"checkpoint={source}: algo={algo} cannot be served so: {one_line(error)}") from None
     try:

@@ -121,7 +121,6 @@ def _describe_problem(schemas: dict[str, Any], spec: ProblemSpec, limits: Servin
     response = {
         "type": "object",
         "properties": {each.name: _response_field(each, spec.slate_size) for each in spec.response},
-        "required": [each.name for each in spec.response],
         "additionalProperties": False,
     }
     for owner in ("RankRequest", "Reward"):
@@ -148,7 +147,7 @@ def _response_field(field: ResponseField, slate_size: int) -> dict[str, Any]:
         item: dict[str, Any] = {"type": "number", "minimum": low, "maximum": high}
     else:
         item = {"type": "integer", "minimum": 0, "maximum": 1 if field.kind == "flag" else int(field.high) - 1}
-    return {"type": "array", "minItems": slate_size, "maxItems": slate_size, "items": item}
+    return {"type": "array", "maxItems": slate_size, "items": item}
 
 
 def _ecma(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,7 @@ from recsys_cli.serving.messages import (
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
 
+LOG = logging.getLogger("recsys_cli.serving")  # where it goes is the back end's business
 RETRY_S = 1.0  # for who asked before the service was ready
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 Words = Mapping[str, str]
@@ -145,7 +147,8 @@ class Operations:
         try:
             return await asyncio.to_thread(self.service.change_policy, name, change)
         except ConfigError as error:
-            raise Refused(422, "checkpoint: cannot be served; the service's errors.log says why") from error
+            LOG.warning("PUT /v1/policies: %s", error)
+            raise Refused(422, "checkpoint: cannot be served; the service's errors.log says why") from None
 
     async def live(self, body: bytes, words: Words) -> Health:
         """Answer."""

@@ -66,33 +66,31 @@ class FeatureRange:
 
 
 class ResponseRange:
-    """Checks what users did with the k positions of a slate."""
+    """Checks what users did with the positions of a slate; a field or a position that is left out is zero."""
 
     def __init__(self, spec: ProblemSpec) -> None:
         """Take the response's fields."""
-        self._fields, self._size = spec.response, spec.slate_size
+        self._fields, self._size = {field.name: field for field in spec.response}, spec.slate_size
 
     def check(self, responses: Sequence[tuple[str, dict[str, list[float]]]]) -> None:
         """Check responses; beside each is how a path to it begins.
 
         Raises:
-            Refused: a field that is missing or unknown, or values that it cannot have.
+            Refused: an unknown field, more numbers than positions, or values that a field cannot have.
         """
-        if not responses:
-            return
-        names = {field.name for field in self._fields}
         for path, response in responses:
-            if response.keys() != names:
-                raise Refused(422, f"{path}response: must have the fields {', '.join(sorted(names))}")
-        for field in self._fields:
-            for path, response in responses:
-                if len(response[field.name]) != self._size:
-                    raise Refused(422, f"{path}response.{field.name}: must be {self._size} numbers, one a position")
-            values = np.array([response[field.name] for _, response in responses])
-            fits = _fits(field, values)
+            if not response.keys() <= self._fields.keys():
+                raise Refused(422, f"{path}response: has the fields {', '.join(self._fields)}, and no others")
+            for name, values in response.items():
+                if len(values) > self._size:
+                    raise Refused(422, f"{path}response.{name}: must be at most {self._size} numbers, one a position")
+        for name, field in self._fields.items():
+            at = [(path, response[name]) for path, response in responses if name in response]
+            fits = _fits(field, np.array([value for _, values in at for value in values]))
             if not fits.all():
-                row, column = (int(i) for i in np.argwhere(~fits)[0])
-                raise Refused(422, f"{responses[row][0]}response.{field.name}[{column}]: must be {_allowed(field)}")
+                wrong = int(np.argmin(fits))
+                path, column = [(path, column) for path, values in at for column in range(len(values))][wrong]
+                raise Refused(422, f"{path}response.{name}[{column}]: must be {_allowed(field)}")
 
     @staticmethod
     def ends(field: ResponseField) -> tuple[float, float]:

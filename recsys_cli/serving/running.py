@@ -8,7 +8,10 @@ from recsys_cli.serving.drift import Following
 from recsys_cli.serving.folder import ServiceFolder, finder
 from recsys_cli.serving.live import AliasWatcher
 from recsys_cli.serving.metrics import POINT_SECONDS
+from recsys_cli.serving.router.bookkeeper import Bookkeeper
+from recsys_cli.serving.router.settling import Rules
 from recsys_cli.serving.service import Service
+from recsys_cli.tracking.bundle import read_bundle
 
 
 def chores_of_each(service: Service) -> list[Chore]:
@@ -22,7 +25,17 @@ def chores_of_each(service: Service) -> list[Chore]:
 
 
 def chores_of_one(folder: ServiceFolder, config: ServeConfig) -> list[Chore]:
-    """Return what one process does for all: follow aliases in MLflow."""
+    """Return what one process does for all: join rewards and let the router learn, and follow aliases in MLflow.
+
+    Raises:
+        ConfigError: `router.state` names no database.
+    """
+    control = folder.pointed()[0]
+    reward = read_bundle(folder.bundle(control.name, control.version)).spec.reward
+    rules = Rules(config.router, reward, config.serving.session_seconds)
+    books = Bookkeeper(folder, rules, config.serving.durability)
+    chores = [Chore("the router's bookkeeping", config.serving.poll_seconds, books.step, books.close)]
     aliases = AliasWatcher(folder, finder(config))
-    every = config.serving.alias_seconds
-    return [Chore("following MLflow's aliases", every, aliases.step)] if aliases.needed else []
+    if aliases.needed:
+        chores.append(Chore("following MLflow's aliases", config.serving.alias_seconds, aliases.step))
+    return chores

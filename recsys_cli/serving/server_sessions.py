@@ -120,7 +120,7 @@ class ServerSessions:
                 )
 
     def shut(self) -> None:
-        """Close the file."""
+        """See `sessions.Sessions.shut`."""
         with self._lock:
             self._connection.close()
 

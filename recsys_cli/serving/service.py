@@ -178,13 +178,12 @@ class Service:
         self.segment.close()
 
     def _readings(self) -> Readings:
-        report = self.router.now.report
         return Readings(
             self.policies(),
             queued=self.load.waiting,
             log_bytes=self.segment.written,
-            bookkeeping_lag=report.get("lag_seconds"),
-            rewards=report.get("policies", {}),
+            bookkeeping_lag=self.router.lag_seconds(),
+            rewards=self.router.now.report.get("policies", {}),
         )
 
     def _log_policies(self, live: LiveSet) -> None:

@@ -6,7 +6,7 @@ import threading
 from typing import Any, Self
 
 from recsys_cli.config.serving import ServingConfig
-from recsys_cli.serving.app import make_app
+from recsys_cli.serving.app import make_api
 from recsys_cli.serving.backends.local import LocalServer, listen
 
 
@@ -16,7 +16,7 @@ class Running:
     def __init__(self, service: Any, limits: ServingConfig, token: str | None = None) -> None:
         self.service, self._listener, began = service, listen("127.0.0.1", 0), threading.Event()
         self.port: int = self._listener.getsockname()[1]
-        self.server = LocalServer(make_app(service, limits, token), limits, began.set)
+        self.server = LocalServer(make_api(service, limits, token), limits, began.set)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self._began = began
 

@@ -14,11 +14,11 @@ from recsys_cli.config.explore import Explore
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.evaluation.behaviour import Behaviour
-from recsys_cli.offline.dataset import BEHAVIOUR
 from recsys_cli.offline.recording import play_round
 from recsys_cli.offline.steps import Steps
 from recsys_cli.serving.folder import ServiceFolder
 from recsys_cli.serving.log.records import DecisionRecord, Record, RewardRecord, encode_lines, pack
+from recsys_cli.tracking.bundle import write_bundle
 
 MINUTE = 60_000
 NOW = 1_800_000_000_000  # ms
@@ -29,16 +29,24 @@ def env_of(name: str = "interest_evolution", **keys: Any) -> EnvConfig:
     return env
 
 
-def service_of(folder: Path, env: EnvConfig, *algos: str, explore: str = "epsilon:0.3", words: Sequence[str] = ()):
-    """Return the folder of a service of untrained policies."""
-    bundles = []
-    for algo in algos:
-        Behaviour.untrained(structured.load("algo", algo), env, Explore.parse(explore)).keep(folder / f"bundle-{algo}")
-        bundles.append(str(folder / f"bundle-{algo}" / BEHAVIOUR))
+def bundle_of(folder: Path, env: EnvConfig, algo: str, seed: int = 0, **keys: Any) -> Path:
+    """Return the bundle of a policy that has learned nothing."""
+    made = structured.load("algo", algo, **keys)
+    policy, config = (
+        made.make_policy(env.spec, seed),
+        {"env": structured.to_plain(env), "algo": structured.to_plain(made)},
+    )
+    info = {"steps": 0, "config_path": None, "versions": {}}
+    write_bundle(folder, config=config, spec=env.spec, policy_state=policy.tensors(), info=info)
+    return folder
+
+
+def service_of(folder: Path, *bundles: Path, explore: str = "epsilon:0.3", words: Sequence[str] = ()) -> ServiceFolder:
+    """Return the folder of a service."""
     service = ServiceFolder(folder / "service")
-    overrides = [f"checkpoint=[{','.join(bundles)}]", f"explore={explore}", f"service_dir={folder}", *words]
-    service.prepare(compose("serve", overrides))
-    service.log.mkdir()
+    overrides = [f"checkpoint=[{','.join(map(str, bundles))}]", f"explore={explore}", f"service_dir={folder}"]
+    service.prepare(compose("serve", [*overrides, "name=service", "tracking=off", *words]))
+    service.log.mkdir(exist_ok=True)
     return service
 
 

@@ -232,7 +232,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=EVENTS, data=st.data(), unit=st.sampled_from(["session", "decision"]))
 def test_the_order_of_records_between_segments_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, events: list[Record], data: st.DataObject, unit: str

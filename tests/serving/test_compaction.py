@@ -1,7 +1,12 @@
 """What a service has logged becomes the data set that a recording of the same play would have written."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -9,9 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from service_logs import MINUTE, NOW, env_of, flat, played, records_of, service_of, write
+from serving.service_logs import MINUTE, NOW, bundle_of, env_of, flat, played, records_of, service_of, write
 
+from recsys_cli.cli import main
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.files import locked
 from recsys_cli.offline.dataset import Dataset
 from recsys_cli.serving.log import compaction as module
 from recsys_cli.serving.log.compaction import Counts, Request, compact
@@ -22,6 +29,11 @@ from recsys_cli.serving.log.records import ActivationRecord, RewardRecord
 EXPLORE = "epsilon:0.3"
 SESSIONS = 8
 LATER = NOW + 100 * MINUTE * 60
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_synced(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def request(**changes) -> Request:
@@ -38,7 +50,7 @@ def env():
 
 @pytest.fixture
 def service(tmp_path, env):
-    return service_of(tmp_path, env, "myopic", explore=EXPLORE)
+    return service_of(tmp_path, bundle_of(tmp_path / "bundle", env, "myopic"), explore=EXPLORE)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +89,8 @@ def rows_by_session(dataset) -> dict[tuple, tuple]:
 )
 def test_a_log_becomes_what_recording_writes(tmp_path, name, keys):
     env = env_of(name, **keys)
-    service, steps = service_of(tmp_path, env, "random", explore="none"), played(env, "random", "none", episodes=25)
+    service = service_of(tmp_path, bundle_of(tmp_path / "bundle", env, "random"), explore="none")
+    steps = played(env, "random", "none", episodes=25)
     version = service.pointed()[0].version
     write(service, flat(records_of(steps, env.spec, "random", version, "none")))
     dataset, counts = compact(service, env.spec, tmp_path / "data", request())
@@ -241,13 +254,12 @@ def test_one_compaction_after_another_writes_each_decision_once(service, env, pa
     for number, part in enumerate([*parts_of(pairs, rng, 6), []]):
         now = max((each.time_ms for each in part), default=LATER)
         write(service, part, f"{number // 3}-host-1.jsonl")
-        try:
-            data = tmp_path / f"part-{number}"
-            dataset, _ = compact(service, env.spec, data, request(now_ms=LATER if not part else now))
-        except ConfigError as error:
-            assert "no session to write" in str(error)
+        with suppress(ConfigError):  # no session is over
+            asked = request(now_ms=LATER if not part else now)
+            compact(service, env.spec, tmp_path / f"part-{number}", asked)
+        if not (tmp_path / f"part-{number}").exists():
             continue
-        rows = rows_by_session(dataset)
+        rows = rows_by_session(Dataset.open(tmp_path / f"part-{number}"))
         assert not rows.keys() & found.keys()
         found |= rows
     assert found == expected
@@ -309,24 +321,55 @@ def test_two_at_once_and_a_name_that_is_taken(service, env, pairs, tmp_path):
     compact(service, env.spec, tmp_path / "data", request(again=True))
     with pytest.raises(ConfigError, match="is there already"):
         compact(service, env.spec, tmp_path / "data", request())
-    from recsys_cli.files import locked
-
     with locked(service.path / "compacted"), pytest.raises(ConfigError, match="another process"):
         compact(service, env.spec, tmp_path / "other", request())
 
 
-def test_the_command(service, env, pairs, tmp_path, capsys):
-    from recsys_cli.cli import main
+def recent(pairs) -> list:
+    """Return the records as if they had been logged two days ago."""
+    moved = int(time.time() * 1000) - 50 * MINUTE * 60 - NOW
+    return [msgspec.structs.replace(each, time_ms=each.time_ms + moved) for each in flat(pairs)]
 
-    recent = int(time.time() * 1000) - 50 * MINUTE * 60 - NOW
-    moved = [msgspec.structs.replace(each, time_ms=each.time_ms + recent) for each in flat(pairs)]
-    write(service, moved)
-    words = [f"service_dir={service.path.parent}", f"data_dir={tmp_path / 'data'}"]
+
+def test_what_the_command_writes_is_described_judged_and_learned_from(env, tmp_path, capsys):
+    service = service_of(tmp_path, bundle_of(tmp_path / "bundle", env, "random"), explore="none")
+    steps, version = played(env, "random", "none", episodes=30), service.pointed()[0].version
+    pairs = list(records_of(steps, env.spec, "random", version, "none"))
+    write(service, recent(pairs))
+    words, data = [f"service_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"], f"data={tmp_path / 'data' / 'shop'}"
     assert main(["compact", "log=service", "name=shop", *words]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-4].startswith(f"{len(pairs):,} decisions in {SESSIONS} sessions: {len(pairs):,} with a reward, 0 with")
-    assert main(["describe", f"data={tmp_path / 'data' / 'shop'}", "progress=off"]) == 0
+    counts = f"{len(pairs):,} decisions in 30 sessions: {len(pairs):,} with a reward, 0 with the default"
+    assert capsys.readouterr().out.splitlines()[-4] == counts
+    assert main(["describe", data, "progress=off"]) == 0
     described = capsys.readouterr().out
-    assert "myopic" in described and "source serve" in described
+    assert "random, explore=none" in described and "source serve" in described
+    assert main(["ope", data, "baselines=[random,myopic]", "progress=off", "log=false"]) == 0
+    judged = json.loads((tmp_path / "data" / "shop" / "ope.json").read_text())
+    assert "random" in str(judged)
+    quickly = ["resources=inline", "tracking=off", "progress=off", f"output_dir={tmp_path}"]
+    assert main(["train", "algo=lspi", data, "name=learned", *quickly]) == 0
     assert main(["compact", "log=servic", "name=shop2", *words]) == 2
     assert "Did you mean 'service'?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_kill_9_of_compactions_loses_nothing_and_duplicates_nothing(service, env, pairs, tmp_path):
+    write(service, recent(pairs))
+    expected = rows_by_session(compact(service, env.spec, tmp_path / "whole", request(again=True, now_ms=1 << 60))[0])
+    rng, data, seconds, found = np.random.default_rng(0), tmp_path / "data", 6.0, {}
+    for number in range(12):
+        words = [f"log={service.path}", f"name=shop-{number}", f"data_dir={data}"]
+        with (
+            subprocess.Popen([sys.executable, "-m", "recsys_cli", "compact", *words]) as process,
+            suppress(subprocess.TimeoutExpired),
+        ):
+            began = time.monotonic()
+            process.wait(rng.uniform(0.7, 1.0) * seconds)
+            seconds = time.monotonic() - began
+        process.kill()
+    compact_all = [path for path in data.iterdir() if not path.name.startswith(".")] if data.is_dir() else []
+    for path in compact_all:
+        rows = rows_by_session(Dataset.open(path))
+        assert not found.keys() & rows.keys()
+        found |= rows
+    assert found == expected

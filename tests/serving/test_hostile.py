@@ -10,11 +10,11 @@ from serving.services import FirstOnes, limits_of
 
 from experiments.hostile.requests import MARK, Request, all_requests, sound
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_app
+from recsys_cli.serving.app import make_api
 
 LIMITS = limits_of()
 SERVICE = FirstOnes(load("env", "interest_evolution").spec, LIMITS)
-APP = make_app(SERVICE, LIMITS, None)
+APP = make_api(SERVICE, LIMITS, None)
 
 
 @pytest.mark.parametrize("hostile", all_requests(), ids=lambda hostile: hostile.name)

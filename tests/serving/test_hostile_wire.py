@@ -1,19 +1,17 @@
-"""Malformed and hostile bytes over a real connection: one line or a closed connection, in time, and the server lives."""
+"""Malformed and hostile bytes over a real connection: one line, or an end, in time, and the server lives."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
-import re
 from collections.abc import Iterator
 
 import pytest
-from serving.services import FirstOnes, limits_of
 from serving.servers import Running
+from serving.services import FirstOnes, limits_of
 
-from experiments.hostile.requests import MARK, all_requests, sound
-from experiments.hostile.wire import CLOSED, Seen, Wire, head, send, wires
+from experiments.hostile.requests import MARK
+from experiments.hostile.wire import CLOSED, Seen, Wire, send, wires
 from recsys_cli.config.structured import load
 
 MOST_BYTES, SECONDS = 300_000, 0.4

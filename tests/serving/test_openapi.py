@@ -16,7 +16,7 @@ from serving.services import FirstOnes, limits_of
 from starlette.types import ASGIApp
 
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_app
+from recsys_cli.serving.app import make_api
 
 LIMITS, TOKEN = limits_of("max_candidates=20", "max_requests=4"), "a-token-of-the-tests"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -26,7 +26,7 @@ OPEN, GUARDED = (schemathesis.pytest.from_fixture(name) for name in ("open_schem
 
 
 def app_of(token: str | None) -> ASGIApp:
-    return make_app(FirstOnes(load("env", "interest_evolution").spec, LIMITS), LIMITS, token)
+    return make_api(FirstOnes(load("env", "interest_evolution").spec, LIMITS), LIMITS, token)
 
 
 @pytest.fixture(scope="module")
@@ -84,5 +84,5 @@ def test_the_problem_is_described() -> None:
     assert features["minItems"] == features["maxItems"] == TOPICS
     assert schemas["RankRequest"]["required"] == ["candidates", "user"]
     response = schemas["Reward"]["properties"]["response"]["anyOf"][1]
-    assert response["required"] == ["click", "watch_time", "liked", "quality", "cluster_id"]
+    assert list(response["properties"]) == ["click", "watch_time", "liked", "quality", "cluster_id"]
     assert "securitySchemes" not in answer.json["components"]

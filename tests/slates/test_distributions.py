@@ -41,6 +41,10 @@ def plackett_luce(rng: np.random.Generator, c: int, k: int, mask: np.ndarray | N
     return PlackettLuceSlates(3 * rng.standard_normal((N, c)), k, 2.0, mask)
 
 
+def plackett_luce_of_tensors(rng: np.random.Generator, c: int, k: int, mask: np.ndarray | None) -> SlateDistribution:
+    return PlackettLuceSlates(torch.from_numpy(3 * rng.standard_normal((N, c))), k, 2.0, mask)
+
+
 def softmax(rng: np.random.Generator, c: int, k: int, mask: np.ndarray | None) -> SlateDistribution:
     slates = all_slates(c, min(k, c), True).numpy()
     return EnumeratedSoftmax(rng.standard_normal((N, len(slates))), slates, c, k, mask)
@@ -62,7 +66,7 @@ def deferred(rng: np.random.Generator, c: int, k: int, mask: np.ndarray | None) 
     return Deferred(lambda rows: known if rows is None else known.take(rows), N, c, k, mask)
 
 
-SIMPLE: list[Make] = [certain, uniform, plackett_luce, softmax, softmax_of_sets, deferred]
+SIMPLE: list[Make] = [certain, uniform, plackett_luce, plackett_luce_of_tensors, softmax, softmax_of_sets, deferred]
 EXACT: list[Make] = [*SIMPLE, router]
 SIZES = [(1, 1), (4, 1), (4, 2), (5, 3), (3, 3), (2, 3)]
 
@@ -247,3 +251,19 @@ def test_draws_estimate_within_their_standard_error() -> None:
 def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
     with pytest.raises(ValueError, match=r"mixture's weights|weights of shape"):
         Mixture(weights, [Uniform(N, 4, 2), Uniform(N, 4, 2)])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), c=st.integers(1, 60), k=st.integers(1, 4), scale=st.sampled_from([0.1, 3, 300]))
+def test_arrays_and_tensors_of_scores_are_one_distribution(
+    masked: bool, seed: int, c: int, k: int, scale: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    scores, mask = scale * rng.standard_normal((N, c)), masks(rng, c) if masked and c > 1 else None
+    arrays, tensors = (PlackettLuceSlates(of, k, 1.0, mask) for of in (scores, torch.from_numpy(scores)))
+    np.testing.assert_array_equal(arrays.mode(), tensors.mode())
+    slates = arrays.sample(np.random.default_rng(seed))
+    np.testing.assert_array_equal(slates, tensors.sample(np.random.default_rng(seed)))
+    for shown in (slates, slates[:, ::-1], rng.integers(-1, c + 1, slates.shape)):
+        np.testing.assert_allclose(arrays.prefix_log_prob(shown), tensors.prefix_log_prob(shown), atol=1e-9)

@@ -35,7 +35,7 @@ ALL = [*EXACT, drawn_only, mixed(uniform, plackett_luce, 0.3), mixed(uniform, ro
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("make", ALL)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seeds=SEEDS, seed=st.integers(0, 2**32 - 1), size=st.sampled_from(SIZES), order=st.permutations(range(N)))
 def test_a_user_s_slate_is_their_own(
     make: Any, masked: bool, seeds: np.ndarray, seed: int, size: tuple[int, int], order: list[int]
@@ -68,7 +68,7 @@ def test_slates_have_the_distribution_s_probabilities(make: Any, masked: bool) -
 
 
 @pytest.mark.parametrize("epsilon", [0.0, 0.4, 1.0])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seeds=SEEDS, seed=st.integers(0, 2**32 - 1), c=st.integers(1, 6), wider=st.integers(0, 30))
 def test_candidates_behind_the_last_change_nothing(
     epsilon: float, seeds: np.ndarray, seed: int, c: int, wider: int

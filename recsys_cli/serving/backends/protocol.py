@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, ClassVar
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.serving.limits import MAX_HEADER_BYTES
@@ -33,6 +33,7 @@ class LimitedProtocol(HttpToolsProtocol):
         """Begin a connection, unless there are too many."""
         super().connection_made(transport)
         self._arriving, self._in_head, self._ending, self._received = True, True, False, 0
+        self._answered: RequestResponseCycle | None = None
         self._arrival: asyncio.TimerHandle | None = None
         self._delivery: asyncio.TimerHandle | None = None
         if len(self.connections) > self.max_connections:
@@ -42,6 +43,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End a connection."""
+        self._forget()
         super().connection_lost(exc)
         for timer in (self._arrival, self._delivery):
             if timer is not None:
@@ -59,7 +61,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if in_head and self._in_head and self._received > MAX_HEADER_BYTES:
             self._refuse(431, f"at most {MAX_HEADER_BYTES:,} bytes of headers are read")
         elif self._received > self.max_bytes:
-            self.transport.abort()  # whoever goes on after an answer of 413
+            self._abort()  # whoever goes on after an answer of 413
         elif self._arriving and self._arrival is None:
             self._arrival = self.loop.call_later(self.max_seconds, self._late)
         elif not self._arriving and self._arrival is not None:
@@ -90,7 +92,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give a client that does not read its answer some time."""
         super().pause_writing()
-        self._delivery = self.loop.call_later(self.max_seconds, self.transport.abort)
+        self._delivery = self.loop.call_later(self.max_seconds, self._abort)
 
     def resume_writing(self) -> None:
         """Stop that clock."""
@@ -101,7 +103,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def timeout_keep_alive_handler(self) -> None:
         """End an idle connection, also if its client has not read the last answer."""
-        self.transport.abort()
+        self._abort()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
@@ -110,7 +112,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _late(self) -> None:
         """End a connection on which no whole request arrived in time; an app that reads its body says so itself."""
         if self.cycle is not None and not self.cycle.response_complete:
-            self._arrival = self.loop.call_later(self.max_seconds, self.transport.abort)
+            self._arrival = self.loop.call_later(self.max_seconds, self._abort)
         elif self._received and self._in_head:
             self._refuse(408, f"the headers must arrive within {self.max_seconds:g} s")
         else:
@@ -126,10 +128,25 @@ class LimitedProtocol(HttpToolsProtocol):
             content = msgspec.json.encode(Problem(message))
             head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(content)
             self.transport.write(b"".join((STATUS_LINE[status], head, more, b"\r\n", content)))
-        if cycle is not None and not cycle.response_complete:  # its body is what is refused
-            cycle.disconnected = True
-            cycle.message_event.set()
+        self._forget()
         self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begin to answer a request."""
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _abort(self) -> None:
+        """End a connection whose client does not read."""
+        self._forget()
+        self.transport.abort()
+
+    def _forget(self) -> None:
+        """Let nothing more be written; uvicorn tells only the last of several requests that their client is gone."""
+        for cycle in (self._answered, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
 
 def limited(limits: ServingConfig, max_connections: int) -> type[LimitedProtocol]:

@@ -16,10 +16,11 @@ from recsys_cli.offline.layout import RESPONSE, dtypes
 from recsys_cli.offline.steps import Steps
 from recsys_cli.offline.support import shared
 from recsys_cli.rollouts.chunk import clicked_position
+from recsys_cli.serving.log.arrays import candidates_of, ragged, users_of
 from recsys_cli.serving.log.episodes import Episode, Step
-from recsys_cli.serving.log.records import unpack
 from recsys_cli.serving.log.rewards import CLICK
 
+ROUNDING = 1e-4
 Propensity = Literal["policy", "total"]
 
 
@@ -39,12 +40,12 @@ def rows_of(episodes: Sequence[Episode], spec: ProblemSpec, propensity: Propensi
     last = np.cumsum(lengths) - 1
     over = np.zeros(len(steps), bool)
     over[last] = [episode.over for episode in episodes]
-    k, doc, mask = spec.slate_size, *_documents(steps, len(spec.documents))
-    slate = _ragged([decision.slate for decision in decisions], k, -1, np.int32)
+    k, doc, mask = spec.slate_size, *candidates_of(decisions, len(spec.documents))
+    slate = ragged([decision.slate for decision in decisions], k, -1, np.int32)
     columns = {
         "episode": np.repeat(np.arange(len(episodes)), lengths),
         "step": np.concatenate([_numbers(episode.steps) for episode in episodes]),
-        "user": np.array([decision.user for decision in decisions], np.float32).reshape(len(steps), -1),
+        "user": users_of(decisions),
         "doc": doc,
         "mask": mask,
         "slate": slate,
@@ -56,7 +57,7 @@ def rows_of(episodes: Sequence[Episode], spec: ProblemSpec, propensity: Propensi
     columns["truncated"] = np.isin(np.arange(len(steps)), last) & ~over
     for field in spec.response:
         values = [(step.outcome.response or {}).get(field.name, ()) for step in steps]
-        columns[f"{RESPONSE}{field.name}"] = _ragged(values, k, 0, dtypes(spec)[f"{RESPONSE}{field.name}"][0])
+        columns[f"{RESPONSE}{field.name}"] = ragged(values, k, 0, dtypes(spec)[f"{RESPONSE}{field.name}"][0])
     return columns
 
 
@@ -73,19 +74,6 @@ def _numbers(steps: Sequence[Step]) -> NDArray[np.int32]:
     return np.array(numbers, np.int32)
 
 
-def _documents(steps: Sequence[Step], features: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the candidates' features `[n, C, F]`, 0 behind a row's last, and which could be shown, `[n, C]`."""
-    decisions = [step.joined.decision for step in steps]
-    counts = np.array([len(decision.ids) for decision in decisions])
-    mask = np.arange(counts.max(initial=1)) < counts[:, None]
-    doc = np.zeros((*mask.shape, features), np.float32)
-    doc[mask] = unpack(b"".join(decision.doc for decision in decisions)).reshape(-1, features)
-    excluded = [decision.excluded for decision in decisions]
-    rows = np.repeat(np.arange(len(steps)), [len(each) for each in excluded])
-    mask[rows, np.fromiter(chain.from_iterable(excluded), np.int64)] = False
-    return doc, mask
-
-
 def _propensities(
     steps: Sequence[Step], shown: NDArray[np.bool_], offered: NDArray[Any], propensity: Propensity
 ) -> NDArray[np.float32]:
@@ -94,7 +82,7 @@ def _propensities(
         total = np.array([decision.log_total for decision in decisions], np.float64)
         return shared(total[:, None], shown, offered).astype(np.float32)
     nothing = [np.nan] * shown.shape[1]
-    return _ragged(
+    return ragged(
         [nothing if (p := decision.log_propensity) is None else p for decision in decisions],
         shown.shape[1],
         0,
@@ -102,18 +90,11 @@ def _propensities(
     )
 
 
-def _ragged(values: Sequence[Sequence[Any]], width: int, fill: float, dtype: Any) -> NDArray[Any]:
-    """Return lists as an array `[n, width]`, filled up behind each one's end."""
-    there = np.arange(width) < np.array([len(each) for each in values])[:, None]
-    array = np.full(there.shape, fill, dtype)
-    array[there] = np.array(list(chain.from_iterable(values)), np.float64)  # None becomes nan
-    return array
-
-
 def one_hot(doc: NDArray[np.float32], mask: NDArray[np.bool_]) -> bool:
-    """Return whether the candidates `[n, C, F]` that are there, `[n, C]`, are one-hot."""
+    """Return whether the candidates `[n, C, F]` that may be shown, `[n, C]`, are one-hot, but for roundings."""
     there = doc[mask]
-    return bool(((there == 1).sum(-1) == 1).all() and ((there != 0).sum(-1) == 1).all())
+    near = abs(there - there.round()) < ROUNDING
+    return bool(near.all() and (there.min(initial=0.0) > -ROUNDING) and (there.round().sum(-1) == 1).all())
 
 
 def steps_of(columns: Rows, spec: ProblemSpec, first_episode: int, *, propensities: bool) -> Steps:

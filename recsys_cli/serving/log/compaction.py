@@ -201,8 +201,7 @@ class _Compaction:
 
     def __post_init__(self) -> None:
         self.carried = self.scratch / "carried"
-        there = {path.name for path in segments(self.service.log)}
-        self.offsets = {name: end for name, end in self.ledger.offsets.items() if name in there}
+        self.offsets = dict(self.ledger.offsets)
         self.counts, self.found = Counts(), _Found()
 
     def read(self) -> tuple[Counts, _Found]:

@@ -21,6 +21,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.files import read_json, replacing, write_arrays, write_json
 from recsys_cli.offline.dataset import MANIFEST
 
+NAME = "ledger.json"
 KEPT_MS = 86_400_000  # for which a retry of a decision that was written is recognised
 
 
@@ -99,7 +100,7 @@ class Ledger:
 
     @property
     def _path(self) -> Path:
-        return self.folder / "ledger.json"
+        return self.folder / NAME
 
     def _carried(self, number: int) -> Path:
         return self.folder / f"carried-{number:06d}"
@@ -112,6 +113,11 @@ class Ledger:
         for path in (*self.folder.glob("carried-*"), *self.folder.glob("events-*.npz")):
             if path not in (self._carried(self.number), self._events(self.number)):
                 path.unlink()
+
+
+def compacted_offsets(folder: Path) -> dict[str, int]:
+    """Return what the ledger in a folder says as it is, by segment; those that were removed since are among them."""
+    return dict(read_json(folder / NAME, {}).get("offsets", {}))
 
 
 def _is_of(data: Path, begun: Mapping[str, Any]) -> bool:

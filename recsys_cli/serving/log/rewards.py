@@ -52,6 +52,9 @@ def outcome_of(
 
 def distinct(reports: Iterable[RewardRecord]) -> list[RewardRecord]:
     """Return the first report of each reward id, by time; those without an id share one."""
+    reports = list(reports)
+    if len(reports) < 2:
+        return reports
     kept: dict[str | None, RewardRecord] = {}
     for each in sorted(reports, key=lambda each: (each.time_ms, encode_lines([each]))):
         kept.setdefault(each.reward_id, each)

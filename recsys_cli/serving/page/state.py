@@ -36,8 +36,8 @@ class State:
 
     def _values(self) -> dict[str, Any]:
         service = self._service
-        policies, switches = service.policies(), service.router.now.switches
-        rewards = service.statistics.read().rewards
+        readings, switches = service.statistics.read(), service.router.now.switches
+        policies = readings.policies
         return {
             "problem": self._problem,
             "router": {
@@ -52,10 +52,11 @@ class State:
                 {
                     **{name: getattr(policy, name) for name in ("name", "version", "algo", "share", "control")},
                     "enabled": policy.control or policy.name not in switches.disabled,
-                    "reward": rewards.get(policy.name),
+                    "reward": readings.rewards.get(policy.name),
                 }
                 for policy in policies.policies
             ],
+            "lag": readings.bookkeeping_lag,
             "process": service.statistics.snapshot(),
         }
 
@@ -67,11 +68,11 @@ def _problem(spec: ProblemSpec, simulated: bool) -> dict[str, Any]:
         "slate_size": spec.slate_size,
         "simulated": simulated,
         "user": {"names": list(spec.user.names), "low": low, "high": high},
-        "example": _example(spec),
+        "example": example_of(spec),
     }
 
 
-def _example(spec: ProblemSpec) -> dict[str, Any]:
+def example_of(spec: ProblemSpec) -> dict[str, Any]:
     """Return a request that the service takes: features inside their bounds."""
     size, topics = spec.slate_size + 3, spec.documents.topics
     doc = np.array([_within(spec.documents.features, (row + 1) / (size + 1)) for row in range(size)])

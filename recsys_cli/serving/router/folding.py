@@ -131,7 +131,7 @@ def _add_decisions(connection: Connection, found: Sequence[DecisionRecord], now:
         }
         for each in found
     ]
-    put(connection, decisions, rows, ["session", "time_ms", "body", "active"], ["time_ms", "body"])
+    put(connection, decisions, rows, ["session", "time_ms", "body", "active"], ["time_ms", "session", "body"])
     alive = [{"session": session, "seen": now, "final": False} for session in {each.session for each in found}]
     put(connection, sessions, alive, ["seen"])
 

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy import Boolean, Column, Connection, Engine, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from recsys_cli.config.errors import ConfigError
 
@@ -162,7 +162,7 @@ class Store:
             if self._leader is None:
                 self._leader = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             return bool(self._leader.scalar(sql.text(f"SELECT pg_try_advisory_lock({LEADER})")))
-        except sql.exc.SQLAlchemyError:
+        except SQLAlchemyError:
             self._leave()
             raise
 
@@ -241,20 +241,13 @@ def url_of(state: str | None, file: Path) -> str:
 def _engine(url: str) -> Engine:
     try:
         parsed = sql.make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        if parsed.drivername == "postgresql+psycopg":
-            options = f"-c lock_timeout={SECONDS}s -c statement_timeout=60s"
-            return sql.create_engine(parsed, connect_args={"connect_timeout": SECONDS, "options": options})
-        if parsed.drivername == "sqlite":
-            return _sqlite(parsed)
-    except ModuleNotFoundError:
-        raise ConfigError(
-            f"router.state={_shown(url)} needs psycopg, not installed: pip install 'psycopg[binary]'"
-        ) from None
-    except (ArgumentError, NoSuchModuleError):
-        pass
-    raise ConfigError(f"router.state={_shown(url)} is not a database; allowed: sqlite:///<file>, postgresql://<...>")
+    except (ArgumentError, ValueError):
+        raise ConfigError(f"router.state={url.partition('://')[0]}://... is not the URL of a database") from None
+    if parsed.drivername == "sqlite":
+        return _sqlite(parsed)
+    options = f"-c lock_timeout={SECONDS}s -c statement_timeout=60s"
+    server = parsed.set(drivername="postgresql+psycopg")
+    return sql.create_engine(server, connect_args={"connect_timeout": SECONDS, "options": options})
 
 
 def _sqlite(url: sql.URL) -> Engine:
@@ -274,11 +267,3 @@ def _sqlite(url: sql.URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
-
-
-def _shown(url: str) -> str:
-    """Return a URL without its password."""
-    try:
-        return sql.make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url.split("@")[-1]

@@ -6,7 +6,6 @@ import heapq
 import time
 from collections.abc import Sequence
 from threading import Condition, Thread
-from uuid import uuid4
 
 import numpy as np
 
@@ -27,7 +26,7 @@ class Reporter:
         """Take the seconds of delay, the fractions that are lost and sent twice, and the number of threads."""
         self._client, self._tally, self._delay = client, tally, delay
         self._lose, self._duplicate, self._rng = lose, duplicate, np.random.default_rng([seed, 3])
-        self._due, self._number, self._closed = list[tuple[float, int, str, Report]](), 0, False
+        self._due, self._number, self._closed = list[tuple[float, int, Report]](), 0, False
         self._changed = Condition()
         self._senders = [Thread(target=self._send_due, daemon=True) for _ in range(senders if delay else 0)]
         for sender in self._senders:
@@ -39,13 +38,13 @@ class Reporter:
             with self._changed:
                 lost, twice = self._rng.random(2) < (self._lose, self._duplicate)
                 self._tally.withheld += bool(lost)
-            for reward_id in [] if lost else [uuid4().hex] * (2 if twice else 1):
+            for _ in range(0 if lost else 2 if twice else 1):
                 if not self._delay:
-                    self._send(reward_id, each)
+                    self._send(each)
                     continue
                 with self._changed:
                     self._number += 1
-                    heapq.heappush(self._due, (time.monotonic() + self._delay, self._number, reward_id, each))
+                    heapq.heappush(self._due, (time.monotonic() + self._delay, self._number, each))
                     self._changed.notify()
 
     def close(self) -> None:
@@ -62,16 +61,14 @@ class Reporter:
                 self._changed.wait_for(lambda: self._due or self._closed)
                 if not self._due:
                     return
-                due, _, reward_id, report = heapq.heappop(self._due)
+                due, _, report = heapq.heappop(self._due)
             time.sleep(max(due - time.monotonic(), 0))
-            self._send(reward_id, report)
+            self._send(report)
 
-    def _send(self, reward_id: str, report: Report) -> None:
+    def _send(self, report: Report) -> None:
         began = time.monotonic()
         try:
-            self._client.reward(
-                report.event_id, report.reward, response=report.response, reward_id=reward_id, final=report.final
-            )
+            self._client.reward(report.event_id, report.reward, response=report.response, final=report.final)
         except ServiceError as error:
             self._tally.fail(error, "rewards", 1)
         else:

@@ -87,7 +87,7 @@ class Party:
         over, reports = terminated | truncated, []
         for row, decision in zip(rows, decisions, strict=True):
             values = self._observation["response"].items()
-            response = {name: column[row][: len(decision.slate)] for name, column in values}
+            response = {name: column[row] for name, column in values}
             self.sessions[row].take(decision)
             self.sessions[row].responded(response)
             self.returns[row] += reward[row]

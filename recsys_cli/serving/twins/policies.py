@@ -43,21 +43,18 @@ class Twin(GreedyPolicy):
         """Take the policy, and what documents look like."""
         self.policy, self.slate_size, self.served_by_draws = policy, policy.slate_size, policy.served_by_draws
         self.documents = documents
-        self._known: list[Any] | None = None
+        self._known: tuple[Observation, Any] | None = None
 
     def once(self) -> Self:
-        """Return the same for one observation only, which is computed once, whatever is asked."""
-        once = copy.copy(self)
-        once._known = []
-        return once
+        """Return a copy, which computes an observation once, whatever is asked about it one after the other."""
+        return copy.copy(self)
 
     def computed(self, observation: Observation) -> Any:
         """Return what slates and scores come from."""
-        if self._known is None:
-            return self._compute(observation)
-        if not self._known:
-            self._known.append(self._compute(observation))
-        return self._known[0]
+        known = self._known
+        if known is None or known[0] is not observation:
+            known = self._known = observation, self._compute(observation)
+        return known[1]
 
     def _doc(self, observation: Observation) -> Any:
         """Return the candidates' features, `[B, C, F]`."""
@@ -92,19 +89,25 @@ class ValuedTwin(Twin):
         super().__init__(policy, documents)
         self.values, self.choice, self.attended, self.optimise = values, choice, attended, optimise
 
-    def _compute(self, observation: Observation) -> Parts:
+    def _compute(self, observation: Observation) -> tuple[Parts, Ints]:
         state, doc, mask = state_of(observation), self._doc(observation), _mask_of(observation)
         v, v_null = self.choice(np.asarray(observation["user"]), state, doc, mask)
         q, q_null = self.values(observation, state, doc)
-        return Parts(v, q, v_null, q_null, mask)
+        parts = Parts(v, q, v_null, q_null, mask)
+        return parts, self._best(parts)
+
+    def _best(self, parts: Parts) -> Ints:
+        return whole_slates(parts, self.slate_size, self.attended, self.optimise)
 
     def slates(self, observation: Observation) -> Ints:
         """See `GreedyPolicy.slates`."""
-        return whole_slates(self.computed(observation), self.slate_size, self.attended, self.optimise)
+        slates: Ints = self.computed(observation)[1]
+        return slates
 
     def scores(self, observation: Observation) -> Floats:
         """See `SlatePolicy.scores`."""
-        return slate_scores(self.computed(observation), self.slates(observation), self.attended)
+        parts, slates = self.computed(observation)
+        return slate_scores(parts, slates, self.attended)
 
 
 class ChoiceTwin(ValuedTwin):
@@ -115,17 +118,13 @@ class ChoiceTwin(ValuedTwin):
         super().__init__(*arguments)
         self.by_choice = by_choice
 
-    def slates(self, observation: Observation) -> Ints:
-        """See `GreedyPolicy.slates`."""
-        if not self.by_choice:
-            return super().slates(observation)
-        parts: Parts = self.computed(observation)
-        return best_scored(parts.v, self.slate_size, parts.mask)
+    def _best(self, parts: Parts) -> Ints:
+        return best_scored(parts.v, self.slate_size, parts.mask) if self.by_choice else super()._best(parts)
 
     def scores(self, observation: Observation) -> Floats:
         """See `SlatePolicy.scores`."""
-        parts: Parts = self.computed(observation)
-        return np.asarray(np.log(np.maximum(parts.v, np.finfo(np.float64).tiny)))
+        v = self.computed(observation)[0].v
+        return np.asarray(np.log(np.maximum(v, np.finfo(np.float64).tiny)))
 
 
 class ScoredTwin(Twin):
@@ -142,7 +141,8 @@ class ScoredTwin(Twin):
 
     def scores(self, observation: Observation) -> Floats:
         """See `SlatePolicy.scores`."""
-        return np.asarray(self.computed(observation))
+        scores: Floats = self.computed(observation)
+        return scores
 
     def slates(self, observation: Observation) -> Ints:
         """See `GreedyPolicy.slates`."""

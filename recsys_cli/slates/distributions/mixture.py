@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import reduce
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -52,7 +55,7 @@ class Mixture(SlateDistribution):
 
     @property
     def exact(self) -> bool:
-        """Whether those of all parts are."""
+        """Whether those of all parts are, but for parts of weight 0."""
         return all(part.exact for _, part in self._active())
 
     def sample(self, rng: np.random.Generator) -> Ints:
@@ -71,19 +74,18 @@ class Mixture(SlateDistribution):
         """Draw a part for each user, then slates by seeds that follow from the users'."""
         numbers = bits(seeds, 1 + len(self.parts))
         which = self._which(uniforms(numbers[:, 0]))
-        slates = np.empty((self.num_users, self.slate_size), np.int64)
-        for number, part in enumerate(self.parts):
-            chosen = which == number
-            if chosen.any():  # for all users: what a part has computed for them is wanted again for probabilities
-                np.copyto(slates, part.sample_seeded(numbers[:, 1 + number]), where=chosen[:, None])
-        return slates
+        slates: Ints | None = None
+        for number in np.unique(which).tolist() if len(which) > 1 else which.tolist():
+            # For all users: what a part has computed for them is wanted again for probabilities.
+            drawn = self.parts[number].sample_seeded(numbers[:, 1 + number])
+            slates = drawn if slates is None else np.where((which == number)[:, None], drawn, slates)
+        return np.empty((0, self.slate_size), np.int64) if slates is None else slates
 
-    def _which(self, drawn: Floats) -> NDArray[np.int8]:
+    def _which(self, drawn: Floats) -> NDArray[np.int64]:
         """Return the parts `[N]` that numbers from 0 to 1 stand for."""
-        which = np.zeros(self.num_users, np.int8)
-        for end in self.weights.cumsum(-1)[..., :-1].T:
-            which += drawn >= end
-        return which
+        if self.weights.ndim == 1:
+            return np.searchsorted(list(accumulate(self.weights.tolist()))[:-1], drawn, side="right")
+        return np.asarray((drawn[:, None] >= self.weights.cumsum(-1)[:, :-1]).sum(1))
 
     def mode(self) -> Ints:
         """Return the most probable among the parts' modes.
@@ -103,6 +105,9 @@ class Mixture(SlateDistribution):
         return self._log_mean(lambda part: part.prefix_log_prob(slates))
 
     def _log_mean(self, of: Callable[[SlateDistribution], Floats]) -> Floats:
+        if self.weights.ndim == 1:
+            parts = zip(self.weights.tolist(), self.parts, strict=True)
+            return reduce(np.logaddexp, [math.log(weight) + of(part) for weight, part in parts if weight])
         with np.errstate(divide="ignore"):
             terms = [np.log(weight)[:, None] + of(part) for weight, part in self._active()]
         return np.asarray(np.logaddexp.reduce(terms, axis=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -87,8 +88,12 @@ class Uniform(SlateDistribution):
 
     def prefix_log_prob(self, slates: NDArray[Any]) -> Floats:
         """See `SlateDistribution.prefix_log_prob`."""
-        left = self.candidates_there()[:, None] - np.arange(self.slate_size)
-        return np.where(self.possible(slates), -np.log(np.maximum(left, 1)).cumsum(1), -np.inf)
+        if self.mask is None:
+            falling = _falling(self.num_candidates, self.slate_size)
+        else:
+            left = self.candidates_there()[:, None] - np.arange(self.slate_size)
+            falling = -np.log(np.maximum(left, 1)).cumsum(1)
+        return np.where(self.possible(slates), falling, -np.inf)
 
     def position_probs(self) -> Floats:
         """See `SlateDistribution.position_probs`."""
@@ -100,3 +105,9 @@ class Uniform(SlateDistribution):
     def take(self, rows: NDArray[Any]) -> Self:
         """See `SlateDistribution.take`."""
         return type(self)(len(rows), self.num_candidates, self.slate_size, self.mask_of(rows))
+
+
+@lru_cache
+def _falling(candidates: int, slate_size: int) -> Floats:
+    """Return the log-probabilities `[1, k]` of the beginnings of a slate of so many candidates."""
+    return -np.log(candidates - np.arange(slate_size))[None].cumsum(1)

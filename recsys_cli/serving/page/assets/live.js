@@ -16,11 +16,12 @@ function showState(now) {
   const several = policies.length > 1;
   say($("status-text"), `epoch ${router.epoch} · ${policies.length} ${several ? "policies" : "policy"} · up ${ago(process.uptime)}`);
   $("status").className = "well";
+  const late = now.lag > 10 ? ` Learning is ${ago(now.lag)} behind the log.` : "";
   const how = MODES[router.mode] ?? (several ? `the router (${router.name}) shares users among ${policies.length} policies, and learns from their rewards` : "one policy decides; with several, a router would learn which is best");
-  say($("router-line"), `${how[0].toUpperCase()}${how.slice(1)}.`);
+  say($("router-line"), `${how[0].toUpperCase()}${how.slice(1)}.${late}`);
   const unit = router.unit === "session" ? "Return" : "Reward";
   say($("reward-title"), unit);
-  say($("mean-title"), `Mean ${router.unit === "session" ? "return of a session" : "reward of a decision"}, 95 % interval`);
+  say($("mean-title"), `Mean ${unit.toLowerCase()} of a ${router.unit}, 95 % interval`);
   policies.forEach(showPolicy);
   for (const [name, row] of rows) if (!policies.some((policy) => policy.name === name)) { row.remove(); rows.delete(name); }
   $("kill").disabled = !several;

@@ -1,0 +1,298 @@
+"""The loop closed: a service of random slates learns from its own log, twice, and its log says whether it got better.
+
+    uv run python -m experiments.loop.run
+
+Every line that starts with `$` is a command as a user types it. Simulated users only talk to the service, over HTTP;
+nothing else sees the simulator until the end, when it plays what was served, to check. Each turn: users; their log as a
+data set; policies learned from it; the best one by `recsys ope` becomes the registered model's champion, while other
+users are being served; the service takes it over. Writes `results.json`, `results.md` and `results.svg` beside this
+file; runs, data sets and the service go to `--folder`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from recsys_cli.config.explore import Explore
+from recsys_cli.config.structured import load
+from recsys_cli.evaluation.statistics import mean_interval
+from recsys_cli.policies.exploration import ExploringPolicy
+from recsys_cli.rollouts.episodes import play
+from recsys_cli.serving.client import Client
+from recsys_cli.tracking.loading import load_checkpoint
+from recsys_cli.tracking.references import resolve
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+HERE = Path(__file__).parent
+ENV = ("env=interest_evolution", "env.slate_size=3")
+EXPLORE = "epsilon:0.2"
+PORT = free_port()
+URL = f"http://127.0.0.1:{PORT}"
+CHAMPION = "models:/shop@champion"
+SERVE = (
+    "serve",
+    f"checkpoint={CHAMPION}",
+    f"explore={EXPLORE}",
+    "name=shop",
+    f"port={PORT}",
+    "serving.alias_seconds=2",
+)
+SERVE += ("router.aggregation=earliest",)  # each decision has one reward: a session is known when it is over
+QUIET = ("resources=inline", "progress=off", "evaluation.baselines=[]")
+USERS, SEED = 2000, 1_000_000  # who check at the end
+
+
+@dataclass
+class Turn:
+    """What was served, and what was known of it.
+
+    Attributes:
+        policy: name of its run.
+        served: return of the users, over HTTP, exploration included.
+        expected: return by the log from which it was chosen, greedy; none of the first.
+        better: than the policy before it, by its own log (`recsys ope`): difference with 95 % interval.
+        truth: return in the simulator, with the service's exploration, and greedy.
+        sessions: number of users.
+    """
+
+    policy: str
+    served: list[float]
+    expected: list[float] | None
+    better: list[float] | None
+    truth: list[float]
+    greedy: list[float]
+    sessions: int
+
+
+def recsys(*words: str) -> None:
+    """Run a command as a user types it.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    print(f"$ recsys {shlex.join(words)}", flush=True)
+    subprocess.run([sys.executable, "-m", "recsys_cli", *words], check=True)
+
+
+@contextmanager
+def background(*words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command beside others; it is ended, if it has not ended by itself."""
+    print(f"$ recsys {shlex.join(words)} &", flush=True)
+    with subprocess.Popen([sys.executable, "-m", "recsys_cli", *words]) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def version() -> str:
+    """Return the version that the service answers with; waits for a service that is starting."""
+    with closing(Client(URL, retries=30)) as client:
+        (policy,) = client.policies().policies
+        return str(policy.version)
+
+
+def users(name: str, number: int, seed: int, *more: str) -> tuple[str, ...]:
+    """Return the words of users of the service."""
+    return ("simulate", f"serve={URL}", *ENV, f"users={number}", f"seed={seed}", f"output={name}.json", *more)
+
+
+def busy(number: int) -> tuple[str, ...]:
+    """Return the words that let all users come at once, as fast as they are answered."""
+    return ("requests=64", f"active={number}", "progress=off")
+
+
+def judged(data: str, *names: str) -> dict[str, Any]:
+    """Judge runs on a log, and return what `recsys ope` writes."""
+    recsys("ope", f"data={data}", f"checkpoint=[{','.join(names)}]", "baselines=[]", "progress=off")
+    found: dict[str, Any] = json.loads((Path("data") / data / "ope.json").read_text())
+    return found
+
+
+def fqe(judgement: dict[str, Any], name: str) -> list[float]:
+    """Return a run's estimated return with its interval."""
+    (estimate,) = [each for each in judgement["policies"][name] if each["estimator"] == "FQE"]
+    return [estimate[key] for key in ("value", "low", "high")]
+
+
+def crown(name: str, turn: int, number: int) -> None:
+    """Make a run the champion while users are served, and see that the service takes it over and fails nobody.
+
+    Raises:
+        RuntimeError: a request failed, or the service stayed as it was.
+    """
+    before = version()
+    with background(*users(f"swap_{turn}", number, 1000 + turn, "rate=40", "progress=off")) as serving:
+        recsys("register", f"checkpoint={name}", "name=shop", "alias=champion")
+        until = time.monotonic() + 60
+        while version() == before:
+            if time.monotonic() > until:
+                raise RuntimeError("the service has not taken over the champion")
+            time.sleep(0.1)
+        code = serving.wait()
+    seen = json.loads(Path(f"swap_{turn}.json").read_text())
+    print(f"served while version {before} became {version()}: {seen['decisions']:,} decisions, {seen['failed']} failed")
+    if code or seen["failed"] or seen["lost"]:
+        raise RuntimeError(f"requests failed during the swap: {seen['failed']}")
+
+
+def returns(name: str) -> list[float]:
+    """Return what users of a `recsys simulate` brought, with its interval."""
+    (values,) = json.loads(Path(f"{name}.json").read_text())["returns"].values()
+    return spread(values)
+
+
+def spread(values: Any) -> list[float]:
+    """Return the mean and the ends of its interval."""
+    interval = mean_interval(values)
+    return [interval.mean, interval.low, interval.high]
+
+
+def played(name: str, explore: str) -> list[float]:
+    """Return what the simulator says of a run's policy."""
+    env = load("env", "interest_evolution", slate_size=3)
+    loaded = load_checkpoint(resolve(name, Path("runs"), None))
+    policy = ExploringPolicy(loaded.policy_for(env.spec), Explore.parse(explore))
+    return spread(play(policy, env, USERS, SEED).returns)
+
+
+def loop(number: int) -> list[Turn]:
+    """Start with random slates, and learn twice."""
+    recsys("train", "algo=random", *ENV, *QUIET, "name=random")
+    recsys("register", "checkpoint=random/last", "name=shop", "alias=champion")
+    champions, expected, better, served = ["random/last"], [None], [None], []
+    with background(*SERVE):
+        for turn in range(3):
+            version()
+            recsys(*users(f"users_{turn}", number, turn, *busy(number)))
+            served.append(returns(f"users_{turn}"))
+            recsys("compact", "log=shop", f"name=turn_{turn}")
+            if turn:
+                judgement = judged(f"turn_{turn}", *champions[-2:])
+                better.append(difference(judgement, *champions[-2:]))
+            if turn == 2:
+                break
+            challengers = learned(turn)
+            judgement = judged(f"turn_{turn}", champions[-1], *challengers)
+            best = judgement["ranking"]["order"][0]
+            champions.append(best)
+            expected.append(fqe(judgement, best))
+            crown(best, turn, max(number // 5, 10))
+    return [
+        Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), number)
+        for i, name in enumerate(champions)
+    ]
+
+
+def learned(turn: int) -> list[str]:
+    """Learn from a turn's log, at the second turn from what the first had learned; return the runs."""
+    log = f"data=turn_{turn}"
+    if turn == 0:
+        recsys("train", "algo=lspi", log, *QUIET, "name=lspi_0")
+        recsys("train", "algo=slateq", log, "steps=200_000", *QUIET, "name=slateq_0")
+    else:
+        recsys("train", "from=lspi_0", log, *QUIET, "name=lspi_1")
+        recsys("train", "from=slateq_0", log, "steps=200_000", *QUIET, "name=slateq_1")
+    return [f"lspi_{turn}", f"slateq_{turn}"]
+
+
+def difference(judgement: dict[str, Any], before: str, now: str) -> list[float]:
+    """Return by how much a policy is better than the one before it, by a log, with the 95 % interval."""
+    order = judgement["ranking"]["order"]
+    sign = 1 if order[0] == now else -1
+    over = judgement["ranking"]["best_over"][before if sign == 1 else now]
+    found = [sign * over[key] for key in ("value", "low", "high")]
+    return [found[0], *sorted(found[1:])]
+
+
+def spelled(values: Sequence[float] | None, signed: bool = False) -> str:
+    """Return a mean with its half-width, or a difference with its interval."""
+    if values is None:
+        return ""
+    mean, low, high = values
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]" if signed else f"{mean:.1f} ± {(high - low) / 2:.1f}"
+
+
+def write(turns: Sequence[Turn]) -> None:
+    """Write the table and the figure."""
+    (HERE / "results.json").write_text(json.dumps([asdict(turn) for turn in turns], indent=1) + "\n")
+    header = (
+        "turn",
+        "served",
+        "expected by the log before",
+        "users' return",
+        "better than the one before, by its own log",
+    )
+    header += ("simulator, as served", "simulator, greedy")
+    rows = []
+    for i, turn in enumerate(turns):
+        better = spelled(turn.better, signed=True)
+        own = (turn.expected, turn.served, turn.truth, turn.greedy)
+        expected, served, truth, greedy = map(spelled, own)
+        rows.append([i, turn.policy, expected, served, better, truth, greedy])
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
+    (HERE / "results.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    figure(turns)
+
+
+def figure(turns: Sequence[Turn]) -> None:
+    """Draw the return over turns."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "loop"  # the same rows draw the same file
+    fig, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    series = (
+        ("users of the service", [turn.served for turn in turns], "C0o-", 0.0),
+        ("simulator, as served", [turn.truth for turn in turns], "C1s", 0.06),
+        ("expected by the log before (greedy)", [turn.expected for turn in turns], "C2^", -0.12),
+        ("simulator, greedy", [turn.greedy for turn in turns], "C3v", -0.06),
+    )
+    for label, values, style, aside in series:
+        known = [(i + aside, *each) for i, each in enumerate(values) if each is not None]
+        x, y, low, high = zip(*known, strict=True)
+        errors = [
+            [m - each for m, each in zip(y, low, strict=True)],
+            [each - m for m, each in zip(y, high, strict=True)],
+        ]
+        axes.errorbar(x, y, errors, fmt=style, label=label, markersize=5, capsize=2)
+    axes.set_xticks(range(len(turns)), [f"{i}: {turn.policy.partition('/')[0]}" for i, turn in enumerate(turns)])
+    axes.set_ylabel("return of a session")
+    axes.legend()
+    fig.savefig(HERE / "results.svg", metadata={"Date": None})
+    plt.close(fig)
+
+
+def main() -> None:
+    """Run the loop in a fresh folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--users", type=int, default=150, help="of each turn")
+    parser.add_argument("--folder", type=Path, default=Path("runs/loop"), help="must not exist yet")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True)
+    with chdir(args.folder):
+        turns = loop(args.users)
+    write(turns)
+
+
+if __name__ == "__main__":
+    main()

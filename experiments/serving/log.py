@@ -1,0 +1,158 @@
+"""What logging, compacting and replaying take, of a service with 10 candidates and slates of 2.
+
+    uv run python -m experiments.serving.log                        # appending, a minute
+    uv run python -m experiments.serving.log --compact 1000000      # compaction of so many decisions, and its memory
+
+Times are CPU microseconds a record of the whole process, without HTTP. Prints Markdown tables, which `log.md` keeps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from recsys_cli.config import structured
+from recsys_cli.config.compose import compose
+from recsys_cli.config.explore import Explore
+from recsys_cli.evaluation.behaviour import Behaviour
+from recsys_cli.offline.dataset import BEHAVIOUR
+from recsys_cli.serving.folder import ServiceFolder
+from recsys_cli.serving.log.records import DecisionRecord, Record, RewardRecord, encode_lines, pack
+from recsys_cli.serving.log.segments import Durability, Segment
+
+ROUNDS, RECORDS = 5, 2_000
+CANDIDATES, FEATURES, SESSION = 10, 20, 10
+DAY_MS = 86_400_000
+
+
+def decisions(count: int, seed: int = 0, version: str = "0") -> Iterator[DecisionRecord]:
+    """Yield decisions of sessions of ten, ten days ago."""
+    rng, start = np.random.default_rng(seed), int(time.time() * 1000) - 10 * DAY_MS
+    docs = np.eye(FEATURES, dtype=np.float32)[rng.integers(0, FEATURES, (1_000, CANDIDATES))]
+    packed, users = [pack(doc) for doc in docs], rng.uniform(-1, 1, (1_000, FEATURES)).astype(np.float32).tolist()
+    ids = [f"document-{number}" for number in range(CANDIDATES)]
+    for number in range(count):
+        session, step = divmod(number, SESSION)
+        yield DecisionRecord(
+            event_id=f"{number:032x}",
+            session=f"session-{session:024x}",
+            first=step == 0,
+            step=step,
+            time_ms=start + number,
+            policy="random",
+            version=version,
+            explore="none",
+            epoch=number // 10_000,
+            weights={"random": 1.0},
+            user=users[number % 1_000],
+            ids=ids,
+            doc=packed[number * 7 % 1_000],
+            excluded=[],
+            slate=[number % CANDIDATES, (number + 3) % CANDIDATES],
+            log_propensity=[-2.302585092994046, -2.197224577336219],
+            log_total=-4.499809670330265,
+            by_policy={"random": 0.011111111111111112},
+            scores=None,
+        )
+
+
+def reward(decision: DecisionRecord) -> RewardRecord:
+    """Return a report about a decision."""
+    response = {"click": [1.0, 0.0], "quality": [0.5, 0.25], "watch_time": [4.0, 0.0]}
+    final = decision.step == SESSION - 1
+    return RewardRecord(event_id=decision.event_id, time_ms=decision.time_ms + 5, response=response, final=final)
+
+
+def spent(work: Callable[[], None], records: int) -> tuple[float, float]:
+    """Return CPU and wall microseconds a record: medians over rounds."""
+    cpu, wall = [], []
+    for _ in range(ROUNDS):
+        start = time.process_time(), time.perf_counter()
+        work()
+        cpu.append(time.process_time() - start[0])
+        wall.append(time.perf_counter() - start[1])
+    return statistics.median(cpu) / records * 1e6, statistics.median(wall) / records * 1e6
+
+
+def appended(folder: Path, durability: Durability, clients: int, at_once: int, records: list[Record]) -> None:
+    """Let clients append records, each waiting for its own."""
+
+    async def client(segment: Segment, mine: list[Record]) -> None:
+        for start in range(0, len(mine), at_once):
+            await segment.append(*mine[start : start + at_once])
+
+    async def main() -> None:
+        segment = Segment(folder, durability)
+        await asyncio.gather(*(client(segment, records[number::clients]) for number in range(clients)))
+        segment.close()
+
+    asyncio.run(main())
+
+
+def appending() -> None:
+    """Print what a record takes."""
+    every: list[Record] = list(decisions(RECORDS))
+    size = len(encode_lines(every)) / len(every)
+    print(f"\nA decision is {size:,.0f} bytes.\n")
+    print("| durability | clients | records a call | CPU us | wall us |\n|---|---|---|---|---|")
+    encoding = spent(lambda: [encode_lines([each]) for each in every] and None, len(every))
+    print(f"| encoding alone | | 1 | {encoding[0]:.1f} | {encoding[1]:.1f} |")
+    cases: list[tuple[Durability, int, int]] = [("process", 1, 1), ("process", 64, 1), ("process", 1, 64)]
+    cases += [("machine", 1, 1), ("machine", 8, 1), ("machine", 64, 1), ("machine", 256, 1), ("machine", 1, 64)]
+    for durability, clients, at_once in cases:
+        records = every[:200] if durability == "machine" and clients * at_once == 1 else every
+        with tempfile.TemporaryDirectory(dir=os.environ.get("LOG_DIR")) as name:
+            work = partial(appended, Path(name), durability, clients, at_once, records)
+            cpu, wall = spent(work, len(records))
+        print(f"| {durability} | {clients} | {at_once} | {cpu:.1f} | {wall:.1f} |", flush=True)
+
+
+def compacting(count: int) -> None:
+    """Print what it takes to compact so many decisions, each with a report."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("LOG_DIR")) as name:
+        folder = Path(name)
+        env = structured.load("env", "interest_evolution")
+        Behaviour.untrained(structured.load("algo", "random"), env, Explore()).keep(folder)
+        service = ServiceFolder(folder / "service")
+        service.prepare(compose("serve", [f"checkpoint={folder / BEHAVIOUR}", f"service_dir={folder}"]))
+        segment = Segment(service.log, "process")
+        for each in decisions(count, version=service.pointed()[0].version):
+            segment.write(each, reward(each))
+        segment.close()
+        size = sum(path.stat().st_size for path in service.log.iterdir())
+        words = [f"log={service.path}", "name=data", f"data_dir={folder}"]
+        process = subprocess.Popen([sys.executable, "-m", "recsys_cli", "compact", *words])
+        _, status, used = os.wait4(process.pid, 0)
+        if status:
+            raise RuntimeError("recsys compact failed")
+        seconds = used.ru_utime + used.ru_stime
+        print("\n| decisions | log MB | CPU s | decisions per CPU s | peak MB |\n|---|---|---|---|---|")
+        print(
+            f"| {count:,} | {size / 1e6:,.0f} | {seconds:.1f} | {count / seconds:,.0f} | {used.ru_maxrss / 1e3:,.0f} |"
+        )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--compact", type=int, help="compact so many decisions instead")
+    asked = parser.parse_args()
+    if asked.compact:
+        compacting(asked.compact)
+    else:
+        appending()
+
+
+if __name__ == "__main__":
+    main()
