@@ -10,9 +10,8 @@ requests are alike, so n is Kish's effective number (1965) as if they were all t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -38,6 +37,7 @@ WINDOW, WINDOW_BYTES = 2000, 16 << 20  # requests that are looked at: the last o
 A_SECOND = 20  # requests of a second that are looked at, so that load costs nothing
 FEWEST = 50  # independent requests below which nothing is said
 LOOK_EVERY, CACHED_SECONDS = 500, 2.0
+WORST = 5  # features that are named
 USERS, STEPS, PLAYED_BYTES = 256, 200, 64 << 20  # played for a reference
 
 
@@ -65,6 +65,7 @@ class Requests(Protocol):
 class Shifted:
     """A feature: its index, and the requests' mean less the reference's, in standard deviations of the reference."""
 
+    policy: str
     feature: str
     drift: float
     shift: float
@@ -79,14 +80,26 @@ class Report:
         independent: of them, as far as that can be told.
         drift: greatest index of a feature; 0 while there are too few requests.
         alarm: whether a feature's is above `LIMIT` and more than chance.
-        worst: the features with the greatest ones, at most 5.
+        worst: the features with the greatest ones.
     """
 
-    requests: int
-    independent: float
-    drift: float
-    alarm: bool
-    worst: list[Shifted]
+    requests: int = 0
+    independent: float = 0.0
+    drift: float = 0.0
+    alarm: bool = False
+    worst: tuple[Shifted, ...] = ()
+
+    @classmethod
+    def of(cls, reports: Sequence[Report]) -> Report:
+        """Join the reports about several policies."""
+        worst = sorted((each for report in reports for each in report.worst), key=lambda each: -each.drift)
+        return cls(
+            sum(report.requests for report in reports),
+            sum(report.independent for report in reports),
+            max((report.drift for report in reports), default=0.0),
+            any(report.alarm for report in reports),
+            tuple(worst[:WORST]),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -94,27 +107,26 @@ class Report:
 
 
 class Drift:
-    """Compares the last requests with a profile of features."""
+    """Compares the last requests that a policy answered with a profile of features."""
 
-    def __init__(self, profile: Profile, spec: ProblemSpec) -> None:
-        """Take the profile, and the problem for its features' names."""
-        self._profile, self._spec, self._names = profile, spec, names_of(spec)
+    def __init__(self, profile: Profile, spec: ProblemSpec, policy: str) -> None:
+        """Take the profile, the problem, and the policy that answers the requests."""
+        self._profile, self._spec, self._policy, self._names = profile, spec, policy, names_of(spec)
         size = len(profile.mean)
         self._rows = np.empty((max(min(WINDOW, WINDOW_BYTES // (4 * size)), FEWEST), size), np.float32)
         self._sessions = np.empty(len(self._rows), np.int64)
         self._seen, self._second, self._left = 0, 0, 0
         self._rng, self._warned = np.random.Generator(np.random.SFC64(0)), False
-        self._report, self._reported = Report(0, 0.0, 0.0, False, []), -np.inf
+        self._report, self._reported = Report(), -np.inf
 
-    def see(self, batch: Requests) -> None:
-        """Look at some of a body's requests."""
+    def see(self, batch: Requests, rows: NDArray[np.intp]) -> None:
+        """Look at some of a body's requests: at most at these rows."""
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._left = second, A_SECOND
         if self._left <= 0:
             return
-        size = len(batch.user)
-        chosen = self._rng.choice(size, self._left, replace=False) if size > self._left else np.arange(size)
+        chosen = self._rng.choice(rows, self._left, replace=False) if len(rows) > self._left else rows
         self._left -= len(chosen)
         at = (self._seen + np.arange(len(chosen))) % len(self._rows)
         self._rows[at] = rows_of(self._spec, batch.user[chosen], batch.doc[chosen], batch.mask[chosen], self._rng)
@@ -143,11 +155,13 @@ class Drift:
         repeats = np.unique(self._sessions[:size], return_counts=True)[1]
         independent = float(size**2 / (repeats.astype(float) ** 2).sum()) if size else 0.0
         if independent < FEWEST:
-            return Report(size, independent, 0.0, False, [])
+            return Report(size, independent)
         rows, known = self._rows[:size], self._profile
         index, alarm = compared(rows, known, independent)
         shift = (rows.mean(0) - known.mean) / np.where(known.std > 0, known.std, 1)
-        worst = [Shifted(self._names[r], float(index[r]), float(shift[r])) for r in np.argsort(-index)[:5]]
+        worst = tuple(
+            Shifted(self._policy, self._names[r], float(index[r]), float(shift[r])) for r in np.argsort(-index)[:WORST]
+        )
         return Report(size, independent, worst[0].drift, bool(alarm.any()), worst)
 
 
@@ -169,30 +183,39 @@ def compared(rows: NDArray[np.float32], profile: Profile, independent: float) ->
 
 
 class Following:
-    """Compares requests with what the control was trained on, also after another version took its place."""
+    """Compares what each live policy is asked with what it was trained on, also after a new version took its place."""
 
-    def __init__(self, statistics: Statistics, control: Callable[[], Model]) -> None:
-        """Take where the comparison goes, and what returns the control."""
-        self._statistics, self._control, self._version = statistics, control, ""
+    def __init__(self, statistics: Statistics, models: Callable[[], Sequence[Model]]) -> None:
+        """Take where the comparisons go, and what returns the live policies."""
+        self._statistics, self._models = statistics, models
+        self._known: dict[tuple[str, str], Drift | None] = {}
 
     def step(self) -> None:
-        """Look at the control; a new version takes about a second, in which its simulator is played."""
-        model = self._control()
-        if model.version != self._version:
-            self._version, profile = model.version, profile_of(model.folder)
-            self._statistics.drift = None if profile is None else Drift(profile, model.spec)
+        """Look at the policies; a new one takes about a second, in which its simulator is played."""
+        models = self._models()
+        if [(model.name, model.version) for model in models] == list(self._known):
+            return
+        known = {(model.name, model.version): model for model in models}
+        self._known = {key: self._known[key] if key in self._known else _drift(known[key]) for key in known}
+        self._statistics.drifts = {name: drift for (name, _), drift in self._known.items() if drift is not None}
 
 
-def profile_of(folder: Path) -> Profile | None:
-    """Return what the requests to a checkpoint's policy should look like; None if that cannot be known.
+def _drift(model: Model) -> Drift | None:
+    profile = profile_of(model)
+    return None if profile is None else Drift(profile, model.spec, model.name)
 
-    That is the log it was trained on, or its problem's simulator, played by the policy itself.
+
+def profile_of(model: Model) -> Profile | None:
+    """Return what the requests that a policy answers should look like; None if that cannot be known.
+
+    That is what the log looked like that it was trained on, or what its problem's simulator shows when it plays: users
+    change by what they are shown, so each policy has a reference of its own.
     """
-    checkpoint = load_checkpoint(folder)
+    checkpoint = load_checkpoint(model.folder)
     if checkpoint.bundle.profile is not None:
         return checkpoint.bundle.profile
     try:
-        return played(checkpoint.env, checkpoint.policy)
+        return played(checkpoint.env, model.policy)
     except ConfigError:  # its simulator is not here
         return None
 

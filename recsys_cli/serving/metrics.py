@@ -10,18 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from recsys_cli.serving.drift import Drift, Report, Requests
 from recsys_cli.serving.history import History
 from recsys_cli.serving.messages import Decision, Policies, Reward
-
-if TYPE_CHECKING:
-    from recsys_cli.serving.drift import Drift, Requests
 
 MOST_VERSIONS = 100  # pairs of policy and version that are counted apart; later ones share OTHER
 OTHER = "other"
@@ -56,13 +54,14 @@ class Statistics:
 
     Attributes:
         read: asks the others.
-        drift: of the requests' features; None: there is nothing to compare them with.
+        drifts: of the features in requests, by the policy that answered, if there is something to compare them with.
         history: how shares, rewards, load and latency went.
     """
 
-    def __init__(self, read: Callable[[], Readings], drift: Drift | None = None) -> None:
+    def __init__(self, read: Callable[[], Readings]) -> None:
         """Start at zero."""
-        self.read, self.drift, self._started = read, drift, time.monotonic()
+        self.read, self._started = read, time.monotonic()
+        self.drifts: Mapping[str, Drift] = {}
         self.history = History(POINT_SECONDS)
         self._recent: deque[tuple[float, float, int]] = deque(maxlen=RECENT_ANSWERS)  # when, seconds, decisions
         self._registry = CollectorRegistry()
@@ -94,8 +93,10 @@ class Statistics:
             (counter if counter is not None else self._of_version(*key)).inc()
         self._latency.observe(seconds)
         self._recent.append((time.monotonic(), seconds, len(decisions)))
-        if self.drift is not None:
-            self.drift.see(batch)
+        for policy, drift in self.drifts.items():
+            rows = [row for row, decision in enumerate(decisions) if decision.policy == policy]
+            if rows:
+                drift.see(batch, np.array(rows))
 
     def _of_version(self, policy: str, version: str) -> Counter:
         if len(self._by_version) >= MOST_VERSIONS:
@@ -134,7 +135,7 @@ class Statistics:
         Keys: `uptime`, `over` (seconds that the following are of), `requests` and `decisions` a second, `p50`, `p99`
         (seconds, None without requests), `decided`, `rewarded`, `refused` (counts since the start), `drift`, `history`.
         """
-        now = time.monotonic()
+        now, drifts = time.monotonic(), tuple(self.drifts.values())
         recent = [entry for entry in tuple(self._recent) if now - entry[0] <= RECENT_SECONDS]
         full = len(recent) == RECENT_ANSWERS
         over = max(now - recent[0][0] if full else min(now - self._started, RECENT_SECONDS), 1e-3)
@@ -149,7 +150,7 @@ class Statistics:
             "decided": _total(self._decisions),
             "rewarded": _total(self._rewards),
             "refused": _total(self._refused),
-            "drift": None if self.drift is None else self.drift.report().to_dict(),
+            "drift": Report.of([drift.report() for drift in drifts]).to_dict() if drifts else None,
             "history": self.history.columns(now),
         }
 
@@ -166,7 +167,7 @@ class _Read(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""
-        now, drift = self._statistics.read(), self._statistics.drift
+        now, drifts = self._statistics.read(), self._statistics.drifts
         yield _gauge("queued_requests", "Rank requests accepted and not answered.", now.queued)
         yield _gauge("log_bytes", "Bytes that this process has written to the log.", now.log_bytes)
         yield _gauge("router_epoch", "Number of the router's epoch.", now.policies.epoch)
@@ -180,10 +181,13 @@ class _Read(Collector):
         for name, values in now.rewards.items():
             mean.add_metric([name], values["mean"])
         yield mean
-        if drift is not None:
+        size = _gauge("feature_drift", "Drift of requests: greatest PSI of a feature.", labels=["policy"])
+        alarm = _gauge("feature_drift_alarm", "Whether that is beyond chance and the limit.", labels=["policy"])
+        for name, drift in drifts.items():
             report = drift.report()
-            yield _gauge("feature_drift", "Drift of requests' features: greatest PSI of a feature.", report.drift)
-            yield _gauge("feature_drift_alarm", "Whether that is more than chance and than the limit.", report.alarm)
+            size.add_metric([name], report.drift)
+            alarm.add_metric([name], report.alarm)
+        yield from (size, alarm)
 
 
 def _gauge(name: str, help_text: str, value: float | None = None, labels: Sequence[str] = ()) -> GaugeMetricFamily:

@@ -3,19 +3,23 @@
 import itertools
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from serving.service_logs import bundle_of, env_of, service_of
 
 from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.explore import NOT_EXPLORING
 from recsys_cli.envs.profile import BINS, Profile, binned, names_of, rows_of
 from recsys_cli.offline.problem import LoggedProblem
 from recsys_cli.offline.recording import record
 from recsys_cli.offline.writer import Writer
 from recsys_cli.serving import drift
-from recsys_cli.serving.drift import Drift, played, profile_of
+from recsys_cli.serving.drift import Drift, Following, Report, Shifted, played, profile_of
 from recsys_cli.serving.messages import RankRequest
+from recsys_cli.serving.model import Model
 from recsys_cli.tracking.bundle import TENSORS, read_bundle, write_bundle
 
 
@@ -68,9 +72,9 @@ def test_no_alarm_on_a_hundred_windows_of_the_same_users(problem, clock, said, m
     env, policy, profile = problem
     monkeypatch.setattr(drift, "A_SECOND", 10_000)
     monkeypatch.setattr(drift, "LOOK_EVERY", 2000)
-    watch, alarms, indices = Drift(profile, env.spec), [], []
+    watch, alarms, indices = Drift(profile, env.spec, "slateq"), [], []
     for body in itertools.islice(bodies(env, policy, users=400), 500):
-        watch.see(body)
+        watch.see(body, np.arange(len(body.user)))
         if watch._seen // 2000 > len(alarms):
             report = watch.report()
             alarms.append(report.alarm)
@@ -83,13 +87,13 @@ def test_no_alarm_on_a_hundred_windows_of_the_same_users(problem, clock, said, m
 def test_alarm_on_other_users_names_them_once(problem, clock, said, monkeypatch, shift):
     env, policy, profile = problem
     monkeypatch.setattr(drift, "A_SECOND", 10_000)
-    watch = Drift(profile, env.spec)
+    watch = Drift(profile, env.spec, "slateq")
 
     def other(user):
         return np.concatenate([user[:, :3], np.clip(user[:, 3:4] + shift, -1, 1), user[:, 4:]], axis=1)
 
     for body in itertools.islice(bodies(env, policy, users=500, change=other), 20):
-        watch.see(body)
+        watch.see(body, np.arange(len(body.user)))
     report = watch.report()
     assert report.alarm and report.worst[0].feature == "user 3" and report.worst[0].shift * shift > 0
     assert report.drift > drift.LIMIT > report.worst[1].drift
@@ -100,21 +104,21 @@ def test_alarm_on_other_users_names_them_once(problem, clock, said, monkeypatch,
 def test_few_users_are_no_alarm_however_many_requests(problem, clock, said, monkeypatch):
     env, policy, profile = problem
     monkeypatch.setattr(drift, "A_SECOND", 10_000)
-    watch = Drift(profile, env.spec)
+    watch = Drift(profile, env.spec, "slateq")
     for body in itertools.islice(bodies(env, policy, users=5), 400):
-        watch.see(body)
+        watch.see(body, np.arange(len(body.user)))
     report = watch.report()
     assert report.independent < drift.FEWEST <= report.requests and not report.alarm and report.drift == 0.0
 
 
 def test_load_is_sampled_and_costs_little(problem):
     env, policy, profile = problem
-    watch, body = Drift(profile, env.spec), next(bodies(env, policy, users=64))
-    watch.see(body)
+    watch, body = Drift(profile, env.spec, "slateq"), next(bodies(env, policy, users=64))
+    watch.see(body, np.arange(len(body.user)))
     single = Body(body.requests[:1], body.user[:1], body.doc[:1], body.mask[:1])
-    start = time.thread_time()
+    first, start = np.zeros(1, int), time.thread_time()
     for _ in range(20_000):
-        watch.see(single)
+        watch.see(single, first)
     assert (time.thread_time() - start) / 20_000 < 5e-6
     assert watch._seen < 20_000 / 10
 
@@ -142,11 +146,16 @@ def test_bins_of_few_and_of_many_values():
     assert binned(rows[:0], profile.edges).sum() == 0
 
 
+def model(folder):
+    """A policy, as far as it is looked at."""
+    return SimpleNamespace(folder=folder)
+
+
 def test_profile_is_kept_in_a_bundle(tmp_path, problem):
     env, policy, profile = problem
     parts = {"config": {}, "spec": env.spec, "info": {"steps": 1}}
     write_bundle(tmp_path / "with", policy_state=policy.tensors(), profile=profile, **parts)
-    kept = profile_of(tmp_path / "with")  # the simulator is not asked: this bundle has no config of one
+    kept = profile_of(model(tmp_path / "with"))  # the simulator is not asked: this bundle has no config of one
     assert np.allclose(kept.edges, profile.edges) and np.allclose(kept.shares, profile.shares, atol=1e-6)
     assert kept.episodes == profile.episodes and read_bundle(tmp_path / "with").tensors == {}
     other = compose("train", ["env=long_term_satisfaction", "algo=random"]).env.spec
@@ -159,7 +168,7 @@ def test_bundle_without_simulator_has_no_profile(tmp_path, problem):
     env = problem[0]
     config = {"env": {"_target_": "gone.Gone", "name": "gone"}, "algo": {"_target_": "gone.Gone", "name": "gone"}}
     write_bundle(tmp_path / "b", config=config, spec=env.spec, policy_state={}, info={"steps": 1})
-    assert profile_of(tmp_path / "b") is None
+    assert profile_of(model(tmp_path / "b")) is None
 
 
 def test_profile_of_a_log_is_that_of_its_problem(tmp_path, problem):
@@ -170,3 +179,22 @@ def test_profile_of_a_log_is_that_of_its_problem(tmp_path, problem):
     assert 100 < logged.episodes <= 200 and env.profile is None
     assert np.allclose(logged.mean, simulated.mean, atol=5 * simulated.std.max() / np.sqrt(200))
     assert np.abs(logged.shares[-1] - simulated.shares[-1]).max() < 0.02  # the number of candidates
+
+
+def test_each_policy_has_a_reference_of_its_own(tmp_path):
+    """Users change by what they are shown: what is usual for one policy is not for another."""
+    service = service_of(tmp_path, *(bundle_of(tmp_path / algo, env_of(), algo) for algo in ("random", "myopic")))
+    models = [Model.load(service.bundle(p.name, p.version), p.name, p.source, NOT_EXPLORING) for p in service.pointed()]
+    statistics = SimpleNamespace(drifts={})
+    following = Following(statistics, lambda: models)
+    following.step()
+    drifts = statistics.drifts
+    assert list(drifts) == ["random", "myopic"]
+    assert np.abs(drifts["random"]._profile.edges - drifts["myopic"]._profile.edges)[:20].max() > 0.1
+    following.step()
+    assert statistics.drifts is drifts  # nothing is played twice
+    models.pop(0)
+    following.step()
+    assert statistics.drifts == {"myopic": drifts["myopic"]}
+    joined = Report.of([Report(100, 80.0, 0.1), Report(50, 50.0, 0.3, True, (Shifted("b", "user 1", 0.3, 1.0),))])
+    assert joined == Report(150, 130.0, 0.3, True, (Shifted("b", "user 1", 0.3, 1.0),)) and Report.of([]) == Report()
