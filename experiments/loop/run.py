@@ -68,7 +68,7 @@ def users(url: str, name: str, number: int, seed: int, *more: str) -> tuple[str,
 
 def busy(number: int) -> tuple[str, ...]:
     """Return the words that let all users come at once, as fast as they are answered."""
-    return ("requests=64", f"active={number}", "progress=off")
+    return ("requests=20", f"active={number}", "progress=off")
 
 
 def judged(data: str, *names: str) -> dict[str, Any]:
