@@ -40,7 +40,7 @@ def guarded_schema() -> Any:
 
 
 @OPEN.exclude(path="/v1/recommend").parametrize()
-@settings(max_examples=4, deadline=None, database=None)
+@settings(max_examples=2, deadline=None, database=None)
 @seed(1)
 def test_the_document_is_true(case: schemathesis.Case) -> None:
     _agree(case)
