@@ -85,4 +85,5 @@ def test_the_problem_is_described() -> None:
     assert schemas["RankRequest"]["required"] == ["candidates", "user"]
     response = schemas["Reward"]["properties"]["response"]["anyOf"][1]
     assert list(response["properties"]) == ["click", "watch_time", "liked", "quality", "cluster_id"]
+    assert all(field["maxItems"] == 2 for field in response["properties"].values())
     assert "securitySchemes" not in answer.json["components"]
