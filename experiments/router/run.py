@@ -77,7 +77,9 @@ def table(runs: Runs) -> str:
         for unit in UNITS:
             own = [runs[router, unit, seed] for seed in SEEDS]
             ends = [plus_minus([run[-1].shares[m] for run in own], ".3f") for m in range(len(NAMES))]
-            early, last = ([epoch.regret for run in own for epoch in run if epoch.sessions == at] for at in (100, 1_000))
+            early, last = (
+                [epoch.regret for run in own for epoch in run if epoch.sessions == at] for at in (100, 1_000)
+            )
             lines.append(
                 f"| {router} | {unit} | {' | '.join(ends)} | {plus_minus(early, ',.0f')} | {plus_minus(last, ',.0f')} |"
             )
@@ -124,7 +126,9 @@ def shares_figure(runs: Runs, path: Path) -> None:
         own = [runs["thompson", unit, seed] for seed in SEEDS]
         for m, name in enumerate(NAMES):
             _band(axis, own, [[epoch.shares[m] for epoch in run] for run in own], f"C{m}", name)
-        axis.set(title=f"router=thompson router.unit={unit}", xlabel="sessions", ylabel="share", ylim=(0, 1))
+        axis.set(
+            title=f"router=thompson router.unit={unit}", xlabel="sessions", ylabel="share", ylim=(0, 1), xscale="log"
+        )
     axes[0].legend()
     _save(fig, path)
 
