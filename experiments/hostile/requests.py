@@ -195,7 +195,6 @@ def wrong_values() -> Iterator[Request]:
     yield Request("reward of an event of 129 characters", b'{"reward": 1}', 422, path=f"/v1/events/{'x' * 129}/reward")
     yield Request("router change with an unknown field", b'{"kill": true}', 422, "PUT", "/v1/router")
     yield Request("version for no policy", b'{"checkpoint": "x"}', 404, "PUT", f"/v1/policies/{MARK}")
-    yield Request("empty checkpoint", b'{"checkpoint": ""}', 422, "PUT", "/v1/policies/first")
 
 
 def wrong_http() -> Iterator[Request]:

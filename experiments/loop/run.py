@@ -13,48 +13,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import chdir, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.services import background, live, recsys, serving
 from recsys_cli.config.explore import Explore
 from recsys_cli.config.structured import load
 from recsys_cli.evaluation.statistics import mean_interval
 from recsys_cli.policies.exploration import ExploringPolicy
 from recsys_cli.rollouts.episodes import play
-from recsys_cli.serving.client import Client
 from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.references import resolve
 
-
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 HERE = Path(__file__).parent
-ENV = ("env=interest_evolution", "env.slate_size=3")
+ENV = ("env=interest_evolution", "env.num_candidates=20", "env.slate_size=2")
 EXPLORE = "epsilon:0.2"
-PORT = free_port()
-URL = f"http://127.0.0.1:{PORT}"
 CHAMPION = "models:/shop@champion"
-SERVE = (
-    "serve",
-    f"checkpoint={CHAMPION}",
-    f"explore={EXPLORE}",
-    "name=shop",
-    f"port={PORT}",
-    "serving.alias_seconds=2",
-)
-SERVE += ("router.aggregation=earliest",)  # each decision has one reward: a session is known when it is over
+SERVE = (f"checkpoint={CHAMPION}", f"explore={EXPLORE}", "name=shop", "serving.alias_seconds=2")
+LEARNERS: dict[str, tuple[str, ...]] = {"lspi": (), "slateq": ("steps=100_000",)}
 QUIET = ("resources=inline", "progress=off", "evaluation.baselines=[]")
 USERS, SEED = 2000, 1_000_000  # who check at the end
 
@@ -81,37 +61,9 @@ class Turn:
     sessions: int
 
 
-def recsys(*words: str) -> None:
-    """Run a command as a user types it.
-
-    Raises:
-        CalledProcessError: it failed.
-    """
-    print(f"$ recsys {shlex.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "recsys_cli", *words], check=True)
-
-
-@contextmanager
-def background(*words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command beside others; it is ended, if it has not ended by itself."""
-    print(f"$ recsys {shlex.join(words)} &", flush=True)
-    with subprocess.Popen([sys.executable, "-m", "recsys_cli", *words]) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-
-
-def version() -> str:
-    """Return the version that the service answers with; waits for a service that is starting."""
-    with closing(Client(URL, retries=30)) as client:
-        (policy,) = client.policies().policies
-        return str(policy.version)
-
-
-def users(name: str, number: int, seed: int, *more: str) -> tuple[str, ...]:
+def users(url: str, name: str, number: int, seed: int, *more: str) -> tuple[str, ...]:
     """Return the words of users of the service."""
-    return ("simulate", f"serve={URL}", *ENV, f"users={number}", f"seed={seed}", f"output={name}.json", *more)
+    return ("simulate", f"serve={url}", *ENV, f"users={number}", f"seed={seed}", f"output={name}.json", *more)
 
 
 def busy(number: int) -> tuple[str, ...]:
@@ -132,23 +84,25 @@ def fqe(judgement: dict[str, Any], name: str) -> list[float]:
     return [estimate[key] for key in ("value", "low", "high")]
 
 
-def crown(name: str, turn: int, number: int) -> None:
+def crown(url: str, name: str, turn: int, number: int) -> None:
     """Make a run the champion while users are served, and see that the service takes it over and fails nobody.
 
     Raises:
         RuntimeError: a request failed, or the service stayed as it was.
     """
-    before = version()
-    with background(*users(f"swap_{turn}", number, 1000 + turn, "rate=40", "progress=off")) as serving:
+    (before,) = live(url)
+    with background(*users(url, f"swap_{turn}", number, 1000 + turn, "rate=60", "progress=off")) as serving:
         recsys("register", f"checkpoint={name}", "name=shop", "alias=champion")
         until = time.monotonic() + 60
-        while version() == before:
+        while live(url) == [before]:
             if time.monotonic() > until:
                 raise RuntimeError("the service has not taken over the champion")
             time.sleep(0.1)
         code = serving.wait()
     seen = json.loads(Path(f"swap_{turn}.json").read_text())
-    print(f"served while version {before} became {version()}: {seen['decisions']:,} decisions, {seen['failed']} failed")
+    (after,) = live(url)
+    swap = f"version {before.version} became {after.version}"
+    print(f"{swap} among {seen['decisions']:,} decisions; failed: {seen['failed'] or 'none'}")
     if code or seen["failed"] or seen["lost"]:
         raise RuntimeError(f"requests failed during the swap: {seen['failed']}")
 
@@ -167,7 +121,7 @@ def spread(values: Any) -> list[float]:
 
 def played(name: str, explore: str) -> list[float]:
     """Return what the simulator says of a run's policy."""
-    env = load("env", "interest_evolution", slate_size=3)
+    env = load("env", "interest_evolution", num_candidates=20, slate_size=2)
     loaded = load_checkpoint(resolve(name, Path("runs"), None))
     policy = ExploringPolicy(loaded.policy_for(env.spec), Explore.parse(explore))
     return spread(play(policy, env, USERS, SEED).returns)
@@ -177,11 +131,12 @@ def loop(number: int) -> list[Turn]:
     """Start with random slates, and learn twice."""
     recsys("train", "algo=random", *ENV, *QUIET, "name=random")
     recsys("register", "checkpoint=random/last", "name=shop", "alias=champion")
-    champions, expected, better, served = ["random/last"], [None], [None], []
-    with background(*SERVE):
+    champions, served = ["random/last"], []
+    expected: list[list[float] | None] = [None]
+    better: list[list[float] | None] = [None]
+    with serving(*SERVE) as url:
         for turn in range(3):
-            version()
-            recsys(*users(f"users_{turn}", number, turn, *busy(number)))
+            recsys(*users(url, f"users_{turn}", number, turn, *busy(number)))
             served.append(returns(f"users_{turn}"))
             recsys("compact", "log=shop", f"name=turn_{turn}")
             if turn:
@@ -189,28 +144,30 @@ def loop(number: int) -> list[Turn]:
                 better.append(difference(judgement, *champions[-2:]))
             if turn == 2:
                 break
-            challengers = learned(turn)
+            challengers = learned(turn, champions[-1])
             judgement = judged(f"turn_{turn}", champions[-1], *challengers)
             best = judgement["ranking"]["order"][0]
+            if best == champions[-1] or difference(judgement, champions[-1], best)[1] <= 0:
+                print(f"nothing is proven to be better than {champions[-1]}")
+                break
             champions.append(best)
             expected.append(fqe(judgement, best))
-            crown(best, turn, max(number // 5, 10))
+            crown(url, best, turn, max(number // 10, 10))
     return [
         Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), number)
         for i, name in enumerate(champions)
     ]
 
 
-def learned(turn: int) -> list[str]:
+def learned(turn: int, champion: str) -> list[str]:
     """Learn from a turn's log, at the second turn from what the first had learned; return the runs."""
-    log = f"data=turn_{turn}"
-    if turn == 0:
-        recsys("train", "algo=lspi", log, *QUIET, "name=lspi_0")
-        recsys("train", "algo=slateq", log, "steps=200_000", *QUIET, "name=slateq_0")
-    else:
-        recsys("train", "from=lspi_0", log, *QUIET, "name=lspi_1")
-        recsys("train", "from=slateq_0", log, "steps=200_000", *QUIET, "name=slateq_1")
-    return [f"lspi_{turn}", f"slateq_{turn}"]
+    runs = []
+    for algo, words in LEARNERS.items():
+        before = f"{algo}_{turn - 1}"
+        start = f"algo={algo}" if turn == 0 else f"from={CHAMPION if before == champion else before}"
+        runs.append(f"{algo}_{turn}")
+        recsys("train", start, f"data=turn_{turn}", *words, *QUIET, f"name={runs[-1]}")
+    return runs
 
 
 def difference(judgement: dict[str, Any], before: str, now: str) -> list[float]:
@@ -233,14 +190,8 @@ def spelled(values: Sequence[float] | None, signed: bool = False) -> str:
 def write(turns: Sequence[Turn]) -> None:
     """Write the table and the figure."""
     (HERE / "results.json").write_text(json.dumps([asdict(turn) for turn in turns], indent=1) + "\n")
-    header = (
-        "turn",
-        "served",
-        "expected by the log before",
-        "users' return",
-        "better than the one before, by its own log",
-    )
-    header += ("simulator, as served", "simulator, greedy")
+    header = ["turn", "served", "expected by the log before", "users' return"]
+    header += ["better than the one before, by its own log", "simulator, as served", "simulator, greedy"]
     rows = []
     for i, turn in enumerate(turns):
         better = spelled(turn.better, signed=True)
@@ -285,7 +236,7 @@ def figure(turns: Sequence[Turn]) -> None:
 def main() -> None:
     """Run the loop in a fresh folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=150, help="of each turn")
+    parser.add_argument("--users", type=int, default=60, help="of each turn")
     parser.add_argument("--folder", type=Path, default=Path("runs/loop"), help="must not exist yet")
     args = parser.parse_args()
     args.folder.mkdir(parents=True)

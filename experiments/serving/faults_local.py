@@ -3,7 +3,7 @@
     uv run python -m experiments.serving.faults_local
 
 One table: kill -9 of the server, which is started again in the same folder; its database locked for 10 s; its disk full
-for 5 s (a small tmpfs; needs root); its clock an hour forth and back (libfaketime); hostile requests beside. After
+for 5 s (a small tmpfs; needs root); its clock an hour forth and back; hostile requests beside. After
 each, `recsys compact` makes a data set, in which every reward that was accepted must be. Writes `faults_local.md`
 beside this file.
 """
@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from experiments.hostile.requests import all_requests
-from experiments.hostile.wire import send, wires
+from experiments.hostile.requests import Request, all_requests
+from experiments.hostile.wire import Wire, send, wires
+from experiments.services import free_port
 from experiments.serving.watched import Clients, Seen, missing
 from recsys_cli.cli import main as recsys
 from recsys_cli.serving.client import Client, ServiceError
@@ -36,28 +35,25 @@ CALM_S, AFTER_S, DOWN_S = 3.0, 3.0, 1.0
 LOCKED_S, FULL_S, JUMP_S = 10.0, 5.0, 4.0
 RETRIES = 30  # for some minutes: a start takes long on a busy machine
 DISK_MB = 64
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 HEADER = ("event", "failed without retry", "with retry", "longest silence, s", "accepted rewards", "of them missing")
 
 
 class Service:
     """A service in a process of its own, in one folder."""
 
-    def __init__(self, folder: Path, policies: Sequence[Path], variables: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, policies: Sequence[Path]) -> None:
         """Start it."""
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            self.port = int(server.getsockname()[1])
-        self.folder, self.url = folder, f"http://127.0.0.1:{self.port}"
+        self.port = free_port()
+        self.folder, self.clock, self.url = folder, folder.parent / "clock", f"http://127.0.0.1:{self.port}"
         named = ",".join(map(str, policies))
         self._words = ["serve", f"checkpoint=[{named}]", *SERVE, "name=shop", f"service_dir={folder.parent}"]
         self._words += [f"port={self.port}"]
-        self._variables = dict(variables or {})
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [sys.executable, "-m", "recsys_cli", *self._words]
-        self.process = subprocess.Popen(command, env=os.environ | self._variables, stdout=subprocess.DEVNULL)
+        run = ["experiments.serving.wrong_clock", str(self.clock)] if self.clock.exists() else ["recsys_cli"]
+        self.process = subprocess.Popen([sys.executable, "-m", *run, *self._words], stdout=subprocess.DEVNULL)
         client = Client(self.url, retries=0)
         while self.process.poll() is None:
             try:
@@ -94,30 +90,19 @@ def full(service: Service) -> None:
     """Fill the disk, and make room again."""
     ballast = service.folder.parent / "ballast"
     with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-        except OSError:
-            pass
-        try:
-            while True:
-                file.write(b"x")
-        except OSError:
-            pass
+        for size in (1 << 16, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
     time.sleep(FULL_S)
     ballast.unlink()
 
 
 def jumped(service: Service) -> None:
     """Put its clock an hour forth, an hour back, and right."""
-    for offset in ("+3600", "-3600", "+0"):
-        clock_of(service.folder).write_text(offset)
+    for seconds in ("3600", "-3600", "0"):
+        service.clock.write_text(seconds)
         time.sleep(JUMP_S)
-
-
-def clock_of(folder: Path) -> Path:
-    """Return the file that says how wrong a service's clock is."""
-    return folder.parent / "clock"
 
 
 def attacked(service: Service) -> None:
@@ -126,11 +111,12 @@ def attacked(service: Service) -> None:
     async def attack() -> None:
         slots = asyncio.Semaphore(8)
 
-        async def one(case: object) -> None:
+        async def one(case: Request | Wire) -> None:
             async with slots:
                 await send("127.0.0.1", service.port, case)
 
-        await asyncio.gather(*map(one, [*all_requests(), *wires(2.0, 8_000_000)]))
+        cases: list[Request | Wire] = [*all_requests(), *wires(2.0, 8_000_000)]
+        await asyncio.gather(*map(one, cases))
 
     asyncio.run(attack())
 
@@ -163,18 +149,15 @@ def watched(service: Service, event: Callable[[Service], None], retries: int) ->
 
 
 @contextmanager
-def place(folder: Path, event: Callable[[Service], None]) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Yield the folder of a service, and variables to start it with."""
+def place(folder: Path, event: Callable[[Service], None]) -> Iterator[Path]:
+    """Yield the folder of a service."""
     folder.mkdir(parents=True)
-    variables: dict[str, str] = {}
     if event is full:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", folder], check=True)
     if event is jumped:
-        clock_of(folder / "shop").write_text("+0")
-        variables = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock_of(folder / "shop"))}
-        variables |= {"FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        (folder / "clock").write_text("0")
     try:
-        yield folder / "shop", variables
+        yield folder / "shop"
     finally:
         if event is full:
             subprocess.run(["umount", "-l", folder], check=True)
@@ -183,8 +166,8 @@ def place(folder: Path, event: Callable[[Service], None]) -> Iterator[tuple[Path
 def row(name: str, folder: Path, policies: Sequence[Path]) -> list[str]:
     """Return a line of the table."""
     event = EVENTS[name]
-    with place(folder, event) as (shop, variables):
-        service = Service(shop, policies, variables)
+    with place(folder, event) as shop:
+        service = Service(shop, policies)
         try:
             without, with_retry = (watched(service, event, retries) for retries in (0, RETRIES))
         finally:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def decisions(count: int, seed: int = 0, version: str = "0") -> Iterator[Decisio
             version=version,
             explore="none",
             epoch=number // 10_000,
+            versions={"random": version},
             weights={"random": 1.0},
             user=users[number % 1_000],
             ids=ids,
@@ -69,12 +70,12 @@ def decisions(count: int, seed: int = 0, version: str = "0") -> Iterator[Decisio
 
 def reward(decision: DecisionRecord) -> RewardRecord:
     """Return a report about a decision."""
-    response = {"click": [1.0, 0.0], "quality": [0.5, 0.25], "watch_time": [4.0, 0.0]}
+    response: dict[str, Sequence[float]] = {"click": [1.0, 0.0], "quality": [0.5, 0.25], "watch_time": [4.0, 0.0]}
     final = decision.step == SESSION - 1
     return RewardRecord(event_id=decision.event_id, time_ms=decision.time_ms + 5, response=response, final=final)
 
 
-def spent(work: Callable[[], None], records: int) -> tuple[float, float]:
+def spent(work: Callable[[], object], records: int) -> tuple[float, float]:
     """Return CPU and wall microseconds a record: medians over rounds."""
     cpu, wall = [], []
     for _ in range(ROUNDS):
@@ -85,10 +86,10 @@ def spent(work: Callable[[], None], records: int) -> tuple[float, float]:
     return statistics.median(cpu) / records * 1e6, statistics.median(wall) / records * 1e6
 
 
-def appended(folder: Path, durability: Durability, clients: int, at_once: int, records: list[Record]) -> None:
+def appended(folder: Path, durability: Durability, clients: int, at_once: int, records: Sequence[Record]) -> None:
     """Let clients append records, each waiting for its own."""
 
-    async def client(segment: Segment, mine: list[Record]) -> None:
+    async def client(segment: Segment, mine: Sequence[Record]) -> None:
         for start in range(0, len(mine), at_once):
             await segment.append(*mine[start : start + at_once])
 
@@ -102,11 +103,11 @@ def appended(folder: Path, durability: Durability, clients: int, at_once: int, r
 
 def appending() -> None:
     """Print what a record takes."""
-    every: list[Record] = list(decisions(RECORDS))
+    every = list(decisions(RECORDS))
     size = len(encode_lines(every)) / len(every)
     print(f"\nA decision is {size:,.0f} bytes.\n")
     print("| durability | clients | records a call | CPU us | wall us |\n|---|---|---|---|---|")
-    encoding = spent(lambda: [encode_lines([each]) for each in every] and None, len(every))
+    encoding = spent(lambda: [encode_lines([each]) for each in every], len(every))
     print(f"| encoding alone | | 1 | {encoding[0]:.1f} | {encoding[1]:.1f} |")
     cases: list[tuple[Durability, int, int]] = [("process", 1, 1), ("process", 64, 1), ("process", 1, 64)]
     cases += [("machine", 1, 1), ("machine", 8, 1), ("machine", 64, 1), ("machine", 256, 1), ("machine", 1, 64)]

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def make_bodies(folder: Path) -> dict[tuple[int, int, bool], Path]:
     rng, bodies = np.random.default_rng(0), {}
     for candidates in (10, 100):
         one = _request(rng, candidates)
-        contents = {
+        contents: dict[tuple[int, int, bool], Any] = {
             (candidates, 1, False): one,
             (candidates, USERS, False): {"requests": [_request(rng, candidates) for _ in range(USERS)]},
         }
@@ -72,7 +73,7 @@ def make_bodies(folder: Path) -> dict[tuple[int, int, bool], Path]:
     return bodies
 
 
-def _request(rng: np.random.Generator, candidates: int) -> dict[str, object]:
+def _request(rng: np.random.Generator, candidates: int) -> dict[str, Any]:
     """Return a user of interest evolution and documents of one topic each."""
     topics = np.eye(20)[rng.integers(20, size=candidates)]
     shown = [{"id": f"d{number}", "features": topic} for number, topic in enumerate(topics.tolist())]
@@ -85,7 +86,7 @@ def server(name: str, folder: Path) -> Iterator[Server]:
     port = free_ports(1)[0]
     url, place = f"http://127.0.0.1:{port}", folder / name.replace(" ", "_")
     serve = ["serve", "checkpoint=slateq", "explore=epsilon:0.1", f"port={port}", "tracking=off"]
-    serve += [f"output_dir={folder / 'runs'}", f"name={name}"]
+    serve += [f"output_dir={folder / 'runs'}", f"name={name.replace(' ', '_')}"]
     if name.startswith("noop"):
         command, probe = [sys.executable, "-m", "experiments.serving.noop", name.split()[1], str(port)], "/docs"
     elif name == "mlflow":
@@ -100,8 +101,9 @@ def server(name: str, folder: Path) -> Iterator[Server]:
     elif name == "local":
         command, probe = [*RECSYS, *serve], "/v2/health/ready"
     else:
-        alone = ["serving=ray", "serving.replicas=1", "serving.max_replicas=1"]
-        command, probe = [*RECSYS, *serve, *alone], "/v2/health/ready"
+        replicas = 2 if name == "ray two" else 1
+        command = [*RECSYS, *serve, "serving=ray", f"serving.replicas={replicas}", f"serving.max_replicas={replicas}"]
+        probe = "/v2/health/ready"
     with started(command, url, probe, place) as running:
         yield running
 

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.serving.deciding import BY_CALLER, Decided, Ints, choose, decide
+from recsys_cli.serving.deciding import BY_CALLER, Decided, Ints, choose, decide, keep_order
 from recsys_cli.serving.draws import seeds_of
 from recsys_cli.serving.folder import CALLER
 from recsys_cli.serving.inputs import Batch
 from recsys_cli.serving.live import LiveSet
-from recsys_cli.serving.log.records import DecisionRecord, pack
+from recsys_cli.serving.log.arrays import candidates_of, ragged
+from recsys_cli.serving.log.records import DecisionRecord, pack, unpack
 from recsys_cli.serving.memories import Recalled
 from recsys_cli.serving.messages import Decision, Propensity, RankRequest, Shown
 from recsys_cli.serving.router.view import RouterView
 from recsys_cli.serving.sessions import Sessions, SessionState
+from recsys_cli.slates.distributions.base import PADDING
 
 Floats = NDArray[np.float64]
 
@@ -103,11 +105,26 @@ class Answering:
         chosen = _chosen(live, router, asked, states)
         recalled = live.memories.recall(states)
         observations = recalled.observations({"user": asked.user, "doc": asked.doc, "mask": asked.mask})
-        decided = decide(live.models, observations, chosen.weights, chosen.which, seeds_of(asked.events))
+        if router.mode == "logging_only":
+            decided = keep_order(asked.mask, chosen.weights, live.spec.slate_size)
+        else:
+            decided = decide(live.models, observations, chosen.weights, chosen.which, seeds_of(asked.events))
         records = self._records(live, asked, states, chosen, recalled, decided, now_ms)
-        after = self._after(live, asked, records, recalled, decided)
-        tokens = self.sessions.close(after)
-        return records, [_answer(*each) for each in zip(records, tokens, strict=True)]
+        after = _after(live, records, recalled.after(decided.slates, asked.doc))
+        self.sessions.close(after)
+        return records, self._answers(records, after)
+
+    def again(self, live: LiveSet, records: Sequence[DecisionRecord]) -> list[Decision]:
+        """Return the answers that were given for records of the same versions as are live."""
+        if not records:
+            return []
+        doc, _ = candidates_of(records, len(live.spec.documents))
+        states = unpack(b"".join(record.state or b"" for record in records)).reshape(len(records), -1)
+        slates = ragged([record.slate for record in records], live.spec.slate_size, PADDING, np.int64)
+        return self._answers(records, _after(live, records, live.memories.restored(states).after(slates, doc)))
+
+    def _answers(self, records: Sequence[DecisionRecord], after: Sequence[SessionState | None]) -> list[Decision]:
+        return [_answer(*each) for each in zip(records, self.sessions.carried(after), strict=True)]
 
     def _records(
         self,
@@ -119,7 +136,7 @@ class Answering:
         decided: Decided,
         now_ms: int,
     ) -> list[DecisionRecord]:
-        names = [model.name for model in live.models]
+        names, versions = [model.name for model in live.models], {model.name: model.version for model in live.models}
         remembered = recalled.remembered if live.memories.size else None
         rows = zip(
             asked.events,
@@ -149,6 +166,7 @@ class Answering:
                     version="" if model is None else model.version,
                     explore=self._explore,
                     epoch=epoch,
+                    versions=versions,
                     weights=dict(zip(names, weights, strict=True)),
                     user=user,
                     ids=ids,
@@ -166,34 +184,27 @@ class Answering:
             )
         return records
 
-    def _after(
-        self,
-        live: LiveSet,
-        asked: Asked,
-        records: Sequence[DecisionRecord],
-        recalled: Recalled,
-        decided: Decided,
-    ) -> list[SessionState | None]:
-        """Return the sessions after their decisions; None for requests that name none, which are over."""
-        memories = recalled.after(decided.slates, asked.doc)
-        return [
-            None
-            if request.session is None
-            else SessionState(
-                session=record.session,
-                event_id=record.event_id,
-                step=record.step + 1,
-                time_ms=record.time_ms,
-                policy=record.policy,
-                version=record.version,
-                epoch=record.epoch,
-                weights=record.weights,
-                layout=live.memories.layout,
-                memory=memory,
-                slate=[record.ids[position] for position in record.slate],
-            )
-            for request, record, memory in zip(asked.requests, records, memories, strict=True)
-        ]
+
+def _after(live: LiveSet, records: Sequence[DecisionRecord], memories: Sequence[bytes]) -> list[SessionState | None]:
+    """Return the sessions after their decisions; None for requests that named none, which are over."""
+    return [
+        None
+        if record.session == record.event_id
+        else SessionState(
+            session=record.session,
+            event_id=record.event_id,
+            step=record.step + 1,
+            time_ms=record.time_ms,
+            policy=record.policy,
+            version=record.version,
+            epoch=record.epoch,
+            weights=record.weights,
+            layout=live.memories.layout,
+            memory=memory,
+            slate=[record.ids[position] for position in record.slate],
+        )
+        for record, memory in zip(records, memories, strict=True)
+    ]
 
 
 def _chosen(live: LiveSet, router: RouterView, asked: Asked, states: Sequence[SessionState | None]) -> Chosen:

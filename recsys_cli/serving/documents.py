@@ -21,41 +21,33 @@ class Layout:
     def __init__(self, many: bool) -> None:
         """Note whether paths name the request."""
         self.many = many
-        self.sizes = np.zeros(0, np.int64)
+        self.sizes = list[int]()
 
     def path(self, request: int) -> str:
         """Return how a path into a request begins."""
         return f"requests[{request}]." if self.many else ""
 
-    def candidate(self, row: int) -> tuple[str, int]:
-        """Return how a path into a row's request begins, and which of its candidates it is."""
-        ends = self.sizes.cumsum()
-        request = int(np.searchsorted(ends, row, side="right"))
-        return self.path(request), row - int(ends[request] - self.sizes[request])
-
     def feature_path(self, row: int, column: int) -> str:
         """Return the path of a feature."""
-        path, candidate = self.candidate(row)
-        return f"{path}candidates[{candidate}].features[{column}]"
+        ends = np.cumsum(self.sizes)
+        request = int(np.searchsorted(ends, row, side="right"))
+        candidate = row - int(ends[request] - self.sizes[request])
+        return f"{self.path(request)}candidates[{candidate}].features[{column}]"
 
     def check_padding(self, size: int, most_bytes: int) -> None:
         """Refuse a body whose requests are so unequal that padding them all to the widest would fill the memory."""
-        if 4 * size * len(self.sizes) * int(self.sizes.max()) > most_bytes:
+        if 4 * size * len(self.sizes) * max(self.sizes) > most_bytes:
             raise Refused(422, "requests: too unequal in size to be answered together; send them in several bodies")
 
-    def mask(self) -> NDArray[np.bool_]:
-        """Return which candidates there are, `[N, C]`."""
-        present: NDArray[np.bool_] = np.arange(self.sizes.max()) < self.sizes[:, None]
-        return present
-
-    def padded(self, rows: Floats) -> Floats:
-        """Return rows `[M, F]` as `[N, C, F]`."""
-        n, width = len(self.sizes), int(self.sizes.max())
+    def padded(self, rows: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return rows `[M, F]` as `[N, C, F]`, and which of these there are, `[N, C]`."""
+        n, width = len(self.sizes), max(self.sizes)
         if n * width == len(rows):
-            return rows.reshape(n, width, -1)
+            return rows.reshape(n, width, -1), np.ones((n, width), np.bool_)
+        mask: NDArray[np.bool_] = np.arange(width) < np.array(self.sizes)[:, None]
         doc = np.zeros((n, width, rows.shape[1]), np.float32)
-        doc[self.mask()] = rows
-        return doc
+        doc[mask] = rows
+        return doc, mask
 
 
 def candidate_ids(requests: Sequence[RankRequest], layout: Layout, most: int) -> list[list[str]]:
@@ -78,7 +70,7 @@ def candidate_ids(requests: Sequence[RankRequest], layout: Layout, most: int) ->
             wrong = next(j for j, name in enumerate(names) if not _printable([name]))
             raise Refused(422, f"{_id_path(layout.path(i), given, wrong)}: must be printable ASCII")
         ids.append(names)
-    layout.sizes = np.array([len(names) for names in ids])
+    layout.sizes = [len(names) for names in ids]
     return ids
 
 
@@ -109,8 +101,7 @@ def candidate_rows(requests: Sequence[RankRequest], layout: Layout, size: int) -
 
 def from_lists(rows: Sequence[Sequence[float]], size: int) -> Floats:
     """Return lists of `size` numbers as an array `[M, size]`: a third faster than `np.array`."""
-    with np.errstate(over="ignore"):  # what does not fit is infinite, and out of range
-        return np.fromiter(chain.from_iterable(rows), np.float32, size * len(rows)).reshape(len(rows), size)
+    return np.fromiter(chain.from_iterable(rows), np.float32, size * len(rows)).reshape(len(rows), size)
 
 
 def _unpacked(given: Packed, size: int, path: str) -> Floats:

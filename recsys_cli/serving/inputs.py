@@ -79,14 +79,14 @@ class Inputs:
         asked = decode(self._rank, body)
         requests, layout = self._requests(asked)
         ids = candidate_ids(requests, layout, self.limits.max_candidates)
-        flat = candidate_rows(requests, layout, self._size)
         layout.check_padding(self._size, PADDING * self.limits.max_body_bytes)
-        doc = layout.padded(self._document.settle(flat, layout.feature_path))
-        mask = layout.mask()
+        with np.errstate(over="ignore"):  # what does not fit into a float32 is infinite, and out of range
+            rows = candidate_rows(requests, layout, self._size)
+            user = self._users(requests, layout)
+        doc, mask = layout.padded(self._document.settle(rows, layout.feature_path))
         for i, request in enumerate(requests):
             if request.exclude:
                 _exclude(request.exclude, ids[i], mask[i], layout.path(i))
-        user = self._users(requests, layout)
         self._response.check([(layout.path(i), r.response) for i, r in enumerate(requests) if r.response is not None])
         return Batch(requests, user, doc, mask, ids, layout.many)
 

@@ -10,18 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from recsys_cli.serving.drift import Drift, Requests
 from recsys_cli.serving.history import History
 from recsys_cli.serving.messages import Decision, Policies, Reward
-
-if TYPE_CHECKING:
-    from recsys_cli.serving.drift import Drift, Requests
 
 MOST_VERSIONS = 100  # pairs of policy and version that are counted apart; later ones share OTHER
 OTHER = "other"
@@ -60,9 +58,10 @@ class Statistics:
         history: how shares, rewards, load and latency went.
     """
 
-    def __init__(self, read: Callable[[], Readings], drift: Drift | None = None) -> None:
+    def __init__(self, read: Callable[[], Readings]) -> None:
         """Start at zero."""
-        self.read, self.drift, self._started = read, drift, time.monotonic()
+        self.read, self._started = read, time.monotonic()
+        self.drift: Drift | None = None
         self.history = History(POINT_SECONDS)
         self._recent: deque[tuple[float, float, int]] = deque(maxlen=RECENT_ANSWERS)  # when, seconds, decisions
         self._registry = CollectorRegistry()
@@ -182,8 +181,8 @@ class _Read(Collector):
         yield mean
         if drift is not None:
             report = drift.report()
-            yield _gauge("feature_drift", "Drift of requests' features: greatest PSI of a feature.", report.drift)
-            yield _gauge("feature_drift_alarm", "Whether that is more than chance and than the limit.", report.alarm)
+            yield _gauge("feature_drift", "Drift of requests: greatest PSI of a feature.", report.drift)
+            yield _gauge("feature_drift_alarm", "Whether that is beyond chance and the limit.", report.alarm)
 
 
 def _gauge(name: str, help_text: str, value: float | None = None, labels: Sequence[str] = ()) -> GaugeMetricFamily:

@@ -27,7 +27,7 @@ class FeatureRange:
         low[:topics], high[:topics] = 0.0, 1.0
         self._low, self._high = low.astype(np.float32), high.astype(np.float32)
         self._slack = (TOLERANCE * np.maximum(1.0, np.maximum(abs(low), abs(high)))).astype(np.float32)
-        self._topics = topics
+        self._topics, self._one_hot = topics, np.eye(topics, dtype=np.float32)
 
     def __len__(self) -> int:
         """Return the number of features."""
@@ -48,21 +48,24 @@ class FeatureRange:
         Raises:
             Refused: a number that is out of range or none, or a topic that is not one-hot.
         """
-        settled: Floats = np.clip(rows, self._low, self._high)
-        within = np.abs(rows - settled) <= self._slack  # false for NaN
-        if not within.all():
-            row, column = (int(i) for i in np.argwhere(~within)[0])
-            low, high = float(self._low[column]), float(self._high[column])
-            raise Refused(422, f"{path(row, column)}: must be from {low:.7g} to {high:.7g}")
+        settled: Floats = np.fmin(np.fmax(rows, self._low), self._high)  # a bound in place of NaN
+        if settled.tobytes() != rows.tobytes():
+            within = np.abs(rows - settled) <= self._slack
+            if not within.all():
+                row, column = (int(i) for i in np.argwhere(~within)[0])
+                low, high = float(self._low[column]), float(self._high[column])
+                raise Refused(422, f"{path(row, column)}: must be from {low:.7g} to {high:.7g}")
         if self._topics:
-            topic = settled[:, : self._topics]
-            one = (topic.max(1) >= 1 - TOLERANCE) & (topic.sum(1) <= 1 + TOLERANCE)
-            if not one.all():
-                where = path(int(np.argmin(one)), 0)
-                raise Refused(
-                    422, f"{where}: features 0 to {self._topics - 1} are the topic: one of them 1, the others 0"
-                )
+            self._check_topics(settled[:, : self._topics], path)
         return settled
+
+    def _check_topics(self, topic: Floats, path: Path) -> None:
+        if self._one_hot[topic.argmax(1)].tobytes() == topic.tobytes():
+            return
+        one = (topic.max(1) >= 1 - TOLERANCE) & (topic.sum(1) <= 1 + TOLERANCE)
+        if not one.all():
+            where, last = path(int(np.argmin(one)), 0), self._topics - 1
+            raise Refused(422, f"{where}: features 0 to {last} are the topic: one of them 1, the others 0")
 
 
 class ResponseRange:
@@ -78,6 +81,8 @@ class ResponseRange:
         Raises:
             Refused: an unknown field, more numbers than positions, or values that a field cannot have.
         """
+        if not responses:
+            return
         for path, response in responses:
             if not response.keys() <= self._fields.keys():
                 raise Refused(422, f"{path}response: has the fields {', '.join(self._fields)}, and no others")

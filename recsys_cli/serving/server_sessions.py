@@ -81,8 +81,8 @@ class ServerSessions:
         rows = {row[0]: row[1:] for row in found if now_ms - row[2] <= self._silence_ms}
         return [_opened(request, *rows[request.session]) if request.session in rows else None for request in requests]
 
-    def close(self, states: Sequence[SessionState | None]) -> list[str | None]:
-        """See `sessions.Sessions.close`; clients have nothing to carry.
+    def close(self, states: Sequence[SessionState | None]) -> None:
+        """See `sessions.Sessions.close`.
 
         Raises:
             Refused: 503 if the file cannot be written now.
@@ -97,6 +97,9 @@ class ServerSessions:
                     connection.execute("DELETE FROM sessions WHERE time_ms < ?", [now_ms - self._silence_ms])
                     self._purged_ms = now_ms
                 connection.execute("COMMIT")
+
+    def carried(self, states: Sequence[SessionState | None]) -> list[str | None]:
+        """See `sessions.Sessions.carried`; clients have nothing to carry."""
         return [None] * len(states)
 
     def responded(self, event_id: str, reward: Reward) -> None:

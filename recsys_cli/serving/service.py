@@ -16,7 +16,8 @@ from recsys_cli.serving.folder import ServiceFolder, finder
 from recsys_cli.serving.inputs import Batch
 from recsys_cli.serving.limits import Load
 from recsys_cli.serving.live import Live, LiveSet, require_same_problem
-from recsys_cli.serving.log.records import ActivationRecord, PoliciesRecord, RewardRecord
+from recsys_cli.serving.log.reading import recent_decisions
+from recsys_cli.serving.log.records import ActivationRecord, DecisionRecord, PoliciesRecord, RewardRecord
 from recsys_cli.serving.log.segments import Segment
 from recsys_cli.serving.messages import Decision, Policies, PolicyChange, PolicyInfo, Reward, RouterChange
 from recsys_cli.serving.metrics import Readings, Statistics
@@ -26,6 +27,7 @@ from recsys_cli.serving.server_sessions import ServerSessions
 from recsys_cli.serving.sessions import ClientSessions, Sessions, Tokens, load_keys
 
 ANSWERS_KEPT = 20_000  # so that an event that is asked for again, by a client that got no answer, gets the same
+RECENT_MS = 60_000  # before the start: what another process, which may have died, answered is known too
 
 
 class Service:
@@ -52,6 +54,7 @@ class Service:
         self.router = RouterView(folder.path, config.router, [model.name for model in self.live.now.models])
         self._answering = Answering(_sessions(folder, config), str(Explore.parse(config.explore)))
         self._answers = OrderedDict[str, Decision]()
+        self._recall_answers()
         self.load = Load(config.serving)
         self.statistics = Statistics(self._readings)
         self._log_policies(self.live.now)
@@ -91,6 +94,16 @@ class Service:
             known |= {decision.event_id: decision for decision in decisions}
             self._keep(decisions)
         return [known[event] for event in ids]
+
+    def _recall_answers(self) -> None:
+        live = self.live.now
+        versions = {model.name: model.version for model in live.models}
+        recent = recent_decisions(self.folder.log, _now_ms() - RECENT_MS)
+        records = dict[str, DecisionRecord]()
+        for record in recent:
+            if record.versions == versions:
+                records.setdefault(record.event_id, record)  # the first counts
+        self._keep(self._answering.again(live, list(records.values())[-ANSWERS_KEPT:]))
 
     def _keep(self, decisions: list[Decision]) -> None:
         for decision in decisions:

@@ -78,8 +78,11 @@ class Sessions(Protocol):
             Refused: a request's session cannot be gone on with.
         """
 
-    def close(self, states: Sequence[SessionState | None]) -> list[str | None]:
-        """Keep sessions after a decision; return what their clients have to carry."""
+    def close(self, states: Sequence[SessionState | None]) -> None:
+        """Keep sessions after a decision."""
+
+    def carried(self, states: Sequence[SessionState | None]) -> list[str | None]:
+        """Return what sessions' clients have to carry after a decision; None: nothing."""
 
     def responded(self, event_id: str, reward: Reward) -> None:
         """Take what came of a decision, for sessions whose clients carry nothing."""
@@ -158,8 +161,11 @@ class ClientSessions:
         state.response = request.response
         return state
 
-    def close(self, states: Sequence[SessionState | None]) -> list[str | None]:
+    def close(self, states: Sequence[SessionState | None]) -> None:
         """See `Sessions.close`."""
+
+    def carried(self, states: Sequence[SessionState | None]) -> list[str | None]:
+        """See `Sessions.carried`."""
         return [
             None if state is None else self._tokens.sign(replace(state, slate=[], response=None)) for state in states
         ]

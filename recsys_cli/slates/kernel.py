@@ -88,7 +88,7 @@ def _solve(  # type: ignore[no-untyped-def]  # Triton's language
     while (turn < rounds) & (going > 0):
         reply, mass, total = _largest(v * (q - value[:, None]), real, v, worth, column, slot, K, MASKED)
         better = _value(mass, total, v_null, q_null)
-        slate = tl.where((better >= value)[:, None], reply, slate)
+        slate = tl.where((better >= value - tolerance * tl.abs(value))[:, None], reply, slate)
         going = tl.max((better - value > tolerance * tl.abs(value)).to(tl.int32), 0)
         value = tl.maximum(value, better)
         turn += 1

@@ -70,8 +70,9 @@ def optimal_slates(
 
     def improve(slate: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         reply, better = _best_reply(v, q, v_null, q_null, k, value, mask)
-        # At the optimum a slate that nobody can react to ties with the best one, but may be worth less.
-        slate = torch.where((better >= value)[:, None], reply, slate)
+        # At the optimum a slate that nobody can react to ties with the best one, but may be worth less. The best one in
+        # another order may be worth less by rounding: the last order is right.
+        slate = torch.where((better >= value - TOLERANCE * value.abs())[:, None], reply, slate)
         settled = (better - value <= TOLERANCE * value.abs()).all()
         return slate, torch.maximum(value, better), settled
 

@@ -37,11 +37,11 @@ class Lookup:
         say: called if a checkpoint other than the requested one is used.
     """
 
-    def __init__(self, uri: str, output_dir: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, uri: str, output_dir: Path, say: Callable[[str], None], key: str = "checkpoint") -> None:
         """Do nothing yet: MLflow is imported when there is a database or a server to ask."""
         self._uri = uri
         self._cache = output_dir / CACHE
-        self._say = say
+        self._say, self._key = say, key  # the key names the setting in messages
 
     def of_run(self, name: str, alias: str) -> Path | None:
         """Return the bundle of an MLflow run id, a seed's local id or a run's name; None if MLflow has no such run.
@@ -52,7 +52,7 @@ class Lookup:
         if not self._there():
             return None
         client = connect(self._uri)
-        run = _find_run(client, name)
+        run = _find_run(client, name, self._key)
         return None if run is None else self._fetch(client, _with_bundle(client, run), alias)
 
     def of_model(self, reference: str) -> Path:
@@ -64,12 +64,12 @@ class Lookup:
         match = _MODEL.fullmatch(reference)
         if match is None:
             raise ConfigError(
-                f"checkpoint={reference!r}: models are named models:/<name>/<version> or models:/<name>@<alias>"
+                f"{self._key}={reference!r}: models are named models:/<name>/<version> or models:/<name>@<alias>"
             )
         if not self._there():
-            raise ConfigError(f"checkpoint={reference!r} was not found: there is no {sqlite_path(self._uri)} yet")
+            raise ConfigError(f"{self._key}={reference!r} was not found: there is no {sqlite_path(self._uri)} yet")
         client = connect(self._uri)
-        version = _find_version(client, reference, **match.groupdict())
+        version = _find_version(client, self._key, reference, **match.groupdict())
         source = str(version.source)
         owner = version.run_id or hashlib.sha256(source.encode()).hexdigest()[:32]
         return self._download(source, owner)
@@ -120,7 +120,7 @@ def _is_place(key: str, value: str) -> bool:
     return key.startswith(BUNDLE_TAG) and _PLACE.fullmatch(value) is not None
 
 
-def _find_run(client: MlflowClient, name: str) -> Run | None:
+def _find_run(client: MlflowClient, name: str, key: str) -> Run | None:
     from mlflow.exceptions import MlflowException
 
     if re.fullmatch(r"[0-9a-f]{32}", name):
@@ -136,7 +136,7 @@ def _find_run(client: MlflowClient, name: str) -> Run | None:
         found = client.search_runs(experiments, query, max_results=2)
         if len(found) > 1:
             ids = ", ".join(run.info.run_id for run in found)
-            raise ConfigError(f"checkpoint={name!r}: several MLflow runs have this name; give an id: {ids}")
+            raise ConfigError(f"{key}={name!r}: several MLflow runs have this name; give an id: {ids}")
         if found:
             return found[0]
     return None
@@ -154,7 +154,9 @@ def _with_bundle(client: MlflowClient, run: Run) -> Run:
     return children[0] if children else run
 
 
-def _find_version(client: MlflowClient, reference: str, name: str, version: str | None, alias: str | None) -> Any:
+def _find_version(
+    client: MlflowClient, key: str, reference: str, name: str, version: str | None, alias: str | None
+) -> Any:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -170,7 +172,7 @@ def _find_version(client: MlflowClient, reference: str, name: str, version: str 
             raise
     known = registered(client)
     near = closest(reference, known)
-    raise ConfigError(f"checkpoint={reference!r} was not found; registered: {', '.join(known) or 'no model'}.{near}")
+    raise ConfigError(f"{key}={reference!r} was not found; registered: {', '.join(known) or 'no model'}.{near}")
 
 
 def registered(client: MlflowClient) -> list[str]:

@@ -92,7 +92,7 @@ def _ask_mlflow(
     """Return a run's bundle from MLflow, or a model's for alias None; None if MLflow knows no such run."""
     from recsys_cli.tracking.mlflow_lookup import Lookup
 
-    lookup = Lookup(uri, output_dir, say)
+    lookup = Lookup(uri, output_dir, say, key)
     try:
         return lookup.of_model(name) if alias is None else lookup.of_run(name, alias)
     except ConfigError:

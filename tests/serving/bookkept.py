@@ -34,6 +34,7 @@ def decided(
         "version": "1",
         "explore": "none",
         "epoch": 0,
+        "versions": {"a": "1", "b": "1"},
         "weights": {"a": 0.5, "b": 0.5},
         "user": [0.5],
         "ids": ["x", "y", "z"],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Self
+
+from starlette.types import ASGIApp
 
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.serving.app import make_api
@@ -13,10 +16,12 @@ from recsys_cli.serving.backends.local import LocalServer, listen
 class Running:
     """A server that answers for a service while the block lasts, on a free port."""
 
-    def __init__(self, service: Any, limits: ServingConfig, token: str | None = None) -> None:
+    def __init__(
+        self, service: Any, limits: ServingConfig, token: str | None = None, make: Callable[..., ASGIApp] = make_api
+    ) -> None:
         self.service, self._listener, began = service, listen("127.0.0.1", 0), threading.Event()
         self.port: int = self._listener.getsockname()[1]
-        self.server = LocalServer(make_api(service, limits, token), limits, began.set)
+        self.server = LocalServer(make(service, limits, token), limits, began.set)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._listener]}, daemon=True)
         self._began = began
 

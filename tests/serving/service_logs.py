@@ -79,6 +79,7 @@ def records_of(
             version=version,
             explore=explore,
             epoch=0,
+            versions={policy: version},
             weights={policy: 1.0},
             user=steps.user[row].tolist(),
             ids=[f"d{i}" for i in range(doc.shape[1])],

@@ -198,6 +198,20 @@ def test_a_clock_that_goes_back_an_hour_breaks_nothing(service, env, pairs, tmp_
     assert np.array_equal(found.step, expected.step) and found.reward.sum() == pytest.approx(expected.reward.sum())
 
 
+def test_a_clock_that_goes_back_keeps_the_order_of_sessions_whose_client_carries_nothing(service, env, pairs, tmp_path):
+    decisions = [msgspec.structs.replace(each, first=True, step=0) for each, _ in pairs]
+    write(service, decisions)
+    expected = compact(service, env.spec, tmp_path / "plain", request(again=True))[0].load()
+    for path in service.log.iterdir():
+        path.unlink()
+    half = len(pairs) // 2
+    back = [msgspec.structs.replace(each, time_ms=each.time_ms - 20 * MINUTE) for each in decisions[half:]]
+    write(service, decisions[:half], "01800000000000-host-1.jsonl")
+    write(service, back, "01800000000001-host-1.jsonl")
+    found = compact(service, env.spec, tmp_path / "same process", request(again=True))[0].load()
+    assert np.array_equal(found.user, expected.user) and np.array_equal(found.slate, expected.slate)
+
+
 def test_a_session_id_names_one_episode_after_another(service, env, pairs, tmp_path):
     (first, _), (second, _), (third, _) = pairs[:3]
     at = [NOW, NOW + MINUTE, NOW + 40 * MINUTE]
@@ -270,6 +284,19 @@ def test_one_compaction_after_another_writes_each_decision_once(service, env, pa
     write(service, [late])
     dataset, counts = compact(service, env.spec, tmp_path / "late", request(now_ms=NOW + 20 * MINUTE * 60))
     assert (dataset.steps, counts.duplicates, counts.late) == (1, 1, 1)
+
+
+def test_a_report_may_be_compacted_before_its_decision(service, env, pairs, tmp_path):
+    (decision, report), others = pairs[-1], [each for each in flat(pairs) if each.event_id != pairs[-1][0].event_id]
+    write(service, [*others, report])
+    asked = request(include_open=True, now_ms=report.time_ms)
+    assert compact(service, env.spec, tmp_path / "first", asked)[1].orphans == 0
+    write(service, [decision])
+    dataset, counts = compact(service, env.spec, tmp_path / "second", asked)
+    assert (counts.rewarded, counts.orphans) == (1, 0) and dataset.load().reward.tolist() == [np.float32(report.reward)]
+    write(service, [msgspec.structs.replace(report, event_id="nobody"), pairs[0][0]])
+    write(service, [msgspec.structs.replace(pairs[1][0], event_id="later", session="later")])
+    assert compact(service, env.spec, tmp_path / "third", request())[1].orphans == 1
 
 
 class Killed(BaseException):

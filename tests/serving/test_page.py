@@ -6,10 +6,9 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from asgi import request
-from service_logs import env_of, service_of
+from serving.asgi import request
+from serving.service_logs import bundle_of, env_of, service_of
 
-from recsys_cli.config.compose import compose
 from recsys_cli.serving.app import make_app
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.page import users
@@ -18,12 +17,12 @@ from recsys_cli.serving.page.routes import POLICY, document
 from recsys_cli.serving.page.state import example_of
 from recsys_cli.serving.page.users import NOBODY, Act, Ask, Users
 from recsys_cli.serving.service import Service
-from recsys_cli.tracking.bundle import write_bundle
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    folder = service_of(tmp_path_factory.mktemp("page"), env_of(), "random", "myopic", words=["router.floor=0.25"])
+    path = tmp_path_factory.mktemp("page")
+    folder = service_of(path, *(bundle_of(path / algo, env_of(), algo) for algo in ("random", "myopic")))
     service = Service(folder, folder.config())
     yield service
     service.close()
@@ -179,18 +178,12 @@ def test_playing_again_is_bounded(monkeypatch):
 
 
 def test_without_a_simulator_there_are_no_users(tmp_path):
-    env = env_of()
-    gone = {
-        "env": {"_target_": "gone.Gone", "name": "gone"},
-        "algo": compose("train", ["algo=random"]).to_dict()["algo"],
-    }
-    write_bundle(tmp_path / "bundle", config=gone, spec=env.spec, policy_state={}, info={"steps": 0})
-    folder = service_of(tmp_path, env, "random")
-    config = compose("serve", [f"checkpoint={tmp_path / 'bundle'}", f"service_dir={tmp_path}", "name=log"])
-    folder = type(folder)(tmp_path / "log")
-    folder.prepare(config)
-    service = Service(folder, config)
-    app = make_app(service, config.serving, None)
+    bundle = bundle_of(tmp_path / "bundle", env_of(), "random")
+    manifest = (bundle / "recsys.yaml").read_text()
+    (bundle / "recsys.yaml").write_text(manifest.replace("recsys_cli.envs.interest_evolution", "gone.simulator"))
+    folder = service_of(tmp_path, bundle)
+    service = Service(folder, folder.config())
+    app = make_app(service, service.config.serving, None)
     assert request(app, "GET", "/ui/state").json["problem"]["simulated"] is False
     assert user(app).status == 404
     service.close()

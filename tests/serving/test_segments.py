@@ -50,6 +50,7 @@ def decision(rng: np.random.Generator, candidates: int = 10, features: int = 20)
         version="v",
         explore="epsilon:0.1",
         epoch=3,
+        versions={"a": "v", "b": "w"},
         weights={"a": 0.5, "b": 0.5},
         user=rng.normal(size=features).astype(np.float32).tolist(),
         ids=[f"d{i}" for i in range(candidates)],

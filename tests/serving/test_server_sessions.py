@@ -45,7 +45,8 @@ def ask(session: str | None = "s", **changes: Any) -> RankRequest:
 def test_a_session_goes_on_at_any_replica_with_the_response_to_its_last_slate(replica: Open) -> None:
     one, other = replica(), replica()
     assert one.open([ask(), ask(None)], 900) == [None, None]
-    assert one.close([state(1), None]) == [None, None]
+    one.close([state(1), None])
+    assert one.carried([state(1), None]) == [None, None]
     other.responded("s1", Reward(reward=1.0))  # says nothing of positions
     other.responded("s1", Reward(clicked="b"))
     other.responded("s1", Reward(clicked="a"))  # the first counts

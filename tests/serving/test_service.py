@@ -75,7 +75,8 @@ def test_the_same_event_gets_the_same_answer_and_is_logged_once(opened):
     assert [record.event_id for record in logged(service, DecisionRecord)].count("e") == 1
 
 
-def test_another_process_gives_the_same_answer(opened):
+def test_another_process_gives_the_same_answer(opened, monkeypatch):
+    monkeypatch.setattr("recsys_cli.serving.service.RECENT_MS", -1_000_000)  # without the log's help
     service, rng = opened("checkpoint=[chance/seed_0,short/seed_0]", "explore=epsilon:0.5"), np.random.default_rng(0)
     requests = [body(rng, event_id=f"e{number}", session=f"s{number % 7}") for number in range(20)]
     answers = ask(service, *requests)
@@ -85,6 +86,18 @@ def test_another_process_gives_the_same_answer(opened):
     assert [(each.slate, each.policy, each.propensity) for each in again] == [
         (each.slate, each.policy, each.propensity) for each in answers
     ]
+
+
+def test_answers_outlive_their_process(opened):
+    """Also if the router, or what it allows, has changed meanwhile."""
+    service, rng = opened("checkpoint=[chance/seed_0,short/seed_0]", "explore=epsilon:0.5"), np.random.default_rng(7)
+    requests = [body(rng, 3 + number, event_id=f"e{number}", session=f"s{number}") for number in range(8)]
+    answers = ask(service, *requests)
+    service.change_router(RouterChange(only_control=True))
+    other = Service.open(service.folder.path)
+    assert ask(other, *requests) == answers
+    assert len(logged(other, DecisionRecord)) == len(requests)
+    other.close()
 
 
 def test_propensities_are_those_of_the_mixture(opened):
@@ -136,6 +149,8 @@ def test_the_callers_order_can_be_kept(opened, router):
     (answer,) = ask(service, body(rng, exclude=["d0"]))
     assert ([shown.id for shown in answer.slate], answer.policy) == (["d1", "d2"], "caller")
     assert answer.propensity.total == 1.0
+    probabilities = logged(service, DecisionRecord)[-1].by_policy
+    assert probabilities["random"] == (pytest.approx(1 / 72) if router == "apprentice" else None)
 
 
 def test_policies_are_swapped_in_place(opened, runs):

@@ -31,11 +31,11 @@ def request(**changes: object) -> RankRequest:
 def test_a_token_brings_the_session_back_without_what_the_service_alone_keeps() -> None:
     sessions = ClientSessions(Tokens([OLD], "shop"), session_seconds=3600)
     kept = state(slate=["a"], response={"click": [1.0]})
-    (token,) = sessions.close([kept])
+    (token,) = sessions.carried([kept])
     response = {"click": [0.0]}
     asked = [request(session="s", session_state=token, response=response), request(session="t"), request()]
     assert sessions.open(asked, 2000) == [state(response=response), None, None]
-    assert sessions.close([None]) == [None]
+    assert sessions.carried([None]) == [None]
 
 
 def test_the_first_key_signs_and_all_verify() -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,25 @@ def test_an_alias_is_a_checkpoint_and_mlflow_alone_loads_the_model(
     wanted = (local / "requirements.txt").read_text().split()
     assert {line.partition("==")[0] for line in wanted} >= {"recsys-cli", "mlflow", "numpy", "torch", "safetensors"}
     assert not [path for path in local.iterdir() if pickle.PROTO in path.read_bytes()[:1]]
+
+
+def test_an_alias_that_moves_always_names_a_whole_version(seed_dir: Path, output_dir: Path) -> None:
+    references = [f"{seed_dir.parent.name}/{alias}" for alias in ("best", "last")]
+    bundles = [resolve(reference, output_dir, None) for reference in references]
+    moves, steps = 4, set[int]()
+    register_checkpoint(bundles[0], name="m", alias="champion", uri=None, output_dir=output_dir)
+
+    def move() -> None:
+        for number in range(moves):
+            register_checkpoint(bundles[number % 2 - 1], name="m", alias="champion", uri=None, output_dir=output_dir)
+
+    mover = threading.Thread(target=move)
+    mover.start()
+    while mover.is_alive():  # as a service does that follows the alias
+        steps.add(read_bundle(resolve("models:/m@champion", output_dir, None)).info["steps"])
+    mover.join()
+    assert steps == {50, 100}
+    assert resolve("models:/m@champion", output_dir, None) == resolve("models:/m/1", output_dir, None)
 
 
 def test_a_model_takes_any_number_of_candidates_that_its_policy_does(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from recsys_cli.config.notices import warn
-from recsys_cli.serving.log.records import Record, decode
+from recsys_cli.serving.log.records import DecisionRecord, Record, decode
 from recsys_cli.serving.log.segments import SUFFIX
+
+RECENT_BYTES = 8 << 20
 
 
 def segments(folder: Path) -> list[Path]:
@@ -68,3 +71,22 @@ def read_from(
     finally:
         for name, count in damaged.items():
             warn(f"{folder / name}: {count:,} damaged line{'s' * (count > 1)} left out")
+
+
+def recent_decisions(folder: Path, since_ms: int, most_bytes: int = RECENT_BYTES) -> Iterator[DecisionRecord]:
+    """Yield a log's last decisions, from a time on, of at most the last bytes of each file.
+
+    Args:
+        folder: of the log.
+        since_ms: milliseconds since 1970.
+        most_bytes: of a file.
+    """
+    for path in segments(folder):
+        status = path.stat()
+        if status.st_mtime_ns // 1_000_000 < since_ms:
+            continue
+        for _, _, line in lines_of(path, max(status.st_size - most_bytes, 0)):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):  # the first may have lost its head
+                record = decode(line)
+                if isinstance(record, DecisionRecord) and record.time_ms >= since_ms:
+                    yield record

@@ -35,7 +35,8 @@ class DecisionRecord(_Record, tag="decision"):
         version: of the policy.
         explore: how it explored.
         epoch: the router's.
-        weights: probability of every live policy under the router.
+        versions: of all live policies, the control's first.
+        weights: their probabilities under the router.
         user: features `[U]`.
         ids: of the candidates `[C]`, in the caller's order.
         doc: the candidates' features `[C, F]`, packed (see `pack`).
@@ -59,6 +60,7 @@ class DecisionRecord(_Record, tag="decision"):
     version: str
     explore: str
     epoch: int
+    versions: dict[str, str]
     weights: dict[str, float]
     user: Sequence[float]
     ids: Sequence[str]

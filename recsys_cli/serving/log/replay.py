@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,7 +16,7 @@ from recsys_cli.serving.folder import CALLER, ServiceFolder
 from recsys_cli.serving.live import LiveSet
 from recsys_cli.serving.log.arrays import candidates_of, users_of
 from recsys_cli.serving.log.reading import read_from
-from recsys_cli.serving.log.records import DecisionRecord, PoliciesRecord, unpack
+from recsys_cli.serving.log.records import DecisionRecord, unpack
 from recsys_cli.serving.memories import Memories
 from recsys_cli.serving.model import Model
 
@@ -24,7 +24,7 @@ BATCH = 256
 SAME = 1e-4  # difference of log-probabilities: sums of float32 depend on how many users there are at once
 
 Versions = tuple[tuple[str, str], ...]
-"""Names and versions of the policies that are live at the same time."""
+"""Names and versions of policies that are live at the same time."""
 
 
 @dataclass
@@ -34,13 +34,11 @@ class Replay:
     Attributes:
         same: decisions that came out as logged: policy, slate and probabilities.
         different: others.
-        unknown: decisions whose live policies aren't in the log any more.
         first: the first that is different, in words.
     """
 
     same: int = 0
     different: int = 0
-    unknown: int = 0
     first: str = ""
 
     def differs(self, record: DecisionRecord, how: str) -> None:
@@ -64,32 +62,16 @@ def replay_decisions(service: ServiceFolder) -> Replay:
         return LiveSet(tuple(models), Memories(models))
 
     waiting: dict[tuple[Versions, str], list[DecisionRecord]] = {}
-    for versions, record in _decisions(service):
-        if versions is None:
-            found.unknown += 1
-            continue
-        key = versions, record.explore
-        batch = waiting.setdefault(key, [])
-        batch.append(record)
-        if len(batch) == BATCH:
-            _compare(live(*key), waiting.pop(key), found)
+    for _, _, record in read_from(service.log, {}):
+        if isinstance(record, DecisionRecord):
+            key = tuple(record.versions.items()), record.explore
+            batch = waiting.setdefault(key, [])
+            batch.append(record)
+            if len(batch) == BATCH:
+                _compare(live(*key), waiting.pop(key), found)
     for key, batch in waiting.items():
         _compare(live(*key), batch, found)
     return found
-
-
-def _decisions(service: ServiceFolder) -> Iterator[tuple[Versions | None, DecisionRecord]]:
-    """Yield decisions with the policies that were live in their process."""
-    live: dict[str, list[Versions]] = {}
-    for name, _, record in read_from(service.log, {}):
-        writer = name.partition("-")[2]
-        if isinstance(record, PoliciesRecord):
-            versions = tuple((policy, version) for policy, (version, _) in record.policies.items())
-            live[writer] = [versions, *live.get(writer, [])[:1]]
-        elif isinstance(record, DecisionRecord):
-            decided = record.policy, record.version
-            possible = (each for each in live.get(writer, []) if decided in each or record.policy == CALLER)
-            yield next(possible, None), record  # one under way at a swap is of the set before
 
 
 def _compare(live: LiveSet, records: Sequence[DecisionRecord], found: Replay) -> None:

@@ -48,6 +48,10 @@ class ABTest(SameForAll[ABTestRouter]):
         fixed = np.where(enabled, self.config.shares or 1.0, 0.0)
         return fixed / fixed.sum() if fixed.sum() else np.eye(len(enabled))[0]
 
+    def report(self, state: State) -> dict[str, Any]:
+        """See `Router.report`."""
+        return dict(state)
+
     def _sequential(self, control: Arm, arm: Arm, level: float, total: int, earlier: State) -> dict[str, Any]:
         """Compare by the mixture sequential probability ratio test, whose p-value is valid at all times.
 

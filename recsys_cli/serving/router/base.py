@@ -8,7 +8,8 @@ it: a choice can be repeated, and its propensity is exact.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -61,8 +62,9 @@ class Arm:
             rewards: `[n]`.
             users: features `[n, U]`, for routers that look at them.
         """
-        exact = [Fraction(reward) for reward in rewards]
-        total, squares = sum(exact, self.total), sum((value * value for value in exact), self.squares)
+        exact = [float(reward).as_integer_ratio() for reward in rewards]
+        total = self.total + _sum(exact)
+        squares = self.squares + _sum((top * top, bottom * bottom) for top, bottom in exact)
         gram, moment = self.gram, self.moment
         if users is not None and exact:
             x = with_one(users)
@@ -113,6 +115,10 @@ class Router(ABC, Generic[C]):
             enabled: which policies may be chosen, `[M]`; the control always may. Others get 0.
         """
 
+    def report(self, state: State) -> dict[str, Any]:
+        """Return what is worth saying of a state beside the policies' statistics."""
+        return {}
+
 
 class SameForAll(Router[C]):
     """A rule that does not look at the user."""
@@ -141,6 +147,14 @@ def with_floor(shares: Floats, floor: float) -> Floats:
     lifted = np.maximum(control, floor)
     scale = np.divide(1 - lifted, 1 - control, out=np.ones_like(control), where=lifted > control)
     return np.concatenate([lifted, shares[..., 1:] * scale], axis=-1)
+
+
+def _sum(ratios: Iterable[tuple[int, int]]) -> Fraction:
+    """Return the sum of fractions, of which many have the same denominator."""
+    tops: dict[int, int] = defaultdict(int)
+    for top, bottom in ratios:
+        tops[bottom] += top
+    return sum((Fraction(top, bottom) for bottom, top in tops.items()), Fraction(0))
 
 
 def with_one(users: Floats) -> Floats:

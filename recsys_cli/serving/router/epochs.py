@@ -91,6 +91,7 @@ def _content(
     report: dict[str, Any] = {
         "unit": router.config.unit,
         "policies": dict(zip(versions, map(_summary, current), strict=True)),
+        **router.report(state),
     }
     agreements = arms_of(connection, AGREEMENT)
     if agreements:

@@ -86,7 +86,8 @@ def optimal_slates(parts: Parts, k: int) -> Ints:
         return best_scored(worth - v * value[:, None], k, mask)
     for turn in range(MAX_ROUNDS):
         reply = greatest(only(worth - v * value[:, None], mask), k)
-        better = _value(_at(v, reply).sum(1), _at(worth, reply).sum(1), v_null, q_null)
+        members = np.sort(reply, axis=1)  # the same ones have the same value to the bit, whatever their order
+        better = _value(_at(v, members).sum(1), _at(worth, members).sum(1), v_null, q_null)
         if not turn:  # the first guess is no slate's value
             slate, value = reply, better
             continue
@@ -112,8 +113,8 @@ def _of_one_user(v: Floats, worth: Floats, v_null: float, worth_null: float, k: 
         reply = greatest(only((worth - v * value)[None], mask), k)
         if k == len(v):
             return reply
-        best = reply[0]
-        better = (worth_null + sum(worth[best].tolist())) / (v_null + sum(v[best].tolist()))
+        members = np.sort(reply[0])
+        better = (worth_null + sum(worth[members].tolist())) / (v_null + sum(v[members].tolist()))
         if turn and better < value:
             return slate
         slate = reply

@@ -23,10 +23,10 @@ function say(node, text) {
 function number(value, digits = 2) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const most = Math.abs(value) >= 100 ? Math.max(digits - 1, 0) : digits;
-  return value.toLocaleString("en", { maximumFractionDigits: most }).replace("-", "−");
+  return value.toLocaleString("en", { maximumFractionDigits: most }).replace("-", "−").replace(/^−0$/, "0");
 }
 
-const percent = (value) => `${(100 * value).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`;
+const percent = (value) => (value > 0 && value < 0.0005 ? "< 0.1 %" : `${(100 * value).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`);
 
 function seconds(value) {
   if (value === null || value === undefined) return "–";

@@ -21,7 +21,7 @@ function showState(now) {
   say($("router-line"), `${how[0].toUpperCase()}${how.slice(1)}.${late}`);
   const unit = router.unit === "session" ? "Return" : "Reward";
   say($("reward-title"), unit);
-  say($("mean-title"), `Mean ${unit.toLowerCase()} of a ${router.unit}, 95 % interval`);
+  say($("mean-title"), `Mean ${unit.toLowerCase()}, 95 % interval`);
   policies.forEach(showPolicy);
   for (const [name, row] of rows) if (!policies.some((policy) => policy.name === name)) { row.remove(); rows.delete(name); }
   $("kill").disabled = !several;
@@ -86,16 +86,17 @@ function showDrift(drift, limit) {
   const line = $("drift-line");
   line.classList.toggle("alarm", drift?.alarm ?? false);
   if (!drift) {
-    say(line, "There is nothing to compare requests with: the policy's simulator is not here, and its checkpoint has no profile of a log.");
+    say(line, "There is nothing to compare requests with: that takes the control's simulator, or the profile of a log in its checkpoint.");
     $("drift").replaceChildren();
     return;
   }
   const few = drift.worst.length === 0;
-  say(line, few ? `Requests are compared with what the policy was trained on, from 50 sessions on (now ${Math.floor(drift.independent)}).` : drift.alarm ? "Requests no longer look like what the policy was trained on:" : "Requests look like what the policy was trained on. The features that differ most:");
+  say(line, few ? `New users and their candidates are compared with those of the training, from 50 sessions on (so far ${drift.sessions}).` : drift.alarm ? "New users and their candidates no longer look like those of the training. The features that differ most:" : "New users and their candidates look like those of the training. The features that differ most:");
   $("drift").replaceChildren(...drift.worst.map((feature) => {
     const over = feature.drift > limit;
     const picture = bar(feature.drift, 0, Math.max(2 * limit, feature.drift), over ? "var(--bad)" : "var(--bar)", 0, limit);
-    const how = `${number(feature.drift)} (${feature.shift < 0 ? "−" : "+"}${number(Math.abs(feature.shift))} sd)`;
+    const shift = number(feature.shift);
+    const how = `${number(feature.drift)} (${shift.startsWith("−") || shift === "0" ? "" : "+"}${shift} sd)`;
     return el("li", { title: `population stability index; the mark is the limit, ${limit}` }, el("span", {}, feature.feature), picture, el("span", {}, how));
   }));
 }
