@@ -32,8 +32,7 @@ TRAIN = ("train", "env=interest_evolution", "algo=slateq", "env.slate_size=2", "
 USERS = 64
 TORCH = "import sys, recsys_cli.serving.model as m, recsys_cli.cli as c; m.twin_of = lambda p: p; sys.exit(c.main())"
 GROUPS = {
-    "haproxy": ("noop haproxy", "noop ours", "ray"),
-    "default": ("noop default", "ray"),
+    "serve": ("noop haproxy", "noop ours", "noop default", "ray"),
     "mlflow": ("mlflow", "ray", "local"),
     "local": ("noop local", "local", "torch"),
 }

@@ -17,6 +17,7 @@ from recsys_cli.serving.backends import ray_haproxy
 
 RETRY_AFTER_S = 1.0
 HEALTH_S = 1.0  # between Serve's looks at its processes: three failures, and they are replaced
+START_S = 60  # for HAProxy's manager; Serve kills one that takes longer than 5 s, and `serve.start` gives up
 DRAIN_S = 2.0  # a replica that is to end answers on for so long, until no HAProxy sends to it any more
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # all interfaces, and where to reach them from this machine
 
@@ -33,6 +34,7 @@ def variables(serving: ServingConfig) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(2 * math.ceil(serving.max_seconds)),
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": f"{HEALTH_S:g}",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(START_S),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": f"{DRAIN_S:g}",
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",  # one HAProxy takes over from another without closing the port
