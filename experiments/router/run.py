@@ -72,14 +72,14 @@ def policies(sessions: Mapping[str, Played]) -> str:
 def table(runs: Runs) -> str:
     """Return a table of shares at the end and regret, with intervals over seeds."""
     head = "| router | unit | " + " | ".join(f"share of {name}" for name in NAMES)
-    lines = [f"{head} | regret after 1,000 sessions | after 3,000 |", "|---|---|" + "---|" * (len(NAMES) + 2)]
+    lines = [f"{head} | regret after 100 sessions | after 1,000 |", "|---|---|" + "---|" * (len(NAMES) + 2)]
     for router in ROUTERS:
         for unit in UNITS:
             own = [runs[router, unit, seed] for seed in SEEDS]
             ends = [plus_minus([run[-1].shares[m] for run in own], ".3f") for m in range(len(NAMES))]
-            third, last = ([run[at].regret for run in own] for at in (len(own[0]) // 3 - 1, -1))
+            early, last = ([epoch.regret for run in own for epoch in run if epoch.sessions == at] for at in (100, 1_000))
             lines.append(
-                f"| {router} | {unit} | {' | '.join(ends)} | {plus_minus(third, ',.0f')} | {plus_minus(last, ',.0f')} |"
+                f"| {router} | {unit} | {' | '.join(ends)} | {plus_minus(early, ',.0f')} | {plus_minus(last, ',.0f')} |"
             )
     return "\n".join(lines) + "\n"
 

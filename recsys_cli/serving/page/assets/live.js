@@ -86,19 +86,18 @@ function showDrift(drift, limit) {
   const line = $("drift-line");
   line.classList.toggle("alarm", drift?.alarm ?? false);
   if (!drift) {
-    say(line, "Nothing to compare requests with (yet): that takes a policy's simulator, or the profile of its log in its checkpoint.");
+    say(line, "There is nothing to compare requests with: that takes the control's simulator, or the profile of a log in its checkpoint.");
     $("drift").replaceChildren();
     return;
   }
   const few = drift.worst.length === 0;
-  say(line, few ? `Requests are compared with what the policy that answers was trained on, from 50 sessions on (now ${Math.floor(drift.independent)}).` : drift.alarm ? `Requests no longer look like what ${drift.worst[0].policy} was trained on:` : "Requests look like what the policies that answer them were trained on. The features that differ most:");
-  const several = state.policies.length > 1;
+  say(line, few ? `New users and their candidates are compared with those of the training, from 50 sessions on (so far ${drift.sessions}).` : drift.alarm ? "New users and their candidates no longer look like those of the training. The features that differ most:" : "New users and their candidates look like those of the training. The features that differ most:");
   $("drift").replaceChildren(...drift.worst.map((feature) => {
     const over = feature.drift > limit;
     const picture = bar(feature.drift, 0, Math.max(2 * limit, feature.drift), over ? "var(--bad)" : "var(--bar)", 0, limit);
     const shift = number(feature.shift);
     const how = `${number(feature.drift)} (${shift.startsWith("−") || shift === "0" ? "" : "+"}${shift} sd)`;
-    return el("li", { title: `population stability index; the mark is the limit, ${limit}` }, el("span", {}, `${several ? `${feature.policy}: ` : ""}${feature.feature}`), picture, el("span", {}, how));
+    return el("li", { title: `population stability index; the mark is the limit, ${limit}` }, el("span", {}, feature.feature), picture, el("span", {}, how));
   }));
 }
 
