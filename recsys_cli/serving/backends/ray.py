@@ -150,6 +150,7 @@ def _cluster(config: ServeConfig) -> Iterator[Callable[[], None]]:
     ray_settings.set_variables(values)
     join(config.resources, values)
     try:
+        ray_settings.check_cluster(config, sum(node["Alive"] for node in ray.nodes()))
         yield lambda: None
         serve.shutdown()
     finally:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.config.serving import ServingConfig
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.serving import LOOPBACK, TOKEN_VARIABLE, ServeConfig, ServingConfig
+from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends import ray_haproxy
 
 RETRY_AFTER_S = 1.0
@@ -106,6 +108,28 @@ def deployment(serving: ServingConfig) -> dict[str, Any]:
         target_ongoing_requests=max(1.0, serving.max_queued / 8),
     )
     return options | {"autoscaling_config": scaling}
+
+
+def check_cluster(config: ServeConfig, nodes: int) -> None:
+    """Refuse what would leave replicas on other nodes without a token, or out of reach.
+
+    Raises:
+        ConfigError: the token comes from a variable, which other nodes lack; or HAProxy, which runs on every node,
+            could not reach the replicas of others.
+    """
+    if config.token_file is None and read_token(config) is not None:
+        raise ConfigError(
+            f"{TOKEN_VARIABLE}: the variable stays on this machine; on a cluster set token_file=<file that all nodes see>"
+        )
+    if config.token_file is not None and not Path(config.token_file).is_absolute():
+        raise ConfigError(
+            f"token_file={config.token_file}: on a cluster it must be an absolute path that all nodes see"
+        )
+    if config.host in LOOPBACK and nodes > 1:
+        raise ConfigError(
+            f"host={config.host}: the cluster has {nodes} nodes, which reach each other's replicas only at "
+            "host=0.0.0.0 (which needs a bearer token)"
+        )
 
 
 def free_ports(number: int) -> list[int]:
