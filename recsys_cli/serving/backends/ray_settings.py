@@ -119,7 +119,7 @@ def check_cluster(config: ServeConfig, nodes: int) -> None:
     """
     if config.token_file is None and read_token(config) is not None:
         raise ConfigError(
-            f"{TOKEN_VARIABLE}: the variable stays on this machine; on a cluster set token_file=<file that all nodes see>"
+            f"{TOKEN_VARIABLE}: it stays on this machine; on a cluster set token_file=<a file that all nodes see>"
         )
     if config.token_file is not None and not Path(config.token_file).is_absolute():
         raise ConfigError(
