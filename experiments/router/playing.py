@@ -13,7 +13,7 @@ from recsys_cli.serving.deciding import choose
 from recsys_cli.serving.router.base import Arm, State
 from recsys_cli.serving.router.build import build_router
 
-EPOCHS, SESSIONS = 60, 50  # of a run, and in each epoch
+EPOCHS, SESSIONS = 200, 5  # of a run, and in each epoch
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.serving.deciding import BY_CALLER, Decided, Ints, choose, decide
+from recsys_cli.serving.deciding import BY_CALLER, Decided, Ints, choose, decide, keep_order
 from recsys_cli.serving.draws import seeds_of
 from recsys_cli.serving.folder import CALLER
 from recsys_cli.serving.inputs import Batch
@@ -105,7 +105,10 @@ class Answering:
         chosen = _chosen(live, router, asked, states)
         recalled = live.memories.recall(states)
         observations = recalled.observations({"user": asked.user, "doc": asked.doc, "mask": asked.mask})
-        decided = decide(live.models, observations, chosen.weights, chosen.which, seeds_of(asked.events))
+        if router.mode == "logging_only":
+            decided = keep_order(asked.mask, chosen.weights, live.spec.slate_size)
+        else:
+            decided = decide(live.models, observations, chosen.weights, chosen.which, seeds_of(asked.events))
         records = self._records(live, asked, states, chosen, recalled, decided, now_ms)
         after = _after(live, records, recalled.after(decided.slates, asked.doc))
         self.sessions.close(after)

@@ -108,6 +108,20 @@ def decide(
     return Decided(which, slates, conditional, by_policy, _log_total(by_policy, weights, which), scores)
 
 
+def keep_order(mask: NDArray[np.bool_], weights: Floats, slate_size: int) -> Decided:
+    """Keep the caller's order for all users, and ask no policy.
+
+    Args:
+        mask: which candidates are present and not excluded, `[N, C]`.
+        weights: the router's probabilities, `[N, M]`.
+        slate_size: documents of a slate.
+    """
+    slates = first_present(mask, slate_size)
+    unknown, certain = np.full(weights.shape, np.nan), np.zeros(slates.shape)
+    which = np.full(len(mask), BY_CALLER)
+    return Decided(which, slates, certain, unknown, np.zeros(len(mask)), np.full(slates.shape, np.nan))
+
+
 def _drawn(laws: Sequence[SlateDistribution], which: Ints, seeds: NDArray[np.uint64], mask: NDArray[np.bool_]) -> Ints:
     if len(laws) == 1 and (which == 0).all():
         return laws[0].sample_seeded(seeds)

@@ -148,6 +148,19 @@ def test_agreement_with_the_caller_is_reported(tmp_path: Path) -> None:
     assert (agreement["b"]["count"], agreement["b"]["mean"]) == (1, 0.25)
 
 
+@pytest.mark.parametrize("jump", [-7_200_000, 7_200_000])
+def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, jump: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for jumped in (0, jump):
+        made = books(tmp_path / str(jumped), decided("1", time_ms=1000), decided("2", time_ms=1001), unit="decision")
+        made.after(10)
+        monkeypatch.setattr("time.time", lambda jumped=jumped: 1000 + jumped / 1000)
+        made.write(decided("3", time_ms=2000 + jumped), rewarded("1", 3.0, time_ms=2000 + jumped))
+        found.append([made.after(10), made.after(30), made.after(30), made.counters()])
+    assert found[0] == found[1]
+    assert [arms["a", "1"].count for arms in found[1][:3]] == [1, 1, 3]
+
+
 def test_hours_in_which_the_service_is_down_default_nothing(tmp_path: Path) -> None:
     made = books(tmp_path, decided("1"), unit="decision")
     made.after(20)

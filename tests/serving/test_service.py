@@ -149,6 +149,8 @@ def test_the_callers_order_can_be_kept(opened, router):
     (answer,) = ask(service, body(rng, exclude=["d0"]))
     assert ([shown.id for shown in answer.slate], answer.policy) == (["d1", "d2"], "caller")
     assert answer.propensity.total == 1.0
+    probabilities = logged(service, DecisionRecord)[-1].by_policy
+    assert probabilities["random"] == (pytest.approx(1 / 72) if router == "apprentice" else None)
 
 
 def test_policies_are_swapped_in_place(opened, runs):
