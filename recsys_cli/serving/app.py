@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsys_cli.config.serving import ServingConfig
-from recsys_cli.serving.auth import Bearer
+from recsys_cli.config.serving import LOOPBACK, ServingConfig
+from recsys_cli.serving.auth import Bearer, names_this_machine
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.limits import RETRY_S, Gone, Headers, Load, headers_of
 from recsys_cli.serving.messages import Problem
