@@ -213,15 +213,23 @@ def test_a_request_alone_and_one_of_many_get_the_same_bits(case: str, problem: s
 ROWS = 5
 
 
-def parts_of(rng: np.random.Generator, c: int, k: int, null: float, masked: bool, ties: bool) -> ours.Parts:
-    v, q = rng.random((ROWS, c)), rng.standard_normal((ROWS, c))
+def parts_of(rng: np.random.Generator, c: int, null: float, masked: bool, ties: bool, rows: int = ROWS) -> ours.Parts:
+    v, q = rng.random((rows, c)), rng.standard_normal((rows, c))
     if ties:
         v, q = np.round(2 * v) / 2, np.round(q)
-    mask = rng.random((ROWS, c)) < 0.4 if masked else None
+    mask = rng.random((rows, c)) < 0.4 if masked else None
     if mask is not None:
-        mask[np.arange(ROWS), rng.integers(0, c, ROWS)] = True
+        mask[np.arange(rows), rng.integers(0, c, rows)] = True
         mask[0] = np.arange(c) == 0
-    return ours.Parts(v, q, np.full(ROWS, null), rng.standard_normal(ROWS), mask)
+    return ours.Parts(v, q, np.full(rows, null), rng.standard_normal(rows), mask)
+
+
+@pytest.mark.parametrize("c", [3, 6])
+def test_what_is_not_there_counts_for_nothing(c: int) -> None:
+    parts = parts_of(np.random.default_rng(c), c, 1.0, masked=True, ties=False, rows=800)
+    tensors = [torch.from_numpy(part) for part in parts]
+    expected, _ = torchs.OPTIMISERS["optimal"](*tensors[:4], 3, tensors[4])
+    np.testing.assert_array_equal(ours.optimal_slates(parts, 3), expected.numpy())
 
 
 @pytest.mark.parametrize("name", sorted(ours.OPTIMISERS))
@@ -237,7 +245,7 @@ def test_optimisers_find_slates_of_torch_s_value(
     name: str, ties: bool, seed: int, size: tuple[int, int], null: float, masked: bool
 ) -> None:
     c, k = size
-    parts = parts_of(np.random.default_rng(seed), c, k, null, masked, ties)
+    parts = parts_of(np.random.default_rng(seed), c, null, masked, ties)
     tensors = [torch.from_numpy(part) for part in parts[:4]]
     mask = None if parts.mask is None else torch.from_numpy(parts.mask)
     expected, value = torchs.OPTIMISERS[name](*tensors, k, mask)
