@@ -3,7 +3,8 @@
     uv run python -m experiments.serving.faults_ray
 
 One service of two replicas, on which kill -9 ends one process after another: a replica, HAProxy, HAProxy's manager,
-Serve's controller, the proxy that stands by, and the whole service, which is started again. Each event happens twice:
+Serve's controller, the proxy that stands by, and the whole service, which is started again; and hostile requests come
+(those of the local back end's table). Each event happens twice:
 once to clients that give up at the first failure, once to clients that try again. At the end `recsys compact` makes a
 data set, in which every reward that was accepted must be. Writes `faults_ray.md` beside this file.
 """
@@ -17,24 +18,17 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from experiments.services import free_port
-from experiments.serving.faults_local import AFTER_S, CALM_S, HEADER, HERE, RETRIES, SERVE, policies_in
+from experiments.serving.faults_local import AFTER_S, CALM_S, HEADER, HERE, RETRIES, SERVE, attacked, policies_in
 from experiments.serving.servers import RECSYS, Server, started
 from experiments.serving.watched import Clients, Seen, missing
 from recsys_cli.cli import main as recsys
 
 MENDED_S = 12.0  # what was killed must be there again before the next event
-KILLED = {
-    "nothing": "",
-    "kill -9 of one of two replicas": r"^ray::ServeReplica",
-    "kill -9 of HAProxy": "bin/haproxy -db",
-    "kill -9 of HAProxy's manager": r"^ray::HAProxyManager",
-    "kill -9 of Serve's controller": r"^ray::ServeController",
-    "kill -9 of the proxy that stands by": r"^ray::ProxyActor",
-    "kill -9 of the whole service, started again": "recsys_cli serve",
-}
 
 
 class Service:
@@ -59,10 +53,8 @@ class Service:
         return self._stack.enter_context(started(self._command, self.url, "/v1/policies", place))
 
 
-def kill(service: Service, pattern: str) -> None:
-    """Kill a process whose command line has a pattern."""
-    if not pattern:
-        return
+def kill(pattern: str, service: Service) -> None:
+    """Kill a process whose command line has a pattern; the service itself is started again."""
     victim = max(service.server.named(pattern))  # the newest
     os.kill(victim, signal.SIGKILL)
     if victim == service.server.process.pid:
@@ -70,24 +62,42 @@ def kill(service: Service, pattern: str) -> None:
         service.server = service.start()
 
 
-def watched(service: Service, pattern: str, retries: int) -> Seen:
-    """Return what clients see before, during and after a kill."""
+def nothing(service: Service) -> None:
+    """Let it be."""
+    time.sleep(3.0)
+
+
+EVENTS: dict[str, Callable[[Any], None]] = {
+    "nothing": nothing,
+    "kill -9 of one of two replicas": partial(kill, r"^ray::ServeReplica"),
+    "kill -9 of HAProxy": partial(kill, "bin/haproxy -db"),
+    "kill -9 of HAProxy's manager": partial(kill, r"^ray::HAProxyManager"),
+    "kill -9 of Serve's controller": partial(kill, r"^ray::ServeController"),
+    "kill -9 of the proxy that stands by": partial(kill, r"^ray::ProxyActor"),
+    "malformed and hostile requests": attacked,
+    "kill -9 of the whole service, started again": partial(kill, "recsys_cli serve"),
+}
+
+
+def watched(service: Service, event: Callable[[Any], None], retries: int) -> Seen:
+    """Return what clients see before, during and after an event."""
     clients = Clients(service.url, retries)
     try:
         time.sleep(CALM_S)
-        kill(service, pattern)
+        event(service)
         time.sleep(AFTER_S)
     finally:
         seen = clients.stop()
-    time.sleep(MENDED_S if pattern else 0.0)
+    if isinstance(event, partial):
+        time.sleep(MENDED_S)
     return seen
 
 
-def main(measure: Callable[[Service, str, int], Seen] = watched) -> None:
-    """Kill one process after another."""
+def main() -> None:
+    """Let one thing happen after another."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/faults_ray"), help="emptied before and after")
-    parser.add_argument("--events", nargs="+", choices=list(KILLED), default=list(KILLED))
+    parser.add_argument("--events", nargs="+", choices=list(EVENTS), default=list(EVENTS))
     args = parser.parse_args()
     folder = args.folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
@@ -96,7 +106,7 @@ def main(measure: Callable[[Service, str, int], Seen] = watched) -> None:
     with ExitStack() as stack:
         service = Service(folder / "shop", policies, stack)
         for name in args.events:
-            without, with_retry = (measure(service, KILLED[name], retries) for retries in (0, RETRIES))
+            without, with_retry = (watched(service, EVENTS[name], retries) for retries in (0, RETRIES))
             rows[name], accepted[name] = (without, with_retry), [*without.accepted, *with_retry.accepted]
             print(" | ".join(_cells(name, rows[name])), flush=True)
     if recsys(["compact", f"log={folder / 'shop'}", "name=log", f"data_dir={folder / 'data'}", "include_open=true"]):

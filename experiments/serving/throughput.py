@@ -17,7 +17,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,11 +30,10 @@ from experiments.serving.servers import RECSYS, Load, Server, has_wrk, started
 from recsys_cli.serving.backends.ray_settings import free_ports
 
 TRAIN = ("train", "env=interest_evolution", "algo=slateq", "env.slate_size=2", "debug=smoke", "steps=6000")
-USERS = 64
+USERS, REST_S = 64, 5.0
 TORCH = "import sys, recsys_cli.serving.model as m, recsys_cli.cli as c; m.twin_of = lambda p: p; sys.exit(c.main())"
 GROUPS = {
-    "haproxy": ("noop haproxy", "noop ours", "ray"),
-    "default": ("noop default", "ray"),
+    "serve": ("noop haproxy", "noop ours", "noop default", "ray"),
     "mlflow": ("mlflow", "ray", "local"),
     "local": ("noop local", "local", "torch"),
 }
@@ -122,6 +122,7 @@ def measure(group: str, folder: Path, rounds: int, seconds: float) -> Iterator[R
     bodies = make_bodies(folder)
     with ExitStack() as stack:
         servers = {name: stack.enter_context(server(name, folder)) for name in GROUPS[group]}
+        print("at rest:", ", ".join(at_rest(servers)), flush=True)
         for number in range(-1, rounds):
             for name, running in servers.items():
                 for key in bodies_for(name):
@@ -129,6 +130,15 @@ def measure(group: str, folder: Path, rounds: int, seconds: float) -> Iterator[R
                     load = running.load(path, bodies[key], seconds=seconds if number >= 0 else 1.0)
                     if number >= 0:  # the first round warms up
                         yield _row(group, name, key, number, load)
+
+
+def at_rest(servers: Mapping[str, Server]) -> Iterator[str]:
+    """Return how much of a core each server takes without requests."""
+    before = {name: running.cpu() for name, running in servers.items()}
+    time.sleep(REST_S)
+    for name, running in servers.items():
+        used = sum(seconds - before[name].get(pid, 0.0) for pid, seconds in running.cpu().items())
+        yield f"{name} {used / REST_S:.1%} of a core"
 
 
 def _row(group: str, name: str, key: tuple[int, int, bool], number: int, load: Load) -> Row:
