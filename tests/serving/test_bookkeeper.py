@@ -42,6 +42,12 @@ def test_a_session_counts_once_it_is_over_with_the_sum_of_its_rewards(tmp_path: 
     assert made.told() == {"a": (1, 5.0)}
 
 
+def test_that_a_session_is_over_takes_no_report_s_place(tmp_path: Path) -> None:
+    made = books(tmp_path, decided("1"), rewarded("1", final=True), rewarded("1", 4.0, time_ms=1))
+    made.after(10)
+    assert made.told() == {"a": (1, 4.0)}
+
+
 def test_a_silent_session_counts_with_default_rewards(tmp_path: Path) -> None:
     made = books(tmp_path, decided("1", "s"), decided("2", "s", step=1), rewarded("2", 3.0), default_reward=-1.0)
     made.after(10, 99)

@@ -43,7 +43,7 @@ def outcome_of(
         aggregation: of the rewards of several reports: their sum, or the earliest.
     """
     reports = list(reports)
-    different = distinct(each for each in reports if _says_something(each))
+    different = distinct(each for each in reports if says_something(each))
     values = [value for each in different if (value := value_of(each, shown, reward)) is not None]
     value = None if not values else math.fsum(values) if aggregation == "sum" else values[0]
     responses = [response for each in different if (response := response_of(each, shown)) is not None]
@@ -61,7 +61,8 @@ def distinct(reports: Iterable[RewardRecord]) -> list[RewardRecord]:
     return list(kept.values())
 
 
-def _says_something(report: RewardRecord) -> bool:
+def says_something(report: RewardRecord) -> bool:
+    """Return whether a report says what came of the decision, not only that the session is over."""
     return report.reward is not None or report.clicked is not None or bool(report.response)
 
 
