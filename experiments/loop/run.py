@@ -30,10 +30,11 @@ from recsys_cli.tracking.loading import load_checkpoint
 from recsys_cli.tracking.references import resolve
 
 HERE = Path(__file__).parent
-ENV = ("env=interest_evolution", "env.slate_size=3")
+ENV = ("env=interest_evolution", "env.num_candidates=20", "env.slate_size=2")
 EXPLORE = "epsilon:0.2"
 CHAMPION = "models:/shop@champion"
 SERVE = (f"checkpoint={CHAMPION}", f"explore={EXPLORE}", "name=shop", "serving.alias_seconds=2")
+LEARNERS: dict[str, tuple[str, ...]] = {"lspi": (), "slateq": ("steps=100_000",)}
 QUIET = ("resources=inline", "progress=off", "evaluation.baselines=[]")
 USERS, SEED = 2000, 1_000_000  # who check at the end
 
@@ -90,7 +91,7 @@ def crown(url: str, name: str, turn: int, number: int) -> None:
         RuntimeError: a request failed, or the service stayed as it was.
     """
     (before,) = live(url)
-    with background(*users(url, f"swap_{turn}", number, 1000 + turn, "rate=40", "progress=off")) as serving:
+    with background(*users(url, f"swap_{turn}", number, 1000 + turn, "rate=60", "progress=off")) as serving:
         recsys("register", f"checkpoint={name}", "name=shop", "alias=champion")
         until = time.monotonic() + 60
         while live(url) == [before]:
@@ -120,7 +121,7 @@ def spread(values: Any) -> list[float]:
 
 def played(name: str, explore: str) -> list[float]:
     """Return what the simulator says of a run's policy."""
-    env = load("env", "interest_evolution", slate_size=3)
+    env = load("env", "interest_evolution", num_candidates=20, slate_size=2)
     loaded = load_checkpoint(resolve(name, Path("runs"), None))
     policy = ExploringPolicy(loaded.policy_for(env.spec), Explore.parse(explore))
     return spread(play(policy, env, USERS, SEED).returns)
@@ -143,28 +144,30 @@ def loop(number: int) -> list[Turn]:
                 better.append(difference(judgement, *champions[-2:]))
             if turn == 2:
                 break
-            challengers = learned(turn)
+            challengers = learned(turn, champions[-1])
             judgement = judged(f"turn_{turn}", champions[-1], *challengers)
             best = judgement["ranking"]["order"][0]
+            if best == champions[-1] or difference(judgement, champions[-1], best)[1] <= 0:
+                print(f"nothing is proven to be better than {champions[-1]}")
+                break
             champions.append(best)
             expected.append(fqe(judgement, best))
-            crown(url, best, turn, max(number // 5, 10))
+            crown(url, best, turn, max(number // 10, 10))
     return [
         Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), number)
         for i, name in enumerate(champions)
     ]
 
 
-def learned(turn: int) -> list[str]:
+def learned(turn: int, champion: str) -> list[str]:
     """Learn from a turn's log, at the second turn from what the first had learned; return the runs."""
-    log = f"data=turn_{turn}"
-    if turn == 0:
-        recsys("train", "algo=lspi", log, *QUIET, "name=lspi_0")
-        recsys("train", "algo=slateq", log, "steps=200_000", *QUIET, "name=slateq_0")
-    else:
-        recsys("train", "from=lspi_0", log, *QUIET, "name=lspi_1")
-        recsys("train", "from=slateq_0", log, "steps=200_000", *QUIET, "name=slateq_1")
-    return [f"lspi_{turn}", f"slateq_{turn}"]
+    runs = []
+    for algo, words in LEARNERS.items():
+        before = f"{algo}_{turn - 1}"
+        start = f"algo={algo}" if turn == 0 else f"from={CHAMPION if before == champion else before}"
+        runs.append(f"{algo}_{turn}")
+        recsys("train", start, f"data=turn_{turn}", *words, *QUIET, f"name={runs[-1]}")
+    return runs
 
 
 def difference(judgement: dict[str, Any], before: str, now: str) -> list[float]:
@@ -233,7 +236,7 @@ def figure(turns: Sequence[Turn]) -> None:
 def main() -> None:
     """Run the loop in a fresh folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=150, help="of each turn")
+    parser.add_argument("--users", type=int, default=60, help="of each turn")
     parser.add_argument("--folder", type=Path, default=Path("runs/loop"), help="must not exist yet")
     args = parser.parse_args()
     args.folder.mkdir(parents=True)

@@ -70,7 +70,7 @@ def decisions(count: int, seed: int = 0, version: str = "0") -> Iterator[Decisio
 
 def reward(decision: DecisionRecord) -> RewardRecord:
     """Return a report about a decision."""
-    response = {"click": [1.0, 0.0], "quality": [0.5, 0.25], "watch_time": [4.0, 0.0]}
+    response: dict[str, Sequence[float]] = {"click": [1.0, 0.0], "quality": [0.5, 0.25], "watch_time": [4.0, 0.0]}
     final = decision.step == SESSION - 1
     return RewardRecord(event_id=decision.event_id, time_ms=decision.time_ms + 5, response=response, final=final)
 

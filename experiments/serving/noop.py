@@ -82,7 +82,8 @@ def by_serve(config: ServeConfig, variables: dict[str, str]) -> None:
     """Run Ray Serve with one replica until SIGTERM."""
     import ray
 
-    ray_settings.set_variables(variables)
+    patience = {"RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(ray_settings.START_S)}
+    ray_settings.set_variables(patience | variables)
     local_ray.start(2, workers=4, preload=backend.PRELOADED[:1])
     deploy(config)
     print("ready", flush=True)

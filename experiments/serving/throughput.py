@@ -17,10 +17,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +30,10 @@ from experiments.serving.servers import RECSYS, Load, Server, has_wrk, started
 from recsys_cli.serving.backends.ray_settings import free_ports
 
 TRAIN = ("train", "env=interest_evolution", "algo=slateq", "env.slate_size=2", "debug=smoke", "steps=6000")
-USERS = 64
+USERS, REST_S = 64, 5.0
 TORCH = "import sys, recsys_cli.serving.model as m, recsys_cli.cli as c; m.twin_of = lambda p: p; sys.exit(c.main())"
 GROUPS = {
-    "haproxy": ("noop haproxy", "noop ours", "ray"),
-    "default": ("noop default", "ray"),
+    "serve": ("noop haproxy", "noop ours", "noop default", "ray"),
     "mlflow": ("mlflow", "ray", "local"),
     "local": ("noop local", "local", "torch"),
 }
@@ -59,7 +60,7 @@ def make_bodies(folder: Path) -> dict[tuple[int, int, bool], Path]:
     rng, bodies = np.random.default_rng(0), {}
     for candidates in (10, 100):
         one = _request(rng, candidates)
-        contents = {
+        contents: dict[tuple[int, int, bool], Any] = {
             (candidates, 1, False): one,
             (candidates, USERS, False): {"requests": [_request(rng, candidates) for _ in range(USERS)]},
         }
@@ -72,7 +73,7 @@ def make_bodies(folder: Path) -> dict[tuple[int, int, bool], Path]:
     return bodies
 
 
-def _request(rng: np.random.Generator, candidates: int) -> dict[str, object]:
+def _request(rng: np.random.Generator, candidates: int) -> dict[str, Any]:
     """Return a user of interest evolution and documents of one topic each."""
     topics = np.eye(20)[rng.integers(20, size=candidates)]
     shown = [{"id": f"d{number}", "features": topic} for number, topic in enumerate(topics.tolist())]
@@ -85,7 +86,7 @@ def server(name: str, folder: Path) -> Iterator[Server]:
     port = free_ports(1)[0]
     url, place = f"http://127.0.0.1:{port}", folder / name.replace(" ", "_")
     serve = ["serve", "checkpoint=slateq", "explore=epsilon:0.1", f"port={port}", "tracking=off"]
-    serve += [f"output_dir={folder / 'runs'}", f"name={name}"]
+    serve += [f"output_dir={folder / 'runs'}", f"name={name.replace(' ', '_')}"]
     if name.startswith("noop"):
         command, probe = [sys.executable, "-m", "experiments.serving.noop", name.split()[1], str(port)], "/docs"
     elif name == "mlflow":
@@ -100,8 +101,9 @@ def server(name: str, folder: Path) -> Iterator[Server]:
     elif name == "local":
         command, probe = [*RECSYS, *serve], "/v2/health/ready"
     else:
-        alone = ["serving=ray", "serving.replicas=1", "serving.max_replicas=1"]
-        command, probe = [*RECSYS, *serve, *alone], "/v2/health/ready"
+        replicas = 2 if name == "ray two" else 1
+        command = [*RECSYS, *serve, "serving=ray", f"serving.replicas={replicas}", f"serving.max_replicas={replicas}"]
+        probe = "/v2/health/ready"
     with started(command, url, probe, place) as running:
         yield running
 
@@ -120,6 +122,7 @@ def measure(group: str, folder: Path, rounds: int, seconds: float) -> Iterator[R
     bodies = make_bodies(folder)
     with ExitStack() as stack:
         servers = {name: stack.enter_context(server(name, folder)) for name in GROUPS[group]}
+        print("at rest:", ", ".join(at_rest(servers)), flush=True)
         for number in range(-1, rounds):
             for name, running in servers.items():
                 for key in bodies_for(name):
@@ -127,6 +130,15 @@ def measure(group: str, folder: Path, rounds: int, seconds: float) -> Iterator[R
                     load = running.load(path, bodies[key], seconds=seconds if number >= 0 else 1.0)
                     if number >= 0:  # the first round warms up
                         yield _row(group, name, key, number, load)
+
+
+def at_rest(servers: Mapping[str, Server]) -> Iterator[str]:
+    """Return how much of a core each server takes without requests."""
+    before = {name: running.cpu() for name, running in servers.items()}
+    time.sleep(REST_S)
+    for name, running in servers.items():
+        used = sum(seconds - before[name].get(pid, 0.0) for pid, seconds in running.cpu().items())
+        yield f"{name} {used / REST_S:.1%} of a core"
 
 
 def _row(group: str, name: str, key: tuple[int, int, bool], number: int, load: Load) -> Row:

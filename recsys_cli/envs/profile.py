@@ -1,4 +1,4 @@
-"""What the features of a problem usually look like, in a few numbers each: to notice when requests look different."""
+"""What features look like at the first step of a session, in a few numbers each: to notice when requests differ."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ class Profile:
         std: `[R]`, 0 for a constant.
         edges: `[R, BINS - 1]`, rising.
         shares: of each bin, `[R, BINS]`.
-        episodes: independent ones that the rows came from: how sure all this is.
+        sessions: that the rows are of: how sure all this is.
     """
 
     mean: Floats
     std: Floats
     edges: Floats
     shares: Floats
-    episodes: int
+    sessions: int
 
     @classmethod
-    def of(cls, rows: NDArray[np.float32], episodes: int) -> Profile:
-        """Describe rows `[n, R]` (see `rows_of`) of so many episodes."""
+    def of(cls, rows: NDArray[np.float32]) -> Profile:
+        """Describe rows `[n, R]` (see `rows_of`), each of another session."""
         columns = [_edges(column) for column in rows.T]
         edges = np.full((len(columns), BINS - 1), _NEVER, np.float32)
         for row, own in zip(edges, columns, strict=True):
             row[: len(own)] = own
         counts = binned(rows, edges)
-        return cls(rows.mean(0, np.float64), rows.std(0, dtype=np.float64), edges, counts / len(rows), episodes)
+        return cls(rows.mean(0, np.float64), rows.std(0, dtype=np.float64), edges, counts / len(rows), len(rows))
 
     def packed(self) -> NDArray[np.float32]:
         """Return all of it as one array `[R, 2 + 2 BINS]`."""
-        episodes = np.full(len(self.mean), self.episodes)
-        return np.column_stack([episodes, self.mean, self.std, self.edges, self.shares]).astype(np.float32)
+        sessions = np.full(len(self.mean), self.sessions)
+        return np.column_stack([sessions, self.mean, self.std, self.edges, self.shares]).astype(np.float32)
 
     @classmethod
     def unpacked(cls, array: NDArray[np.float32], spec: ProblemSpec) -> Profile:
@@ -82,6 +82,8 @@ def rows_of(
 ) -> NDArray[np.float32]:
     """Return a row `[R]` for each of N users: their features, those of a random candidate, and how many there are.
 
+    A candidate's one-hot topic is one number.
+
     Args:
         spec: the problem.
         user: `[N, U]`.
@@ -94,17 +96,18 @@ def rows_of(
         count, chosen = np.full(size, width), rng.integers(width, size=size)
     else:
         count, chosen = mask.sum(1), (mask * rng.random(mask.shape)).argmax(1)
-    candidate = spec.documents.dense(doc[np.arange(size), chosen])
-    return np.concatenate([user, candidate, count[:, None]], axis=1, dtype=np.float32)
+    shown, topics = doc[np.arange(size), chosen], spec.documents.topics
+    topic = [spec.documents.topics_of(shown)[:, None]] if topics else []
+    return np.concatenate([user, *topic, spec.documents.dense(shown)[:, topics:], count[:, None]], 1, dtype=np.float32)
 
 
 def names_of(spec: ProblemSpec) -> list[str]:
     """Return the names of a row's features, `[R]`."""
-    own = [
-        [f"{part} {name}" for name in (features.names or range(len(features)))]
-        for part, features in (("user", spec.user), ("candidate", spec.documents.features))
-    ]
-    return [*own[0], *own[1], "candidates"]
+    documents, user = spec.documents.features, spec.user
+    topic = ["topic"] if spec.documents.topics else []
+    rest = (documents.names or range(len(documents)))[spec.documents.topics :]
+    own = [f"candidate {name}" for name in (*topic, *rest)]
+    return [*(f"user {name}" for name in (user.names or range(len(user)))), *own, "candidates"]
 
 
 def _edges(column: Floats) -> Floats:

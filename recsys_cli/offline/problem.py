@@ -18,7 +18,7 @@ from recsys_cli.envs.vector import SlateVectorEnv
 from recsys_cli.offline.dataset import Dataset, find
 
 FEWEST_EPISODES = 10
-PROFILE_ROWS = 20_000  # that tell what features look like
+PROFILE_ROWS = 100_000  # that are read for what features look like
 
 
 @dataclass
@@ -70,10 +70,15 @@ class LoggedProblem(EnvConfig):
 
     @cached_property
     def profile(self) -> Profile:
-        """What features look like in the log's first episodes."""
-        steps = next(self.dataset.batches(PROFILE_ROWS))
-        rows = rows_of(self.spec, steps.user, steps.doc, steps.mask, np.random.default_rng(0))
-        return Profile.of(rows[steps.valid], len(steps.starts))
+        """What features look like at the first steps of the log's first episodes."""
+        rng, rows, looked = np.random.default_rng(0), [], 0
+        for steps in self.dataset.batches():
+            first = None if steps.mask is None else steps.mask[steps.starts]
+            rows.append(rows_of(self.spec, steps.user[steps.starts], steps.doc[steps.starts], first, rng))
+            looked += len(steps)
+            if looked >= PROFILE_ROWS:
+                break
+        return Profile.of(np.concatenate(rows))
 
     def describe(self) -> ProblemSpec:
         """Return the log's."""

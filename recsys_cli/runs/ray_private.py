@@ -52,7 +52,7 @@ HOOKS = {
     f"{_LEARNER}._make_batch_if_necessary": "RLlib's batch, which our minibatches part",
     f"{_LEARNER}._weights_seq_no": "seeds the order of minibatches: the same after resuming",
     "ray.rllib.algorithms.appo.appo_learner:APPOLearner._last_update_ts_by_mid": "belongs in a checkpoint",
-    "ray.serve._private.replica:add_port_to_grpc_server": "a port of each replica, open to all, that unpickles requests",
+    "ray.serve._private.replica:add_port_to_grpc_server": "a port of each replica that unpickles requests",
     f"{_MODULE}._forward": "the hook that RLlib documents for subclasses",
     f"{_MODULE}._forward_train": "the same while learning",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,10 +112,12 @@ def join(resources: ResourcesConfig, variables: Mapping[str, str] = MappingProxy
     address = find_cluster(asked)
     with shipped(resources) as runtime_env:
         runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **variables}
+        on_term = signal.getsignal(signal.SIGTERM)
         try:
             ray.init(address=address, runtime_env=runtime_env, **LOGGING)
         except Exception as error:  # Ray raises no class of its own here: versions, tokens, nodes that went
             raise ConfigError(f"resources.ray_address={asked}: cannot join ({one_line(error)})") from None
+    signal.signal(signal.SIGTERM, on_term)  # Ray's own handler prints a stack trace
 
 
 def _link_logs(run_dir: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.serving.auth import Bearer
 from recsys_cli.serving.errors import Refused
-from recsys_cli.serving.limits import Gone, Headers, Load, headers_of
+from recsys_cli.serving.limits import RETRY_S, Gone, Headers, Load, headers_of
 from recsys_cli.serving.messages import Problem
 from recsys_cli.serving.openapi import document
 from recsys_cli.serving.operations import LOG, Operation, Operations
@@ -120,6 +121,8 @@ class Guard:
             await self._refuse(send, Refused(error.status_code, message), headers, error.headers or {})
         except Gone:
             return
+        except asyncio.CancelledError:  # the server stops, and has waited long enough
+            await self._refuse(send, Refused(503, "the service is stopping", RETRY_S), headers)
         except Exception:
             LOG.exception("a request failed")
             await self._refuse(send, Refused(500, "an error of the service; it is in its log"), headers)

@@ -1,16 +1,19 @@
-"""Drift: whether requests look like what the policy was trained on.
+"""Drift: whether those who come, and what they are offered, look like what the policy was trained on.
+
+A session's first request is compared with sessions' first steps in the training: later ones depend on what was shown,
+so they differ among policies, and between young and old sessions, without any drift. First requests are independent.
 
 A feature's drift is the population stability index of its bins, sum (p - q) ln(p / q), of the requests' shares p and
-the reference's q, less what chance alone would give: under equal laws and n independent requests, n times the index is
-about chi-squared. With few requests a bin that happens to be empty makes the index large, so an alarm also needs the
-triangular discrimination, sum 2 (p - q)^2 / (p + q), to be improbable; it is chi-squared too, and bounded. A session's
-requests are alike, so n is Kish's effective number (1965) as if they were all the same.
+the reference's q, less what chance alone would give: under equal laws and n requests, n times the index is about
+chi-squared. With few requests a bin that happens to be empty makes the index large, so an alarm also needs the
+triangular discrimination, sum 2 (p - q)^2 / (p + q), to be improbable; it is chi-squared too, and bounded.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +26,6 @@ from recsys_cli.config.notices import warn
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.profile import Profile, binned, names_of, rows_of
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.policies import SlatePolicy
 from recsys_cli.serving.messages import RankRequest
 from recsys_cli.serving.model import Model
 from recsys_cli.tracking.loading import load_checkpoint
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
 
 LIMIT = 0.25  # of the index, from which a shift is called major
 CHANCE = 1e-7  # of an alarm of one feature in one look, without drift
-WINDOW, WINDOW_BYTES = 2000, 16 << 20  # requests that are looked at: the last ones
-A_SECOND = 20  # requests of a second that are looked at, so that load costs nothing
-FEWEST = 50  # independent requests below which nothing is said
+WINDOW, WINDOW_BYTES = 2000, 16 << 20  # first requests that are looked at: the last ones
+FEWEST = 50  # below which nothing is said
+A_SECOND = 100  # first requests of a second that are looked at, so that load costs nothing
+KNOWN = 100_000  # sessions that are remembered, so that only their first request counts
 LOOK_EVERY, CACHED_SECONDS = 500, 2.0
 WORST = 5  # features that are named
-USERS, STEPS, PLAYED_BYTES = 256, 200, 64 << 20  # played for a reference
+USERS, USERS_BYTES = 4096, 64 << 20  # simulated for a reference
 
 
 class Requests(Protocol):
@@ -65,7 +68,6 @@ class Requests(Protocol):
 class Shifted:
     """A feature: its index, and the requests' mean less the reference's, in standard deviations of the reference."""
 
-    policy: str
     feature: str
     drift: float
     shift: float
@@ -73,33 +75,19 @@ class Shifted:
 
 @dataclass(frozen=True)
 class Report:
-    """How far the last requests are from the reference.
+    """How far the last first requests are from the reference.
 
     Attributes:
-        requests: looked at.
-        independent: of them, as far as that can be told.
-        drift: greatest index of a feature; 0 while there are too few requests.
+        sessions: looked at.
+        drift: greatest index of a feature; 0 while there are too few.
         alarm: whether a feature's is above `LIMIT` and more than chance.
         worst: the features with the greatest ones.
     """
 
-    requests: int = 0
-    independent: float = 0.0
+    sessions: int = 0
     drift: float = 0.0
     alarm: bool = False
     worst: tuple[Shifted, ...] = ()
-
-    @classmethod
-    def of(cls, reports: Sequence[Report]) -> Report:
-        """Join the reports about several policies."""
-        worst = sorted((each for report in reports for each in report.worst), key=lambda each: -each.drift)
-        return cls(
-            sum(report.requests for report in reports),
-            sum(report.independent for report in reports),
-            max((report.drift for report in reports), default=0.0),
-            any(report.alarm for report in reports),
-            tuple(worst[:WORST]),
-        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -107,38 +95,51 @@ class Report:
 
 
 class Drift:
-    """Compares the last requests that a policy answered with a profile of features."""
+    """Compares the last sessions' first requests with a profile of features."""
 
-    def __init__(self, profile: Profile, spec: ProblemSpec, policy: str) -> None:
-        """Take the profile, the problem, and the policy that answers the requests."""
-        self._profile, self._spec, self._policy, self._names = profile, spec, policy, names_of(spec)
+    def __init__(self, profile: Profile, spec: ProblemSpec) -> None:
+        """Take the profile and the problem."""
+        self._profile, self._spec, self._names = profile, spec, names_of(spec)
         size = len(profile.mean)
         self._rows = np.empty((max(min(WINDOW, WINDOW_BYTES // (4 * size)), FEWEST), size), np.float32)
-        self._sessions = np.empty(len(self._rows), np.int64)
         self._seen, self._second, self._left = 0, 0, 0
+        self._known = OrderedDict[int, None]()
         self._rng, self._warned = np.random.Generator(np.random.SFC64(0)), False
         self._report, self._reported = Report(), -np.inf
 
-    def see(self, batch: Requests, rows: NDArray[np.intp]) -> None:
-        """Look at some of a body's requests: at most at these rows."""
+    def see(self, batch: Requests) -> None:
+        """Look at the first requests of sessions in a body."""
+        requests = enumerate(batch.requests)
+        first = [row for row, each in requests if each.session_state is None and self._is_new(each.session)]
+        if not first:
+            return
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._left = second, A_SECOND
         if self._left <= 0:
             return
-        chosen = self._rng.choice(rows, self._left, replace=False) if len(rows) > self._left else rows
-        self._left -= len(chosen)
-        at = (self._seen + np.arange(len(chosen))) % len(self._rows)
-        self._rows[at] = rows_of(self._spec, batch.user[chosen], batch.doc[chosen], batch.mask[chosen], self._rng)
-        sessions = (batch.requests[row].session for row in chosen)
-        self._sessions[at] = [hash(name) if name else self._seen + i for i, name in enumerate(sessions)]
-        looks = self._seen // LOOK_EVERY
-        self._seen += len(chosen)
+        rows = self._rng.choice(first, self._left, replace=False) if len(first) > self._left else np.array(first)
+        self._left -= len(rows)
+        at = (self._seen + np.arange(len(rows))) % len(self._rows)
+        self._rows[at] = rows_of(self._spec, batch.user[rows], batch.doc[rows], batch.mask[rows], self._rng)
+        looks, self._seen = self._seen // LOOK_EVERY, self._seen + len(rows)
         if self._seen // LOOK_EVERY > looks:
             self.report()
 
+    def _is_new(self, session: str | None) -> bool:
+        """Whether a session was not seen before; one without a name is one request."""
+        if session is None:
+            return True
+        key = hash(session)
+        if key in self._known:
+            return False
+        self._known[key] = None
+        if len(self._known) > KNOWN:
+            self._known.popitem(last=False)
+        return True
+
     def report(self) -> Report:
-        """Return what the last requests look like; computed anew at most every `CACHED_SECONDS`."""
+        """Return what the last sessions look like; computed anew at most every `CACHED_SECONDS`."""
         now = time.monotonic()
         if now - self._reported >= CACHED_SECONDS:
             self._reported, self._report = now, self._compared()
@@ -146,99 +147,71 @@ class Drift:
                 self._warned = True
                 named = ", ".join(each.feature for each in self._report.worst if each.drift > LIMIT)
                 warn(
-                    f"requests no longer look like what the policy was trained on, by {named}: see the page or /metrics"
+                    f"requests no longer look like those of the training, by {named}; the page at / and /metrics go on"
                 )
         return self._report
 
     def _compared(self) -> Report:
         size = min(self._seen, len(self._rows))
-        repeats = np.unique(self._sessions[:size], return_counts=True)[1]
-        independent = float(size**2 / (repeats.astype(float) ** 2).sum()) if size else 0.0
-        if independent < FEWEST:
-            return Report(size, independent)
+        if size < FEWEST:
+            return Report(size)
         rows, known = self._rows[:size], self._profile
-        index, alarm = compared(rows, known, independent)
+        index, alarm = compared(rows, known)
         shift = (rows.mean(0) - known.mean) / np.where(known.std > 0, known.std, 1)
-        worst = tuple(
-            Shifted(self._policy, self._names[r], float(index[r]), float(shift[r])) for r in np.argsort(-index)[:WORST]
-        )
-        return Report(size, independent, worst[0].drift, bool(alarm.any()), worst)
+        worst = [Shifted(self._names[r], float(index[r]), float(shift[r])) for r in np.argsort(-index)[:WORST]]
+        return Report(size, worst[0].drift, bool(alarm.any()), tuple(worst))
 
 
-def compared(rows: NDArray[np.float32], profile: Profile, independent: float) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def compared(rows: NDArray[np.float32], profile: Profile) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Return the features' indices, less what chance gives, and which are an alarm, `[R]` each.
 
     Args:
-        rows: `[n, R]`.
+        rows: independent ones, `[n, R]`.
         profile: what they are compared with.
-        independent: how many independent rows they are worth.
     """
     shares = binned(rows, profile.edges) / len(rows)
     there = (profile.shares > 0) | (shares > 0)
-    p, q = np.maximum(shares, 0.5 / independent), np.maximum(profile.shares, 0.5 / profile.episodes)
-    freedom, chance = np.maximum(there.sum(1) - 1, 1), 1 / independent + 1 / profile.episodes
+    p, q = np.maximum(shares, 0.5 / len(rows)), np.maximum(profile.shares, 0.5 / profile.sessions)
+    freedom, chance = np.maximum(there.sum(1) - 1, 1), 1 / len(rows) + 1 / profile.sessions
     index = np.where(there, (p - q) * np.log(p / q), 0).sum(1) - chance * freedom
     discrimination = np.where(there, 2 * (p - q) ** 2 / (p + q), 0).sum(1)
     return np.maximum(index, 0), (index > LIMIT) & (discrimination > chance * chdtri(freedom, CHANCE))
 
 
 class Following:
-    """Compares what each live policy is asked with what it was trained on, also after a new version took its place."""
+    """Compares requests with what the control was trained on, also after another version took its place."""
 
-    def __init__(self, statistics: Statistics, models: Callable[[], Sequence[Model]]) -> None:
-        """Take where the comparisons go, and what returns the live policies."""
-        self._statistics, self._models = statistics, models
-        self._known: dict[tuple[str, str], Drift | None] = {}
+    def __init__(self, statistics: Statistics, control: Callable[[], Model]) -> None:
+        """Take where the comparison goes, and what returns the control."""
+        self._statistics, self._control, self._version = statistics, control, ""
 
     def step(self) -> None:
-        """Look at the policies; a new one takes about a second, in which its simulator is played."""
-        models = self._models()
-        if [(model.name, model.version) for model in models] == list(self._known):
-            return
-        known = {(model.name, model.version): model for model in models}
-        self._known = {key: self._known[key] if key in self._known else _drift(known[key]) for key in known}
-        self._statistics.drifts = {name: drift for (name, _), drift in self._known.items() if drift is not None}
-
-
-def _drift(model: Model) -> Drift | None:
-    profile = profile_of(model)
-    return None if profile is None else Drift(profile, model.spec, model.name)
+        """Look at the control."""
+        model = self._control()
+        if model.version != self._version:
+            self._version, profile = model.version, profile_of(model)
+            self._statistics.drift = None if profile is None else Drift(profile, model.spec)
 
 
 def profile_of(model: Model) -> Profile | None:
-    """Return what the requests that a policy answers should look like; None if that cannot be known.
+    """Return what the first requests of sessions should look like; None if that cannot be known.
 
-    That is what the log looked like that it was trained on, or what its problem's simulator shows when it plays: users
-    change by what they are shown, so each policy has a reference of its own.
+    That is what the log looked like that the policy was trained on, or the new users of its simulator.
     """
     checkpoint = load_checkpoint(model.folder)
     if checkpoint.bundle.profile is not None:
         return checkpoint.bundle.profile
     try:
-        return played(checkpoint.env, model.policy)
+        return of_new_users(checkpoint.env)
     except ConfigError:  # its simulator is not here
         return None
 
 
-def played(env: EnvConfig, policy: SlatePolicy, seed: int = 0) -> Profile:
-    """Return the features of some hundred users in sessions that follow each other."""
-    spec = env.spec
-    user_bytes = spec.observation_bytes + STEPS * 4 * len(names_of(spec))
-    users = int(np.clip(PLAYED_BYTES // user_bytes, 8, USERS))
-    vec, rng = env.make_vec(users, doc_format=spec.documents.compact), np.random.default_rng(seed)
-    rows, sessions, ended = list[NDArray[np.float32]](), users, np.zeros(users, bool)
-    try:
-        observation, _ = vec.reset(seed=seed)
-        memory = policy.new_memory(users)
-        for _ in range(STEPS):
-            seen = rows_of(spec, observation["user"], observation["doc"], observation.get("mask"), rng)
-            rows.append(seen[~ended])
-            slates = policy.served(memory.extend(observation)).sample(rng)
-            before = observation
-            observation, _, terminated, truncated, _ = vec.step(slates)
-            memory.step(before, slates, observation, ended)
-            sessions += int(ended.sum())
-            ended = terminated | truncated
-        return Profile.of(np.concatenate(rows), sessions)
-    finally:
-        vec.close()
+def of_new_users(env: EnvConfig, seed: int = 0) -> Profile:
+    """Return the features of a simulator's new users and of what they are offered."""
+    users = int(np.clip(USERS_BYTES // env.spec.observation_bytes, FEWEST, USERS))
+    vec = env.make_vec(users, doc_format=env.spec.documents.compact)
+    seen, _ = vec.reset(seed=seed)
+    vec.close()
+    rng = np.random.default_rng(seed)
+    return Profile.of(rows_of(env.spec, seen["user"], seen["doc"], seen.get("mask"), rng))

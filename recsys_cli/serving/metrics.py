@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from recsys_cli.serving.drift import Drift, Report, Requests
+from recsys_cli.serving.drift import Drift, Requests
 from recsys_cli.serving.history import History
 from recsys_cli.serving.messages import Decision, Policies, Reward
 
@@ -54,14 +54,14 @@ class Statistics:
 
     Attributes:
         read: asks the others.
-        drifts: of the features in requests, by the policy that answered, if there is something to compare them with.
+        drift: of the requests' features; None: there is nothing to compare them with.
         history: how shares, rewards, load and latency went.
     """
 
     def __init__(self, read: Callable[[], Readings]) -> None:
         """Start at zero."""
         self.read, self._started = read, time.monotonic()
-        self.drifts: Mapping[str, Drift] = {}
+        self.drift: Drift | None = None
         self.history = History(POINT_SECONDS)
         self._recent: deque[tuple[float, float, int]] = deque(maxlen=RECENT_ANSWERS)  # when, seconds, decisions
         self._registry = CollectorRegistry()
@@ -93,10 +93,8 @@ class Statistics:
             (counter if counter is not None else self._of_version(*key)).inc()
         self._latency.observe(seconds)
         self._recent.append((time.monotonic(), seconds, len(decisions)))
-        for policy, drift in self.drifts.items():
-            rows = [row for row, decision in enumerate(decisions) if decision.policy == policy]
-            if rows:
-                drift.see(batch, np.array(rows))
+        if self.drift is not None:
+            self.drift.see(batch)
 
     def _of_version(self, policy: str, version: str) -> Counter:
         if len(self._by_version) >= MOST_VERSIONS:
@@ -135,7 +133,7 @@ class Statistics:
         Keys: `uptime`, `over` (seconds that the following are of), `requests` and `decisions` a second, `p50`, `p99`
         (seconds, None without requests), `decided`, `rewarded`, `refused` (counts since the start), `drift`, `history`.
         """
-        now, drifts = time.monotonic(), tuple(self.drifts.values())
+        now = time.monotonic()
         recent = [entry for entry in tuple(self._recent) if now - entry[0] <= RECENT_SECONDS]
         full = len(recent) == RECENT_ANSWERS
         over = max(now - recent[0][0] if full else min(now - self._started, RECENT_SECONDS), 1e-3)
@@ -150,7 +148,7 @@ class Statistics:
             "decided": _total(self._decisions),
             "rewarded": _total(self._rewards),
             "refused": _total(self._refused),
-            "drift": Report.of([drift.report() for drift in drifts]).to_dict() if drifts else None,
+            "drift": None if self.drift is None else self.drift.report().to_dict(),
             "history": self.history.columns(now),
         }
 
@@ -167,7 +165,7 @@ class _Read(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the gauges."""
-        now, drifts = self._statistics.read(), self._statistics.drifts
+        now, drift = self._statistics.read(), self._statistics.drift
         yield _gauge("queued_requests", "Rank requests accepted and not answered.", now.queued)
         yield _gauge("log_bytes", "Bytes that this process has written to the log.", now.log_bytes)
         yield _gauge("router_epoch", "Number of the router's epoch.", now.policies.epoch)
@@ -181,13 +179,10 @@ class _Read(Collector):
         for name, values in now.rewards.items():
             mean.add_metric([name], values["mean"])
         yield mean
-        size = _gauge("feature_drift", "Drift of requests: greatest PSI of a feature.", labels=["policy"])
-        alarm = _gauge("feature_drift_alarm", "Whether that is beyond chance and the limit.", labels=["policy"])
-        for name, drift in drifts.items():
+        if drift is not None:
             report = drift.report()
-            size.add_metric([name], report.drift)
-            alarm.add_metric([name], report.alarm)
-        yield from (size, alarm)
+            yield _gauge("feature_drift", "Drift of requests: greatest PSI of a feature.", report.drift)
+            yield _gauge("feature_drift_alarm", "Whether that is beyond chance and the limit.", report.alarm)
 
 
 def _gauge(name: str, help_text: str, value: float | None = None, labels: Sequence[str] = ()) -> GaugeMetricFamily:

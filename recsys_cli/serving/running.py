@@ -16,7 +16,7 @@ from recsys_cli.tracking.bundle import read_bundle
 
 def chores_of_each(service: Service) -> list[Chore]:
     """Return what every process does: follow the pointer to the policies and the router, and watch itself."""
-    drift = Following(service.statistics, lambda: service.live.now.models)
+    drift = Following(service.statistics, lambda: service.live.now.models[0])
     return [
         Chore("following the service's folder", service.config.serving.poll_seconds, service.poll),
         Chore("the history of the service", POINT_SECONDS, service.statistics.tick),

@@ -133,7 +133,7 @@ def test_a_user_is_served_step_by_step(begin, tab):
     assert tab.run("session.acts[3].was") == -1
     tab.click("#play")
     assert tab.until("$('play').textContent === 'Pause' && $('play').ariaPressed === 'true'")
-    tab.until("session.acts.length + 100 * ended.length >= 24", 60)
+    tab.until("state.process.decided >= 24", 60)
     tab.click("#play")
     tab.until("!playing && !session.busy")
     assert service.statistics.snapshot()["decided"] >= 24

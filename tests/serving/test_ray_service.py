@@ -113,7 +113,7 @@ def test_both_back_ends_decide_alike(runs: Path, on_ray: Running, tmp_path: Path
 def test_on_ray_only_rays_own_ports_can_be_reached_from_other_machines(on_ray: Running) -> None:
     """Which must be firewalled; HTTP, and a port of each replica that unpickles, are for this machine."""
     for pattern, beyond in {
-        "bin/haproxy": 0,
+        "bin/haproxy -db": 0,
         r"^ray::ServeReplica": 1,  # all of Ray's workers have one
         r"^ray::ProxyActor": 1,
         r"^ray::HAProxyManager": 1,
@@ -128,7 +128,7 @@ def test_on_ray_only_rays_own_ports_can_be_reached_from_other_machines(on_ray: R
             reachable = [found for found in listening([pid]) if not only_here(found[0])]
             assert len(reachable) == beyond, (pattern, reachable)
     port = int(on_ray.url.rpartition(":")[2])
-    assert listening(on_ray.pids("bin/haproxy")) >= {("127.0.0.1", port)}
+    assert listening(on_ray.pids("bin/haproxy -db")) >= {("127.0.0.1", port)}
 
 
 def test_locally_the_service_listens_at_one_port(runs: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_locally_the_service_listens_at_one_port(runs: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("pattern", "silence"),
-    [("bin/haproxy", 5), ("^ray::HAProxyManager", 5), ("^ray::ServeReplica", 5), ("^ray::ServeController", 2)],
+    [("bin/haproxy -db", 5), ("^ray::HAProxyManager", 5), ("^ray::ServeReplica", 5), ("^ray::ServeController", 2)],
 )
 def test_what_is_killed_is_started_again_and_the_port_is_open_meanwhile(
     on_ray: Running, pattern: str, silence: float
@@ -181,7 +181,7 @@ def test_killed_it_leaves_nothing_and_starts_again(runs: Path, tmp_path: Path) -
         assert again.rank(authorization="Bearer a-word")["slate"]
         with pytest.raises(urllib.error.HTTPError, match="401"):
             again.rank()
-        assert ("0.0.0.0", int(again.url.rpartition(":")[2])) in listening(again.pids("bin/haproxy"))
+        assert ("0.0.0.0", int(again.url.rpartition(":")[2])) in listening(again.pids("bin/haproxy -db"))
         assert "a-word" not in (again.folder / "service.yaml").read_text()
     finally:
         again.process.terminate()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsys_cli.config.compose import compose
+from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.serving.backends import ray_settings
 
@@ -55,3 +56,27 @@ def test_two_services_of_a_machine_share_no_port_and_no_file(tmp_path: Path) -> 
     first, second = (ray_settings.local_variables(serving(), "127.0.0.1:1", place, "haproxy") for place in places)
     own = [name for name in first if name.endswith(("_PORT", "_PATH", "_LOC", "_FILE", "_BASE"))]
     assert len(own) == 8 and all(first[name] != second[name] for name in own)
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "nodes", "wrong"),
+    [
+        ([], "a-word", 1, "RECSYS_SERVE_TOKEN"),
+        (["token_file=token"], None, 1, "token_file"),
+        ([], None, 2, "host=127.0.0.1"),
+        ([], None, 1, None),
+        (["token_file=/all/see/this", "host=0.0.0.0"], "a-word", 2, None),
+    ],
+)
+def test_on_a_cluster_all_nodes_have_the_token_and_reach_each_other(
+    words: list[str], variable: str | None, nodes: int, wrong: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RECSYS_SERVE_TOKEN", raising=False)
+    if variable:
+        monkeypatch.setenv("RECSYS_SERVE_TOKEN", variable)
+    config = compose("serve", ["checkpoint=x", "serving=ray", *words])
+    if wrong is None:
+        ray_settings.check_cluster(config, nodes)
+    else:
+        with pytest.raises(ConfigError, match=wrong):
+            ray_settings.check_cluster(config, nodes)

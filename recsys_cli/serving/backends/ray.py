@@ -71,6 +71,7 @@ def serve(folder: ServiceFolder, config: ServeConfig) -> None:
 def _deploy(config: ServeConfig, port: int, folder: ServiceFolder) -> None:
     """Start Serve and the replicas; returns when they answer."""
     from ray import serve
+    from ray.exceptions import RayError
     from ray.serve.config import HTTPOptions
 
     from recsys_cli.serving.backends.ray_replica import Replica
@@ -84,15 +85,19 @@ def _deploy(config: ServeConfig, port: int, folder: ServiceFolder) -> None:
         log.setLevel(logging.ERROR)  # Serve has set it
         wrapped = serve.deployment(serve.ingress(None)(Replica), **ray_settings.deployment(config.serving))
         serve.run(wrapped.bind(str(folder.path.resolve())), name=APP, route_prefix="/")
-    except (RuntimeError, TimeoutError) as error:  # Serve has no class of its own for a replica that cannot start
+    except (RuntimeError, TimeoutError, RayError) as error:  # Serve has no class of its own
         raise ConfigError(f"Ray Serve cannot start: {_last_word() or one_line(error)}") from None
 
 
 def _last_word() -> str:
     """Return the last line of what kept replicas from starting; empty if it is not known."""
     from ray import serve
+    from ray.exceptions import RayError
 
-    found = serve.status().applications.get(APP)
+    try:
+        found = serve.status().applications.get(APP)
+    except RayError:  # Serve itself did not start
+        return ""
     messages = [each.message for each in found.deployments.values()] if found is not None else []
     lines = [line for message in messages for line in message.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
@@ -145,6 +150,7 @@ def _cluster(config: ServeConfig) -> Iterator[Callable[[], None]]:
     ray_settings.set_variables(values)
     join(config.resources, values)
     try:
+        ray_settings.check_cluster(config, sum(node["Alive"] for node in ray.nodes()))
         yield lambda: None
         serve.shutdown()
     finally:

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recsys_cli.config.serving import ServingConfig
+from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.serving import LOOPBACK, TOKEN_VARIABLE, ServeConfig, ServingConfig
+from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends import ray_haproxy
 
 RETRY_AFTER_S = 1.0
 HEALTH_S = 1.0  # between Serve's looks at its processes: three failures, and they are replaced
+START_S = 60  # for HAProxy's manager; Serve kills one that takes longer than 5 s, and `serve.start` gives up
 DRAIN_S = 2.0  # a replica that is to end answers on for so long, until no HAProxy sends to it any more
 ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # all interfaces, and where to reach them from this machine
 
@@ -33,6 +36,7 @@ def variables(serving: ServingConfig) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(2 * math.ceil(serving.max_seconds)),
         "RAY_SERVE_HAPROXY_HEALTH_CHECK_INTER": "1s",
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": f"{HEALTH_S:g}",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": str(START_S),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": f"{DRAIN_S:g}",
         "RAY_SERVE_LOG_TO_STDERR": "0",
         "SERVE_SOCKET_REUSE_PORT_ENABLED": "1",  # one HAProxy takes over from another without closing the port
@@ -104,6 +108,28 @@ def deployment(serving: ServingConfig) -> dict[str, Any]:
         target_ongoing_requests=max(1.0, serving.max_queued / 8),
     )
     return options | {"autoscaling_config": scaling}
+
+
+def check_cluster(config: ServeConfig, nodes: int) -> None:
+    """Refuse what would leave replicas on other nodes without a token, or out of reach.
+
+    Raises:
+        ConfigError: the token comes from a variable, which other nodes lack; or HAProxy, which runs on every node,
+            could not reach the replicas of others.
+    """
+    if config.token_file is None and read_token(config) is not None:
+        raise ConfigError(
+            f"{TOKEN_VARIABLE}: it stays on this machine; on a cluster set token_file=<a file that all nodes see>"
+        )
+    if config.token_file is not None and not Path(config.token_file).is_absolute():
+        raise ConfigError(
+            f"token_file={config.token_file}: on a cluster it must be an absolute path that all nodes see"
+        )
+    if config.host in LOOPBACK and nodes > 1:
+        raise ConfigError(
+            f"host={config.host}: the cluster has {nodes} nodes, which reach each other's replicas only at "
+            "host=0.0.0.0 (which needs a bearer token)"
+        )
 
 
 def free_ports(number: int) -> list[int]:
