@@ -13,6 +13,7 @@ from serving.bookkept import Books, activated, decided, live, rewarded
 
 from recsys_cli.config.structured import load
 from recsys_cli.serving.log.records import Record
+from recsys_cli.serving.router import bookkeeper
 from recsys_cli.serving.router.replay import replay_epochs
 from recsys_cli.serving.router.settling import Rules
 
@@ -39,6 +40,12 @@ def test_a_session_counts_once_it_is_over_with_the_sum_of_its_rewards(tmp_path: 
     assert made.told() == {"a": (1, 5.0)}
     made.after(300)
     assert made.told() == {"a": (1, 5.0)}
+
+
+def test_that_a_session_is_over_takes_no_report_s_place(tmp_path: Path) -> None:
+    made = books(tmp_path, decided("1"), rewarded("1", final=True), rewarded("1", 4.0, time_ms=1))
+    made.after(10)
+    assert made.told() == {"a": (1, 4.0)}
 
 
 def test_a_silent_session_counts_with_default_rewards(tmp_path: Path) -> None:
@@ -179,6 +186,21 @@ def test_what_was_logged_while_the_bookkeeper_hung_is_joined_before_anything_is_
     made.now += 36_000
     made.bookkeeper.step()
     assert made.told() == {"a": (1, 2.0)}
+
+
+def test_a_log_that_grows_while_it_is_read_holds_no_epoch_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, original = books(tmp_path, decided("1"), rewarded("1", 2.0, final=True)), bookkeeper.fold
+
+    def fold(*arguments: Any) -> None:
+        assert len(written) < 9
+        original(*arguments)
+        written.append(decided(f"more {len(written)}"))
+        made.write(written[-1])
+
+    written: list[Record] = []
+    monkeypatch.setattr(bookkeeper, "fold", fold)
+    made.after(10)
+    assert made.told() == {"a": (1, 2.0)} and made.published()["epoch"] == 1
 
 
 def test_only_one_bookkeeper_of_a_folder_works(tmp_path: Path) -> None:
