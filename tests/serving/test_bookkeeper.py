@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from serving.bookkept import Books, activated, decided, live, rewarded
 
 from recsys_cli.config.structured import load
-from recsys_cli.serving.log.records import Record
+from recsys_cli.serving.log.records import EpochRecord, Record
 from recsys_cli.serving.router import bookkeeper
 from recsys_cli.serving.router.replay import replay_epochs
 from recsys_cli.serving.router.settling import Rules
@@ -233,6 +233,23 @@ def test_a_lost_database_is_rebuilt_from_the_log(tmp_path: Path) -> None:
     }
     made.after(10)
     assert made.published()["epoch"] == before["epoch"] + 1
+
+
+def test_the_numbers_of_epochs_go_on_if_the_log_s_beginning_was_removed(tmp_path: Path) -> None:
+    made = books(tmp_path, decided("1"), rewarded("1", 1.0, final=True))
+    made.after(10, 10)
+    state = made.published() | {"clock_ms": 70_000}
+    made.bookkeeper.close()
+    for file in made.folder.log.glob("*-*.jsonl"):  # the bookkeeper's
+        file.unlink()
+    made.write(
+        EpochRecord(time_ms=5, epoch=7, state={name: state[name] for name in state if name != "epoch"}, offsets={})
+    )
+    made.start()
+    assert made.published() == state | {"epoch": 7}
+    made.after(10)
+    assert made.published()["epoch"] == 8 and made.published()["clock_ms"] == 80_000
+    assert made.told() == {"a": (1, 1.0)}
 
 
 @pytest.mark.parametrize("router", ["thompson", "linucb", "ab_test", "shadow"])
