@@ -222,6 +222,11 @@ def test_a_session_id_names_one_episode_after_another(service, env, pairs, tmp_p
     write(service, decisions)
     dataset, _ = compact(service, env.spec, tmp_path / "data", request())
     assert dataset.load().episode.tolist() == [0, 0, 1]
+    went_on = msgspec.structs.replace(decisions[2], first=False, step=1)  # the clock was put an hour forward
+    write(service, [went_on], "0-host-2.jsonl")
+    dataset, _ = compact(service, env.spec, tmp_path / "forward", request(again=True))
+    assert dataset.load().episode.tolist() == [0, 0, 0]
+    (service.log / "0-host-2.jsonl").unlink()
     write(service, [RewardRecord(event_id=first.event_id, time_ms=NOW, final=True)])
     dataset, _ = compact(service, env.spec, tmp_path / "again", request(again=True))
     assert dataset.load().episode.tolist() == [0, 1, 2]

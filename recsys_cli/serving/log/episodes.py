@@ -85,12 +85,18 @@ def _outcome(joined: Joined, terms: Terms) -> Outcome:
 def _chains(steps: list[Step], silence_ms: float) -> Iterator[list[Step]]:
     chain: list[Step] = []
     for step in steps:
-        if chain and (chain[-1].outcome.final or step.time_ms - chain[-1].time_ms > silence_ms):
+        if chain and _ends(chain[-1], step, silence_ms):
             yield chain
             chain = []
         chain.append(step)
     if chain:
         yield chain
+
+
+def _ends(last: Step, following: Step, silence_ms: float) -> bool:
+    """Return whether an episode ended between two decisions: not if the service went on with its state."""
+    went_on = not following.joined.decision.first and following.number == last.number + 1
+    return last.outcome.final or (following.time_ms - last.time_ms > silence_ms and not went_on)
 
 
 def _continued(chains: list[list[Step]]) -> list[list[Step]]:
