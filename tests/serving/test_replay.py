@@ -21,7 +21,7 @@ from recsys_cli.serving.router.bookkeeper import Bookkeeper
 from recsys_cli.serving.router.settling import Rules
 from recsys_cli.serving.service import Service
 
-SESSIONS, STEPS = 12, 5
+SESSIONS, STEPS = 8, 4
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,7 @@ def test_the_command(tmp_path, bundles, capsys):
     keep_books(service, epochs=1)
     service.close()
     assert main(["replay", f"log={service.folder.path}"]) == 0
-    assert capsys.readouterr().out == "decisions: 120 same, 0 different; router: 3 epochs same\n"
+    assert capsys.readouterr().out == "decisions: 64 same, 0 different; router: 3 epochs same\n"
     router = service.folder.router
     router.write_text(router.read_text().replace('"session"', '"decision"'))
     assert main(["replay", f"log={service.folder.path}"]) == 1
