@@ -68,7 +68,7 @@ def users(url: str, name: str, number: int, seed: int, *more: str) -> tuple[str,
 
 def busy(number: int) -> tuple[str, ...]:
     """Return the words that let all users come at once, as fast as they are answered."""
-    return ("requests=64", f"active={number}", "progress=off")
+    return ("requests=20", f"active={number}", "progress=off")
 
 
 def judged(data: str, *names: str) -> dict[str, Any]:
@@ -91,20 +91,21 @@ def crown(url: str, name: str, turn: int, number: int) -> None:
         RuntimeError: a request failed, or the service stayed as it was.
     """
     (before,) = live(url)
-    with background(*users(url, f"swap_{turn}", number, 1000 + turn, "rate=60", "progress=off")) as serving:
+    with background(*users(url, f"swap_{turn}", number, 1000 + turn, "rate=30", "progress=off")) as users_there:
         recsys("register", f"checkpoint={name}", "name=shop", "alias=champion")
         until = time.monotonic() + 60
         while live(url) == [before]:
             if time.monotonic() > until:
                 raise RuntimeError("the service has not taken over the champion")
             time.sleep(0.1)
-        code = serving.wait()
+        under_way = users_there.poll() is None
+        code = users_there.wait()
     seen = json.loads(Path(f"swap_{turn}.json").read_text())
     (after,) = live(url)
     swap = f"version {before.version} became {after.version}"
     print(f"{swap} among {seen['decisions']:,} decisions; failed: {seen['failed'] or 'none'}")
-    if code or seen["failed"] or seen["lost"]:
-        raise RuntimeError(f"requests failed during the swap: {seen['failed']}")
+    if not under_way or code or seen["failed"] or seen["lost"]:
+        raise RuntimeError(f"users under way at the swap: {under_way}; requests failed: {seen['failed']}")
 
 
 def returns(name: str) -> list[float]:
@@ -152,7 +153,7 @@ def loop(number: int) -> list[Turn]:
                 break
             champions.append(best)
             expected.append(fqe(judgement, best))
-            crown(url, best, turn, max(number // 10, 10))
+            crown(url, best, turn, max(number // 3, 10))
     return [
         Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), number)
         for i, name in enumerate(champions)

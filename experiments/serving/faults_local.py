@@ -30,7 +30,7 @@ from recsys_cli.cli import main as recsys
 from recsys_cli.serving.client import Client, ServiceError
 
 HERE = Path(__file__).parent
-SERVE = ("explore=epsilon:0.2", "router.epoch_seconds=1", "router.aggregation=earliest", "serving.max_seconds=2")
+SERVE = ("explore=epsilon:0.2", "router.epoch_seconds=1", "serving.max_seconds=2")
 CALM_S, AFTER_S, DOWN_S = 3.0, 3.0, 1.0
 LOCKED_S, FULL_S, JUMP_S = 10.0, 5.0, 4.0
 RETRIES = 30  # for some minutes: a start takes long on a busy machine
