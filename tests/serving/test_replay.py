@@ -93,7 +93,9 @@ def test_each_decision_is_made_by_the_version_that_was_live(tmp_path, bundles):
     assert (found.same, found.different) == (2 * SESSIONS * STEPS, 0), found.first
 
 
-@pytest.mark.parametrize("words", [["router=apprentice"], ["router=ab_test"]])
+@pytest.mark.parametrize(
+    "words", [["router=apprentice"], ["router=ab_test"], ["router=logging_only"], ["router=shadow"]]
+)
 def test_other_routers(tmp_path, bundles, words):
     service = open_service(tmp_path, bundles, "myopic", "random", words=words)
     play(service)
