@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -93,7 +94,8 @@ def server(name: str, folder: Path) -> Iterator[Server]:
         store = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/slateq/1", "-p", str(port)]
         command, probe = [*command, "--env-manager", "local"], "/ping"
-        with started(command, url, probe, place, {"MLFLOW_TRACKING_URI": store}) as running:
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # it runs uvicorn by its name
+        with started(command, url, probe, place, {"MLFLOW_TRACKING_URI": store, "PATH": path}) as running:
             yield running
         return
     elif name == "torch":
