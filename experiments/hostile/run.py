@@ -1,7 +1,7 @@
 """Send every malformed and hostile request to a running service, and write what it answered.
 
     recsys serve checkpoint=<run id> port=8000 serving.max_seconds=1
-    uv run python experiments/hostile/run.py http://127.0.0.1:8000 --seconds 1
+    uv run python -m experiments.hostile.run http://127.0.0.1:8000 --seconds 1
 
 Ends with exit code 1 if an answer is not what it must be. Writes `hostile.csv` and prints counts.
 """

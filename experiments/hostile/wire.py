@@ -67,7 +67,9 @@ def wires(seconds: float, most_bytes: int) -> Iterator[Wire]:
     yield Wire("headers without end", [head()[:-2], *repeat(b"x-a: " + b"y" * 5000 + b"\r\n", 2000)], (431, CLOSED))
     yield Wire("a header without end", [head()[:-2] + b"x: ", *repeat(b"y" * 50_000, 200)], (431, CLOSED))
     yield Wire("address of 100 kB", [head(length, line=f"POST /{'x' * 100_000} HTTP/1.1") + body], (400, 404, 431))
-    yield Wire("body ten times too long", [head(f"content-length: {10 * most_bytes}"), *_flood(most_bytes)], (413,))
+    yield Wire(
+        "body ten times too long", [head(f"content-length: {10 * most_bytes}"), *_flood(most_bytes)], (413, CLOSED)
+    )
     yield Wire("chunks ten times too long", [head(chunked), *_chunk_flood(most_bytes)], (413, CLOSED))
     yield Wire("too long a body, announced", [head("content-length: 9" + "9" * 15), 0.1], (413,))
     yield Wire("length that overflows", [head("content-length: " + "9" * 40), 0.1], (400,))

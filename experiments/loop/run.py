@@ -36,6 +36,8 @@ CHAMPION = "models:/shop@champion"
 SERVE = (f"checkpoint={CHAMPION}", f"explore={EXPLORE}", "name=shop", "serving.alias_seconds=2")
 LEARNERS: dict[str, tuple[str, ...]] = {"lspi": (), "slateq": ("steps=100_000",)}
 QUIET = ("resources=inline", "progress=off", "evaluation.baselines=[]")
+BUSY = ("requests=20", "active=60", "progress=off")  # as fast as they are answered
+FIRST = 3  # times as many users in the first turn
 USERS, SEED = 2000, 1_000_000  # who check at the end
 
 
@@ -66,11 +68,6 @@ def users(url: str, name: str, number: int, seed: int, *more: str) -> tuple[str,
     return ("simulate", f"serve={url}", *ENV, f"users={number}", f"seed={seed}", f"output={name}.json", *more)
 
 
-def busy(number: int) -> tuple[str, ...]:
-    """Return the words that let all users come at once, as fast as they are answered."""
-    return ("requests=64", f"active={number}", "progress=off")
-
-
 def judged(data: str, *names: str) -> dict[str, Any]:
     """Judge runs on a log, and return what `recsys ope` writes."""
     recsys("ope", f"data={data}", f"checkpoint=[{','.join(names)}]", "baselines=[]", "progress=off")
@@ -91,20 +88,21 @@ def crown(url: str, name: str, turn: int, number: int) -> None:
         RuntimeError: a request failed, or the service stayed as it was.
     """
     (before,) = live(url)
-    with background(*users(url, f"swap_{turn}", number, 1000 + turn, "rate=60", "progress=off")) as serving:
+    with background(*users(url, f"swap_{turn}", number, 1000 + turn, "rate=30", "progress=off")) as users_there:
         recsys("register", f"checkpoint={name}", "name=shop", "alias=champion")
         until = time.monotonic() + 60
         while live(url) == [before]:
             if time.monotonic() > until:
                 raise RuntimeError("the service has not taken over the champion")
             time.sleep(0.1)
-        code = serving.wait()
+        under_way = users_there.poll() is None
+        code = users_there.wait()
     seen = json.loads(Path(f"swap_{turn}.json").read_text())
     (after,) = live(url)
     swap = f"version {before.version} became {after.version}"
     print(f"{swap} among {seen['decisions']:,} decisions; failed: {seen['failed'] or 'none'}")
-    if code or seen["failed"] or seen["lost"]:
-        raise RuntimeError(f"requests failed during the swap: {seen['failed']}")
+    if not under_way or code or seen["failed"] or seen["lost"]:
+        raise RuntimeError(f"users under way at the swap: {under_way}; requests failed: {seen['failed']}")
 
 
 def returns(name: str) -> list[float]:
@@ -129,14 +127,15 @@ def played(name: str, explore: str) -> list[float]:
 
 def loop(number: int) -> list[Turn]:
     """Start with random slates, and learn twice."""
-    recsys("train", "algo=random", *ENV, *QUIET, "name=random")
+    recsys("train", "algo=random", *ENV, *QUIET, "evaluation.users=10", "name=random")
     recsys("register", "checkpoint=random/last", "name=shop", "alias=champion")
-    champions, served = ["random/last"], []
+    champions, served, came = ["random/last"], [], []
     expected: list[list[float] | None] = [None]
     better: list[list[float] | None] = [None]
     with serving(*SERVE) as url:
         for turn in range(3):
-            recsys(*users(url, f"users_{turn}", number, turn, *busy(number)))
+            came.append(number if turn else FIRST * number)  # random sessions are short, and say less
+            recsys(*users(url, f"users_{turn}", came[turn], turn, *BUSY))
             served.append(returns(f"users_{turn}"))
             recsys("compact", "log=shop", f"name=turn_{turn}")
             if turn:
@@ -152,9 +151,9 @@ def loop(number: int) -> list[Turn]:
                 break
             champions.append(best)
             expected.append(fqe(judgement, best))
-            crown(url, best, turn, max(number // 10, 10))
+            crown(url, best, turn, max(number // 3, 10))
     return [
-        Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), number)
+        Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), came[i])
         for i, name in enumerate(champions)
     ]
 
@@ -220,6 +219,8 @@ def figure(turns: Sequence[Turn]) -> None:
     )
     for label, values, style, aside in series:
         known = [(i + aside, *each) for i, each in enumerate(values) if each is not None]
+        if not known:
+            continue
         x, y, low, high = zip(*known, strict=True)
         errors = [
             [m - each for m, each in zip(y, low, strict=True)],
@@ -236,7 +237,7 @@ def figure(turns: Sequence[Turn]) -> None:
 def main() -> None:
     """Run the loop in a fresh folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=60, help="of each turn")
+    parser.add_argument("--users", type=int, default=60, help="of each turn but the first")
     parser.add_argument("--folder", type=Path, default=Path("runs/loop"), help="must not exist yet")
     args = parser.parse_args()
     args.folder.mkdir(parents=True)

@@ -3,14 +3,15 @@
     uv run python -m experiments.router.run
 
 Trains SlateQ on interest evolution (C=10, k=2; once, kept in `--work`), plays 6,000 users with each policy, and lets
-the service's routers choose among these sessions. Writes `shares.svg`, `regret.svg` and `results.md` beside this file.
+the service's routers choose among these sessions. Writes `shares.svg`, `regret.svg`, `routers.md`, `kills.md` and
+`ab_tests.md` beside this file.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +35,34 @@ Runs = dict[tuple[str, str, int], list[Epoch]]
 
 
 def main() -> None:
-    """Play, and write figures and tables."""
+    """Do the parts, and write figures and tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts; all if none is named"
+    )
     parser.add_argument(
         "--work", type=Path, default=Path("runs/router"), help="folder of the training and the sessions"
     )
     parser.add_argument("--out", type=Path, default=HERE, help="folder that gets the files")
-    parser.add_argument("--tests", type=int, default=1000, help="simulated A/B tests for each rate")
     args = parser.parse_args()
     sessions = played(args.work)
-    text = [policies(sessions)]
+    for part in args.only:
+        text = PARTS[part](sessions, args)
+        (args.out / f"{part}.md").write_text(text)
+        print(text)
+
+
+def routers(sessions: Mapping[str, Played], args: argparse.Namespace) -> str:
+    """Let every router choose, draw its shares and its regret, and return tables of policies and routers."""
     runs: Runs = {
         (router, unit, seed): play(router, unit, seed, sessions)
         for router in ROUTERS
         for unit in UNITS
         for seed in SEEDS
     }
-    text.append(table(runs))
     shares_figure(runs, args.out / "shares.svg")
     regret_figure(runs, args.out / "regret.svg")
-    text.append(kills(args.work / "kills", sessions))
-    text.append(error_rates(sessions, args.tests))
-    (args.out / "results.md").write_text("\n".join(text))
-    print("\n".join(text))
+    return f"{policies(sessions)}\n{table(runs)}"
 
 
 def policies(sessions: Mapping[str, Played]) -> str:
@@ -77,7 +83,9 @@ def table(runs: Runs) -> str:
         for unit in UNITS:
             own = [runs[router, unit, seed] for seed in SEEDS]
             ends = [plus_minus([run[-1].shares[m] for run in own], ".3f") for m in range(len(NAMES))]
-            early, last = ([epoch.regret for run in own for epoch in run if epoch.sessions == at] for at in (100, 1_000))
+            early, last = (
+                [epoch.regret for run in own for epoch in run if epoch.sessions == at] for at in (100, 1_000)
+            )
             lines.append(
                 f"| {router} | {unit} | {' | '.join(ends)} | {plus_minus(early, ',.0f')} | {plus_minus(last, ',.0f')} |"
             )
@@ -90,9 +98,9 @@ def plus_minus(values: Sequence[float], form: str) -> str:
     return f"{interval.mean:{form}} ± {interval.high - interval.mean:{form}}"
 
 
-def kills(work: Path, sessions: Mapping[str, Played]) -> str:
+def kills(sessions: Mapping[str, Played], args: argparse.Namespace) -> str:
     """Return what came of the run through the log."""
-    found = through_the_log.run(work, sessions)
+    found = through_the_log.run(args.work / "kills", sessions)
     same = {True: "the same, to the bit", False: "DIFFERENT"}
     return (
         f"Through the log: {found.sessions:,} sessions, {found.records:,} records, bookkeeper killed (-9) {found.kills}"
@@ -102,18 +110,16 @@ def kills(work: Path, sessions: Mapping[str, Played]) -> str:
     )
 
 
-def error_rates(sessions: Mapping[str, Played], runs: int) -> str:
+def ab_tests(sessions: Mapping[str, Played], args: argparse.Namespace) -> str:
     """Return a table of how often the A/B tests find a difference."""
-    lines = ["| true difference (sd) | test | finds a difference | sessions of each policy until then, median |"]
-    lines.append("|---|---|---|---|")
-    for effect in (0.0, 0.1, 0.2, 0.3):
+    lines = ["| true difference (sd) | A/B tests | test | finds one | sessions of each policy until then, median |"]
+    lines.append("|---|---|---|---|---|")
+    for effect, runs in ((0.0, 1_000), (0.05, 250), (0.1, 250), (0.2, 250)):
         for each in rates(sessions["slateq"].returns, effect, runs):
             share = f"{each.found:.3f} ± {half_width(each.found, runs):.3f}"
             at = "" if each.sessions is None else f"{each.sessions:,.0f}"
-            lines.append(f"| {effect:g} | {each.test} | {share} | {at} |")
-    lines.append(
-        f"\n{runs:,} A/B tests each, alpha {ALPHA:g}, {LOOKS} looks, {LOOKS * EACH:,} sessions of each policy."
-    )
+            lines.append(f"| {effect:g} | {runs:,} | {each.test} | {share} | {at} |")
+    lines.append(f"\nalpha {ALPHA:g}, {LOOKS} looks, {LOOKS * EACH:,} sessions of each policy at the end.")
     return "\n".join(lines) + "\n"
 
 
@@ -124,7 +130,9 @@ def shares_figure(runs: Runs, path: Path) -> None:
         own = [runs["thompson", unit, seed] for seed in SEEDS]
         for m, name in enumerate(NAMES):
             _band(axis, own, [[epoch.shares[m] for epoch in run] for run in own], f"C{m}", name)
-        axis.set(title=f"router=thompson router.unit={unit}", xlabel="sessions", ylabel="share", ylim=(0, 1))
+        axis.set(
+            title=f"router=thompson router.unit={unit}", xlabel="sessions", ylabel="share", ylim=(0, 1), xscale="log"
+        )
     axes[0].legend()
     _save(fig, path)
 
@@ -162,6 +170,9 @@ def _band(
 def _save(fig: Any, path: Path) -> None:
     fig.savefig(path, metadata={"Date": None})
 
+
+PARTS: dict[str, Callable[[Mapping[str, Played], argparse.Namespace], str]]
+PARTS = {"routers": routers, "kills": kills, "ab_tests": ab_tests}
 
 if __name__ == "__main__":
     main()

@@ -30,6 +30,7 @@ from recsys_cli.serving.router.settling import Rules
 from recsys_cli.serving.router.view import RouterView
 
 SESSIONS, AT_ONCE, KILLS = 1_000, 10, 8
+VERSIONS = dict.fromkeys(NAMES, "1")
 Statistics = dict[tuple[str, str], tuple[int, Fraction, Fraction]]
 
 
@@ -74,7 +75,7 @@ def run(work: Path, played: Mapping[str, Played], seed: int = 0) -> Outcome:
     for batch in range(batches):
         view.poll()
         chosen += _play(log, view, played, list(range(batch * AT_ONCE, (batch + 1) * AT_ONCE)))
-        time.sleep(rng.uniform(0.05, 0.2))
+        time.sleep(rng.uniform(0.1, 0.3))
         if batch in killed_at:
             os.kill(book.pid, signal.SIGKILL)
             book.join()
@@ -108,10 +109,27 @@ def _play(log: Segment, view: RouterView, played: Mapping[str, Played], users: l
         for step, reward in enumerate(rewards):
             event, now_ms = f"{session}, step {step}", int(time.time() * 1000)
             decision = DecisionRecord(
-                time_ms=now_ms, event_id=event, session=session, first=step == 0, step=step, policy=policy, version="1",
-                explore="none", epoch=now.number, weights=shares, user=[], ids=["a", "b"], doc=b"", excluded=[],
-                slate=[0, 1], log_propensity=None, log_total=None, by_policy=None, scores=None,
-            )  # fmt: skip
+                time_ms=now_ms,
+                event_id=event,
+                session=session,
+                first=step == 0,
+                step=step,
+                policy=policy,
+                version="1",
+                versions=VERSIONS,
+                explore="none",
+                epoch=now.number,
+                weights=shares,
+                user=[],
+                ids=["a", "b"],
+                doc=b"",
+                excluded=[],
+                slate=[0, 1],
+                log_propensity=None,
+                log_total=None,
+                by_policy=None,
+                scores=None,
+            )
             final = step == len(rewards) - 1
             log.write(decision, RewardRecord(time_ms=now_ms, event_id=event, reward=float(reward), final=final))
     return chosen
@@ -128,7 +146,9 @@ def _outcome(work: Path, folder: ServiceFolder, rules: Rules, chosen: list[str])
         epochs=len(replayed.epochs),
         counted=sum(count for count, _, _ in statistics.values()),
         same_as_undisturbed=statistics == _undisturbed(work / "undisturbed", records, rules),
-        same_when_replayed=not replayed.different and _weights_follow(records, replayed.computed, rules),
+        same_when_replayed=not replayed.different
+        and statistics == {key: (arm.count, arm.total, arm.squares) for key, arm in replayed.arms.items()}
+        and _weights_follow(records, replayed.computed, rules),
         slateq=float(np.mean([name == "slateq" for name in chosen[-len(chosen) // 10 :]])),
     )
 
@@ -139,8 +159,9 @@ def _finish(folder: ServiceFolder, rules: Rules) -> Statistics:
     bookkeeper = Bookkeeper(folder, rules, clock=lambda: float(next(clock)))
     for _ in range(3):
         bookkeeper.step()
+    statistics = {key: (arm.count, arm.total, arm.squares) for key, arm in bookkeeper.arms().items()}
     bookkeeper.close()
-    return {key: (arm.count, arm.total, arm.squares) for key, arm in replay_epochs(folder.log, rules).arms.items()}
+    return statistics
 
 
 def _undisturbed(path: Path, records: list[Any], rules: Rules) -> Statistics:

@@ -5,7 +5,7 @@
 One table: kill -9 of the server, which is started again in the same folder; its database locked for 10 s; its disk full
 for 5 s (a small tmpfs; needs root); its clock an hour forth and back; hostile requests beside. After
 each, `recsys compact` makes a data set, in which every reward that was accepted must be. Writes `faults_local.md`
-beside this file.
+beside this file; with `--events`, only some of its rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recsys_cli.cli import main as recsys
 from recsys_cli.serving.client import Client, ServiceError
 
 HERE = Path(__file__).parent
-SERVE = ("explore=epsilon:0.2", "router.epoch_seconds=1", "router.aggregation=earliest", "serving.max_seconds=2")
+SERVE = ("explore=epsilon:0.2", "router.epoch_seconds=1", "serving.max_seconds=2")
 CALM_S, AFTER_S, DOWN_S = 3.0, 3.0, 1.0
 LOCKED_S, FULL_S, JUMP_S = 10.0, 5.0, 4.0
 RETRIES = 30  # for some minutes: a start takes long on a busy machine
@@ -200,11 +200,18 @@ def main() -> None:
     args = parser.parse_args()
     shutil.rmtree(args.folder, ignore_errors=True)
     policies = policies_in(args.folder.resolve() / "runs")
-    rows = [HEADER, ["---"] * len(HEADER)]
+    table = HERE / "faults_local.md"
+    table.touch()
+    known = {line.split(" | ")[0].removeprefix("| "): line for line in table.read_text().splitlines()}
     for number, name in enumerate(args.events):
-        rows.append(row(name, args.folder.resolve() / str(number), policies))
-        print(" | ".join(rows[-1]), flush=True)
-    (HERE / "faults_local.md").write_text("".join(f"| {' | '.join(each)} |\n" for each in rows))
+        known[name] = f"| {' | '.join(row(name, args.folder.resolve() / str(number), policies))} |"
+        print(known[name], flush=True)
+    lines = [
+        f"| {' | '.join(HEADER)} |",
+        "|---" * len(HEADER) + "|",
+        *(known[name] for name in EVENTS if name in known),
+    ]
+    table.write_text("\n".join(lines) + "\n")
     shutil.rmtree(args.folder)
 
 

@@ -21,7 +21,7 @@ from experiments.tutorial_2022.run import write
 ENV = ("env=interest_evolution", "env.num_candidates=20", "env.slate_size=2")
 COMMON = (*ENV, "resources=inline", "progress=off", "evaluation.every=0", "evaluation.baselines=[]")
 POLICIES = {"random": (), "linucb": ("steps=10_000",), "slateq": ("steps=150_000",)}
-SERVE = ("router=thompson", "router.epoch_seconds=2", "router.aggregation=earliest", "explore=epsilon:0.05")
+SERVE = ("router=thompson", "router.epoch_seconds=2", "explore=epsilon:0.05")
 
 
 def served(unit: str, users: int) -> list[list[Any]]:

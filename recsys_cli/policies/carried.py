@@ -58,11 +58,13 @@ class Carried:
             return
         slates = packed[:, 1 : k + 1].astype(np.int64)
         shown = packed[:, 1 + k : -self.state_size].reshape(-1, *self.shown)
+        # Only the shown documents are known; a memory needs no others. -1 is the last, of zeros.
         if self.spec.varying or self.spec.resample_documents:  # candidates' numbers mean nothing at another step
-            slates = np.where(slates >= 0, np.arange(k), -1)
-        # Only the shown documents of those candidates are known; a memory needs no others.
-        doc = np.zeros((len(packed), int(slates.max()) + 2, self.shown[1]), np.float32)  # -1 is the last of these
-        doc[np.arange(len(packed))[:, None], slates] = shown
+            doc = np.zeros((len(packed), k + 1, self.shown[1]), np.float32)
+            doc[:, :k], slates = shown, np.where(slates >= 0, np.arange(k), -1)
+        else:
+            doc = np.zeros((len(packed), int(slates.max()) + 2, self.shown[1]), np.float32)
+            doc[np.arange(len(packed))[:, None], slates] = shown
         memory.step({"doc": doc}, slates, {"response": response}, ~served)
 
     def check(self, packed: Floats) -> None:
@@ -75,12 +77,21 @@ class Carried:
         if not (is_finite(packed) and (slates >= -1).all() and (slates < MOST_CANDIDATES).all()):
             raise ConfigError("input 'memory' is neither zeros nor an array returned by this policy")
 
-    def pack(self, memory: Memory, slates: NDArray[np.int64], doc: NDArray[Any]) -> Floats:
-        """Return the array `[N, S]` after slates `[N, k]` of documents `[N, C, F]` were shown; -1 for no document."""
-        users = len(slates)
-        shown = doc[np.arange(users)[:, None], slates]
-        parts = [np.ones((users, 1)), slates, shown.reshape(users, -1), self.state(memory)]
-        return np.concatenate(parts, axis=1).astype(np.float32)
+    def pack(self, state: Floats, slates: NDArray[np.int64], doc: NDArray[Any]) -> Floats:
+        """Return the array `[N, S]` after slates were shown.
+
+        Args:
+            state: what `state` returned before, `[N, M]`.
+            slates: `[N, k]`, -1 for no document.
+            doc: candidates, `[N, C, F]`.
+        """
+        users, k = slates.shape
+        packed = np.empty((users, self.size), np.float32)
+        packed[:, 0] = 1
+        packed[:, 1 : k + 1] = slates
+        packed[:, k + 1 : -self.state_size] = doc[np.arange(users)[:, None], slates].reshape(users, -1)
+        packed[:, -self.state_size :] = state
+        return packed
 
     def state(self, memory: Memory) -> Floats:
         """Return a memory's state as one array `[N, M]`."""

@@ -104,8 +104,10 @@ class StatelessPolicy:
             self._carried.check(packed)
             self._carried.recall(memory, packed, response)
         slates = policy.served(memory.extend(seen)).sample(self._rng)
-        answer = {"slate": slates.astype(np.int64)}
-        return answer | ({"memory": self._carried.pack(memory, answer["slate"], doc)} if self.memory_size else {})
+        answer: Arrays = {"slate": slates.astype(np.int64)}
+        if self.memory_size:
+            answer["memory"] = self._carried.pack(self._carried.state(memory), answer["slate"], doc)
+        return answer
 
     def _seen(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Return the observation; if there are fewer candidates than a slate holds, with masked ones behind them."""

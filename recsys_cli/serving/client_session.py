@@ -22,7 +22,7 @@ class Session:
 
     Attributes:
         id: of the session.
-        decision: the last one; None before the first.
+        decision: the last one; None before the first, and once the session is over: the next begins another.
     """
 
     def __init__(self, client: Client, session_id: str) -> None:
@@ -79,6 +79,8 @@ class Session:
         elif response is not None:
             self.responded(response)
         self._client.reward(self.decision.event_id, reward, clicked=clicked, response=response, final=final)
+        if final:
+            self.decision = self._response = None
 
     def responded(self, response: Response) -> None:
         """Take the user's response to the last slate into the next request; `reward` does so too."""

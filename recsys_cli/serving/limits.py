@@ -13,7 +13,7 @@ from recsys_cli.serving.errors import Refused
 
 MAX_HEADERS, MAX_HEADER_BYTES = 100, 16_384
 BODIES_AT_ONCE = 16  # of the greatest size, that arrive in pieces
-RETRY_S = 1.0  # for clients that were turned away because of load
+RETRY_S = 1.0  # for clients that were turned away for now
 
 Headers = Mapping[bytes, bytes]
 

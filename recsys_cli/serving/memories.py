@@ -76,9 +76,8 @@ class Memories:
     def recall(self, sessions: Sequence[SessionState | None]) -> Recalled:
         """Return what is remembered of sessions, with their responses to the last slates; of None nothing."""
         memory = self.new(len(sessions))
-        response = self._responses(sessions)
         if self.size:
-            self._carried.recall(memory, self.states(sessions), response)
+            self._carried.recall(memory, self.states(sessions), self._responses(sessions))
         return Recalled(memory, self._carried)
 
     def restored(self, remembered: Floats) -> Recalled:
@@ -169,9 +168,10 @@ class Recalled:
 
     def after(self, slates: NDArray[np.int64], doc: NDArray[np.float32]) -> list[bytes]:
         """Return each session's `SessionState.memory` after slates `[N, k]` of documents `[N, C, F]`."""
-        if not self._carried.size:
+        if self.remembered is None:
             return [b""] * len(slates)
-        return [row.tobytes() for row in self._carried.pack(self._memory, slates, doc).astype(LITTLE, copy=False)]
+        packed = self._carried.pack(self.remembered, slates, doc)
+        return [row.tobytes() for row in packed.astype(LITTLE, copy=False)]
 
 
 def _read(layout: str) -> list[tuple[str, int]]:

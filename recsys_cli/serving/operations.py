@@ -16,6 +16,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.inputs import Inputs, decode
+from recsys_cli.serving.limits import RETRY_S
 from recsys_cli.serving.messages import (
     Accepted,
     Decision,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from recsys_cli.serving.service import Service
 
 LOG = logging.getLogger("recsys_cli.serving")  # where it goes is the back end's business
-RETRY_S = 1.0  # for who asked before the service was ready
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 Words = Mapping[str, str]
 

@@ -174,6 +174,12 @@ def test_sessions_carry_their_state_and_the_response(server: Flawed) -> None:
     assert [body["response"] for body in ranked] == [None, {"click": [1.0]}, clicks, None, None]
     assert {body["session"] for body in ranked} == {"me"} and len({body["event_id"] for body in ranked}) == 5
     assert server.asked[-2][2]["final"] is True
+    server.token = "signed"
+    session.rank(["a"], FEATURES[:1])
+    session.reward(1.0, clicked="a", final=True)
+    session.rank(["a"], FEATURES[:1])  # another session
+    again = server.asked[-1][2]
+    assert again["session"] == "me" and again["session_state"] is again["response"] is None
 
 
 def test_many_users_are_one_request(server: Flawed) -> None:

@@ -25,7 +25,8 @@ from experiments.hostile.wire import Wire, head, send
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
 from recsys_cli.serving.app import make_api
-from recsys_cli.serving.backends.local import LocalServer, listen
+from recsys_cli.serving.backends.local import LocalServer, listen, log_errors
+from recsys_cli.serving.operations import LOG
 
 SPEC = load("env", "interest_evolution").spec
 BODY = json.dumps(rank_body()).encode()
@@ -152,6 +153,23 @@ def test_a_second_signal_ends_it_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         stopped(60.0, [(0.2, signal.SIGTERM), (0.4, signal.SIGTERM)])
     assert time.monotonic() - began < 10
+
+
+def test_what_takes_too_long_is_told_that_the_service_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsys_cli.serving.backends.local.DRAIN_S", 0.2)
+    assert stopped(60.0, [(0.2, signal.SIGTERM)]) == [503]
+
+
+def test_tracebacks_go_to_a_file_while_it_serves(tmp_path: Path) -> None:
+    file = tmp_path / "service" / "errors.log"
+    end = log_errors(file)
+    try:
+        raise ValueError("a detail")
+    except ValueError:
+        LOG.exception("a request failed")
+    end()
+    assert "a request failed" in file.read_text() and "ValueError: a detail" in file.read_text()
+    assert LOG.propagate and not LOG.handlers
 
 
 def stopped(seconds: float, signals: list[tuple[float, int]]) -> list[int]:

@@ -118,3 +118,19 @@ def test_a_session_goes_on_with_what_its_new_policies_share_and_begins_the_rest_
         return Memories([Live("ucb1", other, spec)])
 
     assert not resized().states(sessions).any()
+
+
+def test_what_a_response_does_not_say_is_zero() -> None:
+    memories, doc = Memories([LIVE["documents"]]), np.eye(4, dtype=np.float32)[None]
+    before = memories.recall([None]).after(np.array([[2, 0, -1]]), doc)[0]
+    seen = {"user": doc[:, 0], "doc": doc}
+
+    def remembered(response: dict[str, list[float]]) -> Any:
+        state = session(0, memories, before, {})
+        state.response = response
+        return memories.recall([state]).observations(seen)[0]["memory"]
+
+    none = {each.name: [0.0] * 3 for each in ENV.spec.response}
+    np.testing.assert_array_equal(remembered({"click": [0.0, 1.0]}), remembered({**none, "click": [0.0, 1.0, 0.0]}))
+    np.testing.assert_array_equal(remembered({}), remembered(none))
+    assert not np.array_equal(remembered({}), remembered({"click": [0.0, 1.0]}))

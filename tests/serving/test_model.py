@@ -14,6 +14,7 @@ from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.config.structured import load, to_plain
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.model import Model
+from recsys_cli.serving.twins.policies import ValuedTwin
 from recsys_cli.tracking.bundle import version_of, write_bundle
 
 ENUMERATING = ("dqn", "full_slate_q", "sac", "tabular_q")
@@ -120,3 +121,44 @@ def test_padding_and_a_mask_of_ones_change_nothing(tmp_path: Path) -> None:
         wide = {**alone, "doc": np.pad(alone["doc"], ((0, 0), (0, 4), (0, 0)))}
         wide["mask"] = np.pad(alone["mask"], ((0, 0), (0, 4)))
         np.testing.assert_array_equal(model.law(alone).mode(), model.law(wide).mode())
+
+
+@pytest.mark.parametrize(
+    ("algo", "explore"),
+    [
+        *((algo, "epsilon:0.5") for algo in ("slateq", "ppo", "linucb", "random", "dqn")),
+        *((algo, "plackett_luce:1.0") for algo in ("slateq", "ppo", "dqn")),
+        *((algo, "thompson") for algo in ("lints", "thompson")),
+        ("bc", "none"),
+    ],
+)
+def test_a_slate_depends_on_its_request_and_seed_alone(algo: str, explore: str, tmp_path: Path) -> None:
+    folder = untrained(tmp_path / algo, algo, "interest_evolution")
+    model = Model.load(folder, "champion", "runs/x", Explore.parse(explore))
+    rounding = 1e-5 if algo == "dqn" else 1e-12  # torch has no twin there
+    there = [K, C, C - 1, C] if algo == "dqn" else [1, C, 2, 12]
+    many, seeds = seen(model, max(there), there), np.arange(USERS, dtype=np.uint64)
+    law, scores = model.answer(many)
+    slates, order = law.sample_seeded(seeds), [2, 0, 3, 1]
+    shuffled = {name: value[order] for name, value in many.items()}
+    np.testing.assert_array_equal(model.law(shuffled).sample_seeded(seeds[order]), slates[order])
+    for row, candidates in enumerate(there):
+        alone = {name: value[[row]] for name, value in many.items()}
+        alone |= {name: alone[name][:, :candidates] for name in ("doc", "mask")}
+        own, own_scores = model.answer(alone)
+        np.testing.assert_array_equal(own.sample_seeded(seeds[[row]]), slates[[row]])
+        if model.exact:
+            expected = law.position_log_prob(slates)[row]
+            np.testing.assert_allclose(own.position_log_prob(slates[[row]])[0], expected, rtol=rounding)
+        if model.scored:
+            np.testing.assert_allclose(own_scores()[0], scores()[row, :candidates], rtol=rounding)
+
+
+def test_what_law_and_scores_need_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Model.load(untrained(tmp_path / "bundle", "slateq"), "champion", "runs/x", EPSILON)
+    times, compute = [], ValuedTwin._compute
+    monkeypatch.setattr(ValuedTwin, "_compute", lambda self, seen: times.append(1) or compute(self, seen))
+    law, scores = model.answer(seen(model, C))
+    slates = law.sample_seeded(np.arange(USERS, dtype=np.uint64))
+    assert np.isfinite(law.log_prob(slates)).all() and scores().shape == (USERS, C)
+    assert len(times) == 1

@@ -267,3 +267,20 @@ def test_arrays_and_tensors_of_scores_are_one_distribution(
     np.testing.assert_array_equal(slates, tensors.sample(np.random.default_rng(seed)))
     for shown in (slates, slates[:, ::-1], rng.integers(-1, c + 1, slates.shape)):
         np.testing.assert_allclose(arrays.prefix_log_prob(shown), tensors.prefix_log_prob(shown), atol=1e-9)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("make", EXACT)
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), size=st.sampled_from(SIZES))
+def test_a_user_alone_gets_the_same_answers(make: Make, masked: bool, seed: int, size: tuple[int, int]) -> None:
+    rng, (c, k) = np.random.default_rng(seed), size
+    law = make(rng, c, k, masks(rng, c) if masked and c > 1 else None)
+    some = [law.mode(), law.sample(rng), *rng.integers(-2, c + 2, (4, N, k))]
+    for slates in some:
+        for row in range(N):
+            alone, own = law.take(np.array([row])), slates[[row]]
+            np.testing.assert_array_equal(alone.possible(own), law.possible(slates)[[row]])
+            for asked in ("prefix_log_prob", "position_log_prob", "log_prob"):
+                expected = getattr(law, asked)(slates)[[row]]
+                np.testing.assert_allclose(getattr(alone, asked)(own), expected, rtol=1e-6, atol=1e-12)

@@ -29,7 +29,7 @@ from recsys_cli.serving.operations import LOG
 from recsys_cli.serving.running import chores_of_each, chores_of_one
 from recsys_cli.serving.service import Service
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DRAIN_S = 10  # for requests that are being answered when the service stops
 KEEP_ALIVE_S = 75  # of an idle connection
 OWN_FILES = 128  # file handles that are not connections
@@ -38,7 +38,7 @@ LOG_BYTES = 10_000_000
 
 
 def serve(folder: ServiceFolder, config: ServeConfig) -> None:
-    """Serve until SIGINT or SIGTERM; requests that are being answered then are answered. A second signal ends it.
+    """Serve until SIGINT, SIGTERM or SIGHUP, and answer what was asked before; a second signal ends it at once.
 
     Args:
         folder: of the service; policies are loaded once the port is ours.
@@ -49,21 +49,17 @@ def serve(folder: ServiceFolder, config: ServeConfig) -> None:
         KeyboardInterrupt: at the second signal.
     """
     token = read_token(config)
-    with contextlib.closing(listen(config.host, config.port)) as listener:
-        log_errors(folder.errors)
+    with contextlib.ExitStack() as ends:
+        listener = ends.enter_context(contextlib.closing(listen(config.host, config.port)))
+        ends.callback(log_errors(folder.errors))
         service = Service(folder, config)
-        chores = Chores(*chores_of_each(service), *chores_of_one(folder, config))
-        try:
-            address = address_of(config.host, listener)
-            server = LocalServer(
-                make_app(service, config.serving, token), config.serving, lambda: _say(address, service)
-            )
-            gc.collect()
-            gc.freeze()  # half a million objects of imported packages, which stay
-            server.run(sockets=[listener])
-        finally:
-            chores.close()
-            service.close()
+        ends.callback(service.close)
+        ends.callback(Chores(*chores_of_each(service), *chores_of_one(folder, config)).close)
+        app, address = make_app(service, config.serving, token), address_of(config.host, listener)
+        gc.collect()
+        gc.freeze()  # half a million objects of imported packages, which stay
+        ends.callback(gc.unfreeze)
+        LocalServer(app, config.serving, ready=lambda: _say(address, service)).run(sockets=[listener])
 
 
 class LocalServer(uvicorn.Server):
@@ -153,11 +149,20 @@ def _connections() -> int:
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft - OWN_FILES))
 
 
-def log_errors(file: Path) -> None:
-    """Let tracebacks go to a file of bounded size."""
+def log_errors(file: Path) -> Callable[[], None]:
+    """Let tracebacks go to a file of bounded size, and return what ends that."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    for logger in (LOG, logging.getLogger("uvicorn.error")):
+    loggers = LOG, logging.getLogger("uvicorn.error")
+    for logger in loggers:
         logger.addHandler(handler)
         logger.propagate = False
+
+    def end() -> None:
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.propagate = True
+        handler.close()
+
+    return end

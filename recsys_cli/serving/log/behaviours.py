@@ -12,15 +12,14 @@ import numpy as np
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.notices import warn
 from recsys_cli.evaluation.behaviour import behaviour_of
-from recsys_cli.files import atomic_dir
 from recsys_cli.offline.dataset import BEHAVIOUR, Dataset
 from recsys_cli.serving.folder import CALLER, ServiceFolder
-from recsys_cli.tracking.bundle import MANIFEST, TENSORS, plain, read_bundle
+from recsys_cli.tracking.bundle import copy_bundle, plain, read_bundle
 
 Law = tuple[str, str, str]
 """Policy, version and exploration: what slates were drawn from."""
 COMPARED = 5_000  # steps
-SAME = 1e-3  # difference of log-probabilities: the service computes in another order, or in float32
+SAME = 1e-3  # difference of log-probabilities: the service computes sums in another order
 
 
 def about_policies(service: ServiceFolder, laws: Mapping[Law, int]) -> dict[str, Any]:
@@ -57,9 +56,7 @@ def keep_behaviour(service: ServiceFolder, laws: Mapping[Law, int], folder: Path
     """
     if (bundle := _only(service, laws)) is None:
         return
-    with atomic_dir(folder / BEHAVIOUR) as temporary:
-        for name in (MANIFEST, TENSORS):
-            shutil.copyfile(bundle / name, temporary / name)
+    copy_bundle(bundle, folder / BEHAVIOUR)
     if problem := _differing(Dataset.open(folder)):
         shutil.rmtree(folder / BEHAVIOUR)
         warn(f"the data set doesn't hold the policy that decided: {problem}")
@@ -90,6 +87,6 @@ def _differing(dataset: Dataset) -> str:
     if not apart.any():
         return ""
     return (
-        f"on {apart.mean():.1%} of {len(steps):,} steps it has other propensities than logged, as if the responses "
-        "that it remembers hadn't been reported as rewards"
+        f"on {apart.mean():.1%} of {len(steps):,} steps it has other propensities than logged: it breaks ties between "
+        "candidates that are the same otherwise, or remembers responses that weren't reported"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -43,10 +44,10 @@ def outcome_of(
         aggregation: of the rewards of several reports: their sum, or the earliest.
     """
     reports = list(reports)
-    different = distinct(each for each in reports if _says_something(each))
-    values = [value for each in different if (value := value_of(each, shown, reward)) is not None]
+    told = [(each, response_of(each, shown)) for each in distinct(filter(says_something, reports))]
+    values = [value for each, response in told if (value := _value(each, response, reward)) is not None]
     value = None if not values else math.fsum(values) if aggregation == "sum" else values[0]
-    responses = [response for each in different if (response := response_of(each, shown)) is not None]
+    responses = [response for _, response in told if response is not None]
     return Outcome(value, responses[0] if responses else None, any(each.final for each in reports))
 
 
@@ -61,7 +62,8 @@ def distinct(reports: Iterable[RewardRecord]) -> list[RewardRecord]:
     return list(kept.values())
 
 
-def _says_something(report: RewardRecord) -> bool:
+def says_something(report: RewardRecord) -> bool:
+    """Return whether a report says what came of the decision, not only that the session is over."""
     return report.reward is not None or report.clicked is not None or bool(report.response)
 
 
@@ -71,15 +73,15 @@ def value_of(report: RewardRecord, shown: Sequence[str], reward: str | None) -> 
     The one that it states; else, of what was clicked, the sum of the response's field that is the reward, or the
     number of clicks if that wasn't reported.
     """
-    if report.reward is not None:
+    return _value(report, response_of(report, shown), reward)
+
+
+def _value(report: RewardRecord, response: dict[str, list[float]] | None, reward: str | None) -> float | None:
+    if report.reward is not None or response is None:
         return report.reward
-    response = response_of(report, shown)
-    if response is None:
-        return None
     clicks = response[CLICK]
-    one = [1.0] * len(clicks)
-    amounts = one if reward is None or reward == CLICK else response.get(reward, one)
-    return math.fsum(click * amount for click, amount in zip(clicks, amounts, strict=True))
+    amounts = None if reward is None or reward == CLICK else response.get(reward)
+    return math.fsum(clicks if amounts is None else map(operator.mul, clicks, amounts))
 
 
 def response_of(report: RewardRecord, shown: Sequence[str]) -> dict[str, list[float]] | None:
@@ -89,7 +91,11 @@ def response_of(report: RewardRecord, shown: Sequence[str]) -> dict[str, list[fl
     """
     if not report.response and report.clicked not in shown:
         return None
-    response = {name: [*values, *[0.0] * len(shown)][: len(shown)] for name, values in (report.response or {}).items()}
+    k = len(shown)
+    response = {
+        name: list(values) if len(values) == k else [*values, *[0.0] * k][:k]
+        for name, values in (report.response or {}).items()
+    }
     if CLICK not in response:
         response[CLICK] = [float(each == report.clicked) for each in shown]
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ class State:
     def __init__(self, service: Service, simulated: bool) -> None:
         """Take the service, and whether its users can be simulated."""
         self._service, self._problem = service, _problem(service.spec, simulated)
-        self._made, self._body = -np.inf, b""
+        self._made, self._body, self._id = -np.inf, b"", secrets.token_hex(4)
 
     def body(self) -> bytes:
         """Return it as JSON."""
@@ -57,7 +58,7 @@ class State:
                 for policy in policies.policies
             ],
             "lag": readings.bookkeeping_lag,
-            "process": service.statistics.snapshot(),
+            "process": {"id": self._id, **service.statistics.snapshot()},
         }
 
 

@@ -20,10 +20,11 @@ function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-function number(value, digits = 2) {
+function number(value, digits = 2, fewest = 0) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const most = Math.abs(value) >= 100 ? Math.max(digits - 1, 0) : digits;
-  return value.toLocaleString("en", { maximumFractionDigits: most }).replace("-", "−").replace(/^−0$/, "0");
+  const format = { maximumFractionDigits: most, minimumFractionDigits: Math.min(fewest, most) };
+  return value.toLocaleString("en", format).replace("-", "−").replace(/^−(0(\.0+)?)$/, "$1");
 }
 
 const percent = (value) => (value > 0 && value < 0.0005 ? "< 0.1 %" : `${(100 * value).toFixed(value > 0 && value < 0.1 ? 1 : 0)} %`);

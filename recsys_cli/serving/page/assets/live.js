@@ -1,5 +1,6 @@
 // The panels of what the service is doing.
 let state = null;
+const heard = new Map(); // of processes
 const rows = new Map(); // of the table, by policy
 
 const colorOf = (name) => color(Math.max(state.policies.findIndex((policy) => policy.name === name), 0));
@@ -12,7 +13,7 @@ const MODES = {
 
 function showState(now) {
   state = now;
-  const { router, policies, process } = now;
+  const { router, policies } = now, processes = seen(now.process), process = processes[0];
   const several = policies.length > 1;
   say($("status-text"), `epoch ${router.epoch} · ${policies.length} ${several ? "policies" : "policy"} · up ${ago(process.uptime)}`);
   $("status").className = "well";
@@ -30,11 +31,24 @@ function showState(now) {
   showHistory(process.history, policies);
   const earned = policies.filter((policy) => policy.reward?.count).map((policy) => ({ name: policy.name, color: colorOf(policy.name), ...policy.reward }));
   intervals($("mean-plot"), earned.map((row) => `${row.name}: ${number(row.mean)}, ${number(row.low)} to ${number(row.high)}`).join("; "), earned);
-  say($("load-requests"), number(process.requests, 1));
-  say($("load-p50"), seconds(process.p50));
-  say($("load-p99"), seconds(process.p99));
-  say($("load-refused"), number(process.refused, 0));
-  showDrift(process.drift, router.drift_limit);
+  const sum = (key) => processes.reduce((total, each) => total + each[key], 0);
+  const most = (key) => Math.max(...processes.map((each) => each[key] ?? -1));
+  say($("load-requests"), number(sum("requests"), 1));
+  say($("load-p50"), seconds(most("p50") < 0 ? null : most("p50")));
+  say($("load-p99"), seconds(most("p99") < 0 ? null : most("p99")));
+  say($("load-refused"), number(sum("refused"), 0));
+  const alone = processes.length === 1, count = `${processes.length} processes seen`;
+  say($("load-of"), alone ? "of this process" : `${count}: sums, the slowest; charts of one`);
+  say($("drift-of"), alone ? "of this process" : `${count}: the greatest`);
+  const drifts = processes.map((each) => each.drift).filter((drift) => drift);
+  showDrift(drifts.sort((one, other) => other.drift - one.drift)[0] ?? null, router.drift_limit);
+}
+
+// Each process counts for itself, and any may answer: what was heard of each lately, always in the same order.
+function seen(process) {
+  heard.set(process.id, { at: Date.now(), process });
+  for (const [id, { at }] of heard) if (Date.now() - at > 20_000) heard.delete(id);
+  return [...heard.keys()].sort().map((id) => heard.get(id).process);
 }
 
 function showPolicy(policy) {
@@ -53,8 +67,8 @@ function showPolicy(policy) {
   say(share.firstChild, percent(policy.share));
   share.lastChild.replaceChildren(bar(policy.share, 0, 1, colorOf(policy.name)));
   const known = policy.reward, half = known && (known.high - known.low) / 2;
-  say(reward.firstChild, known?.count ? `${number(known.mean)}${Number.isFinite(half) ? ` ± ${number(half)}` : ""}` : "–");
-  say(reward.lastChild, known?.count ? `of ${number(known.count, 0)}` : "none yet");
+  say(reward.firstChild, known?.count ? number(known.mean) : "–");
+  say(reward.lastChild, known?.count ? `${Number.isFinite(half) ? `± ${number(half)}, ` : ""}n = ${number(known.count, 0)}` : "none yet");
   const button = last.firstChild;
   button.hidden = policy.control;
   button.dataset.on = policy.enabled;

@@ -111,7 +111,7 @@ function enable() {
 }
 
 function fact(each) {
-  const row = el("span", { className: "fact" }, each.name, el("b", {}, number(each.value)));
+  const row = el("span", { className: "fact" }, each.name, el("b", {}, number(each.value, 2, 2)));
   row.append(bar(each.value, each.low, each.high, "var(--bar)"));
   return row;
 }
@@ -121,7 +121,7 @@ function draw() {
   const cards = slate.map((position, place) => {
     const about = moment.cards[position], score = decision.slate[place].score;
     const cover = el("span", { className: "cover" }, about.label);
-    const words = el("span", { className: "about" }, ...about.facts.map(fact), el("span", { className: "score" }, score === null ? "no score" : `score ${number(score)}`));
+    const words = el("span", { className: "about" }, ...about.facts.map(fact), el("span", { className: "score" }, score === null ? "no score" : `score ${number(score, 2, 2)}`));
     const card = el("button", { type: "button", className: "doc" }, cover, words);
     card.style.setProperty("--hue", 360 * about.hue);
     card.setAttribute("aria-label", `Click ${about.label}, position ${place + 1}`);
@@ -131,7 +131,7 @@ function draw() {
   $("slate").replaceChildren(...cards);
   const rest = moment.cards.map((card, position) => ({ card, position })).filter(({ position }) => !slate.includes(position)).slice(0, 60);
   $("rest").replaceChildren(...rest.map(({ card }) => {
-    const node = el("li", {}, card.label, el("small", {}, card.facts.length ? `${card.facts[0].name} ${number(card.facts[0].value)}` : ""));
+    const node = el("li", {}, card.label, el("small", {}, card.facts.length ? `${card.facts[0].name} ${number(card.facts[0].value, 2, 2)}` : ""));
     node.style.setProperty("--hue", 360 * card.hue);
     return node;
   }));
