@@ -146,7 +146,9 @@ def _outcome(work: Path, folder: ServiceFolder, rules: Rules, chosen: list[str])
         epochs=len(replayed.epochs),
         counted=sum(count for count, _, _ in statistics.values()),
         same_as_undisturbed=statistics == _undisturbed(work / "undisturbed", records, rules),
-        same_when_replayed=not replayed.different and _weights_follow(records, replayed.computed, rules),
+        same_when_replayed=not replayed.different
+        and statistics == {key: (arm.count, arm.total, arm.squares) for key, arm in replayed.arms.items()}
+        and _weights_follow(records, replayed.computed, rules),
         slateq=float(np.mean([name == "slateq" for name in chosen[-len(chosen) // 10 :]])),
     )
 
@@ -157,8 +159,9 @@ def _finish(folder: ServiceFolder, rules: Rules) -> Statistics:
     bookkeeper = Bookkeeper(folder, rules, clock=lambda: float(next(clock)))
     for _ in range(3):
         bookkeeper.step()
+    statistics = {key: (arm.count, arm.total, arm.squares) for key, arm in bookkeeper.arms().items()}
     bookkeeper.close()
-    return {key: (arm.count, arm.total, arm.squares) for key, arm in replay_epochs(folder.log, rules).arms.items()}
+    return statistics
 
 
 def _undisturbed(path: Path, records: list[Any], rules: Rules) -> Statistics:

@@ -36,10 +36,9 @@ def run(overrides: list[str]) -> int:
         from recsys_cli.serving.log.compaction import Request, compact
         from recsys_cli.serving.log.episodes import Terms
         from recsys_cli.serving.log.removal import remove_compacted
-        from recsys_cli.tracking.bundle import read_bundle
     service = ServiceFolder(folder)
-    settings, control = service.config(), service.pointed()[0]
-    spec, router = read_bundle(service.bundle(control.name, control.version)).spec, settings.router
+    settings, spec = service.config(), service.spec()
+    router = settings.router
     terms = Terms(
         reward=spec.reward,
         aggregation=config.aggregation or router.aggregation,

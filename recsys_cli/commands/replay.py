@@ -1,4 +1,4 @@
-"""Decide everything in the log of a service once more: the same slates, probabilities and states of the router?
+"""Decide everything that a service has logged once more, and compare slates, probabilities and the router's states.
 
 Decisions are made anew by the versions of the policies that were live, from what was logged: user, candidates, session
 memory, the router's probabilities; draws depend on the names of events and sessions. The router's epochs are computed
@@ -48,13 +48,11 @@ def _router(service: ServiceFolder) -> tuple[str, bool]:
     from recsys_cli.serving.log.reading import segments
     from recsys_cli.serving.router.replay import replay_epochs
     from recsys_cli.serving.router.settling import Rules
-    from recsys_cli.tracking.bundle import read_bundle
 
     if compacted_offsets(service.path / "compacted").keys() - {path.name for path in segments(service.log)}:
         return "unknown, since files of the log were removed", True
-    settings, control = service.config(), service.pointed()[0]
-    spec = read_bundle(service.bundle(control.name, control.version)).spec
-    replayed = replay_epochs(service.log, Rules(settings.router, spec.reward, settings.serving.session_seconds))
+    settings, reward = service.config(), service.spec().reward
+    replayed = replay_epochs(service.log, Rules(settings.router, reward, settings.serving.session_seconds))
     if replayed.different:
         return f"{len(replayed.different):,} of {len(replayed.epochs):,} epochs different", False
     now = read_json(service.router, {})

@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from recsys_cli.config.serving import ServingConfig
-from recsys_cli.serving.auth import Bearer
+from recsys_cli.config.serving import LOOPBACK, ServingConfig
+from recsys_cli.serving.auth import Bearer, names_this_machine
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.limits import RETRY_S, Gone, Headers, Load, headers_of
 from recsys_cli.serving.messages import Problem
@@ -110,8 +110,8 @@ class Guard:
         headers: Headers = {}
         try:
             headers = scope[HEADERS] = headers_of(scope["headers"])
-            if scope["path"] not in self._open and not self._bearer.admits(headers.get(b"authorization", b"")):
-                raise Refused(401, "a bearer token is needed")
+            if scope["path"] not in self._open:
+                self._check_entrance(headers)
             scope["app"] = self  # or Starlette's router would answer what it does not know in text
             await self._app(scope, receive, send)
         except Refused as refused:
@@ -126,6 +126,13 @@ class Guard:
         except Exception:
             LOG.exception("a request failed")
             await self._refuse(send, Refused(500, "an error of the service; it is in its log"), headers)
+
+    def _check_entrance(self, headers: Headers) -> None:
+        if not self._bearer.admits(headers.get(b"authorization", b"")):
+            raise Refused(401, "a bearer token is needed")
+        # Else a web page could reach a service on its reader's machine, by a name that it lets point there.
+        if not self._bearer.needed and not names_this_machine(headers.get(b"host", b"localhost")):
+            raise Refused(403, f"without a bearer token, only {', '.join(LOOPBACK)} are answered as host")
 
     async def _refuse(self, send: Send, refused: Refused, headers: Headers, more: Mapping[str, str] = _NONE) -> None:
         """Send the line."""

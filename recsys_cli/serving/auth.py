@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.config.serving import TOKEN_VARIABLE, ServeConfig
+from recsys_cli.config.serving import LOOPBACK, TOKEN_VARIABLE, ServeConfig
 from recsys_cli.config.simulation import SimulateConfig
 
 
@@ -51,3 +51,9 @@ class Bearer:
             return True
         scheme, _, given = authorization.partition(b" ")
         return hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
+
+
+def names_this_machine(host: bytes) -> bool:
+    """Whether the header `Host` names this machine itself, with a port or without."""
+    name = host.partition(b"]")[0].lstrip(b"[") if host.startswith(b"[") else host.partition(b":")[0]
+    return name.decode("latin-1").lower() in LOOPBACK

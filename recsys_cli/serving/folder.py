@@ -19,8 +19,9 @@ from typing import Any
 
 import yaml
 
-from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.serving import ServeConfig
+from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.files import read_json, update_json, write_text
 from recsys_cli.tracking.bundle import copy_bundle, read_bundle, version_of
 from recsys_cli.tracking.references import resolve
@@ -62,7 +63,7 @@ class ServiceFolder:
         """Find the policies, copy their bundles, and point at them.
 
         Raises:
-            ConfigError: a checkpoint that is not there or not sound.
+            ConfigError: a checkpoint that is not there or not sound, or of another problem than the folder's log.
         """
         names = _names(config)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -70,6 +71,7 @@ class ServiceFolder:
             self.adopt(name, reference, finder(config))
             for name, reference in zip(names, config.checkpoints, strict=True)
         ]
+        self._require_same_problem(pointed[0], config.name)
         write_text(self.settings, config.to_yaml())
         update_json(self.pointer, lambda values: values.update(policies=[vars(each) for each in pointed]))
 
@@ -83,7 +85,31 @@ class ServiceFolder:
             values = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigError(f"{self.path} is not the folder of a service: it has no {self.settings.name}") from None
+        except (yaml.YAMLError, ValueError) as error:
+            raise ConfigError(f"{self.settings} is damaged: {one_line(error)}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{self.settings} is damaged: it holds no settings")
         return ServeConfig.from_dict({name: value for name, value in values.items() if name != "_target_"})
+
+    def spec(self) -> ProblemSpec:
+        """Return the problem of the live policies, as the control knows it.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        if not (pointed := self.pointed()):
+            raise ConfigError(f"{self.path} is not the folder of a service: it has no {self.pointer.name}")
+        return read_bundle(self.bundle(pointed[0].name, pointed[0].version)).spec
+
+    def _require_same_problem(self, new: Pointed, name: str) -> None:
+        if not self.pointed():
+            return
+        before, now = sizes(self.spec()), sizes(read_bundle(self.bundle(new.name, new.version)).spec)
+        if differing := next((what for what in now if now[what] != before[what]), None):
+            raise ConfigError(
+                f"name={name}: the log in {self.path} is of another problem ({differing} {before[differing]}, now "
+                f"{now[differing]}): give this service another name"
+            )
 
     def adopt(self, name: str, reference: str, find: Callable[[str], Path]) -> Pointed:
         """Copy the bundle that a reference names, unless it is here.
@@ -116,6 +142,17 @@ class ServiceFolder:
 
         update_json(self.pointer, change)
         return changed
+
+
+def sizes(spec: ProblemSpec) -> dict[str, object]:
+    """Return what requests and answers depend on."""
+    return {
+        "slates of": spec.slate_size,
+        "user features": len(spec.user),
+        "document features": len(spec.documents),
+        "topics": spec.documents.topics,
+        "response fields": [each.name for each in spec.response],
+    }
 
 
 def finder(config: ServeConfig) -> Callable[[str], Path]:

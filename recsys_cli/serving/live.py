@@ -15,7 +15,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.explore import Explore
 from recsys_cli.config.notices import warn
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.serving.folder import Pointed, ServiceFolder
+from recsys_cli.serving.folder import Pointed, ServiceFolder, sizes
 from recsys_cli.serving.memories import Memories
 from recsys_cli.serving.model import Model
 
@@ -114,17 +114,6 @@ def require_same_problem(first: Model, other: Model) -> None:
                 f"checkpoint={other.source}: {other.name} has {what} {sizes(other.spec)[what]}, and {first.name} has "
                 f"{size}: policies of one service answer the same requests"
             )
-
-
-def sizes(spec: ProblemSpec) -> dict[str, object]:
-    """Return what requests and answers depend on."""
-    return {
-        "slates of": spec.slate_size,
-        "user features": len(spec.user),
-        "document features": len(spec.documents),
-        "topics": spec.documents.topics,
-        "response fields": [each.name for each in spec.response],
-    }
 
 
 class AliasWatcher:

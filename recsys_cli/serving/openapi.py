@@ -31,6 +31,7 @@ ANY, WITH_BODY = (
 )
 BUSY = {503: "too many requests at once, or a log that cannot be written"}
 GUARDED = {401: "no or another bearer token"}
+OPEN = {403: "another host than this machine itself, without a bearer token"}
 HEADERS = {401: "WWW-Authenticate", 503: "Retry-After"}
 
 
@@ -61,13 +62,13 @@ def document(
 
 
 def _operation(operation: Operation, guarded: bool) -> dict[str, Any]:
-    guarded = guarded and operation.guarded
+    entrance = (GUARDED if guarded else OPEN) if operation.guarded else {}
     names = re.findall(r"{(\w+)", operation.path)
     refusals = {
         **ANY,
         **(WITH_BODY if operation.body else {}),
         **({422: WITH_BODY[422]} if "event_id" in names else {}),
-        **(GUARDED if guarded else {}),
+        **entrance,
         **(BUSY if operation.queued else {}),
         **operation.refusals,
     }
@@ -82,7 +83,7 @@ def _operation(operation: Operation, guarded: bool) -> dict[str, Any]:
     if names:
         kind = msgspec.json.schema(Id)
         described["parameters"] = [{"name": name, "in": "path", "required": True, "schema": kind} for name in names]
-    if guarded:
+    if entrance is GUARDED:
         described["security"] = [{"token": []}]
     return described
 

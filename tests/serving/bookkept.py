@@ -21,7 +21,7 @@ from recsys_cli.serving.log.records import (
 )
 from recsys_cli.serving.router.base import Arm
 from recsys_cli.serving.router.bookkeeper import Bookkeeper
-from recsys_cli.serving.router.epochs import Key, arms_of, kind_of
+from recsys_cli.serving.router.epochs import Key
 from recsys_cli.serving.router.settling import Rules
 
 DOC = pack(np.zeros((3, 1)))
@@ -91,8 +91,7 @@ class Books:
         return self.arms()
 
     def arms(self) -> dict[Key, Arm]:
-        with self.bookkeeper._store.transaction() as connection:
-            return arms_of(connection, kind_of(self.rules.router))
+        return self.bookkeeper.arms()
 
     def told(self) -> dict[str, tuple[int, float]]:
         """Number and mean of each policy's observations."""

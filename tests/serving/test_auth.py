@@ -100,3 +100,20 @@ def test_it_is_read_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: 
         read_token(config)
     monkeypatch.delenv(TOKEN_VARIABLE)
     assert read_token(compose("serve", ["checkpoint=x"])) is None
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[fe80::1]:8000", ""])
+def test_without_a_token_only_this_machine_s_own_names_are_answered(host: str) -> None:
+    """Or a web page could reach the service by a name that points at its reader's machine."""
+    app = make_api(FirstOnes(SPEC, LIMITS), LIMITS, None)
+    assert request(app, "GET", "/v1/policies", None, {"host": host}).status == 403
+    assert request(app, "GET", "/v2/health/ready", None, {"host": host}).status == 200
+    guarded = make_api(FirstOnes(SPEC, LIMITS), LIMITS, TOKEN)
+    headers = {"host": host, "authorization": f"Bearer {TOKEN}"}
+    assert request(guarded, "GET", "/v1/policies", None, headers).status == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:8000", "[::1]:8000", "[::1]"])
+def test_its_own_names_are(host: str) -> None:
+    app = make_api(FirstOnes(SPEC, LIMITS), LIMITS, None)
+    assert request(app, "GET", "/v1/policies", None, {"host": host}).status == 200

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from serving.bookkept import Books, activated, decided, live, rewarded
 
 from recsys_cli.config.structured import load
-from recsys_cli.serving.log.records import Record
+from recsys_cli.serving.log.records import EpochRecord, Record
+from recsys_cli.serving.router import bookkeeper
 from recsys_cli.serving.router.replay import replay_epochs
 from recsys_cli.serving.router.settling import Rules
 
@@ -39,6 +40,12 @@ def test_a_session_counts_once_it_is_over_with_the_sum_of_its_rewards(tmp_path: 
     assert made.told() == {"a": (1, 5.0)}
     made.after(300)
     assert made.told() == {"a": (1, 5.0)}
+
+
+def test_that_a_session_is_over_takes_no_report_s_place(tmp_path: Path) -> None:
+    made = books(tmp_path, decided("1"), rewarded("1", final=True), rewarded("1", 4.0, time_ms=1))
+    made.after(10)
+    assert made.told() == {"a": (1, 4.0)}
 
 
 def test_a_silent_session_counts_with_default_rewards(tmp_path: Path) -> None:
@@ -181,6 +188,21 @@ def test_what_was_logged_while_the_bookkeeper_hung_is_joined_before_anything_is_
     assert made.told() == {"a": (1, 2.0)}
 
 
+def test_a_log_that_grows_while_it_is_read_holds_no_epoch_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, original = books(tmp_path, decided("1"), rewarded("1", 2.0, final=True)), bookkeeper.fold
+
+    def fold(*arguments: Any) -> None:
+        assert len(written) < 9
+        original(*arguments)
+        written.append(decided(f"more {len(written)}"))
+        made.write(written[-1])
+
+    written: list[Record] = []
+    monkeypatch.setattr(bookkeeper, "fold", fold)
+    made.after(10)
+    assert made.told() == {"a": (1, 2.0)} and made.published()["epoch"] == 1
+
+
 def test_only_one_bookkeeper_of_a_folder_works(tmp_path: Path) -> None:
     made = books(tmp_path, decided("1"), rewarded("1", 2.0, final=True))
     other = Books(tmp_path / "service")
@@ -211,6 +233,23 @@ def test_a_lost_database_is_rebuilt_from_the_log(tmp_path: Path) -> None:
     }
     made.after(10)
     assert made.published()["epoch"] == before["epoch"] + 1
+
+
+def test_the_numbers_of_epochs_go_on_if_the_log_s_beginning_was_removed(tmp_path: Path) -> None:
+    made = books(tmp_path, decided("1"), rewarded("1", 1.0, final=True))
+    made.after(10, 10)
+    state = made.published() | {"clock_ms": 70_000}
+    made.bookkeeper.close()
+    for file in made.folder.log.glob("*-*.jsonl"):  # the bookkeeper's
+        file.unlink()
+    made.write(
+        EpochRecord(time_ms=5, epoch=7, state={name: state[name] for name in state if name != "epoch"}, offsets={})
+    )
+    made.start()
+    assert made.published() == state | {"epoch": 7}
+    made.after(10)
+    assert made.published()["epoch"] == 8 and made.published()["clock_ms"] == 80_000
+    assert made.told() == {"a": (1, 1.0)}
 
 
 @pytest.mark.parametrize("router", ["thompson", "linucb", "ab_test", "shadow"])

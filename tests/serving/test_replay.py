@@ -10,6 +10,7 @@ import pytest
 from serving.service_logs import bundle_of, env_of, service_of
 
 from recsys_cli.cli import main
+from recsys_cli.config.errors import ConfigError
 from recsys_cli.offline.dataset import Dataset
 from recsys_cli.serving.inputs import Inputs
 from recsys_cli.serving.log.reading import read_from, segments
@@ -20,7 +21,7 @@ from recsys_cli.serving.router.bookkeeper import Bookkeeper
 from recsys_cli.serving.router.settling import Rules
 from recsys_cli.serving.service import Service
 
-SESSIONS, STEPS = 12, 5
+SESSIONS, STEPS = 8, 4
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,9 @@ def test_each_decision_is_made_by_the_version_that_was_live(tmp_path, bundles):
     assert (found.same, found.different) == (2 * SESSIONS * STEPS, 0), found.first
 
 
-@pytest.mark.parametrize("words", [["router=apprentice"], ["router=ab_test"]])
+@pytest.mark.parametrize(
+    "words", [["router=apprentice"], ["router=ab_test"], ["router=logging_only"], ["router=shadow"]]
+)
 def test_other_routers(tmp_path, bundles, words):
     service = open_service(tmp_path, bundles, "myopic", "random", words=words)
     play(service)
@@ -152,7 +155,7 @@ def test_the_command(tmp_path, bundles, capsys):
     keep_books(service, epochs=1)
     service.close()
     assert main(["replay", f"log={service.folder.path}"]) == 0
-    assert capsys.readouterr().out == "decisions: 120 same, 0 different; router: 3 epochs same\n"
+    assert capsys.readouterr().out == "decisions: 64 same, 0 different; router: 3 epochs same\n"
     router = service.folder.router
     router.write_text(router.read_text().replace('"session"', '"decision"'))
     assert main(["replay", f"log={service.folder.path}"]) == 1
@@ -164,6 +167,22 @@ def test_the_command(tmp_path, bundles, capsys):
     assert main(["replay", f"log={service.folder.path}"]) == 1
     out = capsys.readouterr().out
     assert "different (first: event e0-0-0: slate " in out and out.endswith("router: 3 of 3 epochs different\n")
+
+
+def test_a_folder_that_is_not_sound(tmp_path, bundles, capsys):
+    service = open_service(tmp_path, bundles, "myopic")
+    service.close()
+    other = bundle_of(tmp_path / "other", env_of(slate_size=3), "myopic")
+    with pytest.raises(ConfigError, match=r"the log in .* is of another problem \(slates of 2, now 3\)"):
+        service_of(tmp_path, other)
+    service.folder.settings.write_text("[")
+    assert main(["replay", f"log={service.folder.path}"]) == 2
+    service.folder.pointer.unlink()
+    for command in (["compact", "name=data"], ["replay"]):
+        assert main([*command, f"log={service.folder.path}"]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+    assert main(["replay", "log=nowhere", f"service_dir={tmp_path}"]) == 2
+    assert capsys.readouterr().err.endswith("it has no service.yaml; services in " + f"{tmp_path}: service\n")
 
 
 def test_files_that_are_in_data_sets_and_in_the_router_can_be_removed(tmp_path, bundles, capsys):

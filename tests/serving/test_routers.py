@@ -138,6 +138,8 @@ def test_the_test_with_a_fixed_horizon_is_decided_once() -> None:
     router = build_router(load("router", "ab_test", test="fixed_horizon", horizon=10), NAMES[:2])
     decided = router.freeze([arm(*range(10)), arm(*range(10, 20))], {})
     assert router.freeze([arm(0, 1), arm(0, 1)], decided)["comparisons"] == decided["comparisons"]
+    other = build_router(load("router", "ab_test"), NAMES[:2])  # which begins anew
+    assert other.freeze([arm(0, 1), arm(0, 1)], decided)["comparisons"]["b"]["p_value"] == 1.0
 
 
 def test_alarms_are_shared_among_comparisons() -> None:

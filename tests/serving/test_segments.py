@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -258,6 +259,26 @@ def test_offsets_stay_valid_when_a_batch_is_written_in_part(tmp_path, monkeypatc
     segment.write(reward(0), reward(1))
     segment.close()
     assert [record for _, _, record in read(tmp_path, {name: end})] == [reward(0), reward(1)]
+
+
+def test_a_file_system_that_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.0)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True).returncode:
+        pytest.skip("only root may mount")
+    try:
+        (tmp_path / "something else").write_bytes(bytes(40_000))
+        segment, accepted = Segment(tmp_path / "log", "process"), 0
+        with suppress(Refused):
+            while accepted < 10_000:
+                segment.write(reward(accepted))
+                accepted += 1
+        assert 0 < accepted == len(read(tmp_path / "log")) < 10_000
+        (tmp_path / "something else").unlink()
+        segment.write(reward(accepted))
+        segment.close()
+        assert [record for _, _, record in read(tmp_path / "log")] == [reward(i) for i in range(accepted + 1)]
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_after_a_failed_sync_a_new_file_is_begun(tmp_path, monkeypatch):

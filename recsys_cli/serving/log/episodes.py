@@ -85,7 +85,7 @@ def _outcome(joined: Joined, terms: Terms) -> Outcome:
 def _chains(steps: list[Step], silence_ms: float) -> Iterator[list[Step]]:
     chain: list[Step] = []
     for step in steps:
-        if chain and (chain[-1].outcome.final or step.time_ms - chain[-1].time_ms > silence_ms):
+        if chain and _ends(chain[-1], step, silence_ms):
             yield chain
             chain = []
         chain.append(step)
@@ -93,27 +93,27 @@ def _chains(steps: list[Step], silence_ms: float) -> Iterator[list[Step]]:
         yield chain
 
 
+def _ends(last: Step, following: Step, silence_ms: float) -> bool:
+    """Return whether an episode ended between two decisions: not if the service went on with its state."""
+    went_on = not following.joined.decision.first and following.number == last.number + 1
+    return last.outcome.final or (following.time_ms - last.time_ms > silence_ms and not went_on)
+
+
 def _continued(chains: list[list[Step]]) -> list[list[Step]]:
     """Put what another process's clock has put before its beginning behind it, by the numbers of the steps."""
     kept: list[list[Step]] = []
     for chain in reversed(chains):
-        head = chain[0]
-        before = next(
-            (
-                each
-                for each in kept
-                if not head.joined.decision.first
-                and each[0].joined.decision.first
-                and each[-1].number + 1 == head.number
-                and not each[-1].outcome.final
-            ),
-            None,
-        )
+        before = None if chain[0].joined.decision.first else next((o for o in kept if _precedes(o, chain[0])), None)
         if before is None:
             kept.append(chain)
         else:
             before += chain
     return kept[::-1]
+
+
+def _precedes(chain: list[Step], step: Step) -> bool:
+    last = chain[-1]
+    return chain[0].joined.decision.first and last.number + 1 == step.number and not last.outcome.final
 
 
 def _take_later_responses(steps: list[Step], terms: Terms) -> None:

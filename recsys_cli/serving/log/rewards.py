@@ -44,7 +44,7 @@ def outcome_of(
         aggregation: of the rewards of several reports: their sum, or the earliest.
     """
     reports = list(reports)
-    told = [(each, response_of(each, shown)) for each in distinct(filter(_says_something, reports))]
+    told = [(each, response_of(each, shown)) for each in distinct(filter(says_something, reports))]
     values = [value for each, response in told if (value := _value(each, response, reward)) is not None]
     value = None if not values else math.fsum(values) if aggregation == "sum" else values[0]
     responses = [response for _, response in told if response is not None]
@@ -62,7 +62,8 @@ def distinct(reports: Iterable[RewardRecord]) -> list[RewardRecord]:
     return list(kept.values())
 
 
-def _says_something(report: RewardRecord) -> bool:
+def says_something(report: RewardRecord) -> bool:
+    """Return whether a report says what came of the decision, not only that the session is over."""
     return report.reward is not None or report.clicked is not None or bool(report.response)
 
 

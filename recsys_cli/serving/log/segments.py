@@ -191,4 +191,5 @@ class _Group:
         self._thread.shutdown()
         if done is not None:
             self._write(lines)
-            done.set_result(None)
+            if not done.get_loop().is_closed():
+                done.set_result(None)

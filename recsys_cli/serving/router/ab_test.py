@@ -23,6 +23,8 @@ class ABTest(SameForAll[ABTestRouter]):
     `test=sequential` p-values only fall, and a verdict once reached stays.
     """
 
+    evidence = "fixed shares"  # tests would not hold on what a bandit collected
+
     def __init__(self, config: ABTestRouter, names: Sequence[str]) -> None:
         """Check that there is a share for each policy."""
         super().__init__(config, names)
@@ -34,14 +36,15 @@ class ABTest(SameForAll[ABTestRouter]):
     def freeze(self, arms: Sequence[Arm], before: State) -> State:
         """See `Router.freeze`."""
         level = self.config.alpha / max(len(arms) - 1, 1)
-        earlier = before.get("comparisons", {})
+        settings = {"test": self.config.test, "effect": self.config.effect, "horizon": self.config.horizon}
+        earlier = before.get("comparisons", {}) if settings.items() <= before.items() else {}
         compare = self._sequential if self.config.test == "sequential" else self._fixed_horizon
         total = sum(arm.count for arm in arms)
         comparisons = {
             name: compare(arms[0], arm, level, total, earlier.get(name, {}))
             for name, arm in zip(self.names[1:], arms[1:], strict=True)
         }
-        return {"test": self.config.test, "alpha": self.config.alpha, "level": level, "comparisons": comparisons}
+        return {**settings, "alpha": self.config.alpha, "level": level, "comparisons": comparisons}
 
     def shares(self, state: State, enabled: Bools) -> Floats:
         """See `SameForAll.shares`."""

@@ -82,10 +82,12 @@ class Router(ABC, Generic[C]):
         mode: `online`: the chosen policy's slate is shown; `shadow`: the control's, and others are scored;
             `apprentice`: the caller's, and policies are scored; `logging_only`: the caller's, and none is asked.
         by_user: whether probabilities depend on the user's features.
+        evidence: which statistics it learns from; those that others with the same word collected, too.
     """
 
     mode: ClassVar[Mode] = "online"
     by_user: ClassVar[bool] = False
+    evidence: ClassVar[str] = "any"
 
     def __init__(self, config: C, names: Sequence[str]) -> None:
         """Take the settings and the policies' names.

@@ -7,7 +7,7 @@ afterwards.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -21,19 +21,20 @@ from recsys_cli.config.notices import warn
 from recsys_cli.files import locked, read_if_sound, update_json, write_json
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.folder import ServiceFolder
-from recsys_cli.serving.log.reading import read_from, segments
-from recsys_cli.serving.log.records import EpochRecord, Record
+from recsys_cli.serving.log.reading import segments
+from recsys_cli.serving.log.records import EpochRecord
 from recsys_cli.serving.log.segments import Durability, Segment
-from recsys_cli.serving.router.epochs import end_epoch, records
+from recsys_cli.serving.router.base import Arm
+from recsys_cli.serving.router.epochs import Key, arms_of, end_epoch, kind_of, records
 from recsys_cli.serving.router.folding import Kept, fold, live, offsets, period
 from recsys_cli.serving.router.replay import rebuild
 from recsys_cli.serving.router.settling import COUNTERS, Rules
 from recsys_cli.serving.router.store import CLOCK, Store, epochs, fact, put, put_fact, switches, url_of
+from recsys_cli.serving.router.tails import Tail
 from recsys_cli.serving.router.view import BOOKKEEPING, SWITCHES
 
 MOST_RECORDS = 5_000  # of a transaction
 SAY_SECONDS = 1.0  # between notes of how far it is
-Found = tuple[str, int, Record]
 
 
 class Bookkeeper:
@@ -92,6 +93,11 @@ class Bookkeeper:
             self._fail(" ".join(str(text).split())[:300])
         self._say()
 
+    def arms(self) -> dict[Key, Arm]:
+        """Return the statistics that the router learns from, by policy and version."""
+        with self._store.transaction() as connection:
+            return arms_of(connection, kind_of(self._rules.router))
+
     def close(self) -> None:
         """Let go of everything."""
         self._held.close()
@@ -111,8 +117,9 @@ class Bookkeeper:
         leads = self._store.leads()
         if not self._known:
             self._recover(leads)
-        until = self._clock()  # before the log is read: what was logged by then is folded below
-        self._fold()
+        # What is logged from here on waits for the next step.
+        until, until_ms, sizes = self._clock(), int(time.time() * 1000), _sizes(self._folder.log)
+        self._fold(sizes)
         if leads:
             self._advance(until)
         else:  # another machine's may have ended the epoch
@@ -122,7 +129,7 @@ class Bookkeeper:
                 self._log_epochs()
             self._publish()
             self._stale = False
-        self._caught_up_ms = int(time.time() * 1000)
+        self._caught_up_ms = until_ms
 
     def _recover(self, leads: bool) -> None:
         """Rebuild what a lost database held, from the log."""
@@ -132,17 +139,17 @@ class Bookkeeper:
                     self._say()
         self._known = True
 
-    def _fold(self) -> None:
+    def _fold(self, sizes: Mapping[Path, int]) -> None:
         with self._store.transaction() as connection:
             self._done = offsets(connection)
             exchange(connection, self._folder.path / SWITCHES)
-        found: Iterator[Found] = read_from(self._folder.log, self._done)
-        while batch := list(islice(found, MOST_RECORDS)):
-            ends = {name: end for name, end, _ in batch}
-            with self._store.transaction() as connection:
-                fold(connection, [record for _, _, record in batch], ends, self._kept)
-            self._done |= ends
-            self._say()
+        for path, size in sizes.items():
+            found = Tail(path, self._done.get(path.name, 0)).until(size)
+            while batch := list(islice(found, MOST_RECORDS)):
+                with self._store.transaction() as connection:
+                    fold(connection, [record for _, record in batch], {path.name: batch[-1][0]}, self._kept)
+                self._done[path.name] = batch[-1][0]
+                self._say()
 
     def _advance(self, until: float) -> None:
         """Let the clock run, and end the epoch if it is time to."""
@@ -192,16 +199,25 @@ class Bookkeeper:
         now = self._clock()
         if not self._holds or (now < self._say_at and self.problem == self._said):
             return
-        sizes = {path.name: path.stat().st_size for path in segments(self._folder.log)}
+        sizes = _sizes(self._folder.log)
         note = {
             "caught_up_ms": self._caught_up_ms,
-            "lag_bytes": sum(size - self._done.get(name, 0) for name, size in sizes.items()),
+            "lag_bytes": sum(size - self._done.get(path.name, 0) for path, size in sizes.items()),
             "problem": self.problem,
             **self._counters,
         }
         with suppress(OSError):  # a full disk
             write_json(self._folder.path / BOOKKEEPING, note)
             self._say_at, self._said = now + SAY_SECONDS, self.problem
+
+
+def _sizes(log: Path) -> dict[Path, int]:
+    """Return the size of each segment."""
+    found = {}
+    for path in segments(log):
+        with suppress(FileNotFoundError):  # compacted since
+            found[path] = path.stat().st_size
+    return found
 
 
 def published(epoch: EpochRecord) -> dict[str, object]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from recsys_cli.config.routers import RouterConfig
 from recsys_cli.serving.log.records import EpochRecord
 from recsys_cli.serving.router.base import Arm, Router
-from recsys_cli.serving.router.build import build_router
+from recsys_cli.serving.router.build import ROUTERS, build_router
 from recsys_cli.serving.router.folding import Kept, decode_waiting, live, period
 from recsys_cli.serving.router.settling import Observation, Rules, settle
 from recsys_cli.serving.router.store import arms, decisions, epochs, put, segments
@@ -61,7 +61,7 @@ def end_epoch(connection: Connection, rules: Rules, clock_ms: int, time_ms: int)
 
 def kind_of(config: RouterConfig) -> str:
     """Return which statistics a router learns from."""
-    return config.unit + ("/user" if Kept.by(config).by_user else "")
+    return f"{config.unit}, {ROUTERS[type(config)].evidence}"
 
 
 def records(connection: Connection, *which: Any) -> list[EpochRecord]:

@@ -19,6 +19,7 @@ from recsys_cli.serving.log.records import (
     RewardRecord,
     encode_lines,
 )
+from recsys_cli.serving.log.rewards import says_something
 from recsys_cli.serving.router.build import ROUTERS
 from recsys_cli.serving.router.store import (
     activations,
@@ -147,6 +148,7 @@ def _add_reports(connection: Connection, found: Sequence[RewardRecord], now: int
             "seen": now,
         }
         for each in found
+        if says_something(each)
     ]
     put(connection, reports, rows, ["time_ms", "body"], ["time_ms", "body"])
     put(connection, endings, [{"event_id": each.event_id, "seen": now} for each in found if each.final])

@@ -22,6 +22,7 @@ class LinUCB(Router[LinUCBRouter]):
     """
 
     by_user = True
+    evidence = "with users"
 
     def freeze(self, arms: Sequence[Arm], before: State) -> State:
         """See `Router.freeze`."""

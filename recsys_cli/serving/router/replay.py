@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice, takewhile
 from pathlib import Path
 
-import msgspec
-import sqlalchemy as sql
 from sqlalchemy import Connection
 
 from recsys_cli.serving.log.reading import lines_of, segments
-from recsys_cli.serving.log.records import EpochRecord, Record, decode
+from recsys_cli.serving.log.records import EpochRecord, decode
 from recsys_cli.serving.router.base import Arm
 from recsys_cli.serving.router.epochs import Key, arms_of, end_epoch, kind_of, records
 from recsys_cli.serving.router.folding import Kept, fold
 from recsys_cli.serving.router.settling import Rules
-from recsys_cli.serving.router.store import CLOCK, Store, epochs, put_fact
+from recsys_cli.serving.router.store import CLOCK, Store, epochs, put, put_fact
+from recsys_cli.serving.router.tails import Tail
 
 BATCH = 5_000
 EPOCH = b'{"kind":"epoch"'  # how a line of an epoch begins
@@ -66,22 +65,33 @@ def rebuild(connection: Connection, log: Path, rules: Rules) -> Iterator[tuple[i
 
     The database has the states that were logged, in case they differ: the settings may have changed.
     """
-    tails = {path.name: _Tail(path) for path in segments(log)}
-    for number, epoch in logged_epochs(log).items():
+    tails, every = {path.name: Tail(path) for path in segments(log)}, _every_epoch(log)
+    for number, epoch in _without_gap(every).items():
         for name, end in epoch.offsets.items():
             found = tails[name].until(end) if name in tails else iter(())
             while batch := list(islice(found, BATCH)):
-                fold(connection, batch, {}, Kept.by(rules.router))
+                fold(connection, [record for _, record in batch], {}, Kept.by(rules.router))
             fold(connection, [], {name: end}, Kept.by(rules.router))
         end_epoch(connection, rules, epoch.state["clock_ms"], epoch.time_ms)
-        put_fact(connection, CLOCK, str(epoch.state["clock_ms"]))
         yield number, records(connection, epochs.c.epoch == number)[0].state
-        as_logged = sql.update(epochs).where(epochs.c.epoch == number)
-        connection.execute(as_logged.values(state=json.dumps(epoch.state), logged=True))
+        _put_as_logged(connection, epoch)
+    if every and max(every) not in _without_gap(every):  # the log's beginning was removed: at least numbers go on
+        _put_as_logged(connection, every[max(every)])
+
+
+def _put_as_logged(connection: Connection, epoch: EpochRecord) -> None:
+    row = {"epoch": epoch.epoch, "time_ms": epoch.time_ms, "clock_ms": epoch.state["clock_ms"], "logged": True}
+    row |= {"state": json.dumps(epoch.state), "offsets": json.dumps(epoch.offsets)}
+    put(connection, epochs, [row], ["state", "logged"])
+    put_fact(connection, CLOCK, str(epoch.state["clock_ms"]))
 
 
 def logged_epochs(log: Path) -> dict[int, EpochRecord]:
     """Return the epochs of a log by number, from 1 without a gap; of one logged twice, after a crash, the first."""
+    return _without_gap(_every_epoch(log))
+
+
+def _every_epoch(log: Path) -> dict[int, EpochRecord]:
     found: dict[int, EpochRecord] = {}
     for path in segments(log):
         for _, _, line in lines_of(path, 0):
@@ -89,28 +99,8 @@ def logged_epochs(log: Path) -> dict[int, EpochRecord]:
                 record = decode(line)
                 assert isinstance(record, EpochRecord)
                 found.setdefault(record.epoch, record)
-    return {number: found[number] for number in range(1, len(found) + 1) if number in found}
+    return found
 
 
-class _Tail:
-    """A segment that is read bit by bit."""
-
-    def __init__(self, path: Path) -> None:
-        self._lines = lines_of(path, 0)
-        self._ahead: tuple[int, bytes] | None = None
-
-    def until(self, end: int) -> Iterator[Record]:
-        """Yield the records that end at a byte or before, and were not yielded yet."""
-        while True:
-            if self._ahead is None:
-                _, at, line = next(self._lines, ("", -1, b""))
-                if at < 0:
-                    return
-                self._ahead = at, line
-            if self._ahead[0] > end:
-                return
-            line, self._ahead = self._ahead[1], None
-            try:
-                yield decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                continue
+def _without_gap(found: dict[int, EpochRecord]) -> dict[int, EpochRecord]:
+    return {number: found[number] for number in takewhile(found.__contains__, count(1))}

@@ -92,6 +92,7 @@ def settle(connection: Connection, rules: Rules, now: int, clock_ms: int) -> lis
     waited = _last_period(connection, now, clock_ms, rules.router.wait_seconds)
     silent = _last_period(connection, now, clock_ms, rules.session_seconds)
     _mark_sessions(connection, now)
+    late = _delete_counted(connection, reports)
     over = sql.or_(sessions.c.final, sessions.c.seen <= silent)
     if rules.router.unit == "session":
         which: ColumnElement[bool] = decisions.c.session.in_(sql.select(sessions.c.session).where(over))
@@ -99,10 +100,12 @@ def settle(connection: Connection, rules: Rules, now: int, clock_ms: int) -> lis
     else:
         which = sql.or_(decisions.c.seen <= waited, decisions.c.event_id.in_(sql.select(reports.c.event_id)))
         settled = _single(_waiting(connection, which, rules, waited), rules.router.default_reward)
-    _remember(connection, settled, now)
+    if settled.decisions:
+        done = sql.update(decisions).where(decisions.c.event_id == sql.bindparam("id")).values(settled=now + 1)
+        connection.execute(done, [{"id": event_id} for event_id in settled.decisions])
     kept = _last_period(connection, now, clock_ms, rules.router.wait_seconds + rules.session_seconds)
-    lost = _forget(connection, over, waited, kept)
-    for name, count in (settled.counts | lost).items():
+    orphans = _forget(connection, over, waited, kept)
+    for name, count in (settled.counts | {LATE: late, ORPHANS: orphans}).items():
         if count:
             put_fact(connection, name, str(int(fact(connection, name) or 0) + count))
     return settled.observations
@@ -187,33 +190,28 @@ def _count(settled: Settled, members: list[_Decided], default: float) -> None:
         settled.observations.append(Observation(first.policy, first.version, reward, first.user))
 
 
-def _remember(connection: Connection, settled: Settled, now: int) -> None:
-    """Note which decisions have counted, or never will."""
-    if settled.decisions:
-        done = sql.update(decisions).where(decisions.c.event_id == sql.bindparam("id")).values(settled=now + 1)
-        rows = [{"id": event_id} for event_id in settled.decisions]
-        connection.execute(done, rows)
-        for table in (reports, endings, activations):
-            connection.execute(sql.delete(table).where(table.c.event_id == sql.bindparam("id")), rows)
+def _forget(connection: Connection, over: ColumnElement[bool], waited: int, kept: int) -> int:
+    """Delete what has counted or belongs to nothing, closed sessions, and in time the ids of what has counted.
 
-
-def _forget(connection: Connection, over: ColumnElement[bool], waited: int, kept: int) -> dict[str, int]:
-    """Delete what came too late, what belongs to nothing, closed sessions, and in time the ids of what has counted."""
-
-    def gone(table: sql.Table) -> int:
-        here = decisions.c.event_id == table.c.event_id
-        return connection.execute(
-            sql.delete(table).where(sql.exists().where(here, decisions.c.settled.is_not(None)))
-        ).rowcount
-
-    def unknown(table: sql.Table) -> int:
-        here = decisions.c.event_id == table.c.event_id
-        return connection.execute(sql.delete(table).where(table.c.seen <= waited, ~sql.exists().where(here))).rowcount
-
-    lost = {LATE: gone(reports), ORPHANS: unknown(reports)}
+    Returns:
+        Reports that belonged to nothing.
+    """
+    orphans = _delete_unknown(connection, reports, waited)
     for table in (endings, activations):
-        gone(table), unknown(table)
+        _delete_unknown(connection, table, waited)
+    for table in (reports, endings, activations):
+        _delete_counted(connection, table)
     waiting = sql.exists().where(decisions.c.session == sessions.c.session, decisions.c.settled.is_(None))
     connection.execute(sql.delete(sessions).where(over, ~waiting))
     connection.execute(sql.delete(decisions).where(decisions.c.settled <= kept + 1))
-    return lost
+    return orphans
+
+
+def _delete_counted(connection: Connection, table: sql.Table) -> int:
+    counted = sql.exists().where(decisions.c.event_id == table.c.event_id, decisions.c.settled.is_not(None))
+    return connection.execute(sql.delete(table).where(counted)).rowcount
+
+
+def _delete_unknown(connection: Connection, table: sql.Table, waited: int) -> int:
+    known = sql.exists().where(decisions.c.event_id == table.c.event_id)
+    return connection.execute(sql.delete(table).where(table.c.seen <= waited, ~known)).rowcount
