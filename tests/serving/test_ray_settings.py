@@ -66,6 +66,7 @@ def test_two_services_of_a_machine_share_no_port_and_no_file(tmp_path: Path) -> 
         ([], None, 2, "host=127.0.0.1"),
         ([], None, 1, None),
         (["token_file=/all/see/this", "host=0.0.0.0"], "a-word", 2, None),
+        (["token_file=/all/see/this", "host=0.0.0.0", "serving.sessions=server"], None, 2, "serving.sessions=server"),
     ],
 )
 def test_on_a_cluster_all_nodes_have_the_token_and_reach_each_other(
@@ -80,3 +81,9 @@ def test_on_a_cluster_all_nodes_have_the_token_and_reach_each_other(
     else:
         with pytest.raises(ConfigError, match=wrong):
             ray_settings.check_cluster(config, nodes)
+
+
+def test_on_a_cluster_the_key_is_in_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECSYS_SERVE_KEY", "k" * 40)
+    with pytest.raises(ConfigError, match="RECSYS_SERVE_KEY: it stays on this machine"):
+        ray_settings.check_cluster(compose("serve", ["checkpoint=x", "serving=ray"]), 1)

@@ -71,7 +71,7 @@ def test_what_does_not_go_on_a_session_is_refused(
     assert caught.value.status == status and "\n" not in caught.value.message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_no_change_of_a_token_is_accepted(data: st.DataObject) -> None:
     tokens = Tokens([NEW, OLD], "shop")

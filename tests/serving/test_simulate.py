@@ -59,23 +59,23 @@ def test_each_user_has_one_session_whichever_client_asks(
     simulate: Simulate, service: FirstOnes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service.keep = True
-    code, one = simulate("users=30", "clients=1", "active=30")
+    code, one = simulate("users=16", "clients=1", "active=16")
     asked = [request for batch in service.batches for request in batch.requests]
-    assert code == 0 and one["lost"] == {} and one["sessions"] == 30
-    assert len({request.session for request in asked}) == 30
+    assert code == 0 and one["lost"] == {} and one["sessions"] == 16
+    assert len({request.session for request in asked}) == 16
     assert len(asked) == one["decisions"] == len(service.rewards) == one["rewards"]
-    assert sum(reward.final for _, reward in service.rewards) == 30
+    assert sum(reward.final for _, reward in service.rewards) == 16
     total = sum(reward.reward or 0 for _, reward in service.rewards)
     assert total == pytest.approx(sum(one["returns"]["first"]))
     assert {request.event_id for request in asked} == {event for event, _ in service.rewards}
     out = capsys.readouterr().out
-    assert "first: return " in out and "in 30 sessions, 100.0%" in out and "lost:                none" in out
-    _, several = simulate("users=30", "clients=4", "active=7")
+    assert "first: return " in out and "in 16 sessions, 100.0%" in out and "lost:                none" in out
+    _, several = simulate("users=16", "clients=4", "active=7")
     assert sorted(several["returns"]["first"]) == sorted(one["returns"]["first"])
 
 
 def test_their_return_is_that_of_the_simulator(simulate: Simulate, service: FirstOnes) -> None:
-    code, results = simulate("users=300", "requests=50", "active=300", "clients=4", "seed=3")
+    code, results = simulate("users=200", "requests=50", "active=200", "clients=4", "seed=3")
     interval = results["policies"]["first"]["return"]
     assert code == 0 and results["policies"]["first"]["share"] == 1
     played = play(First(), PROBLEM, 2000, seed=11).returns
@@ -98,13 +98,13 @@ def test_rewards_come_late_never_or_twice(simulate: Simulate, service: FirstOnes
 
 
 def test_stalls_show_in_an_open_loop(simulate: Simulate, service: FirstOnes) -> None:
-    code, steady = simulate("users=40", "rate=300", "clients=8")
+    code, steady = simulate("users=20", "rate=300", "clients=8")
     assert code == 0 and steady["lost"] == {}
     assert steady["seconds"] > steady["decisions"] / 300 / 3
     service.seconds = 0.1  # 2 clients can ask 20 times a second, and 200 are due
     code, stalled = simulate("users=3", "rate=200", "clients=2", "active=3")
     assert code == 0 and stalled["lag_ms"]["max"] > 300
-    assert stalled["latency_ms"]["max"] >= stalled["lag_ms"]["max"] + 100
+    assert stalled["latency_ms"]["max"] >= stalled["lag_ms"]["max"] + 90
 
 
 def test_failures_are_counted_and_lost_ones_are_an_error(

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 SECONDS = 0.1  # between looks
+PATIENCE_S = 2.0  # with one that starts
 INTERIM, OPEN = "interim.pid", ".open"  # as in `ray_haproxy`
 
 
@@ -46,29 +47,32 @@ class Keeper:
     def __init__(self, folder: Path, binary: str, address: tuple[str, int]) -> None:
         """Watch a port and the HAProxies of a folder."""
         self.folder, self.binary, self.address = folder, binary, address
-        self.interim: subprocess.Popen[bytes] | None = None
-        self.served = False
+        self.interims: list[subprocess.Popen[bytes]] = []  # the last one serves, or is still starting
+        self.served, self.started = False, -PATIENCE_S
 
     def look(self) -> None:
         """Start an HAProxy if nothing listens at the port, once one did."""
-        if self.interim is not None:
-            if self.interim.poll() is None:
-                return
-            self.interim = None  # killed, or replaced
+        self.interims = [each for each in self.interims if each.poll() is None]
+        if not self.interims:
             (self.folder / INTERIM).unlink(missing_ok=True)
-        with contextlib.suppress(TimeoutError), contextlib.closing(socket.socket(family(self.address[0]))) as probe:
+        if not self.refused():
+            self.served = True
+        elif self.served and not (self.interims and time.monotonic() < self.started + PATIENCE_S):
+            self.stand_in()
+
+    def refused(self) -> bool:
+        """Whether nothing listens at the port."""
+        with contextlib.closing(socket.socket(family(self.address[0]))) as probe:
             probe.settimeout(1)
-            refused = probe.connect_ex(self.address) == errno.ECONNREFUSED
-            self.served = self.served or not refused
-            if refused and self.served:
-                self.stand_in()
+            return probe.connect_ex(self.address) == errno.ECONNREFUSED
 
     def stand_in(self) -> None:
-        """Start an HAProxy as the last one was."""
+        """Start an HAProxy as the last one was; an earlier one of ours may still be answering what it has accepted."""
         configs = sorted(self.folder.rglob(f"*{OPEN}"), key=lambda path: path.stat().st_mtime)
         command = [self.binary, "-db", "-f", str(configs[-1])]
-        self.interim = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        (self.folder / INTERIM).write_text(str(self.interim.pid))
+        self.interims.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        self.started = time.monotonic()
+        (self.folder / INTERIM).write_text(str(self.interims[-1].pid))
         print("recsys: haproxy was killed; another one stands in", flush=True)
 
 

@@ -16,6 +16,7 @@ from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import LOOPBACK, TOKEN_VARIABLE, ServeConfig, ServingConfig
 from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends import ray_haproxy
+from recsys_cli.serving.sessions import KEY_VARIABLE
 
 RETRY_AFTER_S = 1.0
 HEALTH_S = 1.0  # between Serve's looks at its processes: three failures, and they are replaced
@@ -111,12 +112,19 @@ def deployment(serving: ServingConfig) -> dict[str, Any]:
 
 
 def check_cluster(config: ServeConfig, nodes: int) -> None:
-    """Refuse what would leave replicas on other nodes without a token, or out of reach.
+    """Refuse what would leave replicas on other nodes without a token, a key or sessions, or out of reach.
 
     Raises:
-        ConfigError: the token comes from a variable, which other nodes lack; or HAProxy, which runs on every node,
-            could not reach the replicas of others.
+        ConfigError: the token or the key comes from a variable, which other nodes lack; sessions lie in a file of one
+            machine; or HAProxy, which runs on every node, could not reach the replicas of others.
     """
+    if os.environ.get(KEY_VARIABLE) is not None:
+        raise ConfigError(f"{KEY_VARIABLE}: it stays on this machine; on a cluster leave it to the service's folder")
+    if config.serving.sessions == "server" and nodes > 1:
+        raise ConfigError(
+            f"serving.sessions=server keeps sessions in a file of one machine, and the cluster has {nodes} nodes; "
+            "allowed: serving.sessions=client"
+        )
     if config.token_file is None and read_token(config) is not None:
         raise ConfigError(
             f"{TOKEN_VARIABLE}: it stays on this machine; on a cluster set token_file=<a file that all nodes see>"
