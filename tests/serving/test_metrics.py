@@ -76,7 +76,7 @@ def test_names_keep_prometheus_rules(statistics):
     text = openmetrics(statistics._registry).decode()
     families = {family.name: family for family in strict(text)}
     own = {name: family for name, family in families.items() if name.startswith("recsys_")}
-    assert len(own) == 11 and all(family.documentation for family in own.values())
+    assert len(own) == 10 and all(family.documentation for family in own.values())
     assert all("seconds" in name or family.type != "histogram" for name, family in own.items())
 
 
