@@ -95,7 +95,7 @@ class Asker(Thread):
         except ServiceError as error:
             self._tally.fail(error, "decisions", len(asked))
             party.playing[:] = False
-            if error.status is None or error.status < 500:  # nobody answers, or all requests are wrong
+            if error.retries or 400 <= (error.status or 500) < 500:  # it is gone for good, or all requests are wrong
                 self._schedule.stop()
         else:
             self._tally.decided(decisions, time.monotonic() - due, sent - due)
