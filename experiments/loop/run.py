@@ -36,6 +36,8 @@ CHAMPION = "models:/shop@champion"
 SERVE = (f"checkpoint={CHAMPION}", f"explore={EXPLORE}", "name=shop", "serving.alias_seconds=2")
 LEARNERS: dict[str, tuple[str, ...]] = {"lspi": (), "slateq": ("steps=100_000",)}
 QUIET = ("resources=inline", "progress=off", "evaluation.baselines=[]")
+BUSY = ("requests=20", "active=60", "progress=off")  # as fast as they are answered
+FIRST = 3  # times as many users in the first turn
 USERS, SEED = 2000, 1_000_000  # who check at the end
 
 
@@ -64,11 +66,6 @@ class Turn:
 def users(url: str, name: str, number: int, seed: int, *more: str) -> tuple[str, ...]:
     """Return the words of users of the service."""
     return ("simulate", f"serve={url}", *ENV, f"users={number}", f"seed={seed}", f"output={name}.json", *more)
-
-
-def busy(number: int) -> tuple[str, ...]:
-    """Return the words that let all users come at once, as fast as they are answered."""
-    return ("requests=20", f"active={number}", "progress=off")
 
 
 def judged(data: str, *names: str) -> dict[str, Any]:
@@ -130,14 +127,15 @@ def played(name: str, explore: str) -> list[float]:
 
 def loop(number: int) -> list[Turn]:
     """Start with random slates, and learn twice."""
-    recsys("train", "algo=random", *ENV, *QUIET, "name=random")
+    recsys("train", "algo=random", *ENV, *QUIET, "evaluation.users=10", "name=random")
     recsys("register", "checkpoint=random/last", "name=shop", "alias=champion")
-    champions, served = ["random/last"], []
+    champions, served, came = ["random/last"], [], []
     expected: list[list[float] | None] = [None]
     better: list[list[float] | None] = [None]
     with serving(*SERVE) as url:
         for turn in range(3):
-            recsys(*users(url, f"users_{turn}", number, turn, *busy(number)))
+            came.append(number if turn else FIRST * number)  # random sessions are short, and say less
+            recsys(*users(url, f"users_{turn}", came[turn], turn, *BUSY))
             served.append(returns(f"users_{turn}"))
             recsys("compact", "log=shop", f"name=turn_{turn}")
             if turn:
@@ -155,7 +153,7 @@ def loop(number: int) -> list[Turn]:
             expected.append(fqe(judgement, best))
             crown(url, best, turn, max(number // 3, 10))
     return [
-        Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), number)
+        Turn(name, served[i], expected[i], better[i], played(name, EXPLORE), played(name, "none"), came[i])
         for i, name in enumerate(champions)
     ]
 
@@ -221,6 +219,8 @@ def figure(turns: Sequence[Turn]) -> None:
     )
     for label, values, style, aside in series:
         known = [(i + aside, *each) for i, each in enumerate(values) if each is not None]
+        if not known:
+            continue
         x, y, low, high = zip(*known, strict=True)
         errors = [
             [m - each for m, each in zip(y, low, strict=True)],
@@ -237,7 +237,7 @@ def figure(turns: Sequence[Turn]) -> None:
 def main() -> None:
     """Run the loop in a fresh folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=60, help="of each turn")
+    parser.add_argument("--users", type=int, default=60, help="of each turn but the first")
     parser.add_argument("--folder", type=Path, default=Path("runs/loop"), help="must not exist yet")
     args = parser.parse_args()
     args.folder.mkdir(parents=True)

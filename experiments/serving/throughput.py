@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,7 @@ USERS, REST_S = 64, 5.0
 TORCH = "import sys, recsys_cli.serving.model as m, recsys_cli.cli as c; m.twin_of = lambda p: p; sys.exit(c.main())"
 GROUPS = {
     "serve": ("noop haproxy", "noop ours", "noop default", "ray"),
-    "mlflow": ("mlflow", "ray", "local"),
+    "mlflow": ("mlflow", "mlflow as it comes", "ray", "local"),
     "local": ("noop local", "local", "torch"),
 }
 
@@ -89,11 +90,15 @@ def server(name: str, folder: Path) -> Iterator[Server]:
     serve += [f"output_dir={folder / 'runs'}", f"name={name.replace(' ', '_')}"]
     if name.startswith("noop"):
         command, probe = [sys.executable, "-m", "experiments.serving.noop", name.split()[1], str(port)], "/docs"
-    elif name == "mlflow":
+    elif name.startswith("mlflow"):
         store = f"sqlite:///{folder / 'runs' / 'mlflow.db'}"
         command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/slateq/1", "-p", str(port)]
         command, probe = [*command, "--env-manager", "local"], "/ping"
-        with started(command, url, probe, place, {"MLFLOW_TRACKING_URI": store}) as running:
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # it runs uvicorn by its name
+        variables = {"MLFLOW_TRACKING_URI": store, "PATH": path}
+        if name == "mlflow as it comes":  # torch computes with a thread on each core
+            variables["OMP_NUM_THREADS"] = str(os.cpu_count())
+        with started(command, url, probe, place, variables) as running:
             yield running
         return
     elif name == "torch":
@@ -110,7 +115,7 @@ def server(name: str, folder: Path) -> Iterator[Server]:
 
 def bodies_for(name: str) -> Sequence[tuple[int, int, bool]]:
     """Return what a server is asked: candidates, users, and whether by MLflow's words."""
-    if name == "mlflow":
+    if name.startswith("mlflow"):
         return [(10, 1, True)]
     if name in ("local", "ray"):
         return [(10, 1, False), (100, 1, False), (10, USERS, False)]

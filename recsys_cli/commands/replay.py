@@ -1,4 +1,4 @@
-"""Decide everything in the log of a service once more: the same slates, probabilities and states of the router?
+"""Decide everything that a service has logged once more, and compare slates, probabilities and the router's states.
 
 Decisions are made anew by the versions of the policies that were live, from what was logged: user, candidates, session
 memory, the router's probabilities; draws depend on the names of events and sessions. The router's epochs are computed

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
@@ -26,7 +26,6 @@ OTHER = "other"
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # of the latency, seconds
 RECENT_ANSWERS, RECENT_SECONDS = 8192, 60.0  # what the page's latency and rate are taken from
 POINT_SECONDS = 5.0  # between points of the history
-TokenOutcome = Literal["signed", "read", "refused"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,6 @@ class Statistics:
         self._decisions = self._counter("decisions", "Slates decided.", "policy", "version")
         self._rewards = self._counter("rewards", "Rewards accepted, by what they report.", "report")
         self._refused = self._counter("refused_requests", "Requests refused, by HTTP status.", "status")
-        self._tokens = self._counter("session_tokens", "Session tokens, by what became of them.", "outcome")
         self._latency = Histogram(
             "recsys_rank_seconds", "From a rank request's body to its answer.", buckets=BUCKETS, registry=self._registry
         )
@@ -110,10 +108,6 @@ class Statistics:
     def refused(self, status: int) -> None:
         """Count a refused request."""
         self._refused.labels(status).inc()
-
-    def session_token(self, outcome: TokenOutcome) -> None:
-        """Count a session token that was handed out, accepted or refused."""
-        self._tokens.labels(outcome).inc()
 
     def prometheus(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -1,6 +1,5 @@
 """What a service has logged becomes the data set that a recording of the same play would have written."""
 
-import json
 import os
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from recsys_cli.serving.log.ledger import Ledger
 from recsys_cli.serving.log.records import ActivationRecord, RewardRecord
 
 EXPLORE = "epsilon:0.3"
-SESSIONS = 8
+SESSIONS = 4
 LATER = NOW + 100 * MINUTE * 60
 
 
@@ -90,12 +89,12 @@ def rows_by_session(dataset) -> dict[tuple, tuple]:
 def test_a_log_becomes_what_recording_writes(tmp_path, name, keys):
     env = env_of(name, **keys)
     service = service_of(tmp_path, bundle_of(tmp_path / "bundle", env, "random"), explore="none")
-    steps = played(env, "random", "none", episodes=25)
+    steps = played(env, "random", "none", episodes=6)
     version = service.pointed()[0].version
     write(service, flat(records_of(steps, env.spec, "random", version, "none")))
     dataset, counts = compact(service, env.spec, tmp_path / "data", request())
     found, valid = dataset.load(), np.flatnonzero(steps.valid)
-    assert counts == Counts(decisions=len(valid), sessions=25, rewarded=len(valid))
+    assert counts == Counts(decisions=len(valid), sessions=6, rewarded=len(valid))
     assert dataset.spec.width == 6 and dataset.spec.documents.one_hot == env.spec.documents.one_hot
     first = steps.episode[valid], steps.step[valid]
     assert (np.stack(first)[:, np.lexsort(first[::-1])] == np.stack([found.episode, found.step])).all()
@@ -107,7 +106,7 @@ def test_a_log_becomes_what_recording_writes(tmp_path, name, keys):
     assert found.response.keys() == steps.response.keys()
     for column, values in steps.response.items():
         assert np.array_equal(found.response[column], values[valid]), column
-    assert found.terminated.sum() == 25 and (found.terminated == np.append(np.diff(found.episode) > 0, True)).all()
+    assert found.terminated.sum() == 6 and (found.terminated == np.append(np.diff(found.episode) > 0, True)).all()
     dataset.verify()
 
 
@@ -262,7 +261,7 @@ def parts_of(pairs, rng, parts: int) -> list[list]:
     return [list(part) for part in np.split(np.array(records, object), cuts)]
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_one_compaction_after_another_writes_each_decision_once(service, env, pairs, tmp_path, seed):
     """The log grows while it is compacted; sessions go on over several compactions; some compactions are killed."""
     write(service, flat(pairs))
@@ -363,25 +362,34 @@ def recent(pairs) -> list:
     return [msgspec.structs.replace(each, time_ms=each.time_ms + moved) for each in flat(pairs)]
 
 
-def test_what_the_command_writes_is_described_judged_and_learned_from(env, tmp_path, capsys):
+@pytest.fixture
+def shop(env, tmp_path, capsys):
+    """Return the data set that the command makes of a log of twelve sessions."""
     service = service_of(tmp_path, bundle_of(tmp_path / "bundle", env, "random"), explore="none")
-    steps, version = played(env, "random", "none", episodes=30), service.pointed()[0].version
+    steps, version = played(env, "random", "none", episodes=12), service.pointed()[0].version
     pairs = list(records_of(steps, env.spec, "random", version, "none"))
     write(service, recent(pairs))
-    words, data = [f"service_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"], f"data={tmp_path / 'data' / 'shop'}"
+    words = [f"service_dir={tmp_path}", f"data_dir={tmp_path / 'data'}"]
     assert main(["compact", "log=service", "name=shop", *words]) == 0
-    counts = f"{len(pairs):,} decisions in 30 sessions: {len(pairs):,} with a reward, 0 with the default"
+    counts = f"{len(pairs):,} decisions in 12 sessions: {len(pairs):,} with a reward, 0 with the default"
     assert capsys.readouterr().out.splitlines()[-4] == counts
-    assert main(["describe", data, "progress=off"]) == 0
-    described = capsys.readouterr().out
-    assert "random, explore=none" in described and "source serve" in described
-    assert main(["ope", data, "baselines=[random,myopic]", "progress=off", "log=false"]) == 0
-    judged = json.loads((tmp_path / "data" / "shop" / "ope.json").read_text())
-    assert "random" in str(judged)
-    quickly = ["resources=inline", "tracking=off", "progress=off", f"output_dir={tmp_path}"]
-    assert main(["train", "algo=lspi", data, "name=learned", *quickly]) == 0
     assert main(["compact", "log=servic", "name=shop2", *words]) == 2
     assert "Did you mean 'service'?" in capsys.readouterr().err
+    return tmp_path / "data" / "shop"
+
+
+def test_what_the_command_writes_is_described(shop, capsys):
+    assert main(["describe", f"data={shop}", "progress=off"]) == 0
+    described = capsys.readouterr().out
+    assert "random, explore=none" in described and "source serve" in described
+
+
+@pytest.mark.slow
+def test_what_the_command_writes_is_judged_and_learned_from(shop, tmp_path):
+    assert main(["ope", f"data={shop}", "baselines=[random,myopic]", "progress=off", "log=false"]) == 0
+    assert "random" in (shop / "ope.json").read_text()
+    quickly = ["resources=inline", "tracking=off", "progress=off", f"output_dir={tmp_path}"]
+    assert main(["train", "algo=lspi", f"data={shop}", "name=learned", *quickly]) == 0
 
 
 @pytest.mark.slow

@@ -56,7 +56,6 @@ def test_everything_is_counted(statistics):
         statistics.rewarded(reward)
     statistics.refused(422)
     statistics.refused(422)
-    statistics.session_token("refused")
     seen = values(statistics)
     assert seen["recsys_decisions_total", ("policy", "slateq"), ("version", "0123456789ab")] == 2
     assert seen["recsys_decisions_total", ("policy", "random"), ("version", "ba9876543210")] == 1
@@ -65,7 +64,6 @@ def test_everything_is_counted(statistics):
     assert seen["recsys_rank_seconds_bucket", ("le", "0.002")] == 1
     assert [seen["recsys_rewards_total", ("report", r)] for r in ("reward", "click", "response", "end")] == [1] * 4
     assert seen["recsys_refused_requests_total", ("status", "422")] == 2
-    assert seen["recsys_session_tokens_total", ("outcome", "refused")] == 1
     assert seen["recsys_router_share", ("policy", "random"), ("version", "ba9876543210")] == 0.25
     assert seen["recsys_router_epoch",] == 7 and seen["recsys_queued_requests",] == 3
     assert seen["recsys_log_bytes",] == 1234 and seen["recsys_bookkeeping_lag_seconds",] == 0.5
@@ -78,7 +76,7 @@ def test_names_keep_prometheus_rules(statistics):
     text = openmetrics(statistics._registry).decode()
     families = {family.name: family for family in strict(text)}
     own = {name: family for name, family in families.items() if name.startswith("recsys_")}
-    assert len(own) == 11 and all(family.documentation for family in own.values())
+    assert len(own) == 10 and all(family.documentation for family in own.values())
     assert all("seconds" in name or family.type != "histogram" for name, family in own.items())
 
 

@@ -21,7 +21,7 @@ from recsys_cli.serving.router.bookkeeper import Bookkeeper
 from recsys_cli.serving.router.settling import Rules
 from recsys_cli.serving.service import Service
 
-SESSIONS, STEPS = 12, 5
+SESSIONS, STEPS = 8, 4
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,9 @@ def test_each_decision_is_made_by_the_version_that_was_live(tmp_path, bundles):
     assert (found.same, found.different) == (2 * SESSIONS * STEPS, 0), found.first
 
 
-@pytest.mark.parametrize("words", [["router=apprentice"], ["router=ab_test"]])
+@pytest.mark.parametrize(
+    "words", [["router=apprentice"], ["router=ab_test"], ["router=logging_only"], ["router=shadow"]]
+)
 def test_other_routers(tmp_path, bundles, words):
     service = open_service(tmp_path, bundles, "myopic", "random", words=words)
     play(service)
@@ -153,7 +155,7 @@ def test_the_command(tmp_path, bundles, capsys):
     keep_books(service, epochs=1)
     service.close()
     assert main(["replay", f"log={service.folder.path}"]) == 0
-    assert capsys.readouterr().out == "decisions: 120 same, 0 different; router: 3 epochs same\n"
+    assert capsys.readouterr().out == "decisions: 64 same, 0 different; router: 3 epochs same\n"
     router = service.folder.router
     router.write_text(router.read_text().replace('"session"', '"decision"'))
     assert main(["replay", f"log={service.folder.path}"]) == 1

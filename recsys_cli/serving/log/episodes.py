@@ -103,23 +103,17 @@ def _continued(chains: list[list[Step]]) -> list[list[Step]]:
     """Put what another process's clock has put before its beginning behind it, by the numbers of the steps."""
     kept: list[list[Step]] = []
     for chain in reversed(chains):
-        head = chain[0]
-        before = next(
-            (
-                each
-                for each in kept
-                if not head.joined.decision.first
-                and each[0].joined.decision.first
-                and each[-1].number + 1 == head.number
-                and not each[-1].outcome.final
-            ),
-            None,
-        )
+        before = None if chain[0].joined.decision.first else next((o for o in kept if _precedes(o, chain[0])), None)
         if before is None:
             kept.append(chain)
         else:
             before += chain
     return kept[::-1]
+
+
+def _precedes(chain: list[Step], step: Step) -> bool:
+    last = chain[-1]
+    return chain[0].joined.decision.first and last.number + 1 == step.number and not last.outcome.final
 
 
 def _take_later_responses(steps: list[Step], terms: Terms) -> None:

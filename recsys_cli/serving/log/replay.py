@@ -100,10 +100,13 @@ def _close(decided: Decided, row: int, record: DecisionRecord, names: Sequence[s
     logged = list(record.log_propensity or [np.nan] * len(record.slate))
     policies = record.by_policy or {}
     probabilities = np.array([policies.get(name) for name in names], np.float64)
+    anew = np.exp(decided.by_policy[row])
+    if record.policy == CALLER:  # policies may not have been asked
+        anew[np.isnan(probabilities)] = np.nan
     pairs = [
         (decided.log_propensity[row, : len(logged)], np.array(logged, np.float64)),
         (decided.log_total[row], np.array(record.log_total, np.float64)),
-        (np.exp(decided.by_policy[row]), probabilities),
+        (anew, probabilities),
     ]
     return all(np.allclose(new, old, rtol=0, atol=SAME, equal_nan=True) for new, old in pairs)
 
