@@ -114,7 +114,7 @@ def ab_tests(sessions: Mapping[str, Played], args: argparse.Namespace) -> str:
     """Return a table of how often the A/B tests find a difference."""
     lines = ["| true difference (sd) | A/B tests | test | finds one | sessions of each policy until then, median |"]
     lines.append("|---|---|---|---|---|")
-    for effect, runs in ((0.0, 1_000), (0.05, 250), (0.1, 250), (0.2, 250)):
+    for effect, runs in ((0.0, 500), (0.05, 150), (0.1, 150), (0.2, 150)):
         for each in rates(sessions["slateq"].returns, effect, runs):
             share = f"{each.found:.3f} ± {half_width(each.found, runs):.3f}"
             at = "" if each.sessions is None else f"{each.sessions:,.0f}"

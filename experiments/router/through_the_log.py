@@ -29,7 +29,7 @@ from recsys_cli.serving.router.replay import replay_epochs
 from recsys_cli.serving.router.settling import Rules
 from recsys_cli.serving.router.view import RouterView
 
-SESSIONS, AT_ONCE, KILLS = 1_000, 10, 8
+SESSIONS, AT_ONCE, KILLS = 500, 5, 8
 VERSIONS = dict.fromkeys(NAMES, "1")
 Statistics = dict[tuple[str, str], tuple[int, Fraction, Fraction]]
 
@@ -67,7 +67,7 @@ def run(work: Path, played: Mapping[str, Played], seed: int = 0) -> Outcome:
     rules = Rules(load("router", "thompson", epoch_seconds=0.5), None, 1800.0)
     rng, forked = np.random.default_rng(seed), multiprocessing.get_context("fork")
     batches = SESSIONS // AT_ONCE
-    killed_at = set(rng.choice(np.arange(5, batches), KILLS, replace=False).tolist())
+    killed_at = (np.linspace(0, batches, KILLS + 2)[1:-1] + rng.integers(-3, 4, KILLS)).astype(int).tolist()
     book = _begin(forked, folder, rules)
     view, log = RouterView(folder.path, rules.router, NAMES), Segment(folder.log, "process")
     log.write(PoliciesRecord(time_ms=0, policies={name: ("1", name) for name in NAMES}))
@@ -75,7 +75,7 @@ def run(work: Path, played: Mapping[str, Played], seed: int = 0) -> Outcome:
     for batch in range(batches):
         view.poll()
         chosen += _play(log, view, played, list(range(batch * AT_ONCE, (batch + 1) * AT_ONCE)))
-        time.sleep(rng.uniform(0.1, 0.3))
+        time.sleep(rng.uniform(0.2, 0.6))
         if batch in killed_at:
             os.kill(book.pid, signal.SIGKILL)
             book.join()

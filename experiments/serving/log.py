@@ -31,7 +31,7 @@ from recsys_cli.config.explore import Explore
 from recsys_cli.evaluation.behaviour import Behaviour
 from recsys_cli.offline.dataset import BEHAVIOUR
 from recsys_cli.serving.folder import ServiceFolder
-from recsys_cli.serving.inputs import Inputs
+from recsys_cli.serving.http.inputs import Inputs
 from recsys_cli.serving.log.records import DecisionRecord, Record, RewardRecord, encode_lines, pack
 from recsys_cli.serving.log.replay import replay_decisions
 from recsys_cli.serving.log.segments import Durability, Segment

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from recsys_cli.serving.deciding import BY_CALLER, Decided, Ints, choose, decide, keep_order
 from recsys_cli.serving.draws import seeds_of
 from recsys_cli.serving.folder import CALLER
-from recsys_cli.serving.inputs import Batch
+from recsys_cli.serving.http.inputs import Batch
 from recsys_cli.serving.live import LiveSet
 from recsys_cli.serving.log.arrays import candidates_of, ragged
 from recsys_cli.serving.log.records import DecisionRecord, pack, unpack
-from recsys_cli.serving.memories import Recalled
 from recsys_cli.serving.messages import Decision, Propensity, RankRequest, Shown
 from recsys_cli.serving.router.view import RouterView
-from recsys_cli.serving.sessions import Sessions, SessionState
+from recsys_cli.serving.sessions.memories import Recalled
+from recsys_cli.serving.sessions.tokens import Sessions, SessionState
 from recsys_cli.slates.distributions.base import PADDING
 
 Floats = NDArray[np.float64]

@@ -16,8 +16,8 @@ from recsys_cli.config.explore import Explore
 from recsys_cli.config.notices import warn
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.serving.folder import Pointed, ServiceFolder, sizes
-from recsys_cli.serving.memories import Memories
 from recsys_cli.serving.model import Model
+from recsys_cli.serving.sessions.memories import Memories
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from recsys_cli.config.serving import ServeConfig
 from recsys_cli.serving.chores import Chore
-from recsys_cli.serving.drift import Following
 from recsys_cli.serving.folder import ServiceFolder, finder
 from recsys_cli.serving.live import AliasWatcher
-from recsys_cli.serving.metrics import POINT_SECONDS
 from recsys_cli.serving.router.bookkeeper import Bookkeeper
 from recsys_cli.serving.router.settling import Rules
 from recsys_cli.serving.service import Service
+from recsys_cli.serving.watching.drift import Following
+from recsys_cli.serving.watching.metrics import POINT_SECONDS
 from recsys_cli.tracking.bundle import read_bundle
 
 

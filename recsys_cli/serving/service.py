@@ -13,18 +13,18 @@ from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.serving.answering import Answering, Asked
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.folder import ServiceFolder, finder
-from recsys_cli.serving.inputs import Batch
-from recsys_cli.serving.limits import Load
+from recsys_cli.serving.http.inputs import Batch
+from recsys_cli.serving.http.limits import Load
 from recsys_cli.serving.live import Live, LiveSet, require_same_problem
 from recsys_cli.serving.log.reading import recent_decisions
 from recsys_cli.serving.log.records import ActivationRecord, DecisionRecord, PoliciesRecord, RewardRecord
 from recsys_cli.serving.log.segments import Segment
 from recsys_cli.serving.messages import Decision, Policies, PolicyChange, PolicyInfo, Reward, RouterChange
-from recsys_cli.serving.metrics import Readings, Statistics
 from recsys_cli.serving.model import Model
 from recsys_cli.serving.router.view import RouterView
-from recsys_cli.serving.server_sessions import ServerSessions
-from recsys_cli.serving.sessions import ClientSessions, Sessions, Tokens, load_keys
+from recsys_cli.serving.sessions.server import ServerSessions
+from recsys_cli.serving.sessions.tokens import ClientSessions, Sessions, Tokens, load_keys
+from recsys_cli.serving.watching.metrics import Readings, Statistics
 
 ANSWERS_KEPT = 20_000  # so that an event that is asked for again, by a client that got no answer, gets the same
 RECENT_MS = 60_000  # before the start: what another process, which may have died, answered is known too

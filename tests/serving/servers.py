@@ -9,8 +9,8 @@ from typing import Any, Self
 from starlette.types import ASGIApp
 
 from recsys_cli.config.serving import ServingConfig
-from recsys_cli.serving.app import make_api
 from recsys_cli.serving.backends.local import LocalServer, listen
+from recsys_cli.serving.http.app import make_api
 
 
 class Running:

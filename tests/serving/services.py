@@ -10,8 +10,8 @@ import numpy as np
 from recsys_cli.config.compose import compose
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.serving.inputs import Batch
-from recsys_cli.serving.limits import Load
+from recsys_cli.serving.http.inputs import Batch
+from recsys_cli.serving.http.limits import Load
 from recsys_cli.serving.messages import (
     Decision,
     Policies,

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_api
 from recsys_cli.serving.errors import Refused
+from recsys_cli.serving.http.app import make_api
 from recsys_cli.serving.messages import Policies, PolicyChange, RouterChange
 
 SPEC = load("env", "interest_evolution").spec

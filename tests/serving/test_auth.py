@@ -15,8 +15,8 @@ from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import TOKEN_VARIABLE
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_api
-from recsys_cli.serving.auth import read_token
+from recsys_cli.serving.http.app import make_api
+from recsys_cli.serving.http.auth import read_token
 
 TOKEN, LIMITS = "a-secret-of-the-tests", limits_of()
 SPEC = load("env", "interest_evolution").spec

@@ -16,9 +16,9 @@ from recsys_cli.offline.problem import LoggedProblem
 from recsys_cli.offline.recording import record
 from recsys_cli.offline.writer import Writer
 from recsys_cli.policies import UniformPolicy
-from recsys_cli.serving import drift
-from recsys_cli.serving.drift import Drift, Following, of_new_users, profile_of
 from recsys_cli.serving.messages import RankRequest
+from recsys_cli.serving.watching import drift
+from recsys_cli.serving.watching.drift import Drift, Following, of_new_users, profile_of
 from recsys_cli.tracking.bundle import MANIFEST, TENSORS, read_bundle, write_bundle
 
 

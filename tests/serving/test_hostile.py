@@ -10,7 +10,7 @@ from serving.services import FirstOnes, limits_of
 
 from experiments.hostile.requests import MARK, Request, all_requests, sound
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_api
+from recsys_cli.serving.http.app import make_api
 
 LIMITS = limits_of()
 SERVICE = FirstOnes(load("env", "interest_evolution").spec, LIMITS)

@@ -16,7 +16,7 @@ from serving.services import limits_of
 from recsys_cli.config.structured import load
 from recsys_cli.envs.spec import Documents, Features, ProblemSpec, ResponseField
 from recsys_cli.serving.errors import Refused
-from recsys_cli.serving.inputs import Batch, Inputs
+from recsys_cli.serving.http.inputs import Batch, Inputs
 
 LIMITS = limits_of("max_candidates=50", "max_body_bytes=20000")
 EVOLUTION = load("env", "interest_evolution").spec

@@ -13,9 +13,9 @@ from serving.services import FirstOnes, limits_of
 from starlette.types import ASGIApp, Message
 
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_api
 from recsys_cli.serving.errors import Refused
-from recsys_cli.serving.limits import BODIES_AT_ONCE, MAX_HEADERS, Load, headers_of
+from recsys_cli.serving.http.app import make_api
+from recsys_cli.serving.http.limits import BODIES_AT_ONCE, MAX_HEADERS, Load, headers_of
 
 SPEC = load("env", "interest_evolution").spec
 MOST = 100_000

@@ -24,9 +24,9 @@ from serving.services import FirstOnes, limits_of
 from experiments.hostile.wire import Wire, head, send
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_api
 from recsys_cli.serving.backends.local import LocalServer, listen, log_errors
-from recsys_cli.serving.operations import LOG
+from recsys_cli.serving.http.app import make_api
+from recsys_cli.serving.http.operations import LOG
 
 SPEC = load("env", "interest_evolution").spec
 BODY = json.dumps(rank_body()).encode()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from recsys_cli.config import structured
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.policies.memory import Memory
-from recsys_cli.serving.memories import Memories
-from recsys_cli.serving.sessions import SessionState
+from recsys_cli.serving.sessions.memories import Memories
+from recsys_cli.serving.sessions.tokens import SessionState
 
 ENV = structured.load("env", "interest_evolution", num_candidates=[1, 9], slate_size=3, num_topics=4)
 RAW, DOCUMENTS, NONE = ({"memory": kind} for kind in ("raw", "documents", "none"))

@@ -9,9 +9,9 @@ from prometheus_client.openmetrics.exposition import generate_latest as openmetr
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as strict
 from prometheus_client.parser import text_string_to_metric_families as parsed
 
-from recsys_cli.serving.history import POINTS
 from recsys_cli.serving.messages import Decision, Policies, PolicyInfo, Propensity, Reward, Shown
-from recsys_cli.serving.metrics import MOST_VERSIONS, Readings, Statistics
+from recsys_cli.serving.watching.history import POINTS
+from recsys_cli.serving.watching.metrics import MOST_VERSIONS, Readings, Statistics
 
 SECRET = "correct-horse"
 

@@ -16,7 +16,7 @@ from serving.services import FirstOnes, limits_of
 from starlette.types import ASGIApp
 
 from recsys_cli.config.structured import load
-from recsys_cli.serving.app import make_api
+from recsys_cli.serving.http.app import make_api
 
 LIMITS, TOKEN = limits_of("max_candidates=20", "max_requests=4"), "a-token-of-the-tests"
 BEARER, LOCAL = {"Authorization": f"Bearer {TOKEN}"}, {"Host": "localhost"}

@@ -9,8 +9,8 @@ import pytest
 from serving.asgi import request
 from serving.service_logs import bundle_of, env_of, service_of
 
-from recsys_cli.serving.app import make_app
 from recsys_cli.serving.errors import Refused
+from recsys_cli.serving.http.app import make_app
 from recsys_cli.serving.page import users
 from recsys_cli.serving.page.cards import cards
 from recsys_cli.serving.page.routes import POLICY, document

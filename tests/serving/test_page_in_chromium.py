@@ -7,7 +7,7 @@ from serving import chromium
 from serving.servers import Running
 from serving.service_logs import bundle_of, env_of, service_of
 
-from recsys_cli.serving.app import make_app
+from recsys_cli.serving.http.app import make_app
 from recsys_cli.serving.running import chores_of_each
 from recsys_cli.serving.service import Service
 

@@ -12,7 +12,7 @@ from serving.service_logs import bundle_of, env_of, service_of
 from recsys_cli.cli import main
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.offline.dataset import Dataset
-from recsys_cli.serving.inputs import Inputs
+from recsys_cli.serving.http.inputs import Inputs
 from recsys_cli.serving.log.reading import read_from, segments
 from recsys_cli.serving.log.records import DecisionRecord, encode_lines
 from recsys_cli.serving.log.replay import replay_decisions

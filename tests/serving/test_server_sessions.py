@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from recsys_cli.serving import server_sessions
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.messages import Candidate, RankRequest, Reward
-from recsys_cli.serving.server_sessions import ServerSessions
-from recsys_cli.serving.sessions import SessionState
+from recsys_cli.serving.sessions import server
+from recsys_cli.serving.sessions.server import ServerSessions
+from recsys_cli.serving.sessions.tokens import SessionState
 
 Open = Callable[[], ServerSessions]
 
@@ -74,7 +74,7 @@ def test_a_decision_asked_for_again_is_made_from_what_was_known_then(replica: Op
 
 
 def test_silence_and_a_final_reward_end_a_session(replica: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_sessions, "PURGED_EVERY_MS", 0)
+    monkeypatch.setattr(server, "PURGED_EVERY_MS", 0)
     sessions = replica()
     sessions.close([state(1), state(1, "t")])
     assert sessions.open([ask()], 61_000) != [None] == sessions.open([ask()], 61_001)
@@ -87,7 +87,7 @@ def test_silence_and_a_final_reward_end_a_session(replica: Open, monkeypatch: py
 
 
 def test_what_cannot_be_is_refused(replica: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_sessions, "BUSY_S", 0.01)
+    monkeypatch.setattr(server, "BUSY_S", 0.01)
     sessions = replica()
     with pytest.raises(Refused, match="each session may occur once"):
         sessions.open([ask(), ask()], 0)

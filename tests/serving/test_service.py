@@ -11,7 +11,7 @@ from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.folder import ServiceFolder, finder
-from recsys_cli.serving.inputs import Inputs
+from recsys_cli.serving.http.inputs import Inputs
 from recsys_cli.serving.live import AliasWatcher
 from recsys_cli.serving.log.reading import read_from
 from recsys_cli.serving.log.records import DecisionRecord, PoliciesRecord, RewardRecord

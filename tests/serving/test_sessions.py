@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.messages import Candidate, RankRequest
-from recsys_cli.serving.sessions import KEY_VARIABLE, ClientSessions, SessionState, Tokens, load_keys
+from recsys_cli.serving.sessions.tokens import KEY_VARIABLE, ClientSessions, SessionState, Tokens, load_keys
 
 OLD, NEW = b"a" * 32, b"b" * 32
 HOUR_MS = 3_600_000

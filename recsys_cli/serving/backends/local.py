@@ -20,12 +20,12 @@ from starlette.types import ASGIApp
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServeConfig, ServingConfig
-from recsys_cli.serving.app import make_app
-from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends.protocol import limited
 from recsys_cli.serving.chores import Chores
 from recsys_cli.serving.folder import ServiceFolder
-from recsys_cli.serving.operations import LOG
+from recsys_cli.serving.http.app import make_app
+from recsys_cli.serving.http.auth import read_token
+from recsys_cli.serving.http.operations import LOG
 from recsys_cli.serving.running import chores_of_each, chores_of_one
 from recsys_cli.serving.service import Service
 

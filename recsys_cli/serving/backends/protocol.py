@@ -9,7 +9,7 @@ import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from recsys_cli.config.serving import ServingConfig
-from recsys_cli.serving.limits import MAX_HEADER_BYTES
+from recsys_cli.serving.http.limits import MAX_HEADER_BYTES
 from recsys_cli.serving.messages import Problem
 
 OVERHEAD = 2  # bytes on the wire for each byte of a body: it may come in small chunks

@@ -24,11 +24,11 @@ from recsys_cli.config.errors import ConfigError, one_line
 from recsys_cli.config.serving import ServeConfig
 from recsys_cli.runs.local_ray import SHORT
 from recsys_cli.runs.signals import SIGNALS
-from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends import ray_keeper, ray_settings
 from recsys_cli.serving.backends.local import address_of, listen
 from recsys_cli.serving.chores import Chores
 from recsys_cli.serving.folder import ServiceFolder
+from recsys_cli.serving.http.auth import read_token
 from recsys_cli.serving.running import chores_of_one
 
 APP = "recsys"

@@ -35,8 +35,8 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the app, which Serve asks for once, after the constructor."""
-        from recsys_cli.serving.app import make_app
-        from recsys_cli.serving.auth import read_token
+        from recsys_cli.serving.http.app import make_app
+        from recsys_cli.serving.http.auth import read_token
 
         config = self.service.config
         return make_app(self.service, config.serving, read_token(config))

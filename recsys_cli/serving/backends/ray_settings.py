@@ -14,9 +14,9 @@ from typing import Any
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import LOOPBACK, TOKEN_VARIABLE, ServeConfig, ServingConfig
-from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.backends import ray_haproxy
-from recsys_cli.serving.sessions import KEY_VARIABLE
+from recsys_cli.serving.http.auth import read_token
+from recsys_cli.serving.sessions.tokens import KEY_VARIABLE
 
 RETRY_AFTER_S = 1.0
 HEALTH_S = 1.0  # between Serve's looks at its processes: three failures, and they are replaced

@@ -17,8 +17,8 @@ from recsys_cli.serving.live import LiveSet
 from recsys_cli.serving.log.arrays import candidates_of, users_of
 from recsys_cli.serving.log.reading import read_from
 from recsys_cli.serving.log.records import DecisionRecord, unpack
-from recsys_cli.serving.memories import Memories
 from recsys_cli.serving.model import Model
+from recsys_cli.serving.sessions.memories import Memories
 
 BATCH = 256
 SAME = 1e-4  # difference of log-probabilities: sums of float32 depend on how many users there are at once

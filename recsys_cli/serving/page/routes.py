@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from recsys_cli.serving.errors import Refused
-from recsys_cli.serving.inputs import decode
-from recsys_cli.serving.limits import headers_of
+from recsys_cli.serving.http.inputs import decode
+from recsys_cli.serving.http.limits import headers_of
 from recsys_cli.serving.page.state import State
 from recsys_cli.serving.page.users import Ask, Moment, Users
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.envs.features import Features
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.serving.drift import LIMIT
+from recsys_cli.serving.watching.drift import LIMIT
 
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.serving.auth import read_token
 from recsys_cli.serving.client import Client, ServiceError
+from recsys_cli.serving.http.auth import read_token
 from recsys_cli.serving.simulation.reports import Reporter
 from recsys_cli.serving.simulation.results import Tally
 from recsys_cli.serving.simulation.schedule import Schedule

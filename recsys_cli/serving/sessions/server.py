@@ -19,7 +19,7 @@ from recsys_cli.serving.errors import Refused
 from recsys_cli.serving.log.records import RewardRecord
 from recsys_cli.serving.log.rewards import response_of
 from recsys_cli.serving.messages import RankRequest, Reward
-from recsys_cli.serving.sessions import Response, SessionState, pack, unpack
+from recsys_cli.serving.sessions.tokens import Response, SessionState, pack, unpack
 
 BUSY_S = 1.0  # that another replica's write is waited for
 RETRY_S = 1.0

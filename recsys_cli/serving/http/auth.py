@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from recsys_cli.config.errors import ConfigError
@@ -53,6 +54,7 @@ class Bearer:
         return hmac.compare_digest(given.strip(), self._token) and scheme.lower() == b"bearer"
 
 
+@lru_cache(64)  # clients send the same again and again
 def names_this_machine(host: bytes) -> bool:
     """Whether the header `Host` names this machine itself, with a port or without."""
     name = host.partition(b"]")[0].lstrip(b"[") if host.startswith(b"[") else host.partition(b":")[0]

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.envs.spec import ProblemSpec
 from recsys_cli.serving import messages
-from recsys_cli.serving.documents import Layout, candidate_ids, candidate_rows, from_lists
 from recsys_cli.serving.errors import Refused
+from recsys_cli.serving.http.documents import Layout, candidate_ids, candidate_rows, from_lists
+from recsys_cli.serving.http.ranges import FeatureRange, ResponseRange
 from recsys_cli.serving.messages import Candidate, Packed, RankRequest, Reward
-from recsys_cli.serving.ranges import FeatureRange, ResponseRange
 
 Floats = NDArray[np.float32]
 T = TypeVar("T")

@@ -15,8 +15,8 @@ import msgspec
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.serving.errors import Refused
-from recsys_cli.serving.inputs import Inputs, decode
-from recsys_cli.serving.limits import RETRY_S
+from recsys_cli.serving.http.inputs import Inputs, decode
+from recsys_cli.serving.http.limits import RETRY_S
 from recsys_cli.serving.messages import (
     Accepted,
     Decision,

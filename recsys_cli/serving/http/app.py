@@ -15,12 +15,12 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from recsys_cli.config.serving import LOOPBACK, ServingConfig
-from recsys_cli.serving.auth import Bearer, names_this_machine
 from recsys_cli.serving.errors import Refused
-from recsys_cli.serving.limits import RETRY_S, Gone, Headers, Load, headers_of
+from recsys_cli.serving.http.auth import Bearer, names_this_machine
+from recsys_cli.serving.http.limits import RETRY_S, Gone, Headers, Load, headers_of
+from recsys_cli.serving.http.openapi import document
+from recsys_cli.serving.http.operations import LOG, Operation, Operations
 from recsys_cli.serving.messages import Problem
-from recsys_cli.serving.openapi import document
-from recsys_cli.serving.operations import LOG, Operation, Operations
 
 if TYPE_CHECKING:
     from recsys_cli.serving.service import Service

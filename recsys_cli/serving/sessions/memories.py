@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.policies.carried import Carried, Floats
 from recsys_cli.policies.memory import Memory
-from recsys_cli.serving.sessions import SessionState
+from recsys_cli.serving.sessions.tokens import SessionState
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec

@@ -31,7 +31,7 @@ from recsys_cli.serving.model import Model
 from recsys_cli.tracking.loading import load_checkpoint
 
 if TYPE_CHECKING:
-    from recsys_cli.serving.metrics import Statistics
+    from recsys_cli.serving.watching.metrics import Statistics
 
 LIMIT = 0.25  # of the index, from which a shift is called major
 CHANCE = 1e-7  # of an alarm of one feature in one look, without drift

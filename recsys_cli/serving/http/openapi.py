@@ -13,9 +13,9 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from recsys_cli import __version__
 from recsys_cli.config.serving import ServingConfig
 from recsys_cli.envs.spec import ProblemSpec, ResponseField
+from recsys_cli.serving.http.operations import Operation
+from recsys_cli.serving.http.ranges import FeatureRange, ResponseRange
 from recsys_cli.serving.messages import Id, Problem
-from recsys_cli.serving.operations import Operation
-from recsys_cli.serving.ranges import FeatureRange, ResponseRange
 
 SCHEMA = "#/components/schemas/{name}"
 REFUSED = {"$ref": SCHEMA.format(name=Problem.__name__)}

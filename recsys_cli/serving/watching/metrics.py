@@ -17,9 +17,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from recsys_cli.serving.drift import Drift, Requests
-from recsys_cli.serving.history import History
 from recsys_cli.serving.messages import Decision, Policies, Reward
+from recsys_cli.serving.watching.drift import Drift, Requests
+from recsys_cli.serving.watching.history import History
 
 MOST_VERSIONS = 100  # pairs of policy and version that are counted apart; later ones share OTHER
 OTHER = "other"

@@ -1,0 +1,1 @@
+"""What a process of the service knows of itself: counts, their history, and drift of its requests' features."""
