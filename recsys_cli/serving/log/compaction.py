@@ -4,13 +4,11 @@ An episode is a session, from its first decision to a report that was final, or 
 under its first record, and if it was deferred only once it was activated. Reports count in any order, each reward id
 once; a decision without one gets the router's default.
 
-The propensity that the data set has is that of the policy that decided (`propensity=policy`). The router sticks to one
-policy a session, so that the session is a sample of that policy's: weighting by the policy's own propensities is right
-for steps and for whole sessions, whatever the router's shares were. The probability of the slate whichever policy had
-decided (`propensity=total`) makes the weights of single steps smaller (the balance heuristic of multiple importance
-sampling, Veach and Guibas 1995, section 3.2; for logs of several policies Agarwal et al. 2017, arXiv 1703.06180,
-section 4), and lets deterministic policies be weighted where another policy shows the same slate. It isn't right for
-whole sessions: a session's probability is the mixture of products of steps', not the product of mixtures.
+The data set has the propensity of the policy that decided (`propensity=policy`). A session stays with one policy and is
+a sample of it: weighting by its own propensities is right for steps and sessions, whatever the router's shares were.
+The slate's probability whichever policy had decided (`propensity=total`) makes the weights of single steps smaller (the
+balance heuristic, Veach and Guibas 1995, section 3.2; for logs of several policies Agarwal et al. 2017, arXiv
+1703.06180, section 4). It is wrong for sessions, whose probability is a mixture of products, not a product of mixtures.
 """
 
 from __future__ import annotations
