@@ -6,10 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from recsys_cli.cli import main
-from recsys_cli.config.words import layered
 from recsys_cli.files import read_json
 from recsys_cli.runs.inline import without_ray
 from recsys_cli.runs.resume import resumed
@@ -20,19 +16,6 @@ from recsys_cli.tracking.references import resolve
 SMOKE = ("debug=smoke", "resources=inline", "progress=plain", "tracking=off", "evaluation.baselines=[]")
 SMALL = (*SMOKE, "algo.network.hidden=[8]", "algo.learning_starts=100", "algo.batch_size=32")
 Train = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Train:
-    """A function that runs `recsys train` in an empty folder and returns its exit code and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str]:
-        code = main(["train", *layered(words)])
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return run
 
 
 def policy(run: str, alias: str = "last") -> bytes:

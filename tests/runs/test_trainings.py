@@ -9,28 +9,12 @@ import pytest
 
 from recsys_cli.cli import main
 from recsys_cli.config.paths import conf_dir
-from recsys_cli.config.words import layered
 from recsys_cli.files import read_json, read_jsonl
 from recsys_cli.tracking.bundle import read_bundle
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
 PLAIN = ("debug=smoke", "resources=inline", "progress=plain", "tracking=off")
 SMOKE = (*PLAIN, "evaluation.baselines=[random]")
-
-
-@pytest.fixture
-def train(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
-    """A function that runs `recsys train` in an empty folder and returns its exit code and what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str]:
-        code = main(["train", *layered(words)])
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
-
-    return run
 
 
 Train = Callable[..., tuple[int, str]]
