@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from experiments.hostile.requests import Request, all_requests
 from experiments.hostile.wire import Wire, send, wires
@@ -136,7 +137,7 @@ EVENTS: dict[str, Callable[[Service], None]] = {
 }
 
 
-def watched(service: Service, event: Callable[[Service], None], retries: int) -> Seen:
+def watched(service: Any, event: Callable[[Any], None], retries: int) -> Seen:
     """Return what clients see before, during and after an event."""
     clients = Clients(service.url, retries)
     try:

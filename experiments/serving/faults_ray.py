@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from experiments.services import free_port
-from experiments.serving.faults_local import AFTER_S, CALM_S, HEADER, HERE, RETRIES, SERVE, attacked, policies_in
+from experiments.serving.faults_local import HEADER, HERE, RETRIES, SERVE, attacked, policies_in, watched
 from experiments.serving.servers import RECSYS, Server, started
-from experiments.serving.watched import Clients, Seen, missing
+from experiments.serving.watched import Seen, missing
 from recsys_cli.cli import main as recsys
 
 MENDED_S = 12.0  # what was killed must be there again before the next event
@@ -79,15 +79,9 @@ EVENTS: dict[str, Callable[[Any], None]] = {
 }
 
 
-def watched(service: Service, event: Callable[[Any], None], retries: int) -> Seen:
-    """Return what clients see before, during and after an event."""
-    clients = Clients(service.url, retries)
-    try:
-        time.sleep(CALM_S)
-        event(service)
-        time.sleep(AFTER_S)
-    finally:
-        seen = clients.stop()
+def watched_and_mended(service: Service, event: Callable[[Any], None], retries: int) -> Seen:
+    """Return what clients see before, during and after an event, once what was killed is there again."""
+    seen = watched(service, event, retries)
     if isinstance(event, partial):
         time.sleep(MENDED_S)
     return seen
@@ -106,7 +100,7 @@ def main() -> None:
     with ExitStack() as stack:
         service = Service(folder / "shop", policies, stack)
         for name in args.events:
-            without, with_retry = (watched(service, EVENTS[name], retries) for retries in (0, RETRIES))
+            without, with_retry = (watched_and_mended(service, EVENTS[name], retries) for retries in (0, RETRIES))
             rows[name], accepted[name] = (without, with_retry), [*without.accepted, *with_retry.accepted]
             print(" | ".join(_cells(name, rows[name])), flush=True)
     if recsys(["compact", f"log={folder / 'shop'}", "name=log", f"data_dir={folder / 'data'}", "include_open=true"]):

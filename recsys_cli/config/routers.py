@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import (
@@ -44,8 +44,6 @@ class RouterConfig:
     default_reward: Signed
     aggregation: Literal["sum", "earliest"]
     state: Text | None
-
-    decides: ClassVar[bool] = True  # whether it chooses slates; else the caller's order is kept
 
     def __post_init__(self) -> None:
         """Check the kind of database, and that its driver is installed."""
@@ -135,11 +133,7 @@ class ShadowRouter(RouterConfig):
 class ApprenticeRouter(RouterConfig):
     """The caller's order is kept; the policies are scored, and their agreement with the caller is reported."""
 
-    decides: ClassVar[bool] = False
-
 
 @dataclass(frozen=True)
 class LoggingOnlyRouter(RouterConfig):
     """The caller's order is kept, and no policy is asked."""
-
-    decides: ClassVar[bool] = False

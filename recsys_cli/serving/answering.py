@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,21 +92,20 @@ class Answering:
         self.sessions, self._explore = sessions, explore
 
     def answer(
-        self, live: LiveSet, router: RouterView, asked: Asked, now_ns: int
+        self, live: LiveSet, router: RouterView, asked: Asked, now_ms: int
     ) -> tuple[list[DecisionRecord], list[Decision]]:
         """Decide, and return what is to be logged and what is to be answered.
 
         Raises:
             Refused: a session that cannot go on, or a number of candidates that a policy does not take.
         """
-        now_ms = now_ns // 1_000_000
         states = self.sessions.open(asked.requests, now_ms)
         chosen = _chosen(live, router, asked, states)
         recalled = live.memories.recall(states)
-        observations = recalled.observations({"user": asked.user, "doc": asked.doc, "mask": asked.mask})
         if router.mode == "logging_only":
             decided = keep_order(asked.mask, chosen.weights, live.spec.slate_size)
         else:
+            observations = recalled.observations({"user": asked.user, "doc": asked.doc, "mask": asked.mask})
             decided = decide(live.models, observations, chosen.weights, chosen.which, seeds_of(asked.events))
         records = self._records(live, asked, states, chosen, recalled, decided, now_ms)
         after = _after(live, records, recalled.after(decided.slates, asked.doc))
@@ -151,7 +149,7 @@ class Answering:
             decided.lengths,
             strict=True,
         )
-        known = decided.known
+        known, by_policy = decided.known, np.exp(decided.by_policy).tolist()
         records = []
         for row, (event, session, request, user, ids, state, which, weights, epoch, length) in enumerate(rows):
             model = None if which == BY_CALLER else live.models[which]
@@ -174,7 +172,7 @@ class Answering:
                     excluded=np.flatnonzero(~asked.mask[row, : len(ids)]).tolist() if request.exclude else [],
                     slate=decided.slates[row, :length].tolist(),
                     log_propensity=decided.log_propensity[row, :length].tolist() if known[row] else None,
-                    by_policy=dict(zip(names, _or_none(np.exp(decided.by_policy[row])), strict=True)),
+                    by_policy=dict(zip(names, _or_none(by_policy[row]), strict=True)),
                     log_total=None if np.isnan(decided.log_total[row]) else float(decided.log_total[row]),
                     scores=decided.scores[row, :length].tolist() if decided.scored[row] else None,
                     state=None if remembered is None else pack(remembered[row]),
@@ -239,6 +237,6 @@ def _answer(record: DecisionRecord, token: str | None) -> Decision:
     )
 
 
-def _or_none(values: Floats) -> list[Any]:
-    """Return plain numbers; None for those that are not known."""
-    return [None if np.isnan(value) else value for value in values.tolist()]
+def _or_none(values: Sequence[float]) -> list[float | None]:
+    """Return None for numbers that are not known."""
+    return [None if math.isnan(value) else value for value in values]

@@ -6,13 +6,13 @@ policies/<name>-<version>/ their bundles, kept for replays
 log/                       decisions and rewards (`serving.log`)
 router.json, state.db      what follows from the log (`serving.router`)
 key                        signs the sessions that clients carry (`serving.sessions`)
-sessions.db                sessions kept here, with `serving.sessions=server` (`serving.server_sessions`)
+sessions.db                sessions kept here, with `serving.sessions=server` (`serving.sessions.server`)
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,10 @@ class ServiceFolder:
         Raises:
             ConfigError: a checkpoint that is not there or not sound, or of another problem than the folder's log.
         """
-        names = _names(config)
+        found = {reference: finder(config)(reference) for reference in config.checkpoints}
+        names = _names(config.checkpoints, found)
         self.path.mkdir(parents=True, exist_ok=True)
-        pointed = [
-            self.adopt(name, reference, finder(config))
-            for name, reference in zip(names, config.checkpoints, strict=True)
-        ]
+        pointed = [self.adopt(*each, found[each[1]]) for each in zip(names, config.checkpoints, strict=True)]
         self._require_same_problem(pointed[0], config.name)
         write_text(self.settings, config.to_yaml())
         update_json(self.pointer, lambda values: values.update(policies=[vars(each) for each in pointed]))
@@ -111,13 +109,12 @@ class ServiceFolder:
                 f"{now[differing]}): give this service another name"
             )
 
-    def adopt(self, name: str, reference: str, find: Callable[[str], Path]) -> Pointed:
-        """Copy the bundle that a reference names, unless it is here.
+    def adopt(self, name: str, reference: str, source: Path) -> Pointed:
+        """Copy the bundle that a reference names, which was found in `source`, unless it is here.
 
         Raises:
-            ConfigError: it is not there or not sound.
+            ConfigError: it is not sound.
         """
-        source = find(reference)
         read_bundle(source)
         version = version_of(source)
         target = self.bundle(name, version)
@@ -161,14 +158,14 @@ def finder(config: ServeConfig) -> Callable[[str], Path]:
     return lambda reference: resolve(reference, Path(config.output_dir), uri)
 
 
-def _names(config: ServeConfig) -> list[str]:
+def _names(references: Sequence[str], found: Mapping[str, Path]) -> list[str]:
     """Return a name for each checkpoint: the registered model's or the algorithm's, numbered if several share it."""
-    find, names = finder(config), list[str]()
-    for reference in config.checkpoints:
+    names = list[str]()
+    for reference in references:
         if reference.startswith("models:/"):
             name = re.split("[/@]", reference.removeprefix("models:/"))[0].replace(" ", "_")
         else:
-            name = str(read_bundle(find(reference)).config.get("algo", {}).get("name", "policy"))
+            name = str(read_bundle(found[reference]).config.get("algo", {}).get("name", "policy"))
         taken = sum(re.fullmatch(rf"{re.escape(name)}(_\d+)?", other) is not None for other in [*names, CALLER])
         names.append(f"{name}_{taken + 1}" if taken else name)
     return names

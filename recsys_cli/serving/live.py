@@ -134,7 +134,7 @@ class AliasWatcher:
             if not _may_change(each.source):
                 continue
             try:
-                self._folder.swap(self._folder.adopt(each.name, each.source, self._find))
+                self._folder.swap(self._folder.adopt(each.name, each.source, self._find(each.source)))
             except (ConfigError, OSError) as error:
                 warn(f"{error}; {each.name} stays at version {each.version}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections import OrderedDict
-from pathlib import Path
 
 from recsys_cli.config.explore import Explore
 from recsys_cli.config.serving import ServeConfig
@@ -50,24 +49,15 @@ class Service:
         """
         self.folder, self.config = folder, config
         self.segment = Segment(folder.log, config.serving.durability)
-        self.live = Live(folder, Explore.parse(config.explore), self._log_policies)
+        self._explore = Explore.parse(config.explore)
+        self.live = Live(folder, self._explore, self._log_policies)
         self.router = RouterView(folder.path, config.router, [model.name for model in self.live.now.models])
-        self._answering = Answering(_sessions(folder, config), str(Explore.parse(config.explore)))
+        self._answering = Answering(_sessions(folder, config), str(self._explore))
         self._answers = OrderedDict[str, Decision]()
         self._recall_answers()
         self.load = Load(config.serving)
         self.statistics = Statistics(self._readings)
         self._log_policies(self.live.now)
-
-    @classmethod
-    def open(cls, path: Path) -> Service:
-        """Return another process of the service in a folder.
-
-        Raises:
-            ConfigError: it is not the folder of a service, or see `Service`.
-        """
-        folder = ServiceFolder(path)
-        return cls(folder, folder.config())
 
     @property
     def spec(self) -> ProblemSpec:
@@ -89,7 +79,7 @@ class Service:
         rows = [row for row, event in enumerate(ids) if event not in known]
         if rows:
             asked = Asked.of(batch, ids, rows)
-            records, decisions = self._answering.answer(self.live.now, self.router, asked, time.time_ns())
+            records, decisions = self._answering.answer(self.live.now, self.router, asked, _now_ms())
             await self.segment.append(*records)
             known |= {decision.event_id: decision for decision in decisions}
             self._keep(decisions)
@@ -139,7 +129,7 @@ class Service:
         await self.segment.append(ActivationRecord(time_ms=_now_ms(), event_id=event_id))
 
     def policies(self) -> Policies:
-        """Return the live policies and their shares, averaged over no user in particular."""
+        """Return the live policies, and their shares for a user in the middle of the features' ranges."""
         live, now = self.live.now, self.router.now
         shares = now.weights(live.typical_user)[0]
         allowed = now.switches.allows(self.router.names)
@@ -169,8 +159,8 @@ class Service:
         """
         if name not in self.router.names:
             raise Refused(404, f"no such policy; there are: {', '.join(self.router.names)}")
-        new = self.folder.adopt(name, change.checkpoint, finder(self.config))
-        model = Model.load(self.folder.bundle(name, new.version), name, new.source, Explore.parse(self.config.explore))
+        new = self.folder.adopt(name, change.checkpoint, finder(self.config)(change.checkpoint))
+        model = Model.load(self.folder.bundle(name, new.version), name, new.source, self._explore)
         require_same_problem(self.live.now.models[0], model)
         self.folder.swap(new)
         self.live.poll()

@@ -46,7 +46,7 @@ def play(service: Service, seed: int = 0, swap: str | None = None) -> None:
     states: list[str | None] = [None] * SESSIONS
     for step in range(STEPS):
         if swap is not None and step == STEPS // 2:
-            service.folder.swap(service.folder.adopt("slateq", swap, Path))
+            service.folder.swap(service.folder.adopt("slateq", swap, Path(swap)))
             service.live.poll()
         requests = []
         for number, state in enumerate(states):

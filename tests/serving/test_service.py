@@ -80,7 +80,7 @@ def test_another_process_gives_the_same_answer(opened, monkeypatch):
     service, rng = opened("checkpoint=[chance/seed_0,short/seed_0]", "explore=epsilon:0.5"), np.random.default_rng(0)
     requests = [body(rng, event_id=f"e{number}", session=f"s{number % 7}") for number in range(20)]
     answers = ask(service, *requests)
-    other = Service.open(service.folder.path)
+    other = Service(service.folder, service.folder.config())
     again = [ask(other, request)[0] for request in reversed(requests)][::-1]
     other.close()
     assert [(each.slate, each.policy, each.propensity) for each in again] == [
@@ -94,7 +94,7 @@ def test_answers_outlive_their_process(opened):
     requests = [body(rng, 3 + number, event_id=f"e{number}", session=f"s{number}") for number in range(8)]
     answers = ask(service, *requests)
     service.change_router(RouterChange(only_control=True))
-    other = Service.open(service.folder.path)
+    other = Service(service.folder, service.folder.config())
     assert ask(other, *requests) == answers
     assert len(logged(other, DecisionRecord)) == len(requests)
     other.close()
@@ -168,7 +168,7 @@ def test_policies_are_swapped_in_place(opened, runs):
 
 def test_another_process_follows_the_pointer(opened):
     service = opened("checkpoint=chance/seed_0")
-    other = Service.open(service.folder.path)
+    other = Service(service.folder, service.folder.config())
     new = service.change_policy("random", PolicyChange(checkpoint="short/seed_0")).policies[0].version
     other.poll()
     assert other.policies().policies[0].version == new
@@ -181,7 +181,7 @@ def test_an_alias_is_followed(opened, runs):
     find = finder(service.config)
     watcher = AliasWatcher(folder, lambda reference: find(str(where[reference])))
     assert not watcher.needed
-    folder.swap(folder.adopt("random", "models:/a@champion", lambda reference: find(str(where[reference]))))
+    folder.swap(folder.adopt("random", "models:/a@champion", find(str(where["models:/a@champion"]))))
     assert watcher.needed
     where["models:/a@champion"] = runs / "short/seed_0"
     watcher.step()

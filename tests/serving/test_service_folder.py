@@ -35,7 +35,7 @@ def test_a_swap_changes_one_policy(trained, tmp_path):
     folder = ServiceFolder(tmp_path / "service")
     config = _config(trained, tmp_path, "checkpoint=a/seed_0")
     folder.prepare(config)
-    new = folder.adopt("random", "b/seed_0", finder(config))
+    new = folder.adopt("random", "b/seed_0", finder(config)("b/seed_0"))
     assert folder.swap(new)
     assert not folder.swap(new)
     assert folder.pointed() == [new]
