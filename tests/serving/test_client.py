@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,8 @@ def test_what_fails_in_passing_is_sent_again_as_the_same_event(server: Flawed) -
 
 def test_retry_after_is_waited_for(server: Flawed, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
-    monkeypatch.setattr("time.sleep", slept.append)
+    # urllib3's alone: threads that other tests left in this process sleep too, and would be recorded.
+    monkeypatch.setattr("urllib3.util.retry.time", SimpleNamespace(sleep=slept.append))
     server.ahead, server.headers = [503, 503], {"retry-after": "3"}
     Client(server.url).activate("e/1?")
     assert slept == [3, 3]

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from recsys_cli.config.structured import load
 from recsys_cli.policies.base import GreedyPolicy, Observation
 from recsys_cli.rollouts.episodes import play
 from recsys_cli.serving.errors import Refused
+from recsys_cli.serving.simulation import schedule as schedules
 from recsys_cli.serving.simulation.schedule import Schedule
 
 ENV = {"num_topics": 4, "time_budget": 8.0, "num_candidates": [1, 6], "slate_size": 2}
@@ -166,7 +168,7 @@ def test_the_clock_is_a_poisson_process_of_the_rate(monkeypatch: pytest.MonkeyPa
             pass
 
     parties: Any = [Here() for _ in range(4)]
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(schedules, "time", SimpleNamespace(sleep=lambda seconds: None, monotonic=time.monotonic))
     schedule, due = Schedule(parties, 4, 1000.0, seed=0, size=1), []
     for _ in range(2000):
         taken = schedule.take()

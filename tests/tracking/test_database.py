@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_a_file_that_another_program_is_making_is_left_to_it(
         waited.append(seconds)
         shutil.copy(migrated_db, path)
 
-    monkeypatch.setattr(database.time, "sleep", finished)
+    monkeypatch.setattr(database, "time", SimpleNamespace(sleep=finished, time=time.time))
     path.with_name("mlflow.db-journal").unlink()
     database.prepare(path)
     assert len(waited) == 1 and runs(path) == 1
