@@ -44,7 +44,7 @@ def profile(env):
 def clock(monkeypatch):
     """A clock that passes three seconds whenever it is looked at, so that nothing is cached; and no limit on load."""
     seconds = itertools.count(1000.0, 3.0)
-    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(drift, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     monkeypatch.setattr(drift, "A_SECOND", 100_000)
 
 
