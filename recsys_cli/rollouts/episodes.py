@@ -58,11 +58,12 @@ class Episodes:
         """Return each group's episodes."""
         if self.group is None:
             return {}
-        columns: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "group"}
+        columns: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
 
         def of(name: str) -> Episodes:
             rows = self.group == name
-            return Episodes(**{key: None if column is None else column[rows] for key, column in columns.items()})
+            own: dict[str, Any] = {key: None if column is None else column[rows] for key, column in columns.items()}
+            return Episodes(**(own | {"group": None}))
 
         return {str(name): of(name) for name in dict.fromkeys(self.group.tolist())}
 
