@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import NonNegative
-from recsys_cli.config.structured import build
+from recsys_cli.config.structured import TARGET, build, schema_of
 from recsys_cli.config.types import convert, show
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.checks import require
@@ -68,11 +68,13 @@ class GroupsConfig(EnvConfig):
         own = {key: value for key, value in values.items() if key != WEIGHT}
         for key in COMMON:
             require(key not in own, f"{at}.{key} cannot be set: env.{key} is that of all groups")
+        nested = TARGET in own and schema_of(own[TARGET]) is GroupsConfig
+        require(not nested, f"{at}: a group of users cannot be of groups itself")
         try:
             env = build(own | {key: getattr(self, key) for key in COMMON}, at)
         except ConfigError as error:
             raise ConfigError(str(error) if at in str(error) else f"{at}: {error}") from None
-        require(isinstance(env, EnvConfig) and not isinstance(env, GroupsConfig), f"{at} must be one problem's keys")
+        require(isinstance(env, EnvConfig), f"{at} must have a problem's keys")
         found: EnvConfig = env
         return found
 
