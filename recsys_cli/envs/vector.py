@@ -195,6 +195,11 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         observation["doc"][~self._mask] = 0
         return {**observation, "mask": self._mask.copy()}
 
+    @property
+    def group(self) -> NDArray[np.str_] | None:
+        """Each user's group, `[N]`, if the problem has groups of users."""
+        return None
+
     # State ------------------------------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any] | None:
