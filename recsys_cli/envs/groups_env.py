@@ -53,6 +53,7 @@ class GroupsVectorEnv(SlateVectorEnv):
 
     def _reseed(self, seed: int | None) -> None:
         super()._reseed(seed)
+        self._blocks = []  # the groups' envs hold numbers drawn ahead from the stream before
         self._lay_out(self._drawn_sizes())
 
     def _drawn_sizes(self) -> list[int]:
