@@ -47,14 +47,20 @@ class GroupsVectorEnv(SlateVectorEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """See `SlateVectorEnv.reset`; if a group's number of users changes, candidates are redrawn too."""
-        if seed is None and self._response and self._lay_out(self._drawn_sizes()):
+        if seed is None and self._response and (new := self._lay_out(self._drawn_sizes())):
+            self._seed(new)
             self._offer()
         return super().reset(seed=seed, options=options)
 
     def _reseed(self, seed: int | None) -> None:
         super()._reseed(seed)
-        self._blocks = []  # the groups' envs hold numbers drawn ahead from the stream before
         self._lay_out(self._drawn_sizes())
+        self._seed(self._blocks)
+
+    def _seed(self, blocks: list[Block]) -> None:
+        """Give blocks random streams of their own."""
+        for block in blocks:
+            block.env._reseed(int(self.rng.integers(2**63)))
 
     def _drawn_sizes(self) -> list[int]:
         """Draw how many users each group has: at N evenly spaced points between 0 and 1, the first at random."""
@@ -64,8 +70,8 @@ class GroupsVectorEnv(SlateVectorEnv):
         below = np.searchsorted(points, ends)
         return np.diff(below, prepend=0).tolist()
 
-    def _lay_out(self, sizes: list[int]) -> bool:
-        """Make envs for the groups' users; return whether there are other numbers of them than before."""
+    def _lay_out(self, sizes: list[int]) -> list[Block]:
+        """Make envs for the groups' users, and return those of groups that had another number of them before."""
         before = {block.name: block.env for block in self._blocks}
         blocks, start = list[Block](), 0
         for (name, group), size in zip(self.config.parts.items(), sizes, strict=True):
@@ -73,14 +79,12 @@ class GroupsVectorEnv(SlateVectorEnv):
                 env = before.get(name)
                 if env is None or env.num_envs != size:
                     env = group.env.make_vec(size, doc_format=self.doc_format)
-                env._np_random = self._np_random  # one stream for all
                 blocks.append(Block(name, env, slice(start, start + size)))
             start += size
-        changed = {block.name: block.env for block in blocks} != before
         self._blocks = blocks
         if self.problem.groups:
             self._one_hot = np.repeat(np.eye(len(sizes), dtype=np.float32), sizes, axis=0)
-        return changed
+        return [block for block in blocks if block.env is not before.get(block.name)]
 
     @property
     def group(self) -> NDArray[np.str_]:
@@ -153,4 +157,3 @@ class GroupsVectorEnv(SlateVectorEnv):
         self._lay_out([state["sizes"].get(name, 0) for name in self.config.groups])
         for block in self._blocks:
             block.env.set_state(state["groups"][block.name])
-            block.env._np_random = self._np_random
