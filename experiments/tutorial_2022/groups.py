@@ -23,13 +23,14 @@ from experiments.runs import Entry, train
 from experiments.tutorial_2022.run import BASELINES, HERE, write
 from recsys_cli.evaluation.statistics import mean_interval
 
-PRESET = ("experiment=tutorial_2022/groups", BASELINES, "resources=inline", "tracking=off", "checkpoint.every=0")
+PRESET = ("experiment=tutorial_2022/groups", "resources=inline", "tracking=off", "checkpoint.every=0")
 ALGORITHMS = {"slateq": ("algo=slateq", "algo.memory=raw"), "lspi": ("algo=lspi", "steps=5_000", "report_every=5_000")}
 POLICIES = {
     "one, group hidden": ("policies=shared", "env.group_observed=false"),
     "one, group seen": ("policies=shared",),
     "one each": ("policies=own",),
 }
+WITH_BASELINES = ("lspi", "one each")  # whose runs play the baselines, the same for all
 GROUPS = ("serious", "casual")
 BESIDE = ("random", "myopic", "oracle")
 
@@ -37,7 +38,8 @@ BESIDE = ("random", "myopic", "oracle")
 def entry_of(algorithm: str, policies: str) -> Entry:
     """Return what trains an algorithm's policies."""
     name = f"groups-{algorithm}-{policies.replace(', ', '-').replace(' ', '-')}"
-    return Entry(name, (*PRESET, *ALGORITHMS[algorithm], *POLICIES[policies]))
+    beside = BASELINES if (algorithm, policies) == WITH_BASELINES else "evaluation.baselines=[]"
+    return Entry(name, (*PRESET, beside, *ALGORITHMS[algorithm], *POLICIES[policies]))
 
 
 def returns(evaluation: dict[str, Any], policy: str) -> dict[str, float]:
@@ -66,7 +68,7 @@ def table(rows: Sequence[dict[str, Any]], runs: Path) -> list[list[Any]]:
             if own:
                 means = [mean_interval([row[name] for row in own]) for name in ("all", *GROUPS)]
                 lines.append([algorithm, policies, *means, len(own)])
-    path = next((runs / entry_of("lspi", "one each").name).glob("seed_*/evaluation.json"))
+    path = next((runs / entry_of(*WITH_BASELINES).name).glob("seed_*/evaluation.json"))
     evaluation = json.loads(path.read_text())
     for name in BESIDE:
         lines.append([name, "one each", *(round(mean, 1) for mean in returns(evaluation, name).values()), ""])
