@@ -26,15 +26,15 @@ class Part:
 
     name: str
     env: SlateVectorEnv
-    rows: slice | NDArray[np.intp]
+    rows: NDArray[np.intp]
 
 
 class GroupsVectorEnv(SlateVectorEnv):
-    """Users group by group; see `SlateVectorEnv` for the interface.
+    """Users of several groups, in random order; see `SlateVectorEnv` for the interface.
 
     Of N users a group has N times its share, rounded up or down at random so that the mean is exact; every `reset`
     draws that anew. Users who come later, by autoreset, are of the same group as those before them. If blocks of users
-    share their draws, each block has the same groups.
+    share their draws, all blocks have the same groups.
     """
 
     config: GroupsConfig
@@ -50,21 +50,16 @@ class GroupsVectorEnv(SlateVectorEnv):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """See `SlateVectorEnv.reset`; if a group's number of users changes, candidates are redrawn too."""
-        if seed is None and self._response and (new := self._lay_out(self._drawn_sizes())):
-            self._seed(new)
-            self._offer()
+        if seed is None and self._response:
+            sizes = self._drawn_sizes()
+            if sizes != (np.bincount(self._group, minlength=len(sizes)) // self._blocks).tolist():
+                self._begin(sizes)
+                self._offer()
         return super().reset(seed=seed, options=options)
 
     def _reseed(self, seed: int | None) -> None:
         super()._reseed(seed)
-        self._lay_out(self._drawn_sizes())
-        self._seed(self._parts)
-
-    def _seed(self, parts: list[Part]) -> None:
-        """Give groups' envs random streams of their own."""
-        for part in parts:
-            part.env.share_draws(self._blocks)
-            part.env._reseed(int(self.rng.integers(2**63)))
+        self._begin(self._drawn_sizes())
 
     def _drawn_sizes(self) -> list[int]:
         """Draw how many users of a block each group has: at n evenly spaced points in [0, 1), the first at random."""
@@ -74,23 +69,27 @@ class GroupsVectorEnv(SlateVectorEnv):
         ends[-1] = np.inf  # not a little less than 1
         return np.diff(np.searchsorted(points, ends), prepend=0).tolist()
 
-    def _lay_out(self, sizes: list[int]) -> list[Part]:
-        """Make envs for the groups' users of each block; return those that had another number of users before."""
+    def _begin(self, sizes: list[int]) -> None:
+        """Lay out so many users of each group in every block, and give the groups random streams of their own."""
+        of_block = self.rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+        self._lay_out(np.tile(of_block, self._blocks))
+        for part in self._parts:
+            part.env.share_draws(self._blocks)
+            part.env._reseed(int(self.rng.integers(2**63)))
+
+    def _lay_out(self, group: NDArray[np.intp]) -> None:
+        """Let users be of these groups, by number, `[N]`; the envs of groups with as many users as before stay."""
         before = {part.name: part.env for part in self._parts}
-        of_block = np.repeat(np.arange(len(sizes)), sizes)
-        self._group = np.tile(of_block, self._blocks)
-        self._parts = []
-        for number, (name, group) in enumerate(self.config.parts.items()):
-            rows = np.flatnonzero(self._group == number)
+        self._group, self._parts = group, []
+        for number, (name, of) in enumerate(self.config.parts.items()):
+            rows = np.flatnonzero(group == number)
             if not rows.size:
                 continue
             env = before.get(name)
             if env is None or env.num_envs != rows.size:
-                env = group.env.make_vec(rows.size, doc_format=self.doc_format)
+                env = of.env.make_vec(rows.size, doc_format=self.doc_format)
             self._place[rows] = np.arange(rows.size)
-            alone = self._blocks == 1  # and so next to each other
-            self._parts.append(Part(name, env, slice(int(rows[0]), int(rows[-1]) + 1) if alone else rows))
-        return [part for part in self._parts if part.env is not before.get(part.name)]
+            self._parts.append(Part(name, env, rows))
 
     @property
     def group(self) -> NDArray[np.str_]:
@@ -165,12 +164,11 @@ class GroupsVectorEnv(SlateVectorEnv):
         state, parts = super().get_state(), {part.name: part.env.get_state() for part in self._parts}
         if state is None or None in parts.values():
             return None
-        return {**state, "groups": parts}
+        return {**state, "groups": parts, "group": self._group.copy()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See `SlateVectorEnv.set_state`."""
         super().set_state(state)
-        saved = state["groups"]
-        self._lay_out([len(saved[name]["ended"]) if name in saved else 0 for name in self.config.parts])
+        self._lay_out(state["group"].copy())
         for part in self._parts:
-            part.env.set_state(saved[part.name])
+            part.env.set_state(state["groups"][part.name])
