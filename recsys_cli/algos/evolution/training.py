@@ -89,11 +89,10 @@ class Evolution(Training):
         shape = settings.population // 2, self.weights.size
         noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
         centre = self.weights.of_search(self.weights.now()[None], self._moments)
-        mirrored = torch.cat([centre + settings.noise * noise, centre - settings.noise * noise])
-        episodes, seen = self._play(self.weights.of_network(mirrored, self._moments), int(env_seed), rng)
+        sides = torch.stack([centre + settings.noise * noise, centre - settings.noise * noise], dim=1)
+        episodes, seen = self._play(self.weights.of_network(sides.flatten(0, 1), self._moments), int(env_seed), rng)
         returns = episodes.returns.reshape(-1, settings.population).mean(0)
-        better, worse = np.split(returns, 2)
-        centre += self.move(centre[0], noise, np.stack([better, worse]))
+        centre += self.move(centre[0], noise, returns.reshape(-1, 2).T)
         self.weights.put(self.weights.of_network(centre, self._moments)[0])
         self._moments.sums += seen.sums  # the network stays what it is, only the unit of the next perturbations changes
         self._generation += 1
