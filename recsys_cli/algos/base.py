@@ -65,6 +65,12 @@ class AlgoConfig(ABC):
         """
         return self
 
+    def for_policies(self, policies: str) -> AlgoConfig:
+        """Return what learns one policy for all users (`shared`), or one for each group of them (`own`)."""
+        from recsys_cli.algos.own_policies import OwnPolicies
+
+        return self if policies == "shared" else OwnPolicies(self.name, self)
+
     def check(self, spec: ProblemSpec) -> None:  # noqa: B027 (most algorithms fit every problem)
         """Refuse a problem this algorithm cannot handle.
 

@@ -57,14 +57,14 @@ class Training(ABC):
         """The problem trained on."""
 
     def evaluate(self, episodes: int, seed: int) -> dict[str, float]:
-        """Play greedy episodes of fresh users and return their means (see `Episodes.summary`).
+        """Play greedy episodes of fresh users and return their means (see `Episodes.summaries`).
 
         Raises:
             ValueError: the problem is known from a log only.
         """
         if self.env.simulator is None:
             raise ValueError(f"{self.env.name} cannot be played")
-        return play(self.policy(), self.env.simulator, episodes, seed).summary()
+        return play(self.policy(), self.env.simulator, episodes, seed).summaries()
 
     @property
     def settled(self) -> bool:

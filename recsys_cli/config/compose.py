@@ -65,7 +65,8 @@ class Composer:
         built = structured.build_as(structured.schema_of(resolved["_target_"]), resolved, "")
         _check_together(built)
         if "algo" in chosen and hasattr(built, "steps") and not chosen.get("debug"):  # which learns nothing, on purpose
-            built.algo.check_steps(built.steps)
+            share = min(built.env.shares.values(), default=1.0) if built.policies == "own" else 1.0
+            built.learner.check_steps(int(share * built.steps))
         return built
 
     def space(self, overrides: Sequence[str]) -> dict[str, Any]:
@@ -128,6 +129,7 @@ def _compose_groups(root: str, options: Mapping[str, Option]) -> tuple[dict[str,
     for group, option in chosen.items():
         if isinstance(values.get(group), dict) and isinstance(option, str):
             values[group] = structured.named(values[group], catalog.option_path(group, option))
+            values[group] = structured.with_options(values[group], group)
     return {str(key): value for key, value in values.items()}, chosen
 
 
@@ -249,7 +251,9 @@ def _check_together(built: Any) -> None:
     if env is not None and algo is not None and hasattr(algo, "check"):
         if hasattr(built, "data"):
             _check_source(algo, built.data)
-        algo.check(env.spec)
+        if hasattr(built, "check_policies"):
+            built.check_policies()
+        getattr(built, "learner", algo).check(env.spec)
     if hasattr(built, "check_reports"):
         built.check_reports()
         check_machine(built)
@@ -278,8 +282,8 @@ def check_machine(config: Any) -> None:
     Raises:
         ConfigError: with the keys, what they need and what there is.
     """
-    algo, resources = config.algo, config.resources
+    resources = config.resources
     check_resources(resources, config.framework)
-    algo.check_resources(resources, config.framework)
+    config.learner.check_resources(resources, config.framework)
     if resources.ray_address is None:
         check_training(config, min(resources.trials_at_once(), config.seeds))

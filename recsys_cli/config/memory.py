@@ -28,7 +28,7 @@ def check_training(config: Any, at_once: int) -> None:
     users = resources.users_per_runner * max(resources.env_runners, 1)
     asked = f"resources.users_per_runner={resources.users_per_runner:,} with env.num_candidates={spec.width:,}"
     parts = {
-        **algo.memory_bytes(spec),
+        **config.learner.memory_bytes(spec),
         asked: users * lock_steps * spec.observation_bytes,
         f"evaluation.users={evaluation.users:,}": (1 + len(evaluation.baselines)) * evaluation.users * _EPISODE,
     }

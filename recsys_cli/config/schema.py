@@ -101,6 +101,7 @@ class TrainConfig(RootConfig):
     tracking: TrackingConfig
     seed: Seed
     seeds: Seeds
+    policies: Literal["shared", "own"]
     data: Text | None
     data_dir: Text
     steps: Steps
@@ -130,6 +131,23 @@ class TrainConfig(RootConfig):
                 f"output_dir={self.output_dir}: a folder is expected; mount the bucket on all nodes and use the mount "
                 "point, or keep runs on shared storage and artifacts in the bucket with tracking=mlflow_server"
             )
+
+    @property
+    def learner(self) -> Any:
+        """The algorithm, or what learns a policy for each group of users by it."""
+        return self.algo.for_policies(self.policies)
+
+    def check_policies(self) -> None:
+        """Refuse a policy for each group of users where it cannot be learned.
+
+        Raises:
+            ConfigError: from a log, or of a group without users.
+        """
+        if self.policies == "own" and self.data is not None:
+            raise ConfigError(f"policies=own learns by playing only, not from data={self.data}; allowed: shared")
+        for name, share in self.env.shares.items() if self.policies == "own" else ():
+            if not share:
+                raise ConfigError(f"env.groups.{name}.weight=0: with policies=own every group needs users")
 
     def check_reports(self) -> None:
         """Refuse evaluations and checkpoints more frequent than reports, at which they are made.

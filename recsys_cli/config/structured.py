@@ -138,6 +138,15 @@ def load(group: str, option: str, **overrides: Any) -> Any:
     Example:
         `load("env", "interest_evolution", num_candidates=50)`
     """
+    return build(with_options(values_of(group, option) | overrides, group), group)
+
+
+def values_of(group: str, option: str) -> dict[str, Any]:
+    """Return the keys of an option, of `conf` or the user's own, inherited ones among them.
+
+    Raises:
+        ConfigError: an own option that is not valid.
+    """
     from omegaconf import OmegaConf
 
     own_options.check_option(group, option)
@@ -148,7 +157,34 @@ def load(group: str, option: str, **overrides: Any) -> Any:
         raise ConfigError(f"{group}/{option}.yaml holds no keys")
     for aside in (DEFAULTS, SPACE):
         values.pop(aside, None)
-    return build(named({str(key): value for key, value in values.items()}, path) | overrides, group)
+    return named({str(key): value for key, value in values.items()}, path)
+
+
+def with_options(values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    """Return an option's values with those of other options of its group that are named in it.
+
+    In a mapping somewhere below, the key `<group>: <option>` stands for this option's keys, but for those that the
+    values have themselves, as `slate_size` of groups of users.
+
+    Raises:
+        ConfigError: there is no such option.
+    """
+
+    def expanded(inner: Any, at: str) -> Any:
+        if not isinstance(inner, Mapping):
+            return inner
+        own = {str(key): expanded(value, f"{at}.{key}") for key, value in inner.items() if key != group}
+        option = inner.get(group)
+        if option is None:
+            return own
+        names = catalog.option_names(group)
+        if option not in names:
+            near = closest(str(option), names) or f" Allowed: {', '.join(names)}"
+            raise ConfigError(f"{at}.{group}={show(option)} is not an option of {group}.{near}")
+        theirs = values_of(group, option)
+        return {key: value for key, value in theirs.items() if key in (TARGET, "name") or key not in values} | own
+
+    return {key: expanded(value, f"{group}.{key}") for key, value in values.items()}
 
 
 @lru_cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -79,6 +80,11 @@ class EnvConfig(ABC):
     def simulator(self) -> EnvConfig | None:
         """The problem that can be played: itself, unless it is known from a log only."""
         return self
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """The share of each group in all users, by name; empty: there are no groups."""
+        return {}
 
     @property
     def profile(self) -> Profile | None:

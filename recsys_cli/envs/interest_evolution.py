@@ -138,7 +138,7 @@ def interest_update(
 ) -> NDArray[Any]:
     """Return the interests in the watched topics after watching, in [-1, 1]."""
     step = interest_step(interest, x_intercept, y_intercept)
-    return np.clip(np.where(rises, interest + step, interest - step), -1.0, 1.0)
+    return np.minimum(np.maximum(interest + np.where(rises, step, -step), -1.0), 1.0)
 
 
 def budget_after_watching(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.envs import choice_models
 from recsys_cli.envs.interest_exploration import InterestExplorationConfig, document_scores
-from recsys_cli.envs.sampling import LogNormalDocuments, draw_topics
+from recsys_cli.envs.sampling import Ahead, LogNormalDocuments, draw_topics, normal, uniform
 from recsys_cli.envs.spec import DENSE
 from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
 
@@ -18,6 +18,7 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
     """Users with a fixed, hidden affinity to every topic; see `SlateVectorEnv` for the interface."""
 
     state_arrays: ClassVar[tuple[str, ...]] = ("_user_type", "_affinity", "_topics", "_quality")
+    draws_ahead: ClassVar[tuple[str, ...]] = ("_candidates", "_noise", "_uniform")
     config: InterestExplorationConfig
 
     def __init__(self, config: InterestExplorationConfig, num_envs: int, doc_format: str = DENSE) -> None:
@@ -30,10 +31,12 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
         self._type_edges = np.cumsum(config.user_type_distribution, dtype=np.float32)
         self._affinity_mean = np.asarray(config.user_document_mean_affinity_matrix)
         self._affinity_stddev = np.asarray(config.user_document_stddev_affinity_matrix)
-        self._sampler = LogNormalDocuments(
+        self._law = LogNormalDocuments(
             config.topic_distribution, config.topic_quality_mean, config.topic_quality_stddev
         )
         shape = (num_envs, self.problem.width)
+        self._candidates, self._noise = Ahead(self._law.topics, *shape), Ahead(normal, *shape)
+        self._uniform = Ahead(uniform, num_envs)
         self._user_offsets = self._row_starts(config.num_topics)
         self._user_type = np.zeros(num_envs, np.int64)
         self._affinity = np.zeros((num_envs, config.num_topics), np.float32)
@@ -46,27 +49,26 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
         self._affinity[rows] = self.rng.lognormal(self._affinity_mean[types], self._affinity_stddev[types])
 
     def _draw_candidates(self) -> None:
-        topics, quality = self._sampler.draw(self.rng, self._topics.size)
-        self._topics, self._quality = topics.reshape(self._topics.shape), quality.reshape(self._topics.shape)
+        self._topics = self._candidates.take(self.rng)
+        self._quality = self._law.quality(self._topics, self._noise.take(self.rng))
 
     def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:
         shown = slates + self._offsets
-        topics, quality = self._topics.take(shown), self._quality.take(shown)
+        topics, quality = self._topics.take(shown).astype(np.int64), self._quality.take(shown)
         scores = document_scores(self._affinity.take(self._user_offsets + topics), quality)
         filled = self._shown(slates)
         if self._may_be_undefined:
             # The first position always holds a document; a score at an empty one is of a document not shown.
             seen = scores if filled is None else np.where(filled, scores, scores[:, :1])
             choice_models.check_scores(self._choice, seen if active is None else seen[active])
-        uniform = self.rng.random(self.num_envs, dtype=np.float32)
-        choice = choice_models.choose(self._choice, scores, uniform, filled)
+        choice = choice_models.choose(self._choice, scores, self._uniform.take(self.rng), filled)
 
-        rows = np.flatnonzero(choice < slates.shape[1])
+        clicks = choice < slates.shape[1]
+        rows = clicks.nonzero()[0]
         response = self._no_response()
         response["click"].put(rows * slates.shape[1] + choice[rows], 1)
-        response["quality"] = quality
-        response["cluster_id"] = topics.astype(np.int64)
-        reward = (choice < slates.shape[1]).astype(np.float64)
+        response["quality"], response["cluster_id"] = quality, topics
+        reward = clicks.astype(np.float64)
         return response, reward, np.zeros(self.num_envs, np.bool_)
 
     def _user(self) -> NDArray[np.float32]:
@@ -74,7 +76,7 @@ class InterestExplorationVectorEnv(SlateVectorEnv):
 
     def _documents(self) -> NDArray[np.float32]:
         documents = self._document_memory.take()
-        self._sampler.features(self._topics, self._quality, documents)
+        self._law.features(self._topics, self._quality, documents)
         return documents
 
     def hidden_state(self) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,7 @@ from recsys_cli.envs.long_term_satisfaction import (
     log_engagement_moments,
     satisfaction_of,
 )
+from recsys_cli.envs.sampling import Ahead, normal, uniform
 from recsys_cli.envs.spec import DENSE
 from recsys_cli.envs.vector import Advance, Rows, SlateVectorEnv
 
@@ -22,11 +23,14 @@ class LongTermSatisfactionVectorEnv(SlateVectorEnv):
     """Users with a hidden net positive exposure; see `SlateVectorEnv` for the interface."""
 
     state_arrays: ClassVar[tuple[str, ...]] = ("_exposure", "_satisfaction", "_budget", "_clickbait")
+    draws_ahead: ClassVar[tuple[str, ...]] = ("_candidates", "_noise")
     config: LongTermSatisfactionConfig
 
     def __init__(self, config: LongTermSatisfactionConfig, num_envs: int, doc_format: str = DENSE) -> None:
         """Make room for the users and their documents."""
         super().__init__(config, num_envs, doc_format)
+        self._candidates = Ahead(uniform, num_envs, self.problem.width, 1)
+        self._noise = Ahead(normal, 2, num_envs)
         self._exposure = np.zeros(num_envs)
         self._satisfaction = np.zeros(num_envs)
         self._budget = np.zeros(num_envs, np.int64)
@@ -39,12 +43,12 @@ class LongTermSatisfactionVectorEnv(SlateVectorEnv):
         self._budget[rows] = self.config.time_budget
 
     def _draw_candidates(self) -> None:
-        self._clickbait = self.rng.random(self._clickbait.shape, dtype=np.float32)
+        self._clickbait = self._candidates.take(self.rng)
 
     def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:
         clickbait = self._clickbait.take(slates[:, 0] + self._offsets[:, 0]).astype(np.float64)
         mean, stddev = log_engagement_moments(clickbait, self._satisfaction, self.config)
-        noise = self.rng.standard_normal((2, self.num_envs))
+        noise = self._noise.take(self.rng)
         engagement = np.exp(mean + stddev * noise[0])
 
         exposure = exposure_mean(self._exposure, clickbait, self.config.memory_discount)

@@ -30,10 +30,9 @@ def repeats(slates: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 def refuse_repeats(slates: NDArray[np.integer]) -> None:
     """Raise a `ValueError` for the first slate that holds a candidate twice."""
-    twice = repeats(slates)
-    if twice.any():
-        row = int(np.flatnonzero(twice)[0])
-        raise ValueError(f"slate {slates[row].tolist()} of user {row} holds a candidate twice")
+    rows = repeats(slates).nonzero()[0]
+    if rows.size:
+        raise ValueError(f"slate {slates[rows[0]].tolist()} of user {rows[0]} holds a candidate twice")
 
 
 def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> None:

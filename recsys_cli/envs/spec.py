@@ -180,6 +180,7 @@ class ProblemSpec:
         reward: the response field that is the reward of a click (`click`: 1 per click); None if unknown.
         truncation: steps after which an episode is truncated (not terminated), if any.
         horizon: upper bound of an episode's length in steps, if there is one.
+        groups: the problem of each group of users, by name, if the last features of a user are its group, one-hot.
     """
 
     name: str
@@ -194,6 +195,7 @@ class ProblemSpec:
     reward: str | None = None
     truncation: Count | None = None
     horizon: Count | None = None
+    groups: Mapping[str, ProblemSpec] = field(default_factory=dict, hash=False)
 
     @property
     def width(self) -> int:
@@ -210,6 +212,11 @@ class ProblemSpec:
     def varying(self) -> bool:
         """Whether the number of candidates varies, so that observations carry a `mask`."""
         return self.min_candidates is not None and self.min_candidates != self.num_candidates
+
+    @property
+    def interests(self) -> int:
+        """Number of leading user features that documents may be compared with: all but the group."""
+        return len(self.user) - len(self.groups)
 
     @property
     def attended(self) -> int:
@@ -258,6 +265,7 @@ class ProblemSpec:
             "documents": {**documents, "quality": self.documents.quality},
             "response": [dataclasses.asdict(each) for each in self.response],
             "choice": dataclasses.asdict(self.choice),
+            **({"groups": {name: each.to_dict() for name, each in self.groups.items()}} if self.groups else {}),
         }
 
     @classmethod
@@ -275,6 +283,7 @@ class ProblemSpec:
                 documents=Documents.from_dict(values["documents"], items),
                 response=tuple(build_as(ResponseField, each, "response") for each in values["response"]),
                 choice=build_as(ChoiceSpec, values["choice"], "choice"),
+                groups={str(name): cls.from_dict(each, items) for name, each in values.get("groups", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"

@@ -49,6 +49,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
     }
     # Names of the arrays that hold a problem's users and candidates, saved by `get_state`.
     state_arrays: ClassVar[tuple[str, ...]] = ()
+    # Names of its `Ahead`s, saved too.
+    draws_ahead: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: EnvConfig, num_envs: int, doc_format: str = DENSE) -> None:
         """Build the spaces; users exist from the first `reset` on.
@@ -151,7 +153,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         """
         if not self._response:
             raise error.ResetNeeded("call reset before step")
-        starting = np.flatnonzero(self._ended)
+        starting = self._ended.nonzero()[0]
         slates = self._checked(actions, starting)
         response, reward, terminated = self._returned.advance(
             self._advance(slates, ~self._ended if starting.size else None)
@@ -193,6 +195,11 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         observation["doc"][~self._mask] = 0
         return {**observation, "mask": self._mask.copy()}
 
+    @property
+    def group(self) -> NDArray[np.str_] | None:
+        """Each user's group, `[N]`, if the problem has groups of users."""
+        return None
+
     # State ------------------------------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any] | None:
@@ -208,6 +215,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
             "steps": self._steps.copy(),
             "response": {key: values.copy() for key, values in self._response.items()},
             "arrays": {name: values.copy() for name, values in arrays.items() if values is not None},
+            "ahead": {name: getattr(self, name).left.copy() for name in self.draws_ahead},
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -219,6 +227,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         for name in (*self.state_arrays, "_mask"):
             values = state["arrays"].get(name)
             setattr(self, name, None if values is None else values.copy())
+        for name in self.draws_ahead:
+            getattr(self, name).left = state["ahead"][name].copy()
 
     # Helpers ----------------------------------------------------------------------------------------------------
 
@@ -240,6 +250,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         sequence = np.random.SeedSequence(seed)
         self._np_random = np.random.Generator(np.random.SFC64(sequence))
         self._np_random_seed = seed
+        for name in self.draws_ahead:
+            getattr(self, name).clear()
 
     def _shown(self, slates: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Return which positions of `slates` hold a document, `[N, k]`; None: all do."""

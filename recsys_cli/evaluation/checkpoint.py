@@ -44,8 +44,13 @@ class Evaluation:
 
     def headline(self) -> dict[str, float]:
         """Return the numbers that become metrics."""
-        numbers = {"return": self.scores[0].returns.mean, **self.scores[0].means}
-        return numbers | {f"return_{score.policy}": score.returns.mean for score in self.scores[1:]}
+        own, *others = self.scores
+        numbers = {"return": own.returns.mean, **own.means}
+        numbers |= {f"return_{score.policy}": score.returns.mean for score in others}
+        for group, of_group in own.groups.items():
+            numbers[f"{group}/return"] = of_group.returns.mean
+            numbers |= {f"{group}/return_{other.policy}": other.groups[group].returns.mean for other in others}
+        return numbers
 
 
 def evaluate_checkpoint(

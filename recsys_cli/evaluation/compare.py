@@ -24,23 +24,27 @@ class Score:
         returns: mean return with a 95 % interval over users (not over training seeds).
         means: episode length, clicks per step, and watch time and quality per click if the problem has them.
         by_user: the return for each user [users], empty for a mean over seeds.
+        groups: its score among the users of each group, if the problem has groups.
     """
 
     policy: str
     returns: Interval
     means: dict[str, float]
     by_user: np.ndarray = field(default_factory=lambda: np.empty(0), compare=False, repr=False)
+    groups: dict[str, Score] = field(default_factory=dict)
 
     @classmethod
     def of(cls, policy: str, episodes: Episodes) -> Score:
         """Summarise episodes."""
         means = episodes.summary()
         del means["return"]
-        return cls(policy, mean_interval(episodes.returns), means, episodes.returns)
+        groups = {name: cls.of(policy, own) for name, own in episodes.by_group().items()}
+        return cls(policy, mean_interval(episodes.returns), means, episodes.returns, groups)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"return": self.returns.to_dict(), **self.means}
+        groups = {name: score.to_dict() for name, score in self.groups.items()}
+        return {"return": self.returns.to_dict(), **self.means, **({"groups": groups} if groups else {})}
 
 
 class Show(Protocol):

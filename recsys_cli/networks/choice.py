@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from recsys_cli.envs.spec import ChoiceSpec, Documents
-from recsys_cli.networks.features import Observed, dot_documents
+from recsys_cli.networks.features import Observed, dot_documents, is_index
 from recsys_cli.networks.item_values import TwoTower
 from recsys_cli.slates.optimal import only
 
 
 class KnownChoice(nn.Module):
-    """The user's choice model, if the score is observable: the affinity `user . doc`."""
+    """The user's choice model, if the score is observable: the affinity `user . doc`, whatever else users show."""
 
     def __init__(self, spec: ChoiceSpec) -> None:
         """Take the problem's choice model."""
@@ -26,7 +26,8 @@ class KnownChoice(nn.Module):
 
     def forward(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return `v` [B, C] and `v_null` [B]."""
-        spec, affinity = self.spec, dot_documents(observed.doc, observed.user)
+        interests = observed.user if is_index(observed.doc) else observed.user[:, : observed.doc.shape[-1]]
+        spec, affinity = self.spec, dot_documents(observed.doc, interests)
         one = torch.ones_like(affinity[:, 0])
         match spec.kind:
             case "multinomial_logit":

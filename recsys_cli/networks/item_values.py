@@ -65,12 +65,21 @@ class TwoTower(nn.Module):
 
     def one(self, state: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
         """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null if `nothing` [B]."""
+        if is_index(doc):  # what is picked at once has one gradient to be spread over the outputs, not three
+            picked = (doc.long() + 2).masked_fill(nothing, 1)
+            at = torch.stack([torch.zeros_like(picked), picked], dim=-1)
+            return self._outputs(state).gather(-1, at).sum(-1) * self.scale
         value, null, weight = self._user(state)
         return value + null.where(nothing, dot_documents(self._phi(doc[:, None]), weight)[:, 0])
 
     def _user(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        out = self.user_tower(with_constant(state)) * self.scale
+        out = self._outputs(state) * self.scale
         return out[:, 0], out[:, 1], out[:, 2:]
+
+    def _outputs(self, state: Tensor) -> Tensor:
+        """Return V, the null's value over V, and g, `[B, 2 + width]`, in units of `scale`."""
+        outputs: Tensor = self.user_tower(with_constant(state))
+        return outputs
 
     def _phi(self, doc: Tensor) -> Tensor:
         return doc if self.doc_tower is None else torch.cat([doc, torch.relu(self.doc_tower(doc))], dim=-1)
@@ -86,8 +95,8 @@ class DocumentValues(TwoTower):
         """Build the towers; arguments as for `TwoTower`."""
         super().__init__(0, documents, hidden, doc_hidden, scale)
 
-    def _user(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return super()._user(state[..., :0])
+    def _outputs(self, state: Tensor) -> Tensor:
+        return super()._outputs(state[..., :0])
 
 
 class Concat(nn.Module):

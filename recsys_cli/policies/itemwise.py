@@ -38,7 +38,7 @@ class ItemwiseFeatures:
     | `null`, `null_limit` | 1, z if nothing is clicked; else 0 |
 
     e is the one-hot topic, or the document's features and their squares; only then are there waves. m is 1, a, a^2 with
-    the affinity a = user . document if both have the same features; else 1, x if these are few.
+    the affinity a = user . document if both have the same features (the user's group aside); else 1, x if these are few.
 
     Sessions that end when something is used up end at a plane in the space of their totals. Its normal w is learned
     from the totals before the last step of sessions, `w . h = 1` by least squares; `z = 1 - w . h`. If sessions end
@@ -63,7 +63,7 @@ class ItemwiseFeatures:
         self.x_size = users + extra
         dense = not spec.documents.one_hot
         self.item_size, self.waves = len(spec.documents) * (1 + dense), fourier * dense
-        self.affine = users == len(spec.documents) > 0
+        self.affine = spec.interests == len(spec.documents) > 0
         few = (self.item_size + self.waves) * (1 + self.x_size) <= MOST_PRODUCTS
         self.modifiers = 3 if self.affine else 1 + self.x_size * few
         self.squares = self.x_size <= MOST_SQUARES
@@ -207,7 +207,8 @@ class ItemwiseFeatures:
     def _affinity(self, user: NDArray[Any], doc: NDArray[Any]) -> Floats:
         if self.documents.one_hot:
             return np.take_along_axis(user.astype(np.float64), self.documents.topics_of(doc), axis=1)
-        return np.einsum("nu,ncu->nc", user.astype(np.float64), self.documents.dense(doc))
+        dense = self.documents.dense(doc)
+        return np.einsum("nu,ncu->nc", user[:, : dense.shape[2]].astype(np.float64), dense)
 
     def _dense(self, doc: NDArray[Any]) -> Floats:
         """Return documents that are not one-hot, standardised, `[n, m, F]`."""

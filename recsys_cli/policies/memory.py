@@ -133,6 +133,7 @@ class SessionMemory(Memory):
 
 
 UNITS = np.array([STEPS_UNIT, STEPS_UNIT, STEPS_UNIT, TIME_UNIT], np.float32)
+TOTALS = len(UNITS)  # leading features of every memory
 
 
 def increments(response: Mapping[str, np.ndarray]) -> NDArray[np.float32]:

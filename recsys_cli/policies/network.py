@@ -64,8 +64,12 @@ class SessionNetwork(nn.Module):
         return doc if self.items is None or not is_index(doc) else self.items[doc.long()]
 
     def known(self, observed: Observed) -> Observed:
-        """Return an observation with its candidates in the layers' form."""
-        return observed._replace(doc=self.features_of(observed.doc))
+        """Return an observation with its candidates and its memory in the layers' form."""
+        return observed._replace(doc=self.features_of(observed.doc), memory=self.remembered(observed.memory))
+
+    def remembered(self, memory: Tensor | None) -> Tensor | None:
+        """Return the session memory in the layers' form."""
+        return memory
 
     def observed_in(self, columns: Mapping[str, Tensor], prefix: str = "") -> Observed:
         """Return the observation in a batch's columns, or in those of the `next_` state."""
@@ -75,7 +79,7 @@ class SessionNetwork(nn.Module):
     def shown_in(self, columns: Mapping[str, Tensor]) -> Observed:
         """Return the observation of a batch's shown slates, with their documents as candidates."""
         user, doc = columns["user"], self.features_of(columns["slate_doc"])
-        return Observed(user, doc, columns.get("memory"), columns.get("shown"))
+        return Observed(user, doc, self.remembered(columns.get("memory")), columns.get("shown"))
 
 
 class ScoreNetwork(SlateNetwork, Protocol):

@@ -84,7 +84,7 @@ class ValueFeatures:
         """
         self.documents, self.budget = spec.documents, None if budget is None else np.asarray(budget, np.float64)
         user, width = len(spec.user), len(spec.documents)
-        self.powers = 3 if user == width > 0 else 1  # of the affinity
+        self.powers = 3 if spec.interests == width > 0 else 1  # of the affinity
         self.squared = user <= MOST_SQUARES
         self.width = width if spec.documents.one_hot else 2 * width
         more = max(remembered - TOTALS, 0)
@@ -164,7 +164,8 @@ class ValueFeatures:
         if self._numbered(doc):
             affinity = np.take_along_axis(user, doc.astype(np.int64), axis=1)
         else:
-            affinity = np.einsum("ncf,nf->nc", self.documents.dense(doc), user)
+            dense = self.documents.dense(doc)
+            affinity = np.einsum("ncf,nf->nc", dense, user[:, : dense.shape[2]])
         return [affinity, affinity**2]
 
     def _numbered(self, doc: NDArray[Any]) -> bool:

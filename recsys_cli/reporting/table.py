@@ -56,7 +56,7 @@ class Fitted:
 
 
 def scores_table(scores: Sequence[Score], title: str) -> Fitted:
-    """Return a table of the scores, one row per policy, with the columns that the problem has."""
+    """Return a table of the scores, one row per policy and group of users, with the columns that the problem has."""
     table = Fitted(title)
     table.add_column("policy")
     table.add_column("return ± 95 %", justify="right")
@@ -64,8 +64,9 @@ def scores_table(scores: Sequence[Score], title: str) -> Fitted:
     for name in shown:
         table.add_column(COLUMNS[name][0], justify="right")
     for score in scores:
-        means = (COLUMNS[name][1].format(score.means[name]) if name in score.means else "" for name in shown)
-        table.add_row(score.policy, str(score.returns), *means)
+        for name, row in ((score.policy, score), *((f"  {group}", own) for group, own in score.groups.items())):
+            means = (COLUMNS[each][1].format(row.means[each]) if each in row.means else "" for each in shown)
+            table.add_row(name, str(row.returns), *means)
     return table
 
 
@@ -74,13 +75,18 @@ def final_table(evaluations: Sequence[Evaluation]) -> Fitted:
     scores, users = evaluations[0].scores, evaluations[0].users
     title = f"{users:,} fresh users, greedy"
     if len(evaluations) > 1:
-        own = [evaluation.scores[0] for evaluation in evaluations]
-        means = {name: sum(score.means[name] for score in own) / len(own) for name in own[0].means}
-        over_seeds = mean_interval([score.returns.mean for score in own])
-        joint = Score(f"{own[0].policy}, {len(own)} seeds", over_seeds, means)
+        joint = _joint([evaluation.scores[0] for evaluation in evaluations])
         scores = [joint, *scores[1:]]
         title += f"; the interval of {joint.policy} is over seeds, the others' over users"
     return scores_table(scores, title)
+
+
+def _joint(own: Sequence[Score]) -> Score:
+    """Return the mean of several seeds' scores, with the interval over seeds."""
+    means = {name: sum(score.means[name] for score in own) / len(own) for name in own[0].means}
+    over_seeds = mean_interval([score.returns.mean for score in own])
+    groups = {name: _joint([score.groups[name] for score in own]) for name in own[0].groups}
+    return Score(f"{own[0].policy}, {len(own)} seeds", over_seeds, means, groups=groups)
 
 
 def points_table(search: SearchConfig, points: Sequence[PointResult]) -> Fitted:

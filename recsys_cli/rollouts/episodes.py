@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class Episodes:
         clicks: clicks.
         watch_time: summed watch time; None if the problem has none.
         quality: summed quality of clicked documents; None if the problem has none.
+        group: the users' groups; None if there are none, or if they were not noted.
     """
 
     returns: np.ndarray
@@ -34,6 +35,7 @@ class Episodes:
     clicks: np.ndarray
     watch_time: np.ndarray | None
     quality: np.ndarray | None
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return the number of episodes."""
@@ -51,6 +53,24 @@ class Episodes:
         if self.quality is not None:
             means["quality_per_click"] = float(self.quality.sum() / max(self.clicks.sum(), 1))
         return means
+
+    def by_group(self) -> dict[str, Episodes]:
+        """Return each group's episodes."""
+        if self.group is None:
+            return {}
+        columns: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+
+        def of(name: str) -> Episodes:
+            rows = self.group == name
+            own: dict[str, Any] = {key: None if column is None else column[rows] for key, column in columns.items()}
+            return Episodes(**(own | {"group": None}))
+
+        return {str(name): of(name) for name in dict.fromkeys(self.group.tolist())}
+
+    def summaries(self) -> dict[str, float]:
+        """Return `summary`, and each group's under `<group>/<name>`."""
+        groups = {name: episodes.summary() for name, episodes in self.by_group().items()}
+        return self.summary() | {f"{name}/{key}": mean for name, of in groups.items() for key, mean in of.items()}
 
 
 class EpisodeSums:
@@ -84,7 +104,7 @@ class EpisodeSums:
 def concatenate(parts: list[Episodes]) -> Episodes:
     """Join episodes."""
     joined: dict[str, Any] = {}
-    for name in ("returns", "lengths", "clicks", "watch_time", "quality"):
+    for name in (each.name for each in fields(Episodes)):
         arrays = [getattr(part, name) for part in parts]
         joined[name] = None if any(array is None for array in arrays) else np.concatenate(arrays)
     return Episodes(**joined)
@@ -154,6 +174,6 @@ def _play_round(
             ended = playing & (terminated | truncated)
             playing &= ~ended
             finished(int(ended.sum()))
-        return sums.take(np.arange(users))
+        return replace(sums.take(np.arange(users)), group=vec.group)
     finally:
         vec.close()

@@ -243,7 +243,7 @@ class Driver:
         if self.search.joint:
             return before if before in (FINISHED, PRUNED) else WAITING
         config = point.config
-        ended = steps is not None and (steps >= config.steps or not config.algo.trains_on(config.env.spec))
+        ended = steps is not None and (steps >= config.steps or not config.learner.trains_on(config.env.spec))
         return FINISHED if ended and before != FAILED else WAITING
 
     def evaluate(self, point: Point, folders: Iterable[Path]) -> list[Evaluation]:

@@ -71,7 +71,7 @@ class SeedTraining:
         return self._training or self._build(self.checkpoints.path("last"))
 
     def _build(self, checkpoint: Path | None) -> Training:
-        self._training = self._training or self.run.algo.make_training(self.run, self.seed)
+        self._training = self._training or self.run.learner.make_training(self.run, self.seed)
         if checkpoint is not None:
             self._training.restore(checkpoint / TRAINING_STATE)
         elif (start := started_from(self.folder.parent)) is not None:
@@ -91,7 +91,10 @@ class SeedTraining:
     def _is_end(self, steps: int) -> bool:
         settled = self._training is not None and self._training.settled
         return (
-            settled or self._stalled(steps) or not self.run.algo.trains_on(self.run.env.spec) or steps >= self.run.steps
+            settled
+            or self._stalled(steps)
+            or not self.run.learner.trains_on(self.run.env.spec)
+            or steps >= self.run.steps
         )
 
     def _stalled(self, steps: int) -> bool:

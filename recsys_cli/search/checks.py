@@ -49,6 +49,8 @@ def check_sweep(space: Space) -> list[Point]:
 def _check_metric(search: SearchConfig, config: TrainConfig) -> None:
     """Refuse a metric that the algorithm does not report."""
     name, known = search.metric, config.algo.metrics
+    played = [metric for metric in known if metric.startswith("eval/")]
+    known += tuple(metric.replace("/", f"/{group}/") for group in config.env.shares for metric in played)
     if name not in known:
         raise ConfigError(
             f"search.metric={name}: algo={config.algo.name} reports no such metric to compare by. Allowed: "

@@ -47,7 +47,7 @@ class Origin:
         if self.start is None:
             return
         try:
-            check_start(config.algo, config.env.spec, read_bundle(self.start))
+            check_start(config.learner, config.env.spec, read_bundle(self.start))
         except ConfigError as error:
             raise ConfigError(f"{KEY}={self.asked}: {error}") from None
 
@@ -133,6 +133,8 @@ def _of_checkpoint(start: Path, asked: str, words: list[str]) -> Iterator[str]:
     named = reference(words, "env")
     if played and named in (None, played.get("name")) and (reference(words, "data") is None or "env" in typed):
         yield from _spelled("env", played)
+        if "policies" not in typed and data is None:
+            yield f"policies={config.get('policies', 'shared')}"
     elif data is None and named is None:
         raise ConfigError(f"{KEY}={asked} was trained from a log, which cannot be played: name the problem with env=")
 

@@ -29,6 +29,20 @@ def _all_slates(num_candidates: int, slate_size: int, ordered: bool, device: tor
     return torch.tensor(list(make(range(num_candidates), slate_size)), device=device).reshape(-1, slate_size)
 
 
+def memberships(num_candidates: int, slate_size: int, device: torch.device = CPU) -> Tensor:
+    """Return which candidates are in which set of `all_slates`, `[C, M]` of 0 and 1."""
+    return _memberships(num_candidates, slate_size, device)
+
+
+memberships._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@cache
+def _memberships(num_candidates: int, slate_size: int, device: torch.device) -> Tensor:
+    slates = _all_slates(num_candidates, slate_size, False, device)
+    return torch.zeros(num_candidates, len(slates), device=device).scatter_(0, slates.T, 1.0)
+
+
 def filled_up(
     leading: NDArray[Any], num_candidates: int, slate_size: int, mask: NDArray[Any] | None = None
 ) -> NDArray[np.int64]:

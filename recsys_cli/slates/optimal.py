@@ -7,7 +7,7 @@ A user who clicks item i of slate A with probability `v_i / (v_null + sum_A v)` 
 Maximising this ratio over slates of size k is the paper's linear-fractional program (Ie et al. 2019, arXiv
 1905.12767, section 4.3). Dinkelbach's method solves it without a solver: for a guess x of the optimum, the slate
 of the k largest `v_i * (q_i - x)` is the best reply, and its value is the next guess. Guesses only rise, and the
-method ends at the optimum after a handful of rounds.
+method ends at the optimum after a handful of rounds. If slates are few, valuing all of them takes less time.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from recsys_cli.slates.enumeration import all_slates, memberships
+
 # Dinkelbach's method converges superlinearly: 10 rounds were the most seen at C = 1,000.
 MAX_ROUNDS = 40
 TOLERANCE = 1e-6  # a smaller rise is rounding, or a tie
+FEW = 200  # slates that are valued in an eighth of the time that the rounds take
 NEVER = -1e9  # log-weight of what cannot be drawn: its probability is 0, and so is that times this
 
 
@@ -63,6 +66,8 @@ def optimal_slates(
         return shown(only(v * (q - value[:, None]), mask).argsort(-1, descending=True), mask), value
     if torch.compiler.is_compiling() and v.is_cuda:
         return _in_one_kernel(v, q, v_null, q_null, k, mask)
+    if _are_few(v, k, mask):
+        return _best_of_all(v, q, v_null, q_null, k)
     if torch.compiler.is_compiling():  # a loop in a graph takes no two tensors of one memory
         q, q_null, v, v_null = q.clone(), q_null.clone(), v.clone(), v_null.clone()
     # Any first guess will do; the value of showing all candidates is close.
@@ -85,6 +90,17 @@ def optimal_slates(
     return shown(torch.where(better[:, None], inert, slate), mask), torch.where(better, q_null, value)
 
 
+def optimal_values(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int, mask: Tensor | None = None) -> Tensor:
+    """Return the values `[B]` of the best slates alone; arguments as for `optimal_slates`."""
+    if _are_few(v, k, mask):
+        return _all_values(v, q, v_null, q_null, k).amax(-1)
+    return optimal_slates(v, q, v_null, q_null, k, mask)[1]
+
+
+def _are_few(v: Tensor, k: int, mask: Tensor | None) -> bool:
+    return mask is None and math.comb(v.shape[-1], k) <= FEW
+
+
 def only(values: Tensor, mask: Tensor | None, otherwise: float = -math.inf) -> Tensor:
     """Return the values `[B, C]` of present candidates, and `otherwise` for the rest."""
     return values if mask is None else values.masked_fill(~mask, otherwise)
@@ -98,6 +114,20 @@ def shown(slates: Tensor, mask: Tensor | None) -> Tensor:
 def of_shown(values: Tensor, slates: Tensor) -> Tensor:
     """Return the values `[B, k]` of the candidates in slates, of `[B, C]`; 0 at positions that hold -1."""
     return values.gather(-1, slates.clamp_min(0)).masked_fill(slates < 0, 0.0)
+
+
+def _all_values(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> Tensor:
+    """Return the values of all slates, `[B, M]`, in the order of `all_slates`; their sums are matrix products."""
+    member = memberships(v.shape[-1], k, v.device).to(v.dtype)
+    mass, worth = torch.addmm(v_null[:, None], v, member), torch.addmm((v_null * q_null)[:, None], v * q, member)
+    return torch.where(mass > 0, worth / mass.clamp_min(torch.finfo(v.dtype).tiny), q_null[:, None])
+
+
+def _best_of_all(v: Tensor, q: Tensor, v_null: Tensor, q_null: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    value, best = _all_values(v, q, v_null, q_null, k).max(-1)
+    slate = all_slates(v.shape[-1], k, False, v.device)[best]
+    order = (v * (q - value[:, None])).gather(-1, slate).argsort(stable=True, dim=-1, descending=True)
+    return slate.gather(-1, order), value
 
 
 @torch.library.custom_op("recsys_cli::optimal_slates", mutates_args=(), device_types="cuda")

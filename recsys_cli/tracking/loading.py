@@ -111,10 +111,11 @@ class Checkpoint:
         Raises:
             ConfigError: the learned parameters do not fit it.
         """
-        self.algo.check(spec)
+        learner = self.algo.for_policies(self.bundle.config.get("policies", "shared"))
+        learner.check(spec)
         try:
-            check_sizes(self.algo, spec, self.bundle.tensors)
-            policy: SlatePolicy = self.algo.make_policy(spec, seed=0)
+            check_sizes(learner, spec, self.bundle.tensors)
+            policy: SlatePolicy = learner.make_policy(spec, seed=0)
             policy.load_tensors(self.bundle.tensors)
         except ConfigError as error:
             asked = f"env changes {dict(self.env_changes)}: " if self.env_changes else ""

@@ -27,7 +27,7 @@ from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import CandidateRing, ReplayBuffer
 from recsys_cli.rollouts.sampled import SampledReplay
 
-PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml") if path.stem != "groups")
 ALGOS = sorted(
     path.stem
     for path in (conf_dir() / "algo").glob("[!_]*.yaml")

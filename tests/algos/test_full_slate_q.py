@@ -19,7 +19,7 @@ from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import ReplayBuffer
 
-PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml") if path.stem != "groups")
 SMALL = ("algo=full_slate_q", "algo.network.hidden=[8,4]", "env.num_candidates=5")
 
 

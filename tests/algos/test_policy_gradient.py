@@ -28,7 +28,7 @@ from recsys_cli.networks.features import Observed
 from recsys_cli.rollouts.on_policy import OnPolicyRunner, Rollout
 from recsys_cli.slates.plackett_luce import PlackettLuce
 
-PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml") if path.stem != "groups")
 ALGOS = sorted(
     path.stem
     for path in (conf_dir() / "algo").glob("[!_]*.yaml")

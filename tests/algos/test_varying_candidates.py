@@ -23,7 +23,7 @@ from recsys_cli.rollouts.episodes import play
 from recsys_cli.slates.distributions import SlateDistribution
 
 NAMES = sorted(path.stem for path in (conf_dir() / "algo").glob("*.yaml") if not path.stem.startswith("_"))
-PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml") if path.stem != "groups")
 K, MOST = 3, 7
 PAIRS = one_each(
     [(name, problem) for name in NAMES for problem in PROBLEMS if fits(name, problem)], "oracle", "slateq", "tabular_q"

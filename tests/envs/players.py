@@ -13,6 +13,7 @@ SHORT = {
     "interest_evolution": {"time_budget": 6.0},
     "interest_exploration": {"horizon": 5},
     "long_term_satisfaction": {"time_budget": 5},
+    "groups": {"groups": {name: {"env": "interest_evolution", "time_budget": 6.0} for name in ("young", "old")}},
     "embedding_feed": {"time_budget": 4.0, "slate_size": 2},
     "learned_users": {"slate_size": 2},
 }

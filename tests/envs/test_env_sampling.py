@@ -9,8 +9,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
+from recsys_cli.envs import sampling
 from recsys_cli.envs.recycling import RecycledArrays
-from recsys_cli.envs.sampling import LogNormalDocuments, OneHot, UniformTopics, draw_topics
+from recsys_cli.envs.sampling import (
+    STEPS_AHEAD,
+    Ahead,
+    LogNormalDocuments,
+    OneHot,
+    UniformTopics,
+    draw_topics,
+    normal,
+    uniform,
+)
 from recsys_cli.envs.slate_space import SlateSpace, repeats
 
 MIN_P = 1e-5
@@ -18,13 +28,47 @@ MIN_P = 1e-5
 
 @pytest.mark.parametrize("num_topics", [2, 7, 20, 22, 23, 33, 256, 300, 600])
 def test_topics_are_uniform_and_independent(num_topics: int) -> None:
-    sampler = UniformTopics(num_topics, 200_001)
-    topics = sampler.draw(np.random.default_rng(0)).astype(int)
+    topics = UniformTopics(num_topics).draw(np.random.default_rng(0), 200_001).astype(int)
     assert topics.shape == (200_001,)
     assert chisquare(np.bincount(topics, minlength=num_topics)).pvalue > MIN_P
     for lag in (1, 2, 3, 4):
         sums = np.bincount((topics[lag:] + topics[:-lag]) % num_topics, minlength=num_topics)
         assert chisquare(sums).pvalue > MIN_P
+
+
+@pytest.mark.parametrize("size", [1001, 5001, 300_001])
+def test_numbers_are_uniform_and_normal_and_independent(size: int) -> None:
+    rng = np.random.Generator(np.random.SFC64(0))
+    numbers, noise = uniform(rng, size), normal(rng, size)
+    assert numbers.shape == noise.shape == (size,) and numbers.dtype == noise.dtype == np.float32
+    assert numbers.min() >= 0 and numbers.max() < 1
+    assert kstest(numbers, "uniform").pvalue > MIN_P
+    assert kstest(noise, "norm").pvalue > MIN_P
+    for lag in (1, (min(size, sampling.BLOCK) + 1) // 2):  # the second: of the two numbers of a pair
+        assert kstest((numbers[lag:] + numbers[:-lag]) % 1, "uniform").pvalue > MIN_P
+        assert kstest((noise[lag:] + noise[:-lag]) / np.sqrt(2), "norm").pvalue > MIN_P
+        assert kstest((noise[lag:] - noise[:-lag]) / np.sqrt(2), "norm").pvalue > MIN_P
+
+
+def test_normal_numbers_have_tails() -> None:
+    far = (np.abs(normal(np.random.default_rng(0), 2_000_000)) > 4).sum()
+    assert 80 < far < 180  # 127 expected
+
+
+def test_the_rarest_bits_give_finite_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = np.array([0, 2**32 - 1], np.uint32)
+    monkeypatch.setattr(sampling, "_words", lambda rng, size: np.resize(words, size))
+    assert np.abs(normal(np.random.default_rng(0), 10_000)).max() < 6.8
+    assert uniform(np.random.default_rng(0), 2).tolist() == [0, 1 - 2**-24]
+
+
+def test_numbers_drawn_ahead_are_those_drawn_at_once() -> None:
+    ahead, rng = Ahead(uniform, 3, 5), np.random.default_rng(0)
+    first = [ahead.take(rng) for _ in range(STEPS_AHEAD)]
+    assert (np.stack(first).ravel() == uniform(np.random.default_rng(0), STEPS_AHEAD * 15)).all()
+    assert not (ahead.take(rng) == first[0]).any()
+    ahead.clear()
+    assert (ahead.take(np.random.default_rng(0)) == first[0]).all()
 
 
 @settings(max_examples=40, deadline=None)
@@ -47,7 +91,8 @@ def test_topics_have_their_distribution(topics: int) -> None:
 
 def test_log_normal_documents() -> None:
     documents = LogNormalDocuments([0.3, 0.7], [0.5, -0.2], [0.1, 0.4])
-    topics, quality = documents.draw(np.random.default_rng(0), 50_000)
+    topics = documents.topics(np.random.default_rng(0), 50_000)
+    quality = documents.quality(topics, normal(np.random.default_rng(1), 50_000))
     noise = (np.log(quality) - np.array([0.5, -0.2])[topics]) / np.array([0.1, 0.4])[topics]
     assert kstest(noise, "norm").pvalue > MIN_P
     out = np.empty((50_000, 3), np.float32)

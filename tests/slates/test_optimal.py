@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from recsys_cli.slates.optimal import optimal_slates, slate_values
+from recsys_cli.slates import optimal
+from recsys_cli.slates.optimal import optimal_slates, optimal_values, slate_values
 from recsys_cli.slates.optimisers import whole_slates
 
 
@@ -26,6 +28,7 @@ def best_by_enumeration(v, q, v_null, q_null, k):
 def solve(v, q, v_null, q_null, k, dtype):
     rows = [torch.as_tensor(np.asarray(x)[None], dtype=dtype) for x in (v, q, v_null, q_null)]
     slates, values = optimal_slates(*rows, k)
+    torch.testing.assert_close(optimal_values(*rows, k), values)
     return rows, slates, values
 
 
@@ -46,13 +49,15 @@ def problems(draw):
 NOBODY_REACTS = (np.array([1.0, 0.0, 0.0]), np.zeros(3), 0.0, 1.0, 1)  # to the second or third candidate
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@pytest.mark.parametrize("few", [0, optimal.FEW])  # in rounds, and by valuing all
+@settings(max_examples=200, deadline=None, derandomize=True)
 @example(NOBODY_REACTS, torch.float32)
 @given(problems(), st.sampled_from([torch.float32, torch.float64]))
-def test_no_slate_is_better(problem, dtype):
+def test_no_slate_is_better(few, problem, dtype):
     v, q, v_null, q_null, k = problem
     v, v_null = np.where(v < 1e-3, 0, v), v_null if v_null >= 1e-3 else 0.0
-    rows, slates, values = solve(v, q, v_null, q_null, k, dtype)
+    with mock.patch.object(optimal, "FEW", few):
+        rows, slates, values = solve(v, q, v_null, q_null, k, dtype)
     slate = slates[0].tolist()
     assert len(set(slate)) == k and min(slate) >= 0 and max(slate) < len(v)
     gathered = slate_values(rows[0].gather(-1, slates), rows[1].gather(-1, slates), *rows[2:])
@@ -60,6 +65,16 @@ def test_no_slate_is_better(problem, dtype):
     # Rounding is relative to the values summed, not to their sum; the method itself stops at a relative 1e-6.
     tolerance = 1e-5 * max(np.abs(q).max(), abs(q_null), 1e-3) * (10 if dtype is torch.float32 else 1)
     assert values.item() == pytest.approx(best_by_enumeration(v, q, v_null, q_null, k), abs=tolerance)
+
+
+@pytest.mark.parametrize("few", [0, optimal.FEW])
+def test_slates_fall_by_what_a_click_gains(few):
+    generator = torch.Generator().manual_seed(4)
+    v, q = torch.rand(32, 8, generator=generator), torch.randn(32, 9, generator=generator)
+    with mock.patch.object(optimal, "FEW", few):
+        slates, values = optimal_slates(v, q[:, :-1], torch.ones(32), q[:, -1], 3)
+    gain = (v * (q[:, :-1] - values[:, None])).gather(-1, slates)
+    assert (gain.diff(dim=-1) <= 0).all()
 
 
 @pytest.mark.parametrize("k", [1, 3, 10, 50])
@@ -98,12 +113,12 @@ def test_unattended_positions_are_filled_by_value():
     assert slates.tolist() == [[1, 2, 0]]
 
 
-@pytest.mark.parametrize(("candidates", "k"), [(9, 3), (4, 4)])
+@pytest.mark.parametrize(("candidates", "k"), [(30, 3), (9, 3), (4, 4)])
 def test_in_a_graph_it_is_the_same(candidates: int, k: int) -> None:
     """`framework=torch_compile` makes the rounds a loop of the graph; traced here, compiled to nothing."""
     generator = torch.Generator().manual_seed(0)
     v, q = torch.rand(64, candidates, generator=generator), torch.randn(64, candidates + 1, generator=generator)
     v_null = torch.rand(64, generator=generator) * (torch.arange(64) % 3 > 0)
     arguments = (v, q[:, :-1], v_null, q[:, -1], k)  # values and the null's are of one memory, as networks return them
-    traced = torch.compile(optimal_slates, backend="eager", fullgraph=True)(*arguments)
+    traced = torch.compile(optimal_slates, backend="eager", fullgraph=True, dynamic=False)(*arguments)
     torch.testing.assert_close(traced, optimal_slates(*arguments), rtol=0, atol=0)

@@ -15,6 +15,7 @@ from ray.rllib.utils.metrics import TD_ERROR_KEY
 from torch import Tensor
 
 from recsys_cli.algos.minibatch_learner import MinibatchLearner
+from recsys_cli.policies.memory import TOTALS
 
 REPLAY_INDEX = "replay_index"
 
@@ -33,13 +34,23 @@ class QLearner(MinibatchLearner):
 
     @override(MinibatchLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
-        """Keep the errors for the replay buffer if it needs them (`QLearning._learn` takes them out again)."""
+        """Learn the limit of sessions, then from the batch.
+
+        Keeps the errors for the replay buffer if it needs them (`QLearning._learn` takes them out again).
+        """
+        self.learn_limit(batch[DEFAULT_MODULE_ID])
         results = super()._update(batch, **kwargs)
         if self.errors:
             for key, column in zip((REPLAY_INDEX, TD_ERROR_KEY), zip(*self.errors, strict=True), strict=True):
                 self.metrics.log_value((DEFAULT_MODULE_ID, key), torch.cat(column), reduce="item_series")
             self.errors.clear()
         return results
+
+    def learn_limit(self, columns: dict[str, Tensor]) -> None:
+        """Show the network the totals at which sessions ended."""
+        limit = self.module[DEFAULT_MODULE_ID].unwrapped().net.limit
+        if limit is not None:
+            limit.learn(columns["next_memory"][columns["bootstrap"] == 0, :TOTALS])
 
     @override(MinibatchLearner)
     def after_gradient_step(self, minibatch: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recsys_cli.networks.features import Observed
 from recsys_cli.policies.network import SessionNetwork
+from recsys_cli.policies.session_limit import SessionLimit
 
 if TYPE_CHECKING:
     from recsys_cli.algos.gradient_config import GradientConfig
@@ -20,6 +21,7 @@ class QNetwork(SessionNetwork, ABC):
 
     Attributes:
         attended: leading positions of a slate that the user looks at.
+        limit: of sessions; None without memory.
     """
 
     values: nn.Module
@@ -28,6 +30,11 @@ class QNetwork(SessionNetwork, ABC):
         """Take what every network needs from settings and problem."""
         super().__init__(spec, settings.memory)
         self.attended = spec.attended
+        self.limit = None if self.memory == "none" else SessionLimit()
+
+    def remembered(self, memory: Tensor | None) -> Tensor | None:
+        """See `SessionNetwork.remembered`: what is left of the session instead of its totals, once that is known."""
+        return memory if self.limit is None or memory is None else self.limit(memory)
 
     @abstractmethod
     def slates(self, observed: Observed) -> Tensor:

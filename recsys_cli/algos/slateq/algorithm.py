@@ -18,7 +18,7 @@ from recsys_cli.algos.q_learning.module import QModule
 from recsys_cli.algos.slateq.network import SlateQNetwork
 from recsys_cli.networks.choice import KnownChoice, LearnedChoice, log_likelihood
 from recsys_cli.networks.features import Observed, pick_documents
-from recsys_cli.slates.optimal import of_shown, only, slate_values
+from recsys_cli.slates.optimal import of_shown, only, optimal_values, slate_values
 from recsys_cli.slates.optimisers import OPTIMISERS
 
 
@@ -100,6 +100,8 @@ class SlateQLearner(QLearner):
         (q, q_null), (v, v_null) = module.target_item_values(after), net.choice(after)
         optimise = OPTIMISERS[settings.target]
         if not settings.double_q:
+            if settings.target == "optimal":
+                return optimal_values(v, q, v_null, q_null, net.attended, after.mask)
             return optimise(v, q, v_null, q_null, net.attended, after.mask)[1]
         online, online_null = net.item_values(after)
         slate, _ = optimise(v, online, v_null, online_null, net.attended, after.mask)

@@ -54,8 +54,8 @@ def _items(spec: ProblemSpec, doc: NDArray[Any]) -> NDArray[Any]:
 def _facts(spec: ProblemSpec, user: NDArray[Any], doc: NDArray[Any]) -> list[list[Fact]]:
     """Return what to say of each document: the user's interest, if that can be seen, quality, named features."""
     features, columns = spec.documents.features, list[tuple[str, NDArray[Any], float, float]]()
-    if spec.choice.observable and len(user) == doc.shape[1]:
-        columns.append(("interest", doc @ user, -1.0, 1.0))
+    if spec.choice.observable and spec.interests == doc.shape[1]:
+        columns.append(("interest", doc @ user[: spec.interests], -1.0, 1.0))
     own = [] if spec.documents.quality is None else [(spec.documents.quality, "quality")]
     named = [(at, features.names[at]) for at in range(spec.documents.topics, len(features.names))]
     for at, name in [*own, *(each for each in named if each[0] != spec.documents.quality)]:

@@ -11,6 +11,7 @@ from recsys_cli.policies.item_bandit import ItemBanditPolicy
 from recsys_cli.policies.lspi import LSPIPolicy
 from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.policies.network import PlackettLucePolicy, ScoringPolicy
+from recsys_cli.policies.routed import RoutedPolicy
 from recsys_cli.serving.twins.making import of_bandit, of_lspi, of_myopic, of_scores, of_values
 
 MAKERS: dict[type[SlatePolicy], Callable[[Any], SlatePolicy | None]] = {
@@ -26,5 +27,7 @@ MAKERS: dict[type[SlatePolicy], Callable[[Any], SlatePolicy | None]] = {
 
 def twin_of(policy: SlatePolicy) -> SlatePolicy:
     """Return a policy that acts by NumPy as this one does now, or this one if it has no twin."""
+    if type(policy) is RoutedPolicy:
+        return RoutedPolicy({name: twin_of(own) for name, own in policy.policies.items()})
     make = MAKERS.get(type(policy))
     return (make(policy) if make is not None else None) or policy

@@ -21,7 +21,7 @@ def known_choice(spec: ChoiceSpec) -> Choice:
     rate = spec.attention_prob * spec.score_scaling
 
     def choice(user: Any, state: Any, doc: Any, mask: Bools | None) -> Scores:
-        affinity = dot(doc, user).astype(np.float64)
+        affinity = dot(doc, user[:, : doc.shape[2]]).astype(np.float64)
         one = np.ones(len(affinity))
         match spec.kind:
             case "multinomial_logit":
