@@ -13,6 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from recsys_cli.envs.common_draws import CommonDraws
 from recsys_cli.envs.recycling import RecycledArrays
 from recsys_cli.envs.returned import Returned
 from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates
@@ -74,6 +75,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._steps = np.zeros(num_envs, np.int64)
         self._response: Response = {}
         self._returned = Returned(self)
+        self._blocks = 1
 
     @cached_property
     def observation_space(self) -> spaces.Dict:  # type: ignore[override]
@@ -185,6 +187,10 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         own = self.problem.truncation
         self.problem = dataclasses.replace(self.problem, truncation=min(steps, own or steps))
 
+    def share_draws(self, blocks: int) -> None:
+        """Let equal blocks of users live through the same chances, as far as possible, from the next seed on."""
+        self._blocks = blocks
+
     def observe(self) -> Observation:
         """Return the current observation again, in fresh arrays (for example after `set_state`)."""
         response = {key: values.copy() for key, values in self._response.items()}
@@ -248,7 +254,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
 
     def _reseed(self, seed: int | None) -> None:
         sequence = np.random.SeedSequence(seed)
-        self._np_random = np.random.Generator(np.random.SFC64(sequence))
+        bits = np.random.SFC64(sequence)
+        shared = self._blocks > 1
+        self._np_random = CommonDraws(bits, self.num_envs, self._blocks) if shared else np.random.Generator(bits)
         self._np_random_seed = seed
         for name in self.draws_ahead:
             getattr(self, name).clear()

@@ -15,16 +15,15 @@ if TYPE_CHECKING:
     from recsys_cli.policies.network import ScoringPolicy
 
 
-def check_choice_model(mode: str, spec: ProblemSpec) -> None:
+def check_choice_model(mode: str, spec: ProblemSpec, others: str = "auto, learned, learned_proportional") -> None:
     """Refuse `choice_model=true` if the score is hidden.
 
     Raises:
-        ConfigError: with what is allowed.
+        ConfigError: with what is allowed, which are `others`.
     """
     if mode == "true" and not spec.choice.observable and spec.choice.kind != "first_position":
         raise ConfigError(
-            f"algo.choice_model=true needs an observable affinity, which env={spec.name} hides; "
-            "allowed: auto, learned, learned_proportional"
+            f"algo.choice_model=true needs an observable affinity, which env={spec.name} hides; allowed: {others}"
         )
 
 
