@@ -33,8 +33,8 @@ class GroupsVectorEnv(SlateVectorEnv):
     """Users of several groups, in random order; see `SlateVectorEnv` for the interface.
 
     Of N users a group has N times its share, rounded up or down at random so that the mean is exact; every `reset`
-    draws that anew. Users who come later, by autoreset, are of the same group as those before them. If blocks of users
-    share their draws, all blocks have the same groups.
+    draws that anew. Users who come later, by autoreset, are of the same group as those before them. Neighbours who
+    share their chances are of the same group.
     """
 
     config: GroupsConfig
@@ -52,7 +52,7 @@ class GroupsVectorEnv(SlateVectorEnv):
         """See `SlateVectorEnv.reset`; if a group's number of users changes, candidates are redrawn too."""
         if seed is None and self._response:
             sizes = self._drawn_sizes()
-            if sizes != (np.bincount(self._group, minlength=len(sizes)) // self._blocks).tolist():
+            if (sizes * self._alike != np.bincount(self._group, minlength=len(sizes))).any():
                 self._begin(sizes)
                 self._offer()
         return super().reset(seed=seed, options=options)
@@ -61,20 +61,20 @@ class GroupsVectorEnv(SlateVectorEnv):
         super()._reseed(seed)
         self._begin(self._drawn_sizes())
 
-    def _drawn_sizes(self) -> list[int]:
-        """Draw how many users of a block each group has: at n evenly spaced points in [0, 1), the first at random."""
-        users = self.num_envs // self._blocks
+    def _drawn_sizes(self) -> NDArray[np.intp]:
+        """Draw how many users each group has, alike ones once: at evenly spaced points in [0, 1), the first random."""
+        users = self.num_envs // self._alike
         points = (np.arange(users) + self.rng.random()) / users
         ends = np.cumsum(list(self.config.shares.values()))
         ends[-1] = np.inf  # not a little less than 1
-        return np.diff(np.searchsorted(points, ends), prepend=0).tolist()
+        return np.diff(np.searchsorted(points, ends), prepend=0)
 
-    def _begin(self, sizes: list[int]) -> None:
-        """Lay out so many users of each group in every block, and give the groups random streams of their own."""
-        of_block = self.rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-        self._lay_out(np.tile(of_block, self._blocks))
+    def _begin(self, sizes: NDArray[np.intp]) -> None:
+        """Lay out so many users of each group, and give the groups random streams of their own."""
+        group = self.rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+        self._lay_out(np.repeat(group, self._alike))
         for part in self._parts:
-            part.env.share_draws(self._blocks)
+            part.env.share_chances(self._alike)
             part.env._reseed(int(self.rng.integers(2**63)))
 
     def _lay_out(self, group: NDArray[np.intp]) -> None:
@@ -110,6 +110,11 @@ class GroupsVectorEnv(SlateVectorEnv):
         for part, answer in zip(self._parts, answers, strict=True):
             joined[part.rows] = answer
         return joined
+
+    def _start_alike(self) -> None:
+        for part in self._parts:
+            part.env._start_alike()
+        super()._start_alike()
 
     def _start(self, rows: Rows) -> None:
         numbers = list(self.config.parts)

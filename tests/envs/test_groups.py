@@ -85,18 +85,16 @@ def test_groups_may_end_their_episodes_at_different_steps() -> None:
     assert ends == [[False] * 4, [False] * 4, short.tolist(), [False] * 4, (~short).tolist()]
 
 
-def test_blocks_that_share_their_draws_have_the_same_groups() -> None:
+def test_neighbours_who_share_their_chances_are_of_the_same_group() -> None:
     vec = groups({"weight": 3}, {"weight": 1}).make_vec(12)
-    vec.share_draws(3)
+    vec.share_chances(3)
     observation, _ = vec.reset(seed=0)
-    assert sorted(vec.group[:4]) == ["one", "one", "one", "other"]
-    assert vec.group.tolist() == 3 * vec.group[:4].tolist()
-    blocks = observation["user"].reshape(3, 4, -1)
-    for block in blocks[1:]:
-        np.testing.assert_array_equal(block, blocks[0])
-    assert len(np.unique(blocks[0], axis=0)) == 4
-    names = vec.step(np.tile([0, 1], (12, 1)))[0]["user"][:, -2:].argmax(1)
-    np.testing.assert_array_equal(np.array(["one", "other"])[names], vec.group)
+    assert sorted(vec.group[::3]) == ["one", "one", "one", "other"]
+    assert vec.group.tolist() == np.repeat(vec.group[::3], 3).tolist()
+    for name in ("user", "doc"):
+        first = observation[name][::3]
+        np.testing.assert_array_equal(observation[name], np.repeat(first, 3, axis=0))
+        assert len(np.unique(first, axis=0)) == 4
 
 
 def test_what_all_groups_have_in_common_is_known() -> None:
