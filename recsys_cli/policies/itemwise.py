@@ -36,7 +36,7 @@ class ItemwiseFeatures:
     | `null`, `null_limit` | 1, z if nothing is clicked; else 0 |
 
     e is the one-hot topic, or the document's features and their squares; only then are there waves. m is 1, a, a^2 with
-    the affinity a = user . document if both have the same features (the user's group aside), else 1, x if they are few.
+    the affinity a = user . document if both have the same features (but for the user's group); else 1, x if few.
 
     Sessions that end when something is used up end at a plane in the space of their totals. Its normal w is learned
     from the totals before the last step of sessions, `w . h = 1` by least squares; `z = 1 - w . h`. If sessions end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -18,6 +19,7 @@ from recsys_cli.algos.q_learning.module import QModule
 from recsys_cli.algos.slateq.network import SlateQNetwork
 from recsys_cli.networks.choice import KnownChoice, LearnedChoice, log_likelihood
 from recsys_cli.networks.features import Observed, pick_documents
+from recsys_cli.policies.network import enough_of_each_in
 from recsys_cli.slates.optimal import of_shown, only, optimal_values, slate_values
 from recsys_cli.slates.optimisers import OPTIMISERS
 
@@ -130,6 +132,16 @@ class SlateQ(QLearning):
     config_class = SlateQAlgorithmConfig
     module_class = SlateQModule
     learner_class = SlateQLearner
+
+    @override(QLearning)
+    def update(self, columns: dict[str, Any]) -> list[Any]:
+        """Learn from rows, of whose next candidates only those are looked at that the best slate may need."""
+        settings: Any = self.config.settings
+        if settings.target != "sarsa":
+            few = enough_of_each_in(columns, self.config.problem.spec, "next_")
+            if few is not None:
+                columns = {**columns, "next_doc": np.take_along_axis(columns["next_doc"], few, axis=1)}
+        return super().update(columns)
 
 
 class OfflineSlateQ(OfflineAlgorithm):
