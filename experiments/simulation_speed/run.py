@@ -1,18 +1,21 @@
-"""User steps per CPU second: the vectorised problems against recsim's own loop, side by side in one process.
+"""User steps per CPU second: the vectorised problems against recsim's own loop and RecSim NG, side by side.
 
     uv run python experiments/simulation_speed/run.py
 
-Prints a table and writes `results.csv` beside this file. Both sides play slates drawn beforehand, and hold each
+Prints a table and writes `results.csv` beside this file. recsim and ours play slates drawn beforehand, and hold each
 observation until the next one has come, as a policy would. recsim: `create_environment`, `reset` and `step`. Ours:
-`gymnasium.make_vec(...)`, `reset` and `step`, observations included. Rounds of the two alternate, so that both see the
-same machine; the median round counts.
+`gymnasium.make_vec(...)`, `reset` and `step`, observations included. RecSim NG: see `ng.py`, which runs in an
+environment of its own that uv makes (some 500 MB are fetched the first time). Rounds of all sides alternate, so that
+all see the same machine; the median round counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -28,8 +31,13 @@ from recsys_cli.slates.uniform import uniform_slates
 
 USERS = 1024
 SLATE_SIZE = 2
+PROBLEMS = ("interest_evolution", "interest_exploration", "long_term_satisfaction")  # recsim's
 CANDIDATES = (10, 100)
 NATIVE_STEPS = 40  # a round's steps of all users
+HEADER = (
+    "| problem | C | k | documents | recsim | NG, own recommender | NG, random slates | ours | times recsim |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class Row:
     slate_size: int
     documents: str
     recsim: int
+    ng_recommender: int | None
+    ng_random: int | None
     native: int
     times_faster: int
 
@@ -75,30 +85,68 @@ def recsim_rounds(problem: str, num_candidates: int) -> Iterator[float]:
         yield steps / (time.process_time() - start)
 
 
-def measure(problem: str, env_id: str, num_candidates: int, doc_format: str, rounds: int) -> Row:
+class RecsimNG:
+    """RecSim NG in its own process, which answers for one round after another."""
+
+    def __init__(self) -> None:
+        """Start it; uv makes its environment the first time."""
+        script = ["uv", "run", "--script", str(Path(__file__).parent / "ng.py"), str(USERS), str(SLATE_SIZE)]
+        own = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(script, env=own, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    def rounds(self, num_candidates: int, shown: str) -> Iterator[float]:
+        """Yield its speed, a round at a time.
+
+        Raises:
+            RuntimeError: it does not run here.
+        """
+        asked, answers, errors = self._process.stdin, self._process.stdout, self._process.stderr
+        assert asked is not None and answers is not None and errors is not None
+        while True:
+            try:
+                print(num_candidates, shown, file=asked, flush=True)
+                speed = answers.readline()
+            except BrokenPipeError:
+                speed = ""
+            if not speed:
+                raise RuntimeError(f"RecSim NG does not run here (--no-ng): {errors.read().strip().splitlines()[-1]}")
+            yield float(speed)
+
+
+def measure(
+    problem: str, env_id: str, num_candidates: int, doc_format: str, rounds: int, ng_process: RecsimNG | None
+) -> Row:
     """Return the medians of alternating rounds, after one of each to warm up."""
-    sides = recsim_rounds(problem, num_candidates), native_rounds(env_id, num_candidates, doc_format)
+    sides = [recsim_rounds(problem, num_candidates), native_rounds(env_id, num_candidates, doc_format)]
+    if ng_process is not None:
+        sides += [ng_process.rounds(num_candidates, shown) for shown in ("recommender", "random")]
     speeds = [[next(side) for side in sides] for _ in range(rounds + 1)][1:]
-    recsim, native = (statistics.median(side) for side in zip(*speeds, strict=True))
-    return Row(problem, num_candidates, SLATE_SIZE, doc_format, round(recsim), round(native), round(native / recsim))
+    recsim, native, *ng = (round(statistics.median(side)) for side in zip(*speeds, strict=True))
+    with_recommender, with_random = ng or (None, None)
+    sizes = (problem, num_candidates, SLATE_SIZE, doc_format)
+    return Row(*sizes, recsim, with_recommender, with_random, native, round(native / recsim))
 
 
 def main() -> None:
     """Measure everything, print it and write it down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15, help="rounds a side, for each line of the table")
+    parser.add_argument("--no-ng", action="store_true", help="leave out RecSim NG, which fetches TensorFlow")
     parser.add_argument("--csv", type=Path, default=Path(__file__).parent / "results.csv")
     arguments = parser.parse_args()
-    cases = [(*pair, size, "dense") for pair in env_ids() for size in CANDIDATES]
-    cases += [(*pair, size, "index") for pair in env_ids() for size in CANDIDATES if pair[0] == "interest_evolution"]
-    print("| problem | C | k | documents | recsim | ours | times faster |\n|---|---|---|---|---|---|---|")
+    pairs = [pair for pair in env_ids() if pair[0] in PROBLEMS]
+    cases = [(*pair, size, "dense") for pair in pairs for size in CANDIDATES]
+    cases += [(*pair, size, "index") for pair in pairs for size in CANDIDATES if pair[0] == "interest_evolution"]
+    ng_process = None if arguments.no_ng else RecsimNG()
+    print(HEADER)
     rows = []
     for case in cases:
-        row = measure(*case, arguments.rounds)
-        rows.append(asdict(row))
-        print(
-            "|", " | ".join(f"{v:,}" if isinstance(v, int) else str(v) for v in asdict(row).values()), "|", flush=True
-        )
+        like_ng = case[0] == "interest_evolution" and case[-1] == "dense"
+        row = asdict(measure(*case, arguments.rounds, ng_process if like_ng else None))
+        rows.append(row)
+        cells = (f"{v:,}" if isinstance(v, int) else v or "" for v in row.values())
+        print("|", " | ".join(cells), "|", flush=True)
     with arguments.csv.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

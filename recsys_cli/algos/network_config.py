@@ -24,20 +24,23 @@ def weights_between(widths: Sequence[int]) -> int:
 
 
 @dataclass
-class NetworkConfig:
-    """A network that scores every candidate.
+class ScorerConfig:
+    """A network that ranks candidates.
 
     Attributes:
         kind: `two_tower` (fast), `concat` (the paper's MLP over user and document), or `documents` (blind to the user).
-        hidden: widths of the hidden layers.
+        hidden: widths of the hidden layers; none makes `two_tower` linear in the user.
         doc_hidden: width of the two-tower network's document tower, for documents that are not one-hot.
-        scale: factor of the outputs; about the size of the values.
     """
 
     kind: Literal["two_tower", "concat", "documents"]
-    hidden: Widths
+    hidden: list[Annotated[int, AtLeast(1), Cap(1_000_000)]]
     doc_hidden: Annotated[int, AtLeast(0), Cap(1_000_000)]
-    scale: Positive
+
+    def __post_init__(self) -> None:
+        """Check that there is a layer where there must be one."""
+        if self.kind == "concat" and not self.hidden:
+            raise ConfigError("algo.network.hidden=[]: algo.network.kind=concat needs a hidden layer at least")
 
     def check_memory(self, memory: str) -> None:
         """Refuse a memory that the network ignores.
@@ -64,3 +67,15 @@ class NetworkConfig:
         if self.kind == "documents":
             return DocumentValues(documents, self.hidden, self.doc_hidden, scale)
         return Concat(state_features, documents, self.hidden, scale)
+
+
+@dataclass
+class NetworkConfig(ScorerConfig):
+    """A network that values every candidate; it has a hidden layer at least.
+
+    Attributes:
+        scale: factor of the outputs; about the size of the values.
+    """
+
+    hidden: Widths
+    scale: Positive

@@ -14,7 +14,7 @@ BLOCK = 1 << 14  # numbers made at a time: their temporary arrays stay in the ca
 BLOCK_BYTES = 1 << 19  # of large one-hot rows written at a time
 AHEAD = 1 << 15  # numbers drawn at once, if a step needs fewer
 STEPS_AHEAD = 64  # for which numbers are drawn at most
-FEW_NORMALS = 2048  # below which NumPy's own normal numbers are faster
+FEW = 2048  # numbers, below which NumPy's own are faster
 FEW_TOPICS = 8  # up to which one-hot topics are written column by column
 
 
@@ -25,11 +25,15 @@ class Ahead:
         left: those not used yet, `[steps, *shape]`; part of the env's state.
     """
 
-    def __init__(self, draw: Callable[[np.random.Generator, int], NDArray[Any]], *shape: int) -> None:
-        """Set what draws so many numbers, and the shape of those of a step."""
-        self._draw, self._shape, self._size = draw, shape, math.prod(shape)
-        self._steps = min(max(AHEAD // max(self._size, 1), 1), STEPS_AHEAD)
+    def __init__(self, draw: Callable[[np.random.Generator, int], NDArray[Any]], *shape: int, users: int = 0) -> None:
+        """Set what draws so many numbers, the shape of those of a step, and which of its axes is the users'."""
+        self._draw, self._shape, self._users, self._alike = draw, shape, users, 1
+        self._steps = min(max(AHEAD // max(math.prod(shape), 1), 1), STEPS_AHEAD)
         self.left: NDArray[Any] = np.empty((0, *shape))
+
+    def share(self, alike: int) -> None:
+        """Draw the same numbers for every so many neighbours."""
+        self._alike = alike
 
     def clear(self) -> None:
         """Forget the numbers drawn so far."""
@@ -38,14 +42,19 @@ class Ahead:
     def take(self, rng: np.random.Generator) -> NDArray[Any]:
         """Return a step's numbers `[*shape]`, in memory that is not written to again."""
         if not len(self.left):
-            self.left = self._draw(rng, self._steps * self._size).reshape(self._steps, *self._shape)
+            shape = [n // self._alike if axis == self._users else n for axis, n in enumerate(self._shape)]
+            self.left = self._draw(rng, self._steps * math.prod(shape)).reshape(self._steps, *shape)
+            if self._alike > 1:
+                self.left = self.left.repeat(self._alike, axis=1 + self._users)
         numbers: NDArray[Any] = self.left[0]
         self.left = self.left[1:]
         return numbers
 
 
 def uniform(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
-    """Return numbers `[size]` in [0, 1), multiples of 2^-24, as `rng.random` does in twice the time."""
+    """Return numbers `[size]` in [0, 1), multiples of 2^-24, as `rng.random` does; many of them in half the time."""
+    if size < FEW:
+        return rng.random(size, dtype=np.float32)
     numbers = np.empty(size, np.float32)
     for part in _blocks(size):
         numbers[part] = _words(rng, part.stop - part.start) >> np.uint32(8)
@@ -58,7 +67,7 @@ def normal(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
 
     None of those is further than 6.8 from 0, which one of 10^11 would be.
     """
-    if size < FEW_NORMALS:
+    if size < FEW:
         return rng.standard_normal(size, dtype=np.float32)
     numbers = np.empty(size, np.float32)
     for part in _blocks(size):

@@ -52,6 +52,8 @@ class TwoTower(nn.Module):
     of them, so that the value need not be linear in the features.
     """
 
+    state_layer = "user_tower.0"  # the linear layer that takes the state
+
     def __init__(
         self, state_features: int, documents: Documents, hidden: Sequence[int], doc_hidden: int, scale: float
     ) -> None:

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.base import Floats
-from recsys_cli.policies.memory import MemoryKind, memory_features
+from recsys_cli.policies.memory import TOTALS, MemoryKind, memory_features
+from recsys_cli.policies.session_limit import ends_of, learned_limit
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
 
-TOTALS = 4  # leading features of every memory: the session's totals
-FEWEST_ENDS = 8  # terminated sessions from which their common limit is learned
-SHARPEST = 0.15  # deviation of what was left at their ends, as a share of a session, up to which there is a limit
 MOST_PRODUCTS = 512  # features of a document times features of the user
 MOST_SQUARES = 256  # user features that are squared too
 POWERS = 3  # of the share left
@@ -34,11 +32,11 @@ class ItemwiseFeatures:
     | `totals` | h, the session's totals (steps, clicks, ...) |
     | `state_limit`, `state_totals` | (x, x^2) z; (x, x^2) times each total |
     | `item`, `item_limit` | e(i) m(s, i); the same times z. 0 if nothing is clicked |
+    | `waves`, `waves_limit` | likewise, with random Fourier features of the document (Rahimi & Recht 2007) for e(i) |
     | `null`, `null_limit` | 1, z if nothing is clicked; else 0 |
 
-    e is the one-hot topic, or the document's features, their squares and random Fourier features of them (Rahimi &
-    Recht 2007). m is 1, a, a^2 with the affinity a = user . document if both have the same features (the user's group
-    aside); else 1, x if these are few.
+    e is the one-hot topic, or the document's features and their squares; only then are there waves. m is 1, a, a^2 with
+    the affinity a = user . document if both have the same features (but for the user's group); else 1, x if few.
 
     Sessions that end when something is used up end at a plane in the space of their totals. Its normal w is learned
     from the totals before the last step of sessions, `w . h = 1` by least squares; `z = 1 - w . h`. If sessions end
@@ -62,9 +60,9 @@ class ItemwiseFeatures:
         self.remembers, extra = memory != "none", max(memory_features(memory, spec) - TOTALS, 0)
         self.x_size = users + extra
         dense = not spec.documents.one_hot
-        self.item_size = len(spec.documents) * (1 + dense) + fourier * dense
+        self.item_size, self.waves = len(spec.documents) * (1 + dense), fourier * dense
         self.affine = spec.interests == len(spec.documents) > 0
-        few = self.item_size * (1 + self.x_size) <= MOST_PRODUCTS
+        few = (self.item_size + self.waves) * (1 + self.x_size) <= MOST_PRODUCTS
         self.modifiers = 3 if self.affine else 1 + self.x_size * few
         self.squares = self.x_size <= MOST_SQUARES
         rng, width = np.random.default_rng(seed), len(spec.documents)
@@ -75,18 +73,18 @@ class ItemwiseFeatures:
             "totals": np.stack([np.zeros(TOTALS), np.ones(TOTALS)]),
             "limit": np.zeros(TOTALS),
             # Of a function that changes over about one standard deviation.
-            "frequencies": rng.normal(0, 2 / np.sqrt(max(width, 1)), (width, fourier * dense)),
-            "phases": rng.uniform(0, 2 * np.pi, fourier * dense),
+            "frequencies": rng.normal(0, 2 / np.sqrt(max(width, 1)), (width, self.waves)),
+            "phases": rng.uniform(0, 2 * np.pi, self.waves),
         }
         self.blocks = self._layout()
         self.size = max(block.stop for block in self.blocks.values())
 
     def _layout(self) -> dict[str, slice]:
-        x, items = self.x_size * (1 + self.squares), self.item_size * self.modifiers
-        sizes = {"state": 1 + x, "item": items, "null": 1}
+        x, items, waves = self.x_size * (1 + self.squares), self.item_size * self.modifiers, self.waves * self.modifiers
+        sizes = {"state": 1 + x, "item": items, "waves": waves, "null": 1}
         if self.remembers:
             sizes |= {"limit": POWERS, "totals": TOTALS, "state_limit": x, "state_totals": x * TOTALS}
-            sizes |= {"item_limit": items, "null_limit": 1}
+            sizes |= {"item_limit": items, "waves_limit": waves, "null_limit": 1}
         ends = np.cumsum(list(sizes.values())).tolist()
         return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
@@ -124,7 +122,7 @@ class ItemwiseFeatures:
         ended = np.asarray(columns["terminated"], bool)
         if self.remembers:
             totals = columns["memory"][:, :TOTALS].astype(np.float64)
-            statistics["totals"], statistics["limit"] = _moments(totals), _limit(totals[ended])
+            statistics["totals"], statistics["limit"] = _moments(totals), learned_limit(ends_of(totals[ended]))
 
     def expected(
         self, blocks: Sequence[str], columns: Columns, shown: NDArray[Any], p: Floats, p_null: Floats, prefix: str = ""
@@ -149,8 +147,11 @@ class ItemwiseFeatures:
             "totals": h,
             "null": p_null[:, None],
         }
-        if any(name.startswith("item") for name in blocks):
-            parts["item"] = self._mean_item(user, x, shown, p)
+        modified = p[..., None] * self._modifiers(user, x, shown) if any(map(_of_documents, blocks)) else None
+        if modified is not None:
+            parts["item"] = self._mean_item(shown, modified)
+            if any(name.startswith("waves") for name in blocks):
+                parts["waves"] = _mean(self._waves(shown), modified)
         factors = {"limit": z[:, None], "totals": h}
         found = [np.ones((len(x), 1))] if "state" in blocks else []
         for name in blocks:
@@ -170,7 +171,7 @@ class ItemwiseFeatures:
         user, memory = columns[f"{prefix}user"], columns.get(f"{prefix}memory")
         used = [name for name, block in self.blocks.items() if weights[block].any()]
         n, candidates = doc.shape[:2]
-        about = [name for name in used if not name.startswith(("item", "null"))]
+        about = [name for name in used if not name.startswith("null") and not _of_documents(name)]
         nothing = np.zeros((n, 0))
         base = np.zeros(n)
         if about:
@@ -178,12 +179,12 @@ class ItemwiseFeatures:
         q, q_null = np.zeros((n, candidates)), base.copy()
         x, z = self._state(user, memory), self._session(memory, len(user))[0]
         for name in used:
-            of, _, by = name.partition("_")
-            factor = z if by else np.ones(n)
-            if of == "item":
-                q += self._item_values(weights[self.blocks[name]], user, x, doc) * factor[:, None]
-            elif of == "null":
-                q_null += weights[self.blocks[name]][0] * factor
+            own, factor = weights[self.blocks[name]], z if name.endswith("limit") else np.ones(n)
+            if _of_documents(name):
+                of_doc = self._weighted(name, own.reshape(-1, self.modifiers), doc)
+                q += (of_doc * self._modifiers(user, x, doc)).sum(-1) * factor[:, None]
+            elif name.startswith("null"):
+                q_null += own[0] * factor
         return q + base[:, None], q_null
 
     def raw_state(self, user: NDArray[Any], memory: NDArray[Any] | None) -> Floats:
@@ -207,11 +208,16 @@ class ItemwiseFeatures:
         dense = self.documents.dense(doc)
         return np.einsum("nu,ncu->nc", user[:, : dense.shape[2]].astype(np.float64), dense)
 
-    def _basis(self, doc: NDArray[Any]) -> Floats:
-        """Return e(i) of documents that are not one-hot, `[n, m, E]`."""
-        dense = _scaled(self.documents.dense(doc).astype(np.float64), self.statistics["doc"])
-        waves = np.cos(dense @ self.statistics["frequencies"] + self.statistics["phases"])
-        return np.concatenate([dense, dense * dense, waves], axis=-1)
+    def _dense(self, doc: NDArray[Any]) -> Floats:
+        """Return documents that are not one-hot, standardised, `[n, m, F]`."""
+        return _scaled(self.documents.dense(doc).astype(np.float64), self.statistics["doc"])
+
+    def _polynomial(self, doc: NDArray[Any]) -> Floats:
+        dense = self._dense(doc)
+        return np.concatenate([dense, dense * dense], axis=-1)
+
+    def _waves(self, doc: NDArray[Any]) -> Floats:
+        return np.asarray(np.cos(self._dense(doc) @ self.statistics["frequencies"] + self.statistics["phases"]))
 
     def _modifiers(self, user: NDArray[Any], x: Floats, doc: NDArray[Any]) -> Floats:
         """Return m(s, i), `[n, m, Q]`."""
@@ -221,20 +227,21 @@ class ItemwiseFeatures:
         about = np.concatenate([np.ones((len(x), 1)), x], axis=1)[:, : self.modifiers]
         return np.broadcast_to(about[:, None], (*doc.shape[:2], self.modifiers))
 
-    def _mean_item(self, user: NDArray[Any], x: Floats, doc: NDArray[Any], p: Floats) -> Floats:
-        """Return sum_j p_j e(j) m(s, j), `[n, E Q]`."""
-        n, modified = len(x), p[..., None] * self._modifiers(user, x, doc)
+    def _mean_item(self, doc: NDArray[Any], modified: Floats) -> Floats:
+        """Return sum_j e(j) modified_j, `[n, E Q]`, with p_j m(s, j) `[n, m, Q]`."""
         if not self.documents.one_hot:
-            return np.einsum("nje,njq->neq", self._basis(doc), modified).reshape(n, -1)
+            return _mean(self._polynomial(doc), modified)
+        n = len(doc)
         out, topics = np.zeros((n, self.item_size, self.modifiers)), self.documents.topics_of(doc)
         for j in range(doc.shape[1]):
             out[np.arange(n), topics[:, j]] += modified[:, j]
         return out.reshape(n, -1)
 
-    def _item_values(self, weights: Floats, user: NDArray[Any], x: Floats, doc: NDArray[Any]) -> Floats:
-        each, modifiers = weights.reshape(self.item_size, self.modifiers), self._modifiers(user, x, doc)
-        of_doc = each[self.documents.topics_of(doc)] if self.documents.one_hot else self._basis(doc) @ each
-        return np.asarray((of_doc * modifiers).sum(-1))
+    def _weighted(self, block: str, each: Floats, doc: NDArray[Any]) -> Floats:
+        """Return sum_e e(i) w_e, `[n, C, Q]`, with the weights `[E, Q]` of a block of items or of waves."""
+        if block.startswith("waves"):
+            return self._waves(doc) @ each
+        return each[self.documents.topics_of(doc)] if self.documents.one_hot else self._polynomial(doc) @ each
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return copies of the statistics."""
@@ -245,21 +252,19 @@ class ItemwiseFeatures:
         self.statistics = {name: np.array(value, np.float64) for name, value in tensors.items()}
 
 
+def _of_documents(block: str) -> bool:
+    return block.startswith(("item", "waves"))
+
+
+def _mean(basis: Floats, modified: Floats) -> Floats:
+    """Return sum_j basis_j modified_j, `[n, E Q]`."""
+    return np.einsum("nje,njq->neq", basis, modified).reshape(len(basis), -1)
+
+
 def _moments(values: Floats) -> Floats:
     """Return mean and twice the standard deviation of each column, `[2, P]`; 1 for a constant one (Gelman 2008)."""
     spread = 2 * values.std(0, dtype=np.float64)
     return np.stack([values.mean(0, dtype=np.float64), np.where(spread > 1e-6, spread, 1.0)])
-
-
-def _limit(ends: Floats) -> Floats:
-    """Return w with `w . h = 1` for the totals at the ends of sessions, `[E, 4]`; zeros if there is no such plane."""
-    if len(ends) < FEWEST_ENDS:
-        return np.zeros(TOTALS)
-    gram = ends.T @ ends
-    weak = np.diag(1e-5 * gram.diagonal() + 1e-9 * gram.trace() + 1e-30)
-    limit = np.asarray(np.linalg.solve(gram + weak, ends.sum(0)))
-    left = np.sqrt(np.square(1 - ends @ limit).sum() / (len(ends) - TOTALS))
-    return limit if left < SHARPEST else np.zeros(TOTALS)
 
 
 def _products(left: Floats, right: Floats) -> Floats:

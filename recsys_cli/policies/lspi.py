@@ -149,6 +149,21 @@ class LSPIPolicy(PolicyOfParts):
         v, v_null = self.choice(observation, doc, prefix)
         return v, torch.from_numpy(q), v_null, torch.from_numpy(q_null)
 
+    def standard_errors(self, observation: Observation) -> tuple[Floats, Floats]:
+        """Return those of the values of a click on each candidate, `[n, C]`, and of no click, `[n]`."""
+        doc, weights = np.asarray(observation["doc"]), self.values.weights
+        blocks = [name for name, block in self.features.blocks.items() if weights[block].any()]
+        own = self.features.columns(blocks)
+        covariance = self.values.covariance[np.ix_(own, own)].astype(np.float64)
+        n, candidates = doc.shape[:2]
+
+        def errors(shown: NDArray[Any], click: float) -> Floats:
+            phi = self.features.expected(blocks, observation, shown, np.full((n, 1), click), np.full(n, 1 - click))
+            return np.asarray(np.sqrt(np.maximum(((phi @ covariance) * phi).sum(-1), 0)))
+
+        each = [errors(doc[:, i : i + 1], 1.0) for i in range(candidates)]
+        return np.stack(each, axis=1), errors(doc[:, :1], 0.0)
+
     def choice(self, columns: Observation, doc: NDArray[Any], prefix: str = "") -> tuple[torch.Tensor, torch.Tensor]:
         """Return the choice scores `v` [n, m] of documents [n, m, ...], and `v_null` [n]."""
         if self.known is not None:

@@ -14,6 +14,7 @@ from recsys_cli.config.errors import one_line
 from recsys_cli.config.notices import warn
 from recsys_cli.config.paths import show_path
 from recsys_cli.config.schema import TrainConfig
+from recsys_cli.files import read_jsonl
 from recsys_cli.offline.support import narrowness
 from recsys_cli.reporting.conclusion import Conclusion, conclude
 from recsys_cli.reporting.estimate import note_took
@@ -24,6 +25,7 @@ from recsys_cli.runs.driver import driving
 from recsys_cli.runs.folder import read_seed
 from recsys_cli.runs.plan import Plan, spell_values
 from recsys_cli.runs.signals import Lost
+from recsys_cli.tracking.folder import JOURNAL
 from recsys_cli.tracking.local_runs import CHECKPOINTS, pointed, seeds_of
 
 INTERRUPTED = 130
@@ -72,8 +74,21 @@ def _print_training(console: Console, found: Conclusion) -> None:
     for evaluations in found.evaluations.values():
         if evaluations:
             console.print(final_table(evaluations))
+    for folder in found.states:
+        if (worth := _worth(folder)) is not None:
+            console.print(f"{folder.name}: {worth}", **PLAIN)
     for folder, state in found.states.items():
         console.print(f"run id {_run_id(folder)}  ({folder.name}, {state})", **PLAIN)
+
+
+def _worth(folder: Path) -> str | None:
+    """Return what a learner with standard errors says of its last values; None from others."""
+    rows = read_jsonl(folder / JOURNAL)
+    last = rows[-1]["metrics"] if rows else {}
+    if "learner/value_error" not in last:
+        return None
+    value, error, item = (last[f"learner/{name}"] for name in ("value", "value_error", "item_error"))
+    return f"a session's value as learned {value:.1f} ± {1.96 * error:.1f}, an item's ± {1.96 * item:.1f}"
 
 
 def _run_id(folder: Path) -> str:

@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from recsys_cli.envs.base import EnvConfig
+from recsys_cli.envs.base import EnvConfig, SlateVectorEnv
 from recsys_cli.envs.finite import require_finite_step
 from recsys_cli.policies import SlatePolicy
+from recsys_cli.policies.base import Observation
 
 MAX_LOCKSTEP_USERS = 2048
+MAX_LOCKSTEP_DOCUMENTS = 1 << 21  # candidates of all users: a policy's numbers for them should stay in the cache
 
 
 @dataclass
@@ -127,11 +130,13 @@ def play(
     Raises:
         FloatingPointError: the simulator returned something that is not finite.
     """
-    parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
+    at_once = max(min(MAX_LOCKSTEP_DOCUMENTS // env.spec.width, MAX_LOCKSTEP_USERS), 1)
+    parts, rounds = [], -(-users // at_once)
     rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream
     with one_thread():
         for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):
-            parts.append(_play_round(policy, env, int(size), seed + i, rng, finished))
+            vec = env.make_vec(int(size), doc_format=env.spec.documents.compact)
+            parts.append(play_together(policy, vec, seed + i, rng, finished=finished))
     return concatenate(parts)
 
 
@@ -149,22 +154,38 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _play_round(
+def play_together(
     policy: SlatePolicy,
-    env: EnvConfig,
-    users: int,
+    vec: SlateVectorEnv,
     seed: int,
     rng: np.random.Generator,
-    finished: Callable[[int], None],
+    *,
+    finished: Callable[[int], None] = lambda users: None,
+    seen: Callable[[Observation, NDArray[np.bool_]], None] = lambda observation, playing: None,
 ) -> Episodes:
-    vec = env.make_vec(users, doc_format=env.spec.documents.compact)
+    """Play one episode with each user of an env, in lock-step, and close it.
+
+    Args:
+        policy: the policy.
+        vec: the users, whose order the episodes have.
+        seed: of the users.
+        rng: of slates that the policy draws.
+        finished: gets the number of episodes that ended, after every step.
+        seen: gets what the policy sees, before every step, and which users still play `[N]`.
+
+    Raises:
+        FloatingPointError: the simulator returned something that is not finite.
+    """
     try:
+        users = vec.num_envs
         policy.watch(vec)
         observation, _ = vec.reset(seed=seed)
         require_finite_step(0, observation)
         sums, playing, memory, step = EpisodeSums(users), np.ones(users, bool), policy.new_memory(users), 0
         while playing.any():
-            slates = policy.served(memory.extend(observation)).sample(rng)
+            known = memory.extend(observation)
+            seen(known, playing)
+            slates = policy.served(known).sample(rng)
             before = observation
             observation, reward, terminated, truncated, _ = vec.step(slates)
             step += 1

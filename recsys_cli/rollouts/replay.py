@@ -13,32 +13,39 @@ class Ring:
     """The last `rows` lock-steps of one runner's users, time-major, so that the next observation is the next row."""
 
     def __init__(
-        self, arrays: dict[str, np.ndarray], *, expected: int, n_step: int = 1, filled: int = 0, head: int = 0
+        self,
+        arrays: dict[str, np.ndarray],
+        *,
+        rows: int,
+        expected: int,
+        n_step: int = 1,
+        filled: int = 0,
+        head: int = 0,
     ) -> None:
-        """Take the arrays, `[rows, N, ...]` each.
+        """Take the arrays, `[filled or more, N, ...]` each.
 
         Args:
             arrays: by the names of `Chunk`.
+            rows: that the ring has when full.
             expected: the runner's lock-step count that continues the newest row.
             n_step: steps whose rewards a sampled transition sums.
             filled: rows in use.
             head: physical row that is written next.
         """
-        self.arrays = arrays
-        self.rows, self.users = arrays["valid"].shape
+        self.arrays = {name: _lengthened(array, rows) for name, array in arrays.items()}
+        self.rows, self.users = self.arrays["valid"].shape
         self.expected, self.filled, self.head = expected, filled, head
         self.n_step = n_step
 
     @classmethod
     def empty(cls, rows: int, like: Chunk, n_step: int = 1) -> Ring:
         """Allocate arrays shaped as the chunk's."""
-        arrays = {name: np.zeros((rows, *array.shape[1:]), array.dtype) for name, array in like.arrays()}
-        return cls(arrays, expected=like.start, n_step=n_step)
+        return cls({name: array[:0] for name, array in like.arrays()}, rows=rows, expected=like.start, n_step=n_step)
 
     def get_state(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        counters = {name: getattr(self, name) for name in ("expected", "n_step", "filled", "head")}
-        return {"arrays": self.arrays, **counters}
+        """Return the constructor's arguments, of the arrays only the rows in use."""
+        counters = {name: getattr(self, name) for name in ("rows", "expected", "n_step", "filled", "head")}
+        return {"arrays": {name: array[: self.filled] for name, array in self.arrays.items()}, **counters}
 
     def add(self, chunk: Chunk) -> None:
         """Append a chunk; a gap before it makes the newest row unusable, since its next observation is lost."""
@@ -130,6 +137,15 @@ class Ring:
             reward += np.where(going, factor * self._take("reward", last), 0)
             factor = np.where(going, factor * np.float32(discount), factor)
         return reward, factor * ~self._take("terminated", last), after
+
+
+def _lengthened(array: np.ndarray, rows: int) -> np.ndarray:
+    """Return the array with so many rows: zeros, which take no memory before they are written to, are appended."""
+    if len(array) == rows:
+        return array
+    longer = np.zeros((rows, *array.shape[1:]), array.dtype)
+    longer[: len(array)] = array
+    return longer
 
 
 class CandidateRing(Ring):

@@ -46,20 +46,28 @@ class SeedProgress:
     score: float = math.nan
     began: float | None = None
     first_steps: int = 0
+    finished: bool = False
 
     def update(self, report: dict[str, Any], metric: str) -> None:
         """Update from a report."""
         if self.began is None and not report["repeated"]:
             self.began, self.first_steps = time.monotonic(), report["steps"]
         metrics, self.state, self.steps = report["metrics"], RUNNING, report["steps"]
+        self.finished = report["finished"]
         self.speed = metrics.get("time/steps_per_s", self.speed)
         self.train_return = metrics.get("train/return", self.train_return)
         self.score = metrics.get(metric, self.score)
 
     @property
     def left(self) -> int:
-        """Steps left to train."""
-        return max(0, self.target - self.steps)
+        """Steps left to train: none if it finished early, as what settles does."""
+        return 0 if self.finished else max(0, self.target - self.steps)
+
+    @property
+    def spelled(self) -> str:
+        """The steps done, and of how many unless it finished before."""
+        early = self.finished and self.steps < self.target
+        return f"done after {self.steps:,} steps" if early else f"{self.steps:,} of {self.target:,} steps"
 
     def seconds_left(self) -> float | None:
         """Return the seconds left at the pace so far (evaluations and checkpoints included), None without a pace."""
@@ -156,7 +164,7 @@ class Display:
         return "estimated" if self.search.metric == "ope/return" else "greedy"
 
     def _line(self, name: str, seed: SeedProgress) -> str:
-        parts = [f"{name}: {seed.steps:,} of {seed.target:,} steps", f"{seed.speed:,.0f} steps/s"]
+        parts = [f"{name}: {seed.spelled}", f"{seed.speed:,.0f} steps/s"]
         parts += [] if math.isnan(seed.score) else [f"{self._judged} return {seed.score:.1f}"]
         seconds = seed.seconds_left()
         parts += [f"{seconds:.0f} s left"] if seconds else []
@@ -209,7 +217,7 @@ class Display:
             seconds = seed.seconds_left() if seed.state == RUNNING else None
             row = (
                 name,
-                ProgressBar(seed.target, min(seed.steps, seed.target), 20),
+                ProgressBar(seed.target, seed.target - seed.left, 20),
                 f"{seed.steps:,}" if seed.state == RUNNING else seed.state,
                 f"{seed.speed:,.0f}" if seed.speed else "",
                 "" if math.isnan(seed.train_return) else f"{seed.train_return:.1f}",

@@ -120,10 +120,38 @@ def test_errors_without_a_future_are_those_of_a_regression_clustered_by_episode(
     w = inverse @ x.T @ columns["reward"]
     np.testing.assert_allclose(policy.values.weights[chosen], w, atol=1e-6)
     scores = (x * (columns["reward"] - x @ w)[:, None]).reshape(120, 5, -1).sum(1)
-    expected = inverse @ scores.T @ scores @ inverse.T * 120 / 119
+    effective = np.trace(inverse @ x.T @ x)
+    scores -= scores.mean(0)
+    expected = inverse @ scores.T @ scores @ inverse.T * 120 / 119 * 600 / (600 - effective)
     np.testing.assert_allclose(policy.values.covariance[np.ix_(chosen, chosen)], expected, rtol=1e-3, atol=1e-6)
     # With the cluster effect the mean of 600 rewards has an error of about 1.1 / sqrt(120); without, half of that.
     assert 0.05 < value["learner/value_error"] < 0.3
+
+
+def test_intervals_hold_the_true_values_in_95_of_100_logs() -> None:
+    q, slates = exact_values()
+    start = {name: np.asarray(values[:T]) for name, values in transitions(T).items()} | {"user": np.eye(T)}
+    rng, z, of_value = np.random.default_rng(2), [], []
+    truth = exact_slate_value(q, slates)
+    for seed in range(40):
+        columns = transitions(1_000, seed)
+        # Half of the noise is the session's: steps of one session are not independent.
+        columns["reward"] += rng.normal(size=200).repeat(5).astype(np.float32) + rng.normal(size=1_000)
+        iteration, value = iterated(columns, ridge=1e-3)
+        _, found, _, found_null = iteration.policy.valued(start, iteration.policy.values.weights)
+        errors, null_errors = iteration.policy.standard_errors(start)
+        z += [(found.numpy() - q[:-1]) / errors, (found_null.numpy() - q[-1])[:, None] / null_errors[:, None]]
+        of_value.append((value["learner/value"] - truth) / value["learner/value_error"])
+    items = np.concatenate([each.reshape(-1) for each in z])
+    assert 0.92 < (np.abs(items) < 1.96).mean() < 0.98
+    assert (np.abs(of_value) < 1.96).mean() >= 0.9  # of 40
+
+
+def exact_slate_value(q: np.ndarray, slates: np.ndarray) -> float:
+    """Return the mean value of the best slates over the states."""
+    weights = np.exp(slates == np.arange(T)[:, None])
+    mass = weights.sum(1) + np.exp(0.5)
+    return float((((weights * q[slates]).sum(1) + np.exp(0.5) * q[-1]) / mass).mean())
 
 
 @given(seed=st.integers(0, 10_000), folds=st.integers(2, 5), ridge=st.floats(1e-3, 10.0))
@@ -142,11 +170,24 @@ def test_the_held_out_error_is_that_of_rows_not_learned_from(seed: int, folds: i
         a = xs[other].T @ (xs - ys)[other] + np.diag(penalties) * other.mean()
         w = np.linalg.solve(a, xs[other].T @ r[other])
         error += np.square(r[own] + ys[own] @ w - xs[own] @ w).sum()
-    assert sums.held_out_error(columns, penalties) == pytest.approx(error / 60)
+    assert sums.held_out_errors(columns, penalties).sum() == pytest.approx(error)
     free = np.zeros(5, bool)
     which, chosen, least = best(sums, [columns, np.arange(5)], free, (0.1, 1.0, 10.0))
     own = (columns, np.arange(5))[which]
-    assert least == pytest.approx(sums.held_out_error(own, penalty(free[own], chosen)))
+    assert least == pytest.approx(sums.held_out_errors(own, penalty(free[own], chosen)).sum() / 60)
+
+
+def test_a_larger_set_is_taken_only_if_it_is_clearly_better() -> None:
+    rng = np.random.default_rng(0)
+    x, y, fold = rng.normal(size=(400, 3)), np.zeros((400, 3)), np.arange(400) % 5
+
+    def chosen(effect: float) -> int:
+        sums = Sums(5, 3)
+        sums.add(x, y, x[:, 0] + effect * x[:, 2] + rng.normal(size=400), fold)
+        return best(sums, [np.array([0, 1]), np.arange(3)], np.zeros(3, bool), (1.0,))[0]
+
+    assert [chosen(0.0) for _ in range(10)].count(0) >= 9
+    assert chosen(1.0) == 1
 
 
 def test_the_limit_of_sessions_is_found_from_their_ends() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys_cli.algos.lspi import iteration, offline
+from recsys_cli.algos.lspi import iteration, offline, online
 from recsys_cli.algos.lspi.iteration import Design, Iteration
 from recsys_cli.config.compose import compose
 from recsys_cli.offline.writer import Writer
@@ -114,7 +114,8 @@ def test_slates_that_never_settle_leave_one_step_of_improvement(log: Path, monke
     assert not Iteration(learner.policy(), Design("auto", (1.0,), 3, 0.0, 1.0)).doubts()
 
 
-def test_by_playing_it_continues_to_the_bit(tmp_path: Path) -> None:
+def test_by_playing_it_continues_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(online, "LONG_PLAYED", 30)
     words = (*ENV, "env.time_budget=40", "report_every=300", "algo.learning_starts=300", "algo.rounds=3")
     undisturbed, stopped = training(*words), training(*words)
     reports = [undisturbed.step() for _ in range(3)]
@@ -125,10 +126,29 @@ def test_by_playing_it_continues_to_the_bit(tmp_path: Path) -> None:
     continued.restore(tmp_path)
     again = [continued.step() for _ in range(2)]
     assert again[-1] == reports[-1] and "learner/ridge" in again[-1]
+    assert continued._collector.users == 32  # of 8 at first
     assert continued.steps == undisturbed.steps
     for name, value in undisturbed.policy().tensors().items():
         np.testing.assert_array_equal(continued.policy().tensors()[name], value)
     undisturbed.stop(), continued.stop()
+
+
+def test_the_last_solution_is_of_all_steps_and_its_errors_are_reported() -> None:
+    learner = training(*ENV, "env.time_budget=40", "steps=700", "report_every=500", "algo.rounds=3")
+    first, last = learner.step(), learner.step()
+    assert learner.steps == learner._solved_at >= 700
+    assert all(report["learner/value_error"] > 0 and report["learner/item_error"] > 0 for report in (first, last))
+    learner.stop()
+
+
+@pytest.mark.slow
+def test_a_hidden_state_is_valued_by_what_was_clicked() -> None:
+    words = ("env=long_term_satisfaction", "env.num_candidates=20", "env.sensitivity=0.2")
+    learner = training(*words, "steps=3000", "report_every=3000")
+    learner.step()
+    assert learner.policy().memory == "documents"
+    assert play(learner.policy(), learner.env, 500, seed=1).returns.mean() > 1_280  # random 966, oracle 1,341
+    learner.stop()
 
 
 @pytest.mark.slow

@@ -105,6 +105,6 @@ def test_a_price_is_kept_too(cache: Path) -> None:
 def test_plans_of_this_format_are_these() -> None:
     """If they change, so must `_plans.FORMAT`: kept plans would else differ from new ones."""
     value = best_value(load("env", "interest_evolution", **SHORT), seed=0)
-    assert (_plans.FORMAT, type(value).__name__) == (1, "SessionValue")
-    assert value.weights.sum() == pytest.approx(166.685516, rel=1e-6)
-    assert np.abs(value.weights).sum() == pytest.approx(351.007754, rel=1e-6)
+    assert (_plans.FORMAT, type(value).__name__) == (2, "SessionValue")
+    assert value.weights.sum() == pytest.approx(145.413104, rel=1e-6)
+    assert np.abs(value.weights).sum() == pytest.approx(319.700248, rel=1e-6)

@@ -119,10 +119,13 @@ def test_streams_share_the_capacity_and_the_draws():
     assert len(buffer) == 2 * 3 * 23
 
 
-def test_state_gives_the_same_samples():
-    buffer = filled(90, [4] * 9, streams=2)
+@pytest.mark.parametrize("chunks", [2, 9])
+def test_state_gives_the_same_samples(chunks: int):
+    buffer = filled(90, [4] * chunks, streams=2)
     buffer.sample(10)
     state = buffer.get_state()
+    used = min(4 * chunks, buffer.rings[0].rows)  # of a buffer that is not full yet, only what it holds is saved
+    assert {len(array) for ring in state["rings"].values() for array in ring["arrays"].values()} == {used}
     copied = {"rng": state["rng"], "rings": {}}
     for key, ring in state["rings"].items():
         copied["rings"][key] = ring | {"arrays": {name: array.copy() for name, array in ring["arrays"].items()}}
@@ -132,7 +135,7 @@ def test_state_gives_the_same_samples():
         for (name, left), right in zip(buffer.sample(64).items(), other.sample(64).values(), strict=True):
             np.testing.assert_array_equal(left, right, err_msg=name)
         for each in (buffer, other):
-            each.add(chunk(36 + 4 * step, 4))
+            each.add(chunk(4 * (chunks + step), 4))
 
 
 def test_the_smallest_buffer_can_always_be_drawn_from():

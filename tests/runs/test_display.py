@@ -64,6 +64,14 @@ def test_a_training_prints_a_line_an_evaluation(training: Display, capsys: pytes
     assert lines[1].startswith("seed_0: 750 of 1,000 steps, 250 steps/s, greedy return 170.2, ")
 
 
+def test_a_training_that_settles_says_after_how_many_steps(
+    training: Display, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training.report("seed_0", report(750, 170.25, finished=True))
+    assert capsys.readouterr().out.startswith("seed_0: done after 750 steps, ")
+    assert training.seeds["seed_0"].left == 0 and training.seeds["seed_1"].left == 1_000
+
+
 def test_a_training_is_drawn_with_every_seed_and_the_baselines(training: Display) -> None:
     training.set_references({"random": 154.9})
     training.report("seed_0", report(750, 170.25))

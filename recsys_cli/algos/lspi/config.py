@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recsys_cli.algos.lspi.offline import OfflineLSPI
     from recsys_cli.algos.lspi.online import OnlineLSPI
     from recsys_cli.policies.lspi import LSPIPolicy
+    from recsys_cli.policies.memory import MemoryKind
 
 RIDGES = (0.01, 0.1, 1.0, 3.0, 10.0)
 MOST_FEATURES = 4_000  # a system of so many unknowns takes some seconds and half a gigabyte
@@ -26,7 +27,7 @@ class LSPIConfig(AlgoConfig):
     """LSPI (Lagoudakis & Parr 2003) with SlateQ's decomposition. Keys and defaults: see `conf/algo/lspi.yaml`."""
 
     discount: Fraction | None
-    memory: Literal["none", "raw", "documents"]
+    memory: Literal["auto", "none", "raw", "documents"]
     features: Literal["auto", "additive", "crossed", "full"]
     ridge: Positive | None
     fourier: Count
@@ -72,11 +73,17 @@ class LSPIConfig(AlgoConfig):
         ridges = RIDGES if self.ridge is None else (self.ridge,)
         return Design(self.features, ridges, self.rounds, self.settled, discount_on(self.discount, spec))
 
+    def remembered(self, spec: ProblemSpec) -> MemoryKind:
+        """Return the memory; `auto`: users without features are told apart by the documents they have seen alone."""
+        if self.memory != "auto":
+            return self.memory
+        return "raw" if len(spec.user) else "documents"
+
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> LSPIPolicy:
         """Build the policy, untrained; the seed is of random features only."""
         from recsys_cli.policies.lspi import LSPIPolicy
 
-        return LSPIPolicy(spec, self.memory, self.fourier, self.epsilon, seed)
+        return LSPIPolicy(spec, self.remembered(spec), self.fourier, self.epsilon, seed)
 
     def algorithm(self) -> type[OnlineLSPI]:
         """Return a training by playing, in this process."""

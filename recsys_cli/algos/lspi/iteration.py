@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recsys_cli.algos.lspi.errors import Influence
 from recsys_cli.algos.lspi.sums import Sums, best, penalty, solved
 from recsys_cli.offline.steps import fold_of
 from recsys_cli.policies.base import Floats
@@ -22,6 +23,7 @@ FOLDS = 5
 FOLD_SEED = 1  # other folds than those that hold out a fifth of a log
 CHATTERING = 0.05  # fraction of slates that still change in the last round, above which no round is better than another
 DOUBTFUL = 0.15  # half-width of the value's 95 % interval, as a share of it, above which it is said
+ROWS_A_FEATURE = 5  # at least, of every set of features but the smallest: others only cost time
 BLOCK_ROWS = 8_192  # whose features are held at once, and whose slates are watched
 
 
@@ -59,6 +61,7 @@ class Iteration:
         """Take the policy, which is to be trained."""
         self.policy, self.design = policy, design
         self.blocks: list[str] = []
+        self.sets: list[tuple[str, ...]] = []
         self.ridge = self.bellman_error = float("nan")
         self.changed, self.rounds, self.fell_back = 1.0, 0, False
         self.one_step: Floats = policy.values.weights
@@ -68,13 +71,12 @@ class Iteration:
         """Value the slates that were shown, with the features and the ridge that do this best, and return the rows.
 
         Args:
-            transitions: all of them, in parts. Moments, the limit of sessions and an unknown choice model are learned
-                from the first.
+            transitions: all of them, in parts. Unless it has begun, it begins with the first.
         """
         rows = 0
         for columns in transitions:
-            if not rows:
-                self._begin(columns)
+            if not self.sets:
+                self.begin(columns)
             rows += len(columns["reward"])
             for part in _parts(columns):
                 x = self._clicked(self.tried, part)
@@ -83,9 +85,12 @@ class Iteration:
         self._choose()
         return rows
 
-    def _begin(self, first: Columns) -> None:
-        self.policy.learn_basis(first)
-        self.sets = _sets(self.policy, self.design.features)
+    def begin(self, transitions: Columns) -> None:
+        """Learn moments, the limit of sessions and an unknown choice model from transitions."""
+        self.policy.learn_basis(transitions)
+        features = self.policy.features
+        sets, most = _sets(self.policy, self.design.features), len(transitions["reward"]) // ROWS_A_FEATURE
+        self.sets = [each for each in sets if each == sets[0] or len(features.columns(each)) <= most]
         wanted = {name for blocks in self.sets for name in blocks}
         self.tried = [name for name in self.policy.features.blocks if name in wanted]
         self.sums = Sums(FOLDS, len(self.policy.features.columns(self.tried)))
@@ -134,40 +139,30 @@ class Iteration:
                 yield self._clicked(self.blocks, part), self._following(self.blocks, part, slates), part
 
     def errors(self, transitions: Iterable[Columns]) -> dict[str, float]:
-        """Estimate the covariance of the weights, and return the policy's value and its standard error.
-
-        Influence functions of LSTD, by episode e: `A^-1 sum_e phi_t delta_t` for the weights, with delta the Bellman
-        errors, so that dependent steps of one session count as one observation.
+        """Estimate the covariance of the weights, and return the policy's value and standard errors.
 
         Returns:
             `learner/value`, mean value of first states (of the policy just learned, on what it was learned from: it
-            is optimistic), `learner/value_error`, its standard error; no value if no first steps are known.
+            is optimistic), `learner/value_error`, its standard error, and `learner/item_error`, the mean standard error
+            of the value of a click on a candidate in these states; nothing if no first steps are known.
         """
         chosen = self.policy.features.columns(self.blocks)
-        w, size = self.policy.values.weights[chosen], len(chosen)
-        a, units = np.zeros((size, size)), _Units(size)
-        firsts: list[Floats] = []
-        of_firsts: list[NDArray[np.int64]] = []
+        found, begun = Influence(self.policy.values.weights[chosen]), dict[str, NDArray[Any]]()
         for x, y, part in self._equations(transitions):
-            a += x.T @ (x - y)
-            error = part["reward"] + y @ w - x @ w
-            units.add(x * error[:, None], part["episode"])
-            if "step" in part and (part["step"] == 0).any():
-                firsts.append(self._firsts(part))
-                of_firsts.append(part["episode"][part["step"] == 0])
-        inverse = np.linalg.pinv(a + np.diag(penalty(self.policy.features.free()[chosen], self.ridge)))
-        number, scores = units.result()
-        influence = scores @ inverse.T
+            found.add(x, y, part["reward"].astype(np.float64), part["episode"])
+            if "step" in part and (first := part["step"] == 0).any():
+                begun = {name: part[name][first] for name in ("user", "doc", "memory", "mask") if name in part}
+                phi = self._of_slates(self.blocks, begun, self.policy.slates(begun))
+                found.add_first(phi, part["episode"][first])
         covariance = np.zeros((self.policy.features.size,) * 2)
-        covariance[np.ix_(chosen, chosen)] = influence.T @ influence * len(number) / max(len(number) - 1, 1)
+        ridge = penalty(self.policy.features.free()[chosen], self.ridge)
+        covariance[np.ix_(chosen, chosen)], value = found.result(ridge)
         self.policy.values.spread(covariance)
-        if not firsts:
+        if value is None:
             return {}
-        phi = np.concatenate(firsts)
-        of_value = influence @ phi.mean(0) * len(number)
-        of_value[np.searchsorted(number, np.concatenate(of_firsts))] += phi @ w - (phi @ w).mean()
-        self.value, self.error = float((phi @ w).mean()), float(of_value.std() / np.sqrt(len(number)))
-        return {"learner/value": self.value, "learner/value_error": self.error}
+        self.value, self.error = value
+        items = _mean_present(self.policy.standard_errors(begun)[0], begun.get("mask"))
+        return {"learner/value": self.value, "learner/value_error": self.error, "learner/item_error": items}
 
     def metrics(self) -> dict[str, float]:
         """Return what the last round was like."""
@@ -218,12 +213,6 @@ class Iteration:
     def _following(self, blocks: Sequence[str], part: Columns, slates: NDArray[Any]) -> Floats:
         return self._of_slates(blocks, part, slates, "next_") * part["bootstrap"].astype(np.float64)[:, None]
 
-    def _firsts(self, part: Columns) -> Floats:
-        """Return the mean features `[E, D']` of first steps under the best slates."""
-        first = part["step"] == 0
-        begun = {name: part[name][first] for name in ("user", "doc", "memory", "mask") if name in part}
-        return self._of_slates(self.blocks, begun, self.policy.slates(begun))
-
     def _of_slates(self, blocks: Sequence[str], part: Columns, slates: NDArray[Any], prefix: str = "") -> Floats:
         """Return the mean features `[n, D']` of what is clicked on slates `[n, k]`."""
         slates = slates[:, : self.policy.attended]
@@ -235,31 +224,20 @@ class Iteration:
         return self.policy.features.expected(blocks, part, docs, p, 1 - p.sum(-1), prefix)
 
 
+_BASIS = ("user", "memory", "slate_doc", "shown", "clicked", "terminated", "reward")
 _STATE = (
     *("blocks", "ridge", "bellman_error", "changed", "rounds"),
     *("one_step", "fell_back", "value", "error"),
 )
 
 
-class _Units:
-    """Sums of rows by the episode they belong to; one that goes on in the next part is added to."""
+def _mean_present(values: Floats, mask: NDArray[np.bool_] | None) -> float:
+    return float(values.mean() if mask is None else values[mask].mean())
 
-    def __init__(self, size: int) -> None:
-        self.numbers: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-        self.sums: list[Floats] = [np.zeros((0, size))]
 
-    def add(self, rows: Floats, unit: NDArray[np.int64]) -> None:
-        order = np.argsort(unit, kind="stable")
-        number, start = np.unique(unit[order], return_index=True)
-        self.numbers.append(number)
-        self.sums.append(np.add.reduceat(rows[order], start, axis=0))
-
-    def result(self) -> tuple[NDArray[np.int64], Floats]:
-        numbers, rows = np.concatenate(self.numbers), np.concatenate(self.sums)
-        number, which = np.unique(numbers, return_inverse=True)
-        sums = np.zeros((len(number), rows.shape[1]))
-        np.add.at(sums, which, rows)
-        return number, sums
+def joined(transitions: Sequence[Columns]) -> Columns:
+    """Return what `Iteration.begin` needs of transitions in parts, in one."""
+    return {name: np.concatenate([part[name] for part in transitions]) for name in _BASIS if name in transitions[0]}
 
 
 def _parts(columns: Columns) -> Iterator[Columns]:
@@ -269,16 +247,18 @@ def _parts(columns: Columns) -> Iterator[Columns]:
 
 
 def _sets(policy: LSPIPolicy, richness: Richness) -> list[tuple[str, ...]]:
-    """Return the sets of blocks to choose from."""
-    basis = ("state", "item", "null")
-    if not policy.features.remembers:
-        return [basis]
-    session = "limit" if policy.features.limited else "totals"
-    every = {
-        "additive": (*basis, session),
-        "crossed": (*basis, session, f"state_{session}"),
-        "full": (*basis, session, f"state_{session}", "item_limit", "null_limit"),
-    }
-    if not policy.features.limited:
-        every["full"] = every["crossed"]
-    return sorted(set(every.values())) if richness == "auto" else [every[richness]]
+    """Return the sets of blocks to choose from, the smaller ones first."""
+    features, basis = policy.features, ("state", "item", "null")
+    every: dict[str, tuple[str, ...]] = {"additive": basis}
+    if features.remembers:
+        session = "limit" if features.limited else "totals"
+        additive = (*basis, session)
+        crossed = (*additive, f"state_{session}")
+        full = (*crossed, "item_limit", "null_limit") if features.limited else crossed
+        every = {"additive": additive, "crossed": crossed, "full": full}
+    wanted = list(dict.fromkeys(every.values())) if richness == "auto" else [every.get(richness, basis)]
+    return wanted if not features.waves else [*wanted, *map(_with_waves, wanted)]
+
+
+def _with_waves(blocks: tuple[str, ...]) -> tuple[str, ...]:
+    return (*blocks, "waves", *(["waves_limit"] if "item_limit" in blocks else []))

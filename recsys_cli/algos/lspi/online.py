@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys_cli.algos.lspi.iteration import Columns, Iteration
+from recsys_cli.algos.lspi.iteration import Iteration, joined
+from recsys_cli.algos.lspi.played import Played
 from recsys_cli.algos.state_files import load_state, save_state
 from recsys_cli.algos.training import Training, episode_metrics
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.policies.exploration import Rule
 from recsys_cli.rollouts.collector import Collector
-from recsys_cli.rollouts.replay import CandidateRing, ReplayBuffer
 
 if TYPE_CHECKING:
     from recsys_cli.algos.lspi.config import LSPIConfig
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from recsys_cli.policies.lspi import LSPIPolicy
 
 CHUNK_LOCK_STEPS = 8
+LONG_PLAYED = 400  # steps that each user has played when there are to be more users: some sessions
+MORE_USERS = 4  # times as many: a lock-step takes hardly longer
 
 
 class OnlineLSPI(Training):
@@ -37,22 +39,24 @@ class OnlineLSPI(Training):
             run: the problem, and the env steps per report.
             seed: of users, exploration and random features.
         """
-        env_seed, slate_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
-        self._settings, self._env, self._report_every = settings, run.env, run.report_every
+        self._settings, self._run, self._seed = settings, run, seed
         spec = run.env.spec
         self._policy, self._design = settings.make_policy(spec, seed), settings.design(spec)
-        # Few users: from many at a time, no session would end among the first steps.
-        users = min(settings.users, run.resources.users_per_runner)
-        self._collector = Collector(run.env, users, seed=env_seed)
-        self._collector.remember(self._policy.new_memory(users))
-        self._replay = ReplayBuffer(
-            settings.replay_capacity, 1, seed=0, discount=self._design.discount, ring=CandidateRing
-        )
+        # Few users at first: from many at a time, no session would end among the first steps.
+        self._collector = self._players(min(settings.users, run.resources.users_per_runner), stream=0)
+        self._played = Played(settings.replay_capacity)
         self._random = UniformPolicy(spec.slate_size)
-        self._rng = np.random.Generator(np.random.SFC64(slate_seed))
+        self._rng = np.random.Generator(np.random.SFC64([seed, 1]))
         self._starts = max(min(settings.learning_starts, run.steps), 1)
         self._env_steps = self._solved_at = 0
         self._metrics: dict[str, float] = {}
+
+    def _players(self, users: int, stream: int) -> Collector:
+        """Return fresh users."""
+        seed = int(np.random.SeedSequence([self._seed, stream]).generate_state(1)[0])
+        collector = Collector(self._run.env, users, seed=seed, stream=stream)
+        collector.remember(self._policy.new_memory(users))
+        return collector
 
     @classmethod
     def of_run(cls, settings: LSPIConfig, run: TrainConfig, seed: int) -> OnlineLSPI:
@@ -67,45 +71,57 @@ class OnlineLSPI(Training):
     @property
     def env(self) -> EnvConfig:
         """The problem."""
-        return self._env
+        return self._run.env
 
     def step(self) -> dict[str, float]:
         """Play at least `report_every` env steps, solve whenever it is due, and return the episodes' means."""
-        due = self._env_steps + self._report_every
+        due = self._env_steps + self._run.report_every
+        if self._env_steps < self._run.steps:
+            due = min(due, self._run.steps)
         while self._env_steps < due:
             next_solution = self._next_solution()
             left = min(due, next_solution) - self._env_steps
             length = int(np.clip(-(-left // self._collector.users), 1, CHUNK_LOCK_STEPS))
             chunk = self._collector.collect(length, self._rule(), self._rng)
             self._env_steps += len(chunk)
-            self._replay.add(chunk)
-            if self._env_steps >= next_solution:
-                self._solve()
+            self._played.add(chunk)
+            if self._env_steps >= next_solution and len(self._played):
+                self._solve(due)
+            self._play_with_more()
         return {**episode_metrics(self._collector.take_finished()), **self._metrics}
 
     def _next_solution(self) -> int:
-        """Return the env steps at which the next solution is due."""
-        grown = int(self._solved_at * (1 + self._settings.growth)) + 1
-        return grown if self._solved_at else self._starts
+        """Return the env steps at which the next solution is due: the last step at the latest."""
+        grown = int(self._solved_at * (1 + self._settings.growth)) + 1 if self._solved_at else self._starts
+        return min(grown, self._run.steps) if self._env_steps < self._run.steps else grown
 
     def _rule(self) -> Rule:
         return self._policy.behaviour if self._solved_at or self._policy.keeps_basis else self._random.distribution
 
-    def _solve(self) -> None:
-        """Iterate over the kept transitions until the slates settle."""
-        iteration, transitions = Iteration(self._policy, self._design), list(self._transitions())
+    def _play_with_more(self) -> None:
+        """Let more users play once they have played for long; sessions in progress are left."""
+        now = self._collector
+        users = min(MORE_USERS * now.users, self._run.resources.users_per_runner)
+        if self._env_steps >= LONG_PLAYED * now.users and users > now.users:
+            self._collector = self._players(users, now.stream + 1)
+            self._collector.finished = now.finished
+            now.close()
+
+    def _solve(self, due: int) -> None:
+        """Iterate over the kept transitions until the slates settle.
+
+        Args:
+            due: env steps of the next report.
+        """
+        iteration = Iteration(self._policy, self._design)
+        transitions = list(self._played.transitions(self._design.discount))
+        iteration.begin(joined(transitions))
         iteration.evaluate(transitions)
         while not iteration.over:
             iteration.improve(transitions)
-        self._metrics = {**iteration.metrics(), **iteration.errors(transitions)}
-        self._solved_at = self._env_steps
-
-    def _transitions(self) -> Iterator[Columns]:
-        """Yield all usable transitions; users stand for episodes, of which each plays many."""
-        for ring in self._replay.rings.values():
-            at = ring.usable()
-            columns = ring.gather(at, self._design.discount)
-            yield {**columns, "episode": at % ring.users, "terminated": columns["bootstrap"] == 0}
+        self._metrics, self._solved_at = iteration.metrics(), self._env_steps
+        if self._next_solution() > due:  # else nobody sees it, and it is as much work as a round
+            self._metrics |= iteration.errors(transitions)
 
     def policy(self) -> LSPIPolicy:
         """Return the policy, which keeps learning."""
@@ -126,8 +142,10 @@ class OnlineLSPI(Training):
             "solved_at": self._solved_at,
             "metrics": self._metrics,
             "slates": self._rng.bit_generator.state,
-            "users": self._collector.get_state(),
-            "replay": self._replay.get_state()["rings"].get(0),
+            "users": self._collector.users,
+            "stream": self._collector.stream,
+            "collector": self._collector.get_state(),
+            "played": self._played.get_state(),
             "policy": self._policy.tensors(),
             "keeps_basis": self._policy.keeps_basis,
         }
@@ -143,9 +161,10 @@ class OnlineLSPI(Training):
         self._policy.keeps_basis = state.get("keeps_basis", False)
         self._env_steps, self._solved_at, self._metrics = state["env_steps"], state["solved_at"], state["metrics"]
         self._rng.bit_generator.state = state["slates"]
-        self._collector.set_state(state["users"])
-        if state["replay"] is not None:
-            self._replay.rings = {0: CandidateRing(**state["replay"])}
+        self._collector.close()
+        self._collector = self._players(state["users"], state["stream"])
+        self._collector.set_state(state["collector"])
+        self._played.set_state(state["played"])
 
     def stop(self) -> None:
         """Close the env."""

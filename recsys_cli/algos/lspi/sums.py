@@ -73,31 +73,35 @@ class Sums:
             share = 1 - self.totals[without, 0] / self.totals[:, 0].sum()
         return solved(a[np.ix_(columns, columns)] + np.diag(share * ridge), b[columns])
 
-    def held_out_error(self, columns: NDArray[np.int64], ridge: Floats) -> float:
-        """Return the mean squared Bellman error of rows in folds that were not learned from."""
-        error = 0.0
+    def held_out_errors(self, columns: NDArray[np.int64], ridge: Floats) -> Floats:
+        """Return the squared Bellman errors of each fold, summed, when it was not learned from, `[folds]`."""
+        errors = np.zeros(len(self.totals))
         for fold in np.flatnonzero(self.totals[:, 0]):
             w = self.solve(columns, ridge, without=int(fold))
             square = self.square[fold][np.ix_(columns, columns)]
-            error += self.totals[fold, 1] - 2 * self.cross[fold][columns] @ w + w @ square @ w
-        return float(error / self.totals[:, 0].sum())
+            errors[fold] = self.totals[fold, 1] - 2 * self.cross[fold][columns] @ w + w @ square @ w
+        return errors
 
 
 def best(
     sums: Sums, candidates: Sequence[NDArray[np.int64]], free: NDArray[np.bool_], ridges: Sequence[float]
 ) -> tuple[int, float, float]:
-    """Return which candidate set of columns, and which ridge, have the least held-out error, and that error.
+    """Return which candidate set of columns, and which ridge, have the least held-out error, and that error of a row.
 
-    Sets are compared at the middle ridge, then ridges with the best set.
+    Sets are compared at the middle ridge, then ridges with the best set. Of sets, the smaller ones first, the first is
+    taken that is worse by less than the difference's standard error over folds (Breiman et al. 1984, section 3.4.3).
     """
 
-    def error(which: int, ridge: float) -> tuple[float, int, float]:
+    def errors(which: int, ridge: float) -> Floats:
         columns = candidates[which]
-        return sums.held_out_error(columns, penalty(free[columns], ridge)), which, ridge
+        return sums.held_out_errors(columns, penalty(free[columns], ridge))
 
     middle = ridges[len(ridges) // 2]
-    found = [error(which, middle) for which in range(len(candidates))]
-    _, chosen, _ = min(found)
-    found += [error(chosen, ridge) for ridge in ridges if ridge != middle]
-    least, which, ridge = min(found)
-    return which, ridge, least
+    found = [errors(which, middle) for which in range(len(candidates))]
+    least = min(found, key=np.sum)
+    worse = [each - least for each in found]
+    which = next(i for i, each in enumerate(worse) if each.sum() <= each.std(ddof=1) * np.sqrt(len(each)))
+    of_ridges = {ridge: float(errors(which, ridge).sum()) for ridge in ridges if ridge != middle}
+    of_ridges[middle] = float(found[which].sum())
+    ridge = min(of_ridges, key=lambda ridge: of_ridges[ridge])
+    return which, ridge, of_ridges[ridge] / float(sums.totals[:, 0].sum())

@@ -19,6 +19,7 @@ from recsys_cli.algos.rllib_algorithm import (
     MinibatchAlgorithmConfig,
     ReplayingAlgorithm,
 )
+from recsys_cli.config.explore import Explore
 from recsys_cli.rollouts.prioritized import PrioritizedReplay
 from recsys_cli.rollouts.replay import ReplayBuffer
 
@@ -30,6 +31,13 @@ class QLearningAlgorithmConfig(DecayingEpsilon, MinibatchAlgorithmConfig):
     """RLlib's config of Q-learning, with the exploration of its runners."""
 
     settings: QLearningConfig
+
+    @override(DecayingEpsilon)
+    def exploration_at(self, env_steps: int, runner: int = 0) -> Explore:
+        """Spread the probability over several runners, as Ape-X does (Horgan et al. 2018, section 4)."""
+        epsilon, others = super().exploration_at(env_steps).amount, self.num_env_runners - 1
+        exponent = 1 + self.settings.epsilon_spread * (runner - 1) / others if runner and others else 1.0
+        return Explore("epsilon", epsilon**exponent)
 
 
 class QLearning(ReplayingAlgorithm, CollectingAlgorithm):

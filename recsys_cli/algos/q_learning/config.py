@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from recsys_cli.algos.replay_config import ReplayConfig
-from recsys_cli.config.ranges import Count, Fraction
+from recsys_cli.config.ranges import Count, Fraction, NonNegative
 
 
 @dataclass
@@ -24,6 +24,7 @@ class QLearningConfig(ReplayConfig):
     epsilon_initial: Fraction
     epsilon_final: Fraction
     epsilon_fraction: Fraction
+    epsilon_spread: NonNegative
 
     changeable: ClassVar[tuple[str, ...]] = (*ReplayConfig.changeable, "double_q", "loss", "epsilon_final")
 

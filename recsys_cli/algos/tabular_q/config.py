@@ -69,7 +69,9 @@ class TabularQConfig(AlgoConfig):
         bins = Discretisation(spec, self.memory, self.user_bins, self.doc_bins, self.bounds)
         table = QTable(bins.shape, self.lr, averaging=self.lr_schedule == "visits")
         least_visited = self.exploration == "min_count"
-        return TabularQPolicy(spec, bins, table, discount_on(self.discount, spec), least_visited)
+        # If all users are of one kind, what follows adds the same to all slates' values: nothing but noise.
+        discount = 0.0 if self.discount is None and bins.shape[0] == 1 else discount_on(self.discount, spec)
+        return TabularQPolicy(spec, bins, table, discount, least_visited)
 
     def offline_algorithm(self) -> type[LoggedTraining]:
         """Return a training in this process."""

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-FORMAT = 1  # to be raised when a plan's meaning, or the way it is found, changes
+FORMAT = 2  # to be raised when a plan's meaning, or the way it is found, changes
 VARIABLE = "RECSYS_CACHE_DIR"
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -1,0 +1,1 @@
+"""Evolution strategies (Salimans et al. 2017, arXiv 1703.03864)."""
