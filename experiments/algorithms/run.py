@@ -117,6 +117,13 @@ LINES = [
     Line("full_slate_q", ("algo=full_slate_q", RANDOM), EACH_SLATE),
     Line("dqn", ("algo=dqn", RANDOM), EACH_SLATE),
     Line("sac", ("algo=sac", RANDOM), EACH_SLATE),
+    Line("a2c", ("experiment=a2c", *LONG), IN_SESSION),
+    Line("es", ("algo=es", *LONG), IN_SESSION),
+    Line("ars", ("algo=ars", *LONG), IN_SESSION),
+    Line("lspi", ("algo=lspi", *budget(30_000), RANDOM), IN_SESSION),
+    Line(
+        "apex", ("experiment=apex", *LONG), {"evolution": ("algo.memory=raw",), **dict.fromkeys(EXPLORATIONS, SESSION)}
+    ),
 ]
 
 

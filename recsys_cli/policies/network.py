@@ -50,9 +50,10 @@ class SessionNetwork(nn.Module):
     items: Tensor | None
 
     def __init__(self, spec: ProblemSpec, memory: MemoryKind | Literal["auto"]) -> None:
-        """Take the problem and the kind of memory; `auto` is none unless a training from data has resolved it."""
+        """Take the problem and the kind of memory; a training has resolved `auto`."""
         super().__init__()
-        self.memory: MemoryKind = "none" if memory == "auto" else memory
+        assert memory != "auto"
+        self.memory: MemoryKind = memory
         self.problem, self.slate_size = spec, spec.slate_size
         self.state_features = len(spec.user) + memory_features(self.memory, spec)
         items = None if spec.documents.items is None else torch.from_numpy(spec.documents.items)
