@@ -126,7 +126,7 @@ LINES = [
     Line("lspi", ("algo=lspi", *SHORT), IN_SESSION),
     Line("full_slate_q", ("algo=full_slate_q", RANDOM), EACH_SLATE),
     Line("dqn", ("algo=dqn", RANDOM), EACH_SLATE),
-    Line("apex", ("experiment=apex", "resources.num_cpus=5", *LONG), IN_SESSION),
+    Line("apex", ("experiment=apex", *LONG), IN_SESSION),
     Line("sac", ("algo=sac", RANDOM), EACH_SLATE),
 ]
 

@@ -23,6 +23,7 @@ FOLDS = 5
 FOLD_SEED = 1  # other folds than those that hold out a fifth of a log
 CHATTERING = 0.05  # fraction of slates that still change in the last round, above which no round is better than another
 DOUBTFUL = 0.15  # half-width of the value's 95 % interval, as a share of it, above which it is said
+ROWS_A_FEATURE = 5  # at least, of every set of features but the smallest: others only cost time
 BLOCK_ROWS = 8_192  # whose features are held at once, and whose slates are watched
 
 
@@ -87,7 +88,9 @@ class Iteration:
     def begin(self, transitions: Columns) -> None:
         """Learn moments, the limit of sessions and an unknown choice model from transitions."""
         self.policy.learn_basis(transitions)
-        self.sets = _sets(self.policy, self.design.features)
+        features = self.policy.features
+        sets, most = _sets(self.policy, self.design.features), len(transitions["reward"]) // ROWS_A_FEATURE
+        self.sets = [each for each in sets if each == sets[0] or len(features.columns(each)) <= most]
         wanted = {name for blocks in self.sets for name in blocks}
         self.tried = [name for name in self.policy.features.blocks if name in wanted]
         self.sums = Sums(FOLDS, len(self.policy.features.columns(self.tried)))
@@ -221,7 +224,7 @@ class Iteration:
         return self.policy.features.expected(blocks, part, docs, p, 1 - p.sum(-1), prefix)
 
 
-_BASIS = ("user", "memory", "slate_doc", "shown", "clicked", "terminated")
+_BASIS = ("user", "memory", "slate_doc", "shown", "clicked", "terminated", "reward")
 _STATE = (
     *("blocks", "ridge", "bellman_error", "changed", "rounds"),
     *("one_step", "fell_back", "value", "error"),
