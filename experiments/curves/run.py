@@ -24,6 +24,7 @@ from experiments.curves.drawing import figure, tables
 from recsys_cli.config.compose import compose
 from recsys_cli.evaluation.compare import score, score_baselines
 from recsys_cli.files import atomic_dir, read_json, write_json
+from recsys_cli.runs.inline import without_ray
 
 HERE = Path(__file__).parent
 EVOLUTION = "env=interest_evolution"
@@ -61,9 +62,21 @@ SEEDS = {30_000: (3, 2, 2), 100_000: (3, 1, 2), 300_000: (2, 0, 2), 3_000_000: (
 FEW = (5, 3, 2)  # of shorter ones
 USERS, USERS_SEED = 1_000, 1_000_000
 SLICES = 100  # reports of a long training, after each of which it may stop
-ONCE = 10_000_000  # env steps from which SlateQ uses every transition once
+SHORT = 300_000  # env steps below which SlateQ's defaults do not fit
+ONCE = 10_000_000  # from which it uses every transition once
 
 Row = dict[str, Any]
+
+
+def use_of_steps(size: int) -> tuple[str, ...]:
+    """Return SlateQ's settings that the number of env steps asks for: few are learned from the more often."""
+    if size >= ONCE:
+        return ("algo.replay_ratio=1",)
+    if size >= SHORT:
+        return ()
+    users, start = min(1024, size // 50), min(5_000, size // 5)
+    ratio = min(64, 3 * SHORT // size)
+    return (f"algo.replay_ratio={ratio}", f"algo.learning_starts={start}", f"resources.users_per_runner={users}")
 
 
 @dataclass(frozen=True)
@@ -78,8 +91,8 @@ class Cell:
     @property
     def words(self) -> list[str]:
         """What stands behind `recsys train`."""
-        once = ("algo.replay_ratio=1",) if self.size >= ONCE and self.learner != "lspi" else ()
-        return [*PROBLEMS[self.problem], *LEARNERS[self.learner], f"steps={self.size}", *once, f"seed={self.seed}"]
+        own = () if self.learner == "lspi" else use_of_steps(self.size)
+        return [*PROBLEMS[self.problem], *LEARNERS[self.learner], f"steps={self.size}", *own, f"seed={self.seed}"]
 
     @property
     def name(self) -> str:
@@ -199,7 +212,8 @@ def main() -> None:
         if cell.problem not in [row["problem"] for row in played]:
             played.append(references(cell.problem))
             write(played, args.out / "references.csv")
-        row = trained(cell, args.runs, until)
+        with without_ray():
+            row = trained(cell, args.runs, until)
         if row is not None:
             rows.append(row)
             write(rows, args.out / "curves.csv")

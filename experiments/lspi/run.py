@@ -1,10 +1,10 @@
-"""Least-squares policy iteration: from random logs of 1,000 to 10,000 steps, and by playing, beside SlateQ.
+"""Least-squares policy iteration from random logs of 1,000 to 10,000 steps; by playing: `experiments.curves.run`.
 
     uv run python -m experiments.lspi.run
 
 Records a random log for every row and learns from it with `recsys record` and `recsys train`; plays what was learned on
-2,000 fresh users, which no learner sees. Run again, it continues where it stopped. Writes `logs.csv`, `playing.csv` (a
-row per evaluation) and `results.md` beside this file; logs and runs go to `--folder`.
+2,000 fresh users, which no learner sees. Run again, it continues where it stopped. Writes `logs.csv` and `results.md`
+beside this file; logs and runs go to `--folder`.
 """
 
 from __future__ import annotations
@@ -14,37 +14,32 @@ import csv
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 from recsys_cli.cli import main as recsys
-from recsys_cli.evaluation.statistics import mean_interval
+from recsys_cli.files import read_jsonl
 from recsys_cli.offline.dataset import Dataset
 
 HERE = Path(__file__).parent
 ENV = ("env=interest_evolution",)
 QUIET = ("resources=inline", "tracking=off", "progress=off", "evaluation.baselines=[]")
-SETTINGS = {  # words of the problem, mean length of a random session, random's and the oracle's return
-    "10/3": ((*ENV, "env.slate_size=3"), 70.9, 160.2, 282.1),
-    "10/2": ((*ENV, "env.slate_size=2"), 83.8, 154.9, 297.6),
+SETTINGS = {  # words of the problem, mean length of a random session
+    "10/3": ((*ENV, "env.slate_size=3"), 70.9),
+    "10/2": ((*ENV, "env.slate_size=2"), 83.8),
 }
 SIZES = (1_000, 3_000, 10_000)
 LEARNERS = {"": (), "without memory": ("algo.memory=none",)}
-LOGS, SEEDS = 5, 5
-PLAYERS = {  # words, env steps, and between evaluations
-    "lspi": (("algo=lspi",), 4_000, 250),
-    "slateq, with memory": (("algo=slateq", "algo.memory=raw"), 300_000, 20_000),
-}
-WAYS = (0.90, 0.95, 0.98)
+LOGS = 5
 
 Row = dict[str, Any]
 
 
 def from_logs(problem: str, size: int, learner: str, seed: int) -> list[Row]:
     """Record a log, learn from it, and play what was learned."""
-    words, length, _, _ = SETTINGS[problem]
+    words, length = SETTINGS[problem]
     log = f"random_{problem.replace('/', '_')}_{size}_{seed}"
     run = f"{log}_{learner.replace(' ', '_')}".strip("_")
     if not (Path("data") / log / "dataset.yaml").exists():
@@ -68,38 +63,15 @@ def from_logs(problem: str, size: int, learner: str, seed: int) -> list[Row]:
     ]
 
 
-def by_playing(learner: str, seed: int) -> list[Row]:
-    """Train by playing on 10/3, and return the greedy return at every evaluation."""
-    words, steps, every = PLAYERS[learner]
-    run = f"play_{learner.replace(', ', '_').replace(' ', '_')}_{seed}"
-    folder = Path("runs") / run / f"seed_{seed}"
-    if not (folder / "evaluation.json").exists():
-        often = (f"steps={steps}", f"report_every={every}", f"evaluation.every={every}", "evaluation.episodes=500")
-        kept = ("evaluation.users=100", "checkpoint.every=0", f"seed={seed}", f"name={run}")
-        require(recsys(["train", *words, *SETTINGS["10/3"][0], *QUIET, *often, *kept]))
-    return [
-        {"learner": learner, "seed": seed, "steps": steps, "return": row["eval/return"]}
-        for steps, row in numbered(folder)
-        if "eval/return" in row
-    ]
-
-
 def require(code: int) -> None:
     """End if a command failed."""
     if code:
         raise SystemExit(code)
 
 
-def numbered(folder: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the steps and metrics of a seed's reports."""
-    for line in (folder / "metrics.jsonl").read_text().splitlines():
-        row = json.loads(line)
-        yield row["steps"], row["metrics"]
-
-
 def reports(folder: Path) -> list[Row]:
     """Return the metrics of a seed's reports."""
-    return [row for _, row in numbered(folder)]
+    return [row["metrics"] for row in read_jsonl(folder / "metrics.jsonl")]
 
 
 def kept(file: str, jobs: list[tuple[Callable[..., list[Row]], tuple[Any, ...]]]) -> list[Row]:
@@ -110,15 +82,6 @@ def kept(file: str, jobs: list[tuple[Callable[..., list[Row]], tuple[Any, ...]]]
         table.writeheader()
         table.writerows(rows)
     return rows
-
-
-def first_beyond(rows: list[Row], level: float) -> int | None:
-    """Return the env steps from which on three evaluations in a row are beyond a level, if there are any."""
-    beyond = [row["return"] >= level for row in rows]
-    for i in range(len(rows) - 2):
-        if all(beyond[i : i + 3]):
-            return int(rows[i]["steps"])
-    return None
 
 
 def logs_table(rows: list[Row]) -> str:
@@ -137,25 +100,6 @@ def logs_table(rows: list[Row]) -> str:
         what = learner or "as it is"
         mean = f"{statistics.mean(returns):.1f}"
         lines.append(f"| {problem} | {steps:,.0f} | {what} | {each} | {mean} | {estimated} | {seconds:.1f} |")
-    return "\n".join(lines)
-
-
-def playing_table(rows: list[Row]) -> str:
-    """Return the table of the env steps that learning by playing takes."""
-    _, _, low, high = SETTINGS["10/3"]
-    heads = " | ".join(f"{way:.0%}: {low + way * (high - low):.1f}" for way in WAYS)
-    lines = [f"| learner | {heads} | return at the end |", "|---|" + "---|" * (len(WAYS) + 1)]
-    for learner in PLAYERS:
-        curves = defaultdict(list)
-        for row in rows:
-            if row["learner"] == learner:
-                curves[row["seed"]].append(row)
-        cells = []
-        for way in WAYS:
-            found = [first_beyond(curve, low + way * (high - low)) for curve in curves.values()]
-            cells.append(" ".join("never" if steps is None else f"{steps:,}" for steps in found))
-        last = mean_interval([statistics.mean(row["return"] for row in curve[-3:]) for curve in curves.values()])
-        lines.append(f"| {learner} | {' | '.join(cells)} | {last.mean:.1f} ± {last.high - last.mean:.1f} |")
     return "\n".join(lines)
 
 
@@ -178,8 +122,7 @@ def main() -> None:
                 for seed in range(LOGS)
             ],
         )
-        played = kept("playing.csv", [(by_playing, (learner, seed)) for learner in PLAYERS for seed in range(SEEDS)])
-    (HERE / "results.md").write_text(f"{logs_table(learned)}\n\n{playing_table(played)}\n")
+    (HERE / "results.md").write_text(f"{logs_table(learned)}\n")
     print((HERE / "results.md").read_text())
 
 

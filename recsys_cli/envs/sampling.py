@@ -33,7 +33,6 @@ class Ahead:
 
     def share(self, alike: int) -> None:
         """Draw the same numbers for every so many neighbours."""
-        self._shape = tuple(n // alike if axis == self._users else n for axis, n in enumerate(self._shape))
         self._alike = alike
 
     def clear(self) -> None:
@@ -43,7 +42,8 @@ class Ahead:
     def take(self, rng: np.random.Generator) -> NDArray[Any]:
         """Return a step's numbers `[*shape]`, in memory that is not written to again."""
         if not len(self.left):
-            self.left = self._draw(rng, self._steps * math.prod(self._shape)).reshape(self._steps, *self._shape)
+            shape = [n // self._alike if axis == self._users else n for axis, n in enumerate(self._shape)]
+            self.left = self._draw(rng, self._steps * math.prod(shape)).reshape(self._steps, *shape)
             if self._alike > 1:
                 self.left = self.left.repeat(self._alike, axis=1 + self._users)
         numbers: NDArray[Any] = self.left[0]

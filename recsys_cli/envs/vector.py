@@ -132,9 +132,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._start(np.arange(self.num_envs))
         if fresh or self.problem.resample_documents:
             self._offer()
-        for name in (*self.state_arrays, "_mask") if self._alike > 1 else ():
-            if (first := getattr(self, name)) is not None:
-                setattr(self, name, first[:: self._alike].repeat(self._alike, axis=0))
+        if self._alike > 1:
+            self._start_alike()
         self._ended, self._steps = np.zeros_like(self._ended), np.zeros_like(self._steps)
         self._response = self._no_response()
         observation = self.observe()
@@ -194,6 +193,12 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._alike = alike
         for name in self.draws_ahead:
             getattr(self, name).share(alike)
+
+    def _start_alike(self) -> None:
+        """Give neighbours who share their chances the same start."""
+        for name in (*self.state_arrays, "_mask"):
+            if (first := getattr(self, name)) is not None:
+                setattr(self, name, first[:: self._alike].repeat(self._alike, axis=0))
 
     def observe(self) -> Observation:
         """Return the current observation again, in fresh arrays (for example after `set_state`)."""

@@ -66,7 +66,7 @@ def test_the_search_sees_the_same_function_of_normalised_states(weights: Weights
     torch.testing.assert_close(weights.values(x, doc)[0], expected)
 
 
-@pytest.mark.parametrize("problem", ["interest_evolution", "interest_exploration", "long_term_satisfaction"])
+@pytest.mark.parametrize("problem", ["interest_evolution", "interest_exploration", "long_term_satisfaction", "groups"])
 def test_neighbours_live_through_the_same_chances(problem: str) -> None:
     env, policy, rng = load("env", problem), UniformPolicy(2), np.random.default_rng(0)
     vec = env.make_vec(12)

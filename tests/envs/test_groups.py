@@ -76,19 +76,6 @@ def test_groups_may_end_their_episodes_at_different_steps() -> None:
     assert ends == [[False] * 4, [False] * 4, [True, True, False, False], [False] * 4, [False, False, True, True]]
 
 
-def test_blocks_that_share_their_draws_have_the_same_groups() -> None:
-    vec = groups({"weight": 3}, {"weight": 1}).make_vec(12)
-    vec.share_draws(3)
-    observation, _ = vec.reset(seed=0)
-    assert vec.group.tolist() == 3 * ["one", "one", "one", "other"]
-    blocks = observation["user"].reshape(3, 4, -1)
-    for block in blocks[1:]:
-        np.testing.assert_array_equal(block, blocks[0])
-    assert len(np.unique(blocks[0], axis=0)) == 4
-    names = vec.step(np.tile([0, 1], (12, 1)))[0]["user"][:, -2:].argmax(1)
-    np.testing.assert_array_equal(np.array(["one", "other"])[names], vec.group)
-
-
 def test_what_all_groups_have_in_common_is_known() -> None:
     alike, other = groups({}, {"quality_stddev": 50.0}), groups({}, {"no_click_mass": 2.0})
     assert alike.spec.choice == alike.parts["one"].env.spec.choice and alike.spec.choice.observable
