@@ -52,10 +52,9 @@ class SessionNetwork(nn.Module):
     items: Tensor | None
 
     def __init__(self, spec: ProblemSpec, memory: MemoryKind | Literal["auto", "belief"]) -> None:
-        """Take the problem and the kind of memory; a training has resolved `auto`."""
+        """Take the problem and the kind of memory; `auto` is none unless a training has resolved it."""
         super().__init__()
-        assert memory != "auto"
-        self.memory: MemoryKind | Literal["belief"] = memory
+        self.memory: MemoryKind | Literal["belief"] = "none" if memory == "auto" else memory
         self.filter = BeliefFilter(evidence_features(spec)) if memory == "belief" else None
         self.problem, self.slate_size = spec, spec.slate_size
         self.state_features = len(spec.user) + remembered_features(self.memory, spec)
