@@ -14,11 +14,12 @@
 # ///
 """User steps per CPU second of RecSim NG's interest evolution, in an environment of its own (TensorFlow).
 
-    uv run --script experiments/simulation_speed/ng.py 1024 10 2 recommender
+    echo 10 recommender | uv run --script experiments/simulation_speed/ng.py 1024 2
 
-Arguments: users, documents, slate size, and which documents are shown: `recommender`, RecSim NG's own
-collaborative-filtering network (untrained), or `random`, slates drawn uniformly. `run.py` starts this and asks for one
-round after another: each line of input is answered by the speed of one round.
+Arguments: users and slate size. Each line of input asks for one round, and its speed is printed: of a number of
+documents, and of slates by `recommender`, RecSim NG's own collaborative-filtering network (untrained), or `random`,
+drawn uniformly. The first round of each also builds the graph. `run.py` starts this and asks for one round after
+another.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from recsim_ng.lib.tensorflow import entity
 from recsim_ng.lib.tensorflow.runtime import TFRuntime
 from recsim_ng.stories import recommendation_simulation
 
-STEPS = 100  # a round's steps of all users, one TensorFlow graph
+STEPS = 40  # a round's steps of all users, one TensorFlow graph
 NUM_TOPICS = 20
 HISTORY = 15  # documents that the recommender remembers; RecSim NG's default
 
@@ -89,16 +90,18 @@ def simulation(users: int, documents: int, slate_size: int, shown: str) -> TFRun
 
 
 def main() -> None:
-    """Answer each line of input by the user steps per CPU second of one round; the first has to compile the graph."""
+    """Answer each line of input by the user steps per CPU second of one round."""
     gym.spaces.Box = Box
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    *sizes, shown = sys.argv[1:]
-    users, documents, slate_size = map(int, sizes)
-    runtime = simulation(users, documents, slate_size, shown)
-    for _ in sys.stdin:
+    users, slate_size = map(int, sys.argv[1:])
+    runtimes: dict[str, TFRuntime] = {}
+    for line in sys.stdin:
+        if line not in runtimes:
+            documents, shown = line.split()
+            runtimes[line] = simulation(users, int(documents), slate_size, shown)
         start = time.process_time()
-        runtime.execute(STEPS)["metrics state"].get("cumulative_reward").numpy()
+        runtimes[line].execute(STEPS)["metrics state"].get("cumulative_reward").numpy()
         print(users * STEPS / (time.process_time() - start), flush=True)
 
 

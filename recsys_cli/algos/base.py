@@ -13,6 +13,7 @@ from recsys_cli.envs.spec import ProblemSpec
 if TYPE_CHECKING:
     from recsys_cli.algos.training import Trainer, Training
     from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.envs.base import EnvConfig
     from recsys_cli.policies import SlatePolicy
 
 
@@ -54,11 +55,12 @@ class AlgoConfig(ABC):
     uses_gpus: ClassVar[bool] = True
     """Whether it can learn on a GPU."""
 
-    def learning_from(self, data: str | None) -> Self:
+    def learning_from(self, data: str | None, env: EnvConfig) -> Self:
         """Return the settings with what depends on what it learns from resolved.
 
         Args:
             data: the data set; None: the env.
+            env: the problem.
 
         Raises:
             ConfigError: a setting does not go with it.

@@ -16,13 +16,21 @@ from recsys_cli.policies.oracle import problems_of, problems_with_oracle
 from recsys_cli.policies.routed import RoutedPolicy
 from recsys_cli.rollouts.collector import Collector
 
+ORACLE_CANDIDATES = 2_000  # beyond, an oracle takes many minutes: it looks at every candidate, and plans by playing
 FIT_USERS = 256
 FIT_LOCK_STEPS = 160  # 40,000 env steps
 
 
 def has_oracle(env: EnvConfig) -> bool:
-    """Whether the problem has an oracle; groups of users need to be told apart, and one each."""
-    return all(name in problems_with_oracle() for name in problems_of(env.spec))
+    """Whether an oracle is played beside others; groups of users need to be told apart, and one each."""
+    return all(name in problems_with_oracle() for name in problems_of(env.spec)) and not too_large_for_oracle(env)
+
+
+def too_large_for_oracle(env: EnvConfig) -> str:
+    """Return a line that says so if the candidates are too many for the oracle, else nothing."""
+    if env.spec.width <= ORACLE_CANDIDATES:
+        return ""
+    return f"no oracle: it would play for hours; one is played up to env.num_candidates={ORACLE_CANDIDATES:,}"
 
 
 def fitted_baseline(name: str, env: EnvConfig, seed: int) -> SlatePolicy:

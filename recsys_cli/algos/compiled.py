@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
@@ -42,7 +43,7 @@ class CompiledStep:
 
         # What is compiled is found again by its code object. Without checks another learner's step would be taken for
         # this one, so each gets a code object of its own.
-        plain = self.method.__func__
+        plain = inspect.unwrap(self.method.__func__)  # in a learner process Ray has wrapped every method
         assert isinstance(plain, FunctionType)
         own = FunctionType(
             plain.__code__.replace(), plain.__globals__, plain.__name__, plain.__defaults__, plain.__closure__

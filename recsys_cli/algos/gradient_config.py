@@ -14,6 +14,7 @@ from recsys_cli.config.types import show
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
+    from recsys_cli.envs.base import EnvConfig
     from recsys_cli.policies import SlatePolicy
 
 
@@ -31,11 +32,16 @@ class GradientConfig(AlgoConfig):
         """Check that the network sees the memory."""
         self.network.check_memory(self.memory)
 
-    def learning_from(self, data: str | None) -> Self:
-        """Return the settings with `memory=auto` resolved: raw from data, where it costs no exploration, else none."""
+    def learning_from(self, data: str | None, env: EnvConfig) -> Self:
+        """Return the settings with `memory=auto` resolved.
+
+        That is raw; but none for a network that ignores users, and in playing users without features: there rewards
+        alone tell how a user is, and values of totals are values of luck.
+        """
         if self.memory != "auto":
             return self
-        return replace(self, memory="none" if data is None or self.network.kind == "documents" else "raw")
+        without = self.network.kind == "documents" or (data is None and not len(env.spec.user))
+        return replace(self, memory="none" if without else "raw")
 
     def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
         """Add the network."""

@@ -61,7 +61,7 @@ def run(overrides: list[str]) -> int:
     title = (
         f"{spell_bundle(folder, config.checkpoint)} at {evaluation.steps:,} steps: {config.users:,} fresh users, {how}"
     )
-    console.print(scores_table(evaluation.scores, title))
+    console.print(scores_table(evaluation.scores, title, evaluation.left_out))
     for line in keep(evaluation, config, folder):
         console.print(line, soft_wrap=True, markup=False)
     return 0

@@ -116,7 +116,7 @@ class TrainConfig(RootConfig):
     def __post_init__(self) -> None:
         """Check the last seed and the folder names, and let the algorithm know what it learns from."""
         if hasattr(self.algo, "learning_from"):
-            object.__setattr__(self, "algo", self.algo.learning_from(self.data))
+            object.__setattr__(self, "algo", self.algo.learning_from(self.data, self.env))
         for key in ("env_runners", "evaluation_runners"):
             if self.data is not None and (number := getattr(self.resources, key)):
                 raise ConfigError(f"resources.{key}={number}: a training from data= plays nothing; allowed: 0")

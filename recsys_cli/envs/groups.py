@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.ranges import NonNegative
-from recsys_cli.config.structured import TARGET, build, schema_of
+from recsys_cli.config.structured import TARGET, build, schema_of, to_plain
 from recsys_cli.config.types import convert, show
 from recsys_cli.envs.base import EnvConfig
 from recsys_cli.envs.checks import require
@@ -59,6 +59,11 @@ class GroupsConfig(EnvConfig):
             require(re.fullmatch(r"[A-Za-z]\w*", name) is not None, f"{at}: a group's name is letters, digits and _")
             weights[name] = convert(values.get(WEIGHT, 1.0), NonNegative, f"{at}.{WEIGHT}")
             envs[name] = self._built(at, values)
+        plain = {
+            name: {key: value for key, value in to_plain(env).items() if key not in COMMON}
+            for name, env in envs.items()
+        }
+        self.groups = {name: {WEIGHT: weights[name], **values} for name, values in plain.items()}
         total = sum(weights.values())
         require(total > 0, f"env.groups: one of {', '.join(f'{name}.{WEIGHT}' for name in weights)} must be above 0")
         self.parts = {name: Group(weights[name] / total, env) for name, env in envs.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,8 @@ from recsys_cli.envs.vector import Advance, Observation, Rows, SlateVectorEnv
 
 
 @dataclass(frozen=True)
-class Block:
-    """Users of one group.
+class Part:
+    """The users of one group.
 
     Attributes:
         name: of the group.
@@ -25,14 +26,15 @@ class Block:
 
     name: str
     env: SlateVectorEnv
-    rows: slice
+    rows: NDArray[np.intp]
 
 
 class GroupsVectorEnv(SlateVectorEnv):
-    """Users in blocks, one a group; see `SlateVectorEnv` for the interface.
+    """Users of several groups, in random order; see `SlateVectorEnv` for the interface.
 
     Of N users a group has N times its share, rounded up or down at random so that the mean is exact; every `reset`
-    draws that anew. Users who come later, by autoreset, are of the same group as those before them.
+    draws that anew. Users who come later, by autoreset, are of the same group as those before them. Neighbours who
+    share their chances are of the same group.
     """
 
     config: GroupsConfig
@@ -40,52 +42,59 @@ class GroupsVectorEnv(SlateVectorEnv):
     def __init__(self, config: GroupsConfig, num_envs: int, doc_format: str = DENSE) -> None:
         """Make no users yet."""
         super().__init__(config, num_envs, doc_format)
-        self._members: list[Block] = []
-        self._one_hot = np.zeros((num_envs, 0), np.float32)
+        self._parts: list[Part] = []
+        self._group = np.zeros(num_envs, np.intp)  # number of each user's group
+        self._place = np.zeros(num_envs, np.intp)  # of the user in the group's env
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """See `SlateVectorEnv.reset`; if a group's number of users changes, candidates are redrawn too."""
-        if seed is None and self._response and self._lay_out(self._drawn_sizes()):
-            self._offer()
+        if seed is None and self._response:
+            sizes = self._drawn_sizes()
+            if (sizes * self._alike != np.bincount(self._group, minlength=len(sizes))).any():
+                self._begin(sizes)
+                self._offer()
         return super().reset(seed=seed, options=options)
 
     def _reseed(self, seed: int | None) -> None:
         super()._reseed(seed)
-        self._members = []  # the groups' envs hold numbers drawn ahead from the stream before
-        self._lay_out(self._drawn_sizes())
+        self._begin(self._drawn_sizes())
 
-    def _drawn_sizes(self) -> list[int]:
-        """Draw how many users each group has: at N evenly spaced points between 0 and 1, the first at random."""
-        points = (np.arange(self.num_envs) + self.rng.random()) / self.num_envs
+    def _drawn_sizes(self) -> NDArray[np.intp]:
+        """Draw how many users each group has, alike ones once: at evenly spaced points in [0, 1), the first random."""
+        users = self.num_envs // self._alike
+        points = (np.arange(users) + self.rng.random()) / users
         ends = np.cumsum(list(self.config.shares.values()))
         ends[-1] = np.inf  # not a little less than 1
-        below = np.searchsorted(points, ends)
-        return np.diff(below, prepend=0).tolist()
+        return np.diff(np.searchsorted(points, ends), prepend=0)
 
-    def _lay_out(self, sizes: list[int]) -> bool:
-        """Make envs for the groups' users; return whether there are other numbers of them than before."""
-        before = {block.name: block.env for block in self._members}
-        blocks, start = list[Block](), 0
-        for (name, group), size in zip(self.config.parts.items(), sizes, strict=True):
-            if size:
-                env = before.get(name)
-                if env is None or env.num_envs != size:
-                    env = group.env.make_vec(size, doc_format=self.doc_format)
-                env._np_random = self._np_random  # one stream for all
-                blocks.append(Block(name, env, slice(start, start + size)))
-            start += size
-        changed = {block.name: block.env for block in blocks} != before
-        self._members = blocks
-        if self.problem.groups:
-            self._one_hot = np.repeat(np.eye(len(sizes), dtype=np.float32), sizes, axis=0)
-        return changed
+    def _begin(self, sizes: NDArray[np.intp]) -> None:
+        """Lay out so many users of each group, and give the groups random streams of their own."""
+        group = self.rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+        self._lay_out(np.repeat(group, self._alike))
+        for part in self._parts:
+            part.env.share_chances(self._alike)
+            part.env._reseed(int(self.rng.integers(2**63)))
+
+    def _lay_out(self, group: NDArray[np.intp]) -> None:
+        """Let users be of these groups, by number, `[N]`; the envs of groups with as many users as before stay."""
+        before = {part.name: part.env for part in self._parts}
+        self._group, self._parts = group, []
+        for number, (name, of) in enumerate(self.config.parts.items()):
+            rows = np.flatnonzero(group == number)
+            if not rows.size:
+                continue
+            env = before.get(name)
+            if env is None or env.num_envs != rows.size:
+                env = of.env.make_vec(rows.size, doc_format=self.doc_format)
+            self._place[rows] = np.arange(rows.size)
+            self._parts.append(Part(name, env, rows))
 
     @property
     def group(self) -> NDArray[np.str_]:
         """Each user's group, `[N]`."""
-        return np.repeat([block.name for block in self._members], [block.env.num_envs for block in self._members])
+        return np.array(list(self.config.parts))[self._group]
 
     def of_group(self, name: str) -> SlateVectorEnv:
         """Return the env that plays a group's users.
@@ -93,64 +102,78 @@ class GroupsVectorEnv(SlateVectorEnv):
         Raises:
             KeyError: there are none of this group.
         """
-        return {block.name: block.env for block in self._members}[name]
+        return {part.name: part.env for part in self._parts}[name]
+
+    def _joined(self, answers: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Return all users' rows of what each group's env answered."""
+        joined = np.empty((self.num_envs, *answers[0].shape[1:]), answers[0].dtype)
+        for part, answer in zip(self._parts, answers, strict=True):
+            joined[part.rows] = answer
+        return joined
+
+    def _start_alike(self) -> None:
+        for part in self._parts:
+            part.env._start_alike()
+        super()._start_alike()
 
     def _start(self, rows: Rows) -> None:
-        for block in self._members:
-            own = rows[(rows >= block.rows.start) & (rows < block.rows.stop)] - block.rows.start
+        numbers = list(self.config.parts)
+        for part in self._parts:
+            own = self._place[rows[self._group[rows] == numbers.index(part.name)]]
             if own.size:
-                block.env._start(own)
+                part.env._start(own)
 
     def _draw_candidates(self) -> None:
-        for block in self._members:
-            block.env._offer()
+        for part in self._parts:
+            part.env._offer()
 
     def _offer(self) -> None:
         self._draw_candidates()
         if self.problem.varying:
-            self._mask = np.concatenate([block.env._mask for block in self._members])
+            self._mask = self._joined([np.asarray(part.env._mask) for part in self._parts])
 
     def _advance(self, slates: NDArray[np.intp], active: NDArray[np.bool_] | None) -> Advance:
-        parts = [
-            block.env._advance(slates[block.rows], None if active is None else active[block.rows])
-            for block in self._members
+        done = [
+            part.env._advance(slates[part.rows], None if active is None else active[part.rows]) for part in self._parts
         ]
-        response = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
-        return response, np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+        response = {name: self._joined([each[0][name] for each in done]) for name in done[0][0]}
+        return response, self._joined([each[1] for each in done]), self._joined([each[2] for each in done])
 
     def _truncated(self, terminated: NDArray[np.bool_]) -> NDArray[np.bool_]:
         truncated = super()._truncated(terminated)
-        for block in self._members:
-            if (own := block.env.problem.truncation) is not None:
-                truncated[block.rows] |= (self._steps[block.rows] >= own) & ~terminated[block.rows]
+        for part in self._parts:
+            if (own := part.env.problem.truncation) is not None:
+                truncated[part.rows] |= (self._steps[part.rows] >= own) & ~terminated[part.rows]
         return truncated
 
     def _user(self) -> NDArray[np.float32]:
-        return np.concatenate([np.concatenate([block.env._user() for block in self._members]), self._one_hot], axis=1)
+        user = self._joined([part.env._user() for part in self._parts])
+        if not self.problem.groups:
+            return user
+        return np.concatenate([user, np.eye(len(self.problem.groups), dtype=np.float32)[self._group]], axis=1)
 
     def _documents(self) -> NDArray[Any]:
         documents = self._document_memory.take()
-        for block in self._members:
-            documents[block.rows] = block.env._documents()
+        for part in self._parts:
+            documents[part.rows] = part.env._documents()
         return documents
 
     def hidden_state(self) -> dict[str, NDArray[Any]]:
         """Return what all groups have of a hidden state."""
-        states = [block.env.hidden_state() for block in self._members]
+        states = [part.env.hidden_state() for part in self._parts]
         common = [name for name in states[0] if all(name in state for state in states)]
-        return {name: np.concatenate([state[name] for state in states]) for name in common}
+        return {name: self._joined([state[name] for state in states]) for name in common}
 
     def get_state(self) -> dict[str, Any] | None:
         """See `SlateVectorEnv.get_state`; None if one of the groups' envs cannot be saved."""
-        state, blocks = super().get_state(), {block.name: block.env.get_state() for block in self._members}
-        if state is None or None in blocks.values():
+        state, parts = super().get_state(), {part.name: part.env.get_state() for part in self._parts}
+        if state is None or None in parts.values():
             return None
-        return {**state, "groups": blocks, "sizes": {block.name: block.env.num_envs for block in self._members}}
+        return {**state, "groups": parts, "group": self._group.copy()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """See `SlateVectorEnv.set_state`."""
         super().set_state(state)
-        self._lay_out([state["sizes"].get(name, 0) for name in self.config.groups])
-        for block in self._members:
-            block.env.set_state(state["groups"][block.name])
-            block.env._np_random = self._np_random
+        self._lay_out(state["group"].copy())
+        for part in self._parts:
+            part.env.set_state(state["groups"][part.name])

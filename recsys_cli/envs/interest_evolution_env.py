@@ -40,7 +40,7 @@ class InterestEvolutionVectorEnv(SlateVectorEnv):
         self._quality_stddev = np.float32(config.quality_stddev)
         self._candidates = Ahead(UniformTopics(config.num_topics).draw, num_envs, self.problem.width)
         self._noise = Ahead(normal, num_envs, config.slate_size)
-        self._uniform = Ahead(uniform, 2, num_envs)
+        self._uniform = Ahead(uniform, 2, num_envs, users=1)
         self._one_hot = OneHot(config.num_topics)
         self._user_offsets = self._row_starts(config.num_topics)
         self._interests = np.zeros((num_envs, config.num_topics), np.float32)

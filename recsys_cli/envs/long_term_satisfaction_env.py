@@ -30,7 +30,7 @@ class LongTermSatisfactionVectorEnv(SlateVectorEnv):
         """Make room for the users and their documents."""
         super().__init__(config, num_envs, doc_format)
         self._candidates = Ahead(uniform, num_envs, self.problem.width, 1)
-        self._noise = Ahead(normal, 2, num_envs)
+        self._noise = Ahead(normal, 2, num_envs, users=1)
         self._exposure = np.zeros(num_envs)
         self._satisfaction = np.zeros(num_envs)
         self._budget = np.zeros(num_envs, np.int64)

@@ -25,11 +25,15 @@ class Ahead:
         left: those not used yet, `[steps, *shape]`; part of the env's state.
     """
 
-    def __init__(self, draw: Callable[[np.random.Generator, int], NDArray[Any]], *shape: int) -> None:
-        """Set what draws so many numbers, and the shape of those of a step."""
-        self._draw, self._shape, self._size = draw, shape, math.prod(shape)
-        self._steps = min(max(AHEAD // max(self._size, 1), 1), STEPS_AHEAD)
+    def __init__(self, draw: Callable[[np.random.Generator, int], NDArray[Any]], *shape: int, users: int = 0) -> None:
+        """Set what draws so many numbers, the shape of those of a step, and which of its axes is the users'."""
+        self._draw, self._shape, self._users, self._alike = draw, shape, users, 1
+        self._steps = min(max(AHEAD // max(math.prod(shape), 1), 1), STEPS_AHEAD)
         self.left: NDArray[Any] = np.empty((0, *shape))
+
+    def share(self, alike: int) -> None:
+        """Draw the same numbers for every so many neighbours."""
+        self._alike = alike
 
     def clear(self) -> None:
         """Forget the numbers drawn so far."""
@@ -38,7 +42,10 @@ class Ahead:
     def take(self, rng: np.random.Generator) -> NDArray[Any]:
         """Return a step's numbers `[*shape]`, in memory that is not written to again."""
         if not len(self.left):
-            self.left = self._draw(rng, self._steps * self._size).reshape(self._steps, *self._shape)
+            shape = [n // self._alike if axis == self._users else n for axis, n in enumerate(self._shape)]
+            self.left = self._draw(rng, self._steps * math.prod(shape)).reshape(self._steps, *shape)
+            if self._alike > 1:
+                self.left = self.left.repeat(self._alike, axis=1 + self._users)
         numbers: NDArray[Any] = self.left[0]
         self.left = self.left[1:]
         return numbers

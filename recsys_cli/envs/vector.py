@@ -13,7 +13,6 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from recsys_cli.envs.common_draws import CommonDraws
 from recsys_cli.envs.recycling import RecycledArrays
 from recsys_cli.envs.returned import Returned
 from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates
@@ -75,7 +74,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._steps = np.zeros(num_envs, np.int64)
         self._response: Response = {}
         self._returned = Returned(self)
-        self._blocks = 1
+        self._alike = 1
 
     @cached_property
     def observation_space(self) -> spaces.Dict:  # type: ignore[override]
@@ -133,6 +132,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._start(np.arange(self.num_envs))
         if fresh or self.problem.resample_documents:
             self._offer()
+        if self._alike > 1:
+            self._start_alike()
         self._ended, self._steps = np.zeros_like(self._ended), np.zeros_like(self._steps)
         self._response = self._no_response()
         observation = self.observe()
@@ -187,9 +188,17 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         own = self.problem.truncation
         self.problem = dataclasses.replace(self.problem, truncation=min(steps, own or steps))
 
-    def share_draws(self, blocks: int) -> None:
-        """Let equal blocks of users live through the same chances, as far as possible, from the next seed on."""
-        self._blocks = blocks
+    def share_chances(self, alike: int) -> None:
+        """Give every so many neighbours common random numbers, as far as the problem can, from the next `reset` on."""
+        self._alike = alike
+        for name in self.draws_ahead:
+            getattr(self, name).share(alike)
+
+    def _start_alike(self) -> None:
+        """Give neighbours who share their chances the same start."""
+        for name in (*self.state_arrays, "_mask"):
+            if (first := getattr(self, name)) is not None:
+                setattr(self, name, first[:: self._alike].repeat(self._alike, axis=0))
 
     def observe(self) -> Observation:
         """Return the current observation again, in fresh arrays (for example after `set_state`)."""
@@ -253,10 +262,7 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
             self._mask = np.arange(self.problem.width) < there[:, None]
 
     def _reseed(self, seed: int | None) -> None:
-        sequence = np.random.SeedSequence(seed)
-        bits = np.random.SFC64(sequence)
-        shared = self._blocks > 1
-        self._np_random = CommonDraws(bits, self.num_envs, self._blocks) if shared else np.random.Generator(bits)
+        self._np_random = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
         self._np_random_seed = seed
         for name in self.draws_ahead:
             getattr(self, name).clear()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from recsys_cli.algos.baselines import too_large_for_oracle
 from recsys_cli.config import structured
 from recsys_cli.config.explore import NOT_EXPLORING, Explore
 from recsys_cli.config.memory import check_evaluation
@@ -20,7 +21,7 @@ from recsys_cli.tracking.loading import load_checkpoint
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of one evaluation, the evaluated policy's first."""
+    """The scores of one evaluation, the evaluated policy's first; `left_out` says why there is no oracle's."""
 
     checkpoint: str
     env: dict[str, Any]
@@ -29,6 +30,7 @@ class Evaluation:
     steps: int
     explore: str
     scores: list[Score]
+    left_out: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as written to JSON; `differences` compares with the other policies on the same users."""
@@ -85,4 +87,5 @@ def evaluate_checkpoint(
     own = score(name, policy, env, users, seed, show)
     others = known if known is not None else score_baselines(baselines, env, users, seed, show)
     scores = [own, *(other for other in others if other.policy != own.policy)]
-    return Evaluation(str(folder), structured.to_plain(env), users, seed, loaded.steps, str(explore), scores)
+    left_out = too_large_for_oracle(env) if "oracle" in baselines else ""
+    return Evaluation(str(folder), structured.to_plain(env), users, seed, loaded.steps, str(explore), scores, left_out)

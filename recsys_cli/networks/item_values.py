@@ -6,7 +6,7 @@ Every network maps `state` [B, S], the user and the memory, and `doc` [B, C, F] 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from recsys_cli.envs.spec import Documents
 from recsys_cli.networks.features import dot_documents, is_index
+
+CACHED = 180_000  # numbers of a layer that a CPU core's cache holds beside the next layer's
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:
@@ -29,6 +31,17 @@ def mlp(sizes: Sequence[int]) -> nn.Sequential:
 def with_constant(user: Tensor) -> Tensor:
     """Give users without features a constant one, so that a network has an input."""
     return user if user.shape[-1] else user.new_ones((*user.shape[:-1], 1))
+
+
+def _in_parts(value: Callable[[Tensor, Tensor], Tensor], width: int, doc: Tensor, mine: Tensor) -> Tensor:
+    """Return `value(doc, mine)`, on a CPU of so many users at a time that a layer of `width` a user stays in its cache.
+
+    Wide layers are bound by memory. Compilers and GPUs have their own ways.
+    """
+    users = max(CACHED // width, 1)
+    if len(doc) <= users or doc.device.type != "cpu" or torch.compiler.is_compiling():
+        return value(doc, mine)
+    return torch.cat([value(*part) for part in zip(doc.split(users), mine.split(users), strict=True)])
 
 
 class TwoTower(nn.Module):
@@ -120,17 +133,23 @@ class Concat(nn.Module):
     def forward(self, state: Tensor, doc: Tensor) -> tuple[Tensor, Tensor]:
         """Return `q` [B, C] and `q_null` [B]."""
         mine = self.first_user(with_constant(state))[:, None]
-        if not is_index(doc):
-            items = torch.cat([self.first_doc(doc), self.first_null.expand(len(doc), 1, -1)], dim=1)
-            q = self._rest(items.add_(mine))  # in place: B * C wide rows are bound by memory, not by arithmetic
-        elif doc.shape[1] <= self.first_doc.in_features:
-            table = self._table()
-            items = nn.functional.embedding(nn.functional.pad(doc.long(), (0, 1), value=len(table) - 1), table)
-            q = self._rest(items.add_(mine))
-        else:  # more candidates than topics: every topic's value once
-            q = self._rest(self._table() + mine)
-            return q.gather(1, doc.long()), q[:, -1]
-        return q[:, :-1], q[:, -1]
+        table = self._table() if is_index(doc) else None
+        # With more candidates than topics, every topic's value is computed once.
+        topics = table is not None and doc.shape[1] >= len(table)
+
+        def value(doc: Tensor, mine: Tensor) -> Tensor:
+            if table is None:
+                first = torch.cat([self.first_doc(doc), self.first_null.expand(len(doc), 1, -1)], dim=1).add_(mine)
+            elif topics:
+                first = table + mine
+            else:
+                numbers = nn.functional.pad(doc.long(), (0, 1), value=len(table) - 1)
+                first = nn.functional.embedding(numbers, table).add_(mine)
+            return self._rest(first)
+
+        width = (len(table) if table is not None and topics else doc.shape[1] + 1) * mine.shape[-1]
+        q = _in_parts(value, width, doc, mine)
+        return q.gather(1, doc.long()) if topics else q[:, :-1], q[:, -1]
 
     def one(self, state: Tensor, doc: Tensor, nothing: Tensor) -> Tensor:
         """Return `[B]`: each user's value of one document, `[B, F]` or `[B]`, or of the null if `nothing` [B]."""

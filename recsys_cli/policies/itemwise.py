@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys_cli.policies.base import Floats
-from recsys_cli.policies.memory import MemoryKind, memory_features
+from recsys_cli.policies.memory import TOTALS, MemoryKind, memory_features
+from recsys_cli.policies.session_limit import ends_of, learned_limit
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
 
-TOTALS = 4  # leading features of every memory: the session's totals
-FEWEST_ENDS = 8  # terminated sessions from which their common limit is learned
-SHARPEST = 0.15  # deviation of what was left at their ends, as a share of a session, up to which there is a limit
 MOST_PRODUCTS = 512  # features of a document times features of the user
 MOST_SQUARES = 256  # user features that are squared too
 POWERS = 3  # of the share left
@@ -124,7 +122,7 @@ class ItemwiseFeatures:
         ended = np.asarray(columns["terminated"], bool)
         if self.remembers:
             totals = columns["memory"][:, :TOTALS].astype(np.float64)
-            statistics["totals"], statistics["limit"] = _moments(totals), _limit(totals[ended])
+            statistics["totals"], statistics["limit"] = _moments(totals), learned_limit(ends_of(totals[ended]))
 
     def expected(
         self, blocks: Sequence[str], columns: Columns, shown: NDArray[Any], p: Floats, p_null: Floats, prefix: str = ""
@@ -267,17 +265,6 @@ def _moments(values: Floats) -> Floats:
     """Return mean and twice the standard deviation of each column, `[2, P]`; 1 for a constant one (Gelman 2008)."""
     spread = 2 * values.std(0, dtype=np.float64)
     return np.stack([values.mean(0, dtype=np.float64), np.where(spread > 1e-6, spread, 1.0)])
-
-
-def _limit(ends: Floats) -> Floats:
-    """Return w with `w . h = 1` for the totals at the ends of sessions, `[E, 4]`; zeros if there is no such plane."""
-    if len(ends) < FEWEST_ENDS:
-        return np.zeros(TOTALS)
-    gram = ends.T @ ends
-    weak = np.diag(1e-5 * gram.diagonal() + 1e-9 * gram.trace() + 1e-30)
-    limit = np.asarray(np.linalg.solve(gram + weak, ends.sum(0)))
-    left = np.sqrt(np.square(1 - ends @ limit).sum() / (len(ends) - TOTALS))
-    return limit if left < SHARPEST else np.zeros(TOTALS)
 
 
 def _products(left: Floats, right: Floats) -> Floats:

@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recsys_cli.envs.spec import are_numbers
 from recsys_cli.networks.features import Observed, is_index, observation_tensors
 from recsys_cli.networks.parameters import load_parameters, parameters_of
 from recsys_cli.policies.base import Floats, GreedyPolicy, Observation
 from recsys_cli.policies.memory import Memory, MemoryKind, memory_features, new_memory
+from recsys_cli.slates.distinct import enough_of_each
 from recsys_cli.slates.distributions import PlackettLuceSlates
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class SlateNetwork(Protocol):
     """A torch module that chooses slates."""
 
     slate_size: int
+    problem: ProblemSpec
 
     def slates(self, observed: Observed) -> Tensor:
         """Return the best slates `[B, k]`."""
@@ -47,7 +50,7 @@ class SessionNetwork(nn.Module):
     items: Tensor | None
 
     def __init__(self, spec: ProblemSpec, memory: MemoryKind | Literal["auto"]) -> None:
-        """Take the problem and the kind of memory; `auto` is none unless a training from data has resolved it."""
+        """Take the problem and the kind of memory; `auto` is none unless a training has resolved it."""
         super().__init__()
         self.memory: MemoryKind = "none" if memory == "auto" else memory
         self.problem, self.slate_size = spec, spec.slate_size
@@ -103,9 +106,13 @@ class NetworkPolicy(GreedyPolicy):
         return next(self._torch.parameters()).device
 
     def slates(self, observation: Observation) -> NDArray[Any]:
-        """See `GreedyPolicy.slates`."""
+        """See `GreedyPolicy.slates`; of many copies of a document only those that may be needed are looked at."""
+        few = enough_of_each_in(observation, self.network.problem)
+        if few is not None:
+            observation = {**observation, "doc": np.take_along_axis(observation["doc"], few, axis=1)}
         with torch.no_grad():
-            return self.network.slates(self.observed(observation)).cpu().numpy()
+            slates = self.network.slates(self.observed(observation)).cpu().numpy()
+        return slates if few is None else np.take_along_axis(few, slates, axis=1)
 
     def observed(self, observation: Observation) -> Observed:
         """Return an observation as the network takes it."""
@@ -122,6 +129,16 @@ class NetworkPolicy(GreedyPolicy):
     def load_tensors(self, tensors: Mapping[str, np.ndarray]) -> None:
         """Restore parameters; see `SlatePolicy.load_tensors`."""
         load_parameters(self._torch, tensors)
+
+
+def enough_of_each_in(
+    columns: Mapping[str, Any], spec: ProblemSpec, prefix: Literal["", "next_"] = ""
+) -> NDArray[np.intp] | None:
+    """Return positions of candidates that suffice for the best slate, see `enough_of_each`; None: all are needed."""
+    doc = columns[prefix + "doc"]
+    if prefix + "mask" in columns or not are_numbers(doc):
+        return None
+    return enough_of_each(doc, spec.documents.numbers, spec.slate_size)
 
 
 class ScoringPolicy(NetworkPolicy):

@@ -1,61 +1,75 @@
-"""How much of a session is left: learned from the totals at which sessions end, and then seen instead of them."""
+"""What is left of a session: its limit is learned from the totals at which sessions end."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from recsys_cli.policies.base import Floats
 from recsys_cli.policies.memory import TOTALS
 
 FEWEST_ENDS = 8  # ended sessions from which their common limit is learned
 SHARPEST = 0.15  # deviation of what was left at their ends, as a share of a session, up to which there is a limit
+SCALES = tuple(4.0**power for power in range(TOTALS))  # a session, and down to 1/64 of it, where its end is decided
+
+
+def ends_of(totals: NDArray[np.floating]) -> Floats:
+    """Return the sum of `(1, h) (1, h)'`, `[5, 5]`, over the totals at the ends of sessions, `[n, 4]`."""
+    x = np.insert(np.asarray(totals, np.float64), 0, 1.0, axis=1)
+    return x.T @ x
+
+
+def learned_limit(ends: Floats) -> Floats:
+    """Return w with `w . h = 1` at the ends of sessions, `[4]`; zeros if there is no such plane.
+
+    Sessions that end when something is used up, be it minutes, clicks or steps, end at a plane in the space of their
+    totals; `1 - w . h` is the share of the session that is left.
+
+    Args:
+        ends: of all sessions that have ended, as from `ends_of`.
+    """
+    count, total, gram = ends[0, 0], ends[0, 1:], ends[1:, 1:]
+    if count < FEWEST_ENDS:
+        return np.zeros(TOTALS)
+    weak = np.diag(1e-5 * gram.diagonal() + 1e-9 * gram.trace() + 1e-30)
+    limit = np.asarray(np.linalg.solve(gram + weak, total))
+    squares = count - 2 * limit @ total + limit @ gram @ limit
+    left = np.sqrt(max(squares, 0.0) / (count - TOTALS))
+    return limit if left < SHARPEST else np.zeros(TOTALS)
 
 
 class SessionLimit(nn.Module):
-    """Replaces the session's totals `h` [B, 4] by `z = 1 - w . h`, the share of the session that is left.
+    """Shows networks what is left of a session instead of its totals, as soon as a limit of sessions is learned.
 
-    Sessions that end when something is used up, be it minutes, clicks or steps, end at a plane in the space of their
-    totals, `w . h = 1`. Then z is all that the totals say about the rest of the session; what else they tell, such as
-    the quality of past clicks, a value mistakes for a cause. As long as there is no such plane, totals pass as they
-    are. Without memory it does nothing.
+    What is left is all that the totals say about the rest of the session. What else they tell, such as how good past
+    clicks were, a value mistakes for a cause.
 
     Attributes:
-        sums: of `(1, h) (1, h)'` over the ends of sessions, `[5, 5]` float64.
-        matrix, constant: `h` is mapped to `matrix h + constant`.
+        ends: see `ends_of`.
+        limit: see `learned_limit`.
     """
 
-    sums: Tensor
-    matrix: Tensor
-    constant: Tensor
+    ends: Tensor
+    limit: Tensor
+    scales: Tensor
 
     def __init__(self) -> None:
         """Know of no limit."""
         super().__init__()
-        self.register_buffer("sums", torch.zeros((1 + TOTALS, 1 + TOTALS), dtype=torch.float64))
-        self.register_buffer("matrix", torch.eye(TOTALS))
-        self.register_buffer("constant", torch.zeros(TOTALS))
+        self.register_buffer("ends", torch.zeros((1 + TOTALS, 1 + TOTALS), dtype=torch.float64))
+        self.register_buffer("limit", torch.zeros(TOTALS))
+        self.register_buffer("scales", torch.tensor(SCALES), persistent=False)
 
     def forward(self, memory: Tensor) -> Tensor:
-        """Return the memory `[B, M]`, whose first features are the totals, as a network sees it."""
+        """Return the memory `[B, M]`, with `min(1, scale * left)` for each scale in place of the totals."""
         totals, rest = memory[:, :TOTALS], memory[:, TOTALS:]
-        return torch.cat([totals @ self.matrix.T + self.constant, rest], dim=-1)
+        left = (self.scales * (1 - totals @ self.limit)[:, None]).clamp_max(1)
+        return torch.cat([torch.where(self.limit.any(), left, totals), rest], dim=-1)
 
-    def learn(self, ends: Tensor) -> None:
-        """Learn the limit.
-
-        Args:
-            ends: totals at the ends of more sessions, `[n, 4]`.
-        """
-        x = torch.cat([ends.new_ones((len(ends), 1)), ends], dim=1).double()
-        self.sums += x.T @ x
-        count, total, gram = self.sums[0, 0], self.sums[0, 1:], self.sums[1:, 1:]
-        if count < FEWEST_ENDS:
-            return
-        weak = torch.diag(1e-5 * gram.diagonal() + 1e-9 * gram.trace() + 1e-30)
-        limit = torch.linalg.solve(gram + weak, total)
-        left = (count - 2 * limit @ total + limit @ gram @ limit).clamp_min(0) / (count - TOTALS)
-        self.matrix.copy_(torch.eye(TOTALS))
-        self.constant.zero_()
-        if left.sqrt() < SHARPEST:
-            self.matrix.zero_()
-            self.matrix[0], self.constant[0] = -limit, 1.0
+    def learn(self, totals: Tensor) -> None:
+        """Learn from the totals at the ends of more sessions, `[n, 4]`."""
+        ends = self.ends.cpu().numpy() + ends_of(totals.cpu().numpy())
+        self.ends.copy_(torch.from_numpy(ends))
+        self.limit.copy_(torch.from_numpy(learned_limit(ends)))

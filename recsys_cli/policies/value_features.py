@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from recsys_cli.envs.spec import are_numbers
 from recsys_cli.policies.click_models import ConditionalLogit
+from recsys_cli.policies.memory import TOTALS
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
 
 Floats = NDArray[np.float64]
 
-TOTALS = 4  # leading features of a session memory
 BUDGET_RIDGE = 1e-5  # small: sessions that end at a limit are separable, and then the boundary is sharp
 LEAST_ENDS = 10  # ended sessions from which a budget is learned
 LEAST_GAIN = 1.0  # nats a session by which the budget must predict its end better than a constant rate does

@@ -55,9 +55,9 @@ class Fitted:
                 yield Text(f"  {heading}: {cell}")
 
 
-def scores_table(scores: Sequence[Score], title: str) -> Fitted:
+def scores_table(scores: Sequence[Score], title: str, left_out: str = "") -> Fitted:
     """Return a table of the scores, one row per policy and group of users, with the columns that the problem has."""
-    table = Fitted(title)
+    table = Fitted("\n".join(filter(None, (title, left_out))))
     table.add_column("policy")
     table.add_column("return ± 95 %", justify="right")
     shown = [name for name in COLUMNS if any(name in score.means for score in scores)]
@@ -73,12 +73,12 @@ def scores_table(scores: Sequence[Score], title: str) -> Fitted:
 def final_table(evaluations: Sequence[Evaluation]) -> Fitted:
     """Return the scores; for several seeds the mean of their returns, with the interval over seeds."""
     scores, users = evaluations[0].scores, evaluations[0].users
-    title = f"{users:,} fresh users, greedy"
+    title, left_out = f"{users:,} fresh users, greedy", evaluations[0].left_out
     if len(evaluations) > 1:
         joint = _joint([evaluation.scores[0] for evaluation in evaluations])
         scores = [joint, *scores[1:]]
         title += f"; the interval of {joint.policy} is over seeds, the others' over users"
-    return scores_table(scores, title)
+    return scores_table(scores, title, left_out)
 
 
 def _joint(own: Sequence[Score]) -> Score:

@@ -17,6 +17,7 @@ from recsys_cli.policies import SlatePolicy
 from recsys_cli.policies.base import Observation
 
 MAX_LOCKSTEP_USERS = 2048
+MAX_LOCKSTEP_DOCUMENTS = 1 << 21  # candidates of all users: a policy's numbers for them should stay in the cache
 
 
 @dataclass
@@ -67,7 +68,7 @@ class Episodes:
             own: dict[str, Any] = {key: None if column is None else column[rows] for key, column in columns.items()}
             return Episodes(**(own | {"group": None}))
 
-        return {str(name): of(name) for name in dict.fromkeys(self.group.tolist())}
+        return {str(name): of(name) for name in np.unique(self.group)}
 
     def summaries(self) -> dict[str, float]:
         """Return `summary`, and each group's under `<group>/<name>`."""
@@ -129,7 +130,8 @@ def play(
     Raises:
         FloatingPointError: the simulator returned something that is not finite.
     """
-    parts, rounds = [], -(-users // MAX_LOCKSTEP_USERS)
+    at_once = max(min(MAX_LOCKSTEP_DOCUMENTS // env.spec.width, MAX_LOCKSTEP_USERS), 1)
+    parts, rounds = [], -(-users // at_once)
     rng = np.random.Generator(np.random.SFC64([seed, 1]))  # not the users' own stream
     with one_thread():
         for i, size in enumerate(np.diff(np.linspace(0, users, rounds + 1).astype(int))):

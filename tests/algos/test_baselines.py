@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsys_cli.algos.baselines import fitted_baseline, has_oracle
+from recsys_cli.algos.baselines import fitted_baseline, has_oracle, too_large_for_oracle
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
 from recsys_cli.policies import GreedyPolicy, SlatePolicy
@@ -101,6 +101,12 @@ def test_a_problem_without_an_oracle():
     assert fitted_baseline("myopic", env, 0).learns
     with pytest.raises(ConfigError, match="env=mine"):
         load("algo", "oracle").check(env)
+
+
+def test_too_many_candidates_are_played_without_an_oracle():
+    few, many = (load("env", "interest_evolution", num_candidates=size) for size in (2_000, 2_001))
+    assert has_oracle(few) and not too_large_for_oracle(few)
+    assert not has_oracle(many) and "env.num_candidates=2,000" in too_large_for_oracle(many)
 
 
 def test_what_trains_and_what_does_not():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import ray
 import torch
 from learners import KINDS, SIZE, assert_learned_the_same, learn, learner_of, transitions
 
@@ -21,6 +23,15 @@ def test_one_graph_holds_loss_and_gradient(kind: str) -> None:
     (_, one, gradients), (_, other, same) = eager.step(batch), traced.step(batch)
     torch.testing.assert_close(one, other)
     torch.testing.assert_close(list(gradients), list(same))
+
+
+def test_a_learner_process_compiles_its_steps_too() -> None:
+    """Ray wraps every method of a class whose objects live in processes of their own."""
+    plain, learner = learner_of(), learner_of()
+    learner.__class__ = ray.remote(type(learner)).__ray_metadata__.modified_class
+    assert inspect.unwrap(type(learner).gradients) is not type(learner).gradients
+    batch = transitions(plain, SIZE)
+    torch.testing.assert_close(CompiledStep(learner.gradients, backend="eager")(batch)[1], plain.step(batch)[1])
 
 
 @pytest.mark.slow

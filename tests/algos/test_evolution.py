@@ -15,7 +15,7 @@ from recsys_cli.algos.evolution.weights import Moments, Weights
 from recsys_cli.config.compose import compose
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.structured import load
-from recsys_cli.networks.blocks import in_blocks
+from recsys_cli.networks.turns import in_turns
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.episodes import play
 
@@ -27,27 +27,25 @@ def training(*words: str, seed: int = 0) -> Any:
     return run.algo.make_training(run, seed)
 
 
+EXPLORATION = load("env", "interest_exploration").spec
+
+
 @pytest.fixture
 def weights() -> Weights:
     algo = load("algo", "es", network={"kind": "two_tower", "hidden": [8, 4], "doc_hidden": 3})
-    env = load("env", "interest_exploration")
-    return Weights(algo.make_policy(env.spec, seed=1).network.values)
+    return Weights(algo.make_policy(EXPLORATION, seed=1).network.values)
 
 
-def test_networks_in_blocks_compute_what_each_computes_alone(weights: Weights) -> None:
+def test_networks_in_turns_compute_what_each_computes_alone(weights: Weights) -> None:
     vectors = torch.randn(3, weights.size)
-    state, doc = (
-        torch.randn(6, weights.inputs),
-        torch.rand(6, 5, len(load("env", "interest_exploration").spec.documents)),
-    )
-    together = in_blocks(weights.values, weights.by_name(vectors))(state, doc)
-    for block, vector in enumerate(vectors):
+    state, doc = torch.randn(6, weights.inputs), torch.rand(6, 5, len(EXPLORATION.documents))
+    together = in_turns(weights.values, weights.by_name(vectors))(state, doc)
+    for turn, vector in enumerate(vectors):
         alone = copy.deepcopy(weights)
         alone.put(vector)
         torch.testing.assert_close(alone.now(), vector)
-        rows = slice(2 * block, 2 * block + 2)
-        for got, expected in zip(together, alone.values(state[rows], doc[rows]), strict=True):
-            torch.testing.assert_close(got[rows], expected)
+        for got, expected in zip(together, alone.values(state[turn::3], doc[turn::3]), strict=True):
+            torch.testing.assert_close(got[turn::3], expected)
 
 
 def test_the_search_sees_the_same_function_of_normalised_states(weights: Weights) -> None:
@@ -62,26 +60,28 @@ def test_the_search_sees_the_same_function_of_normalised_states(weights: Weights
     torch.testing.assert_close(weights.of_network(search, moments), own)
     state = torch.randn(4, weights.inputs)
     x = (state - torch.tensor(mean).float()) / torch.tensor(deviation).float()
-    doc = torch.rand(4, 2, len(load("env", "interest_exploration").spec.documents))
+    doc = torch.rand(4, 2, len(EXPLORATION.documents))
     expected = weights.values(state, doc)[0]
     weights.put(search[0])
     torch.testing.assert_close(weights.values(x, doc)[0], expected)
 
 
-@pytest.mark.parametrize("problem", ["interest_evolution", "interest_exploration", "long_term_satisfaction"])
-def test_blocks_of_users_live_through_the_same_chances(problem: str) -> None:
+@pytest.mark.parametrize("problem", ["interest_evolution", "interest_exploration", "long_term_satisfaction", "groups"])
+def test_neighbours_live_through_the_same_chances(problem: str) -> None:
     env, policy, rng = load("env", problem), UniformPolicy(2), np.random.default_rng(0)
     vec = env.make_vec(12)
-    vec.share_draws(3)
+    vec.share_chances(3)
     observation, _ = vec.reset(seed=4)
-    for _ in range(4):
-        blocks = observation["doc"].reshape(3, 4, *observation["doc"].shape[1:])
-        np.testing.assert_array_equal(blocks[0], blocks[1])
-        assert not np.array_equal(blocks[0, 0], blocks[0, 1])
-        slates = np.tile(policy.distribution(observation).sample(rng)[:4], (3, 1))
+    rewards = []
+    for _ in range(12):
+        for name in ("user", "doc"):
+            np.testing.assert_array_equal(observation[name][0::3], observation[name][2::3])
+        assert not np.array_equal(observation["doc"][0], observation["doc"][3])
+        slates = policy.distribution(observation).sample(rng)[::3].repeat(3, axis=0)
         observation, reward, *_ = vec.step(slates)
-        if problem != "interest_evolution":  # there, whether an interest rises is every user's own chance
-            np.testing.assert_array_equal(reward[:4], reward[4:8])
+        np.testing.assert_array_equal(reward[0::3], reward[2::3])
+        rewards.append(reward[0::3])
+    assert len(np.unique(rewards)) > 1
     vec.close()
 
 

@@ -39,7 +39,9 @@ def test_a_key_that_is_not_there_is_explained(env: str, key: str, capsys: pytest
 
 def test_a_field_that_specs_do_not_have_is_named() -> None:
     env = load("env", "embedding_feed")
-    with pytest.raises(ConfigError, match=r"a spec has no field max_episode_steps; it has .*, horizon\. The length of"):
+    with pytest.raises(
+        ConfigError, match=r"a spec has no field max_episode_steps; it has .*, horizon, groups\. The length of"
+    ):
         env.problem_spec(max_episode_steps=50)
     with pytest.raises(ConfigError, match=r"a spec has no field documnts; .* Did you mean 'documents'\?"):
         env.problem_spec(documnts=())

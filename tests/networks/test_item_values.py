@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from recsys_cli.envs.spec import Documents, Features
-from recsys_cli.networks.item_values import Concat, DocumentValues, TwoTower
+from recsys_cli.networks.item_values import CACHED, Concat, DocumentValues, TwoTower
 
 
 def networks(users, docs, one_hot):
@@ -60,6 +60,19 @@ def test_a_document_s_value_depends_on_no_other_candidate(kind, users):
         torch.testing.assert_close(null, q_null)
     if not users:
         torch.testing.assert_close(q_null, q_null[:1].expand(5))
+
+
+@pytest.mark.parametrize("form", ["index", "dense"])
+@pytest.mark.parametrize("candidates", [3, 9])
+def test_many_users_are_valued_as_few_are(candidates, form):
+    """More of them than are computed at a time."""
+    net = networks(4, 6, one_hot=form == "index")["concat"]
+    users = 2 * CACHED // 32 // min(candidates + 1, 7) + 1
+    user = torch.rand(users, 4)
+    doc = torch.randint(0, 6, (users, candidates)) if form == "index" else torch.rand(users, candidates, 6)
+    few = [net(*part) for part in zip(user.split(1000), doc.split(1000), strict=True)]
+    for many, parts in zip(net(user, doc), zip(*few, strict=True), strict=True):
+        torch.testing.assert_close(many, torch.cat(parts))
 
 
 def test_concat_is_an_mlp_over_the_concatenation():

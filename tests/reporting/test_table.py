@@ -34,3 +34,10 @@ def test_a_narrow_terminal_gets_a_table_if_it_fits() -> None:
     assert rows[1][0] == "policy" and rows[3][0] == "slateq" and len(rows) == 5
     listed = printed(60, NAMES).splitlines()
     assert listed[1:4] == ["slateq, 5 seeds", "  return ± 95 %: 277.2 ± 8.9", "  clicks/step: 0.486"]
+
+
+def test_what_is_left_out_is_said() -> None:
+    console = Console(width=60, highlight=False)
+    with console.capture() as capture:
+        console.print(scores_table([Score("slateq", mean_interval([1.0, 2.0]), {})], "2 fresh users", "no oracle: why"))
+    assert [line.strip() for line in capture.get().splitlines()[:2]] == ["2 fresh users", "no oracle: why"]

@@ -79,8 +79,9 @@ def test_play_equals_a_naive_loop(name):
     assert summary["clicks_per_step"] == pytest.approx(expected["click"].sum() / expected["steps"].sum())
 
 
-def test_many_users_are_played_in_rounds_each_once(monkeypatch):
-    monkeypatch.setattr(episodes, "MAX_LOCKSTEP_USERS", 16)
+@pytest.mark.parametrize(("limit", "value"), [("MAX_LOCKSTEP_USERS", 16), ("MAX_LOCKSTEP_DOCUMENTS", 160)])
+def test_many_users_are_played_in_rounds_each_once(monkeypatch, limit, value):
+    monkeypatch.setattr(episodes, limit, value)
     env = load("env", "interest_exploration", horizon=4)
     policy = FirstItems(2)
     played = play(policy, env, 45, 8)

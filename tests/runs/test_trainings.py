@@ -12,7 +12,7 @@ from recsys_cli.config.paths import conf_dir
 from recsys_cli.files import read_json, read_jsonl
 from recsys_cli.tracking.bundle import read_bundle
 
-PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml"))
+PROBLEMS = sorted(path.stem for path in (conf_dir() / "env").glob("*.yaml") if path.stem != "groups")
 PLAIN = ("debug=smoke", "resources=inline", "progress=plain", "tracking=off")
 SMOKE = (*PLAIN, "evaluation.baselines=[random]")
 

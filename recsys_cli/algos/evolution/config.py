@@ -82,7 +82,7 @@ class EvolutionConfig(AlgoConfig):
         from recsys_cli.algos.slateq.network import SlateQNetwork
         from recsys_cli.networks.choice import FirstPositionChoice, LearnedChoice
 
-        network = SlateQNetwork(self, spec)
+        network = SlateQNetwork(self, spec)  # type: ignore[arg-type]  # has all that it reads
         if isinstance(network.choice, LearnedChoice):
             network.choice = FirstPositionChoice()  # if all weigh alike, the k items of greatest value are best
         return network

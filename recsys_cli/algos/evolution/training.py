@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from recsys_cli.algos.evolution.weights import Moments, Weights
 from recsys_cli.algos.state_files import load_state, save_state
 from recsys_cli.algos.training import Training, episode_metrics
-from recsys_cli.networks.blocks import in_blocks
+from recsys_cli.networks.turns import in_turns
 from recsys_cli.policies.base import Observation, state_of
 from recsys_cli.policies.network import ScoringPolicy
 from recsys_cli.rollouts.episodes import Episodes, concatenate, one_thread, play_together
@@ -46,7 +46,8 @@ class Evolution(Training):
         self.settings, self._env, self._seed = settings, run.env, seed
         self._report_every, self._length = run.report_every, run.steps
         self._policy = settings.make_policy(run.env.spec, seed)
-        self.weights = Weights(self._policy.network.values)  # type: ignore[attr-defined]
+        self._network = cast(Any, self._policy.network)
+        self.weights = Weights(self._network.values)
         self._moments = Moments(self.weights.inputs)
         self._env_steps = self._generation = 0
 
@@ -88,11 +89,10 @@ class Evolution(Training):
         shape = settings.population // 2, self.weights.size
         noise = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
         centre = self.weights.of_search(self.weights.now()[None], self._moments)
-        mirrored = torch.cat([centre + settings.noise * noise, centre - settings.noise * noise])
-        episodes, seen = self._play(self.weights.of_network(mirrored, self._moments), int(env_seed), rng)
-        returns = episodes.returns.reshape(settings.population, -1).mean(1)
-        better, worse = np.split(returns, 2)
-        centre += self.move(centre[0], noise, np.stack([better, worse]))
+        sides = torch.stack([centre + settings.noise * noise, centre - settings.noise * noise], dim=1)
+        episodes, seen = self._play(self.weights.of_network(sides.flatten(0, 1), self._moments), int(env_seed), rng)
+        returns = episodes.returns.reshape(-1, settings.population).mean(0)
+        centre += self.move(centre[0], noise, returns.reshape(-1, 2).T)
         self.weights.put(self.weights.of_network(centre, self._moments)[0])
         self._moments.sums += seen.sums  # the network stays what it is, only the unit of the next perturbations changes
         self._generation += 1
@@ -100,16 +100,12 @@ class Evolution(Training):
         return episodes
 
     def _play(self, population: Tensor, seed: int, rng: np.random.Generator) -> tuple[Episodes, Moments]:
-        """Play `algo.episodes` users with each of the networks `[P, D]`; return episodes by network, and states."""
-        network = copy.copy(self._policy.network)
-        network._modules = {
-            **network._modules,
-            "values": in_blocks(self.weights.values, self.weights.by_name(population)),
-        }
+        """Play `algo.episodes` users with each of the networks `[P, D]`, in turns; return episodes and states seen."""
         users = len(population) * self.settings.episodes
         vec = self._env.make_vec(users, doc_format=self._env.spec.documents.compact)
-        vec.share_draws(len(population))
-        moments = Moments(self.weights.inputs)
+        vec.share_chances(len(population))
+        network, moments = copy.copy(self._network), Moments(self.weights.inputs)
+        network._modules = {**network._modules, "values": in_turns(network.values, self.weights.by_name(population))}
 
         def seen(observation: Observation, playing: NDArray[np.bool_]) -> None:
             states = state_of(observation)

@@ -49,7 +49,7 @@ class QLearner(MinibatchLearner):
     def learn_limit(self, columns: dict[str, Tensor]) -> None:
         """Show the network the totals at which sessions ended."""
         limit = self.module[DEFAULT_MODULE_ID].unwrapped().net.limit
-        if limit is not None:
+        if limit is not None:  # a session's last step is not bootstrapped
             limit.learn(columns["next_memory"][columns["bootstrap"] == 0, :TOTALS])
 
     @override(MinibatchLearner)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -12,14 +13,19 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from recsys_cli.algos.offline_algorithm import OfflineAlgorithm
-from recsys_cli.algos.q_learning.algorithm import QLearning
+from recsys_cli.algos.q_learning.algorithm import QLearning, QLearningAlgorithmConfig
 from recsys_cli.algos.q_learning.learner import QLearner
 from recsys_cli.algos.q_learning.module import QModule
 from recsys_cli.algos.slateq.network import SlateQNetwork
 from recsys_cli.networks.choice import KnownChoice, LearnedChoice, log_likelihood
 from recsys_cli.networks.features import Observed, pick_documents
+from recsys_cli.policies.network import enough_of_each_in
 from recsys_cli.slates.optimal import of_shown, only, optimal_values, slate_values
 from recsys_cli.slates.optimisers import OPTIMISERS
+
+if TYPE_CHECKING:
+    from recsys_cli.algos.slateq.config import SlateQConfig
+    from recsys_cli.config.schema import TrainConfig
 
 
 class SlateQModule(QModule):
@@ -108,11 +114,34 @@ class SlateQLearner(QLearner):
         return slate_values(of_shown(v, slate), of_shown(q, slate), v_null, q_null)
 
 
+class SlateQAlgorithmConfig(QLearningAlgorithmConfig):
+    """RLlib's config of SlateQ."""
+
+    settings: SlateQConfig
+
+    @override(QLearningAlgorithmConfig)
+    def of_run(self, settings: SlateQConfig, run: TrainConfig, seed: int) -> None:
+        """Also take the number of users that its values are best learned from."""
+        super().of_run(settings, run, seed)
+        self.env_runners(num_envs_per_env_runner=settings.users_in(run))
+
+
 class SlateQ(QLearning):
     """Q-learning of items."""
 
+    config_class = SlateQAlgorithmConfig
     module_class = SlateQModule
     learner_class = SlateQLearner
+
+    @override(QLearning)
+    def update(self, columns: dict[str, Any]) -> list[Any]:
+        """Learn from rows, of whose next candidates only those are looked at that the best slate may need."""
+        settings: Any = self.config.settings
+        if settings.target != "sarsa":
+            few = enough_of_each_in(columns, self.config.problem.spec, "next_")
+            if few is not None:
+                columns = {**columns, "next_doc": np.take_along_axis(columns["next_doc"], few, axis=1)}
+        return super().update(columns)
 
 
 class OfflineSlateQ(OfflineAlgorithm):

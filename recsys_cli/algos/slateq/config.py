@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from recsys_cli.algos.q_learning.config import QLearningConfig
 from recsys_cli.config.errors import ConfigError
+from recsys_cli.config.ranges import Count
 from recsys_cli.envs.spec import ProblemSpec
 
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.algorithm import OfflineSlateQ, SlateQ
     from recsys_cli.algos.slateq.network import SlateQNetwork
+    from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.envs.base import EnvConfig
     from recsys_cli.policies.network import ScoringPolicy
+
+
+LOCK_STEPS = 1_000  # of a training: some sessions one after another, even long ones
+FEWEST_USERS = 16
 
 
 def check_choice_model(mode: str, spec: ProblemSpec, others: str = "auto, learned, learned_proportional") -> None:
@@ -35,6 +42,7 @@ class SlateQConfig(QLearningConfig):
     serving: Literal["top_k", "greedy", "optimal"]
     null_value: Literal["learned", "zero"]
     choice_model: Literal["auto", "true", "learned", "learned_proportional"]
+    users: Count | None
 
     learns_from: ClassVar[tuple[str, ...]] = ("env", "data")
 
@@ -54,13 +62,23 @@ class SlateQConfig(QLearningConfig):
 
     by_source: ClassVar[tuple[str, ...]] = ("learning_starts", "replay_ratio")
 
-    def learning_from(self, data: str | None) -> Self:
+    def learning_from(self, data: str | None, env: EnvConfig) -> Self:
         """Also refuse prioritised replay of a log; its steps are the rows drawn, from the first one on."""
         if data is None:
-            return super().learning_from(data)
+            return super().learning_from(data, env)
         if self.replay == "prioritized":
             raise ConfigError("algo.replay=prioritized is not available with data=<data set>; allowed: uniform")
-        return replace(super().learning_from(data), learning_starts=0, replay_ratio=1.0)
+        return replace(super().learning_from(data, env), learning_starts=0, replay_ratio=1.0)
+
+    def users_in(self, run: TrainConfig) -> int:
+        """Return how many users each runner of a training plays in lock-step.
+
+        If none is given: few enough for `LOCK_STEPS`. What a session is worth is only learned from sessions that have
+        ended; until then values grow without bound, and what comes later has to unlearn that.
+        """
+        resources = run.resources
+        fitting = max(run.steps // (LOCK_STEPS * max(resources.env_runners, 1)), FEWEST_USERS)
+        return min(self.users or fitting, resources.users_per_runner)
 
     def make_network(self, spec: ProblemSpec) -> SlateQNetwork:
         """Build the network."""

@@ -26,8 +26,8 @@ from recsys_cli.offline.judging import ChoiceModel, Judged, Logged
 from recsys_cli.offline.linear import inverse
 from recsys_cli.offline.steps import Steps
 from recsys_cli.policies.base import SlatePolicy
-from recsys_cli.policies.memory import STEPS_UNIT, UNITS, MemoryKind, increments, memory_features, new_memory
-from recsys_cli.policies.value_features import TOTALS, ValueFeatures, fit_budget
+from recsys_cli.policies.memory import STEPS_UNIT, TOTALS, UNITS, MemoryKind, increments, memory_features, new_memory
+from recsys_cli.policies.value_features import ValueFeatures, fit_budget
 
 Floats = NDArray[np.float64]
 

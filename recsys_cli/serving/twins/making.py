@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from recsys_cli.policies.click_models import ConditionalLogit, ItemFeatures
 from recsys_cli.policies.greedy_pctr import GreedyPCTRPolicy
 from recsys_cli.policies.item_bandit import ItemBanditPolicy
 from recsys_cli.policies.item_values import ItemValues, LinearItems
-from recsys_cli.policies.itemwise import TOTALS
 from recsys_cli.policies.lspi import LSPIPolicy
+from recsys_cli.policies.memory import TOTALS
 from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.policies.network import PlackettLucePolicy, ScoringPolicy
 from recsys_cli.policies.neural_items import NeuralItems
@@ -36,13 +37,16 @@ def of_values(policy: ScoringPolicy) -> ValuedTwin | None:
     forward, choice, optimise = _forward(network.values), _choice(network.choice), _optimiser(network.serving)
     if forward is None or choice is None or optimise is None:
         return None
-    learned_null = network.learned_null
+    learned_null, limited = network.learned_null, _limited(network)
 
     def values(observation: Observation, state: Any, doc: Any) -> tuple[Floats, Floats]:
-        q, q_null = (each.astype(np.float64) for each in forward(state, doc))
+        q, q_null = (each.astype(np.float64) for each in forward(limited(state), doc))
         return q, q_null if learned_null else np.zeros_like(q_null)
 
-    return ValuedTwin(policy, network.problem.documents, values, choice, network.attended, optimise)
+    def chosen(user: Any, state: Any, doc: Any, mask: Bools | None) -> Scores:
+        return choice(user, limited(state), doc, mask)
+
+    return ValuedTwin(policy, network.problem.documents, values, chosen, network.attended, optimise)
 
 
 def of_scores(policy: PlackettLucePolicy) -> ScoredTwin | None:
@@ -53,7 +57,8 @@ def of_scores(policy: PlackettLucePolicy) -> ScoredTwin | None:
     network: Any = policy.network
     if type(network) not in (SlateActor, ActorAndValues) or (forward := _forward(network.scorer)) is None:
         return None
-    return ScoredTwin(policy, network.problem.documents, forward)
+    limited = _limited(network)
+    return ScoredTwin(policy, network.problem.documents, lambda state, doc: forward(limited(state), doc))
 
 
 def of_lspi(policy: LSPIPolicy) -> ValuedTwin | None:
@@ -99,6 +104,22 @@ def _forward(network: Any) -> ItemForward | None:
     if type(network) in (TwoTower, DocumentValues):
         return TwoTowerForward(network, blind=type(network) is DocumentValues)
     return None
+
+
+def _limited(network: Any) -> Callable[[Any], Any]:
+    """Return what turns user and memory into what a network's layers see: `SessionLimit`, if it has learned one."""
+    limit, users = getattr(network, "limit", None), len(network.problem.user)
+    if limit is None or not limit.limit.any():
+        return lambda state: state
+    weights, scales = limit.limit.cpu().numpy().copy(), limit.scales.cpu().numpy()
+    totals = np.s_[:, users : users + TOTALS]
+
+    def limited(state: Any) -> Any:
+        seen, left = state.copy(), 1 - np.einsum("bm,m->b", state[totals], weights)
+        seen[totals] = np.minimum(scales * left[:, None], 1)
+        return seen
+
+    return limited
 
 
 def _choice(model: Any) -> Choice | None:

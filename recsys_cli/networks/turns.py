@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 
-class BlockLinear(nn.Module):
-    """P linear layers: inputs come in P equal blocks of rows, each with a layer of its own."""
+class TurnsLinear(nn.Module):
+    """P linear layers: row n goes through layer n modulo P."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         """Take the weights `[P, O, I]` and biases `[P, O]`."""
@@ -20,12 +20,13 @@ class BlockLinear(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return `[B, ..., O]` for `[B, ..., I]`; P divides B."""
-        blocks = rows.reshape(len(self.weight), -1, rows.shape[-1])
-        return torch.baddbmm(self.bias, blocks, self.weight).reshape(*rows.shape[:-1], -1)
+        turns = rows.unflatten(0, (-1, len(self.weight))).movedim(1, 0)  # [P, B / P, ..., I]
+        out = torch.baddbmm(self.bias, turns.reshape(len(self.weight), -1, rows.shape[-1]), self.weight)
+        return out.unflatten(1, turns.shape[1:-1]).movedim(0, 1).flatten(0, 1)
 
 
-def in_blocks(network: nn.Module, parameters: Mapping[str, Tensor]) -> nn.Module:
-    """Return P networks as one, of which each computes its own block of the batch.
+def in_turns(network: nn.Module, parameters: Mapping[str, Tensor]) -> nn.Module:
+    """Return P networks as one, which take the rows of a batch in turns.
 
     Args:
         network: what they look like; all its parameters are those of linear layers.
@@ -34,6 +35,5 @@ def in_blocks(network: nn.Module, parameters: Mapping[str, Tensor]) -> nn.Module
     together = copy.deepcopy(network)
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear):
-            own = BlockLinear(parameters[f"{name}.weight"], parameters[f"{name}.bias"])
-            together.set_submodule(name, own)
+            together.set_submodule(name, TurnsLinear(parameters[f"{name}.weight"], parameters[f"{name}.bias"]))
     return together
