@@ -81,6 +81,8 @@ class QLearning(ReplayingAlgorithm, CollectingAlgorithm):
         if not rows:
             return
         self.rows_due -= rows
+        if (filter_ := self.env_runner.module.net.filter) is not None:
+            self.replay.refresh(filter_)
         results = self.update(self.replay.sample(rows, env_steps / self.config.training_env_steps))
         if isinstance(self.replay, PrioritizedReplay):
             for result in results:
