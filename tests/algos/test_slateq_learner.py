@@ -31,7 +31,7 @@ def make_learner() -> MakeLearner:
     """A function that builds a learner from overrides."""
 
     def make(*overrides: str) -> SlateQLearner:
-        small = ["env.num_candidates=5", "algo.network.hidden=[8]", "algo.network.doc_hidden=4"]
+        small = ["env.num_candidates=5", "algo.memory=none", "algo.network.hidden=[8]", "algo.network.doc_hidden=4"]
         run = compose("train", [*small, f"algo.network.scale={SCALE}", *overrides])
         config = run.algo.algorithm().config_of(run.algo, run, seed=0)
         vec = run.env.make_vec(1)
