@@ -80,6 +80,10 @@ TABLES: dict[str, list[Entry]] = {
         entry("default-memory", "env=interest_exploration", "algo.memory=documents", "algo.n_step=1"),
         entry("heavy", *EXPLORATION),
         *(entry(f"heavy-memory-{h}", *EXPLORATION, f"algo.memory={h}", "algo.n_step=1") for h in ("raw", "documents")),
+        *(
+            entry(f"heavy-memory-{h}-reuse-8", *EXPLORATION, f"algo.memory={h}", "algo.n_step=1", "algo.replay_ratio=8")
+            for h in ("documents", "belief")
+        ),
         entry("heavy-linucb-memory-documents", *EXPLORATION, "algo=linucb", "algo.memory=documents"),
         entry("heavy-kl-ucb-per-user", *EXPLORATION, "algo=kl_ucb", "algo.statistics=per_user"),
     ],

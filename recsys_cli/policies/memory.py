@@ -26,6 +26,9 @@ FADING = 0.7  # weight that the fading mean keeps at every step; any time scale 
 class Memory:
     """Remembers nothing; observations pass as they are."""
 
+    evidence: NDArray[np.float32] | None = None
+    """What the newest step said, `[N, X]`, if something is to learn how to remember it."""
+
     @property
     def kind(self) -> str | None:
         """A name that two memories share only if they remember the same things; None: no other does."""
@@ -106,9 +109,7 @@ class SessionMemory(Memory):
 
     def _remember_documents(self, doc: np.ndarray, slates: np.ndarray, click: np.ndarray) -> None:
         assert self.documents is not None
-        shown = self.spec.documents.dense(doc[np.arange(self.users)[:, None], slates])
-        if (slates < 0).any():
-            shown = shown * (slates >= 0)[..., None]
+        shown = shown_documents(self.spec, doc, slates)
         clicked = np.einsum("nkf,nk->nf", shown, click)
         self.documents[:, 0] += shown.sum(1)
         self.documents[:, 1] += clicked
@@ -130,6 +131,12 @@ class SessionMemory(Memory):
         self.totals[:] = state["totals"]
         if self.documents is not None:
             self.documents[:] = state["documents"]
+
+
+def shown_documents(spec: ProblemSpec, doc: NDArray[Any], slates: NDArray[Any]) -> NDArray[Any]:
+    """Return the features `[N, k, F]` of the documents at the positions `slates` `[N, k]`; zeros at -1."""
+    shown = spec.documents.dense(doc[np.arange(len(slates))[:, None], slates])
+    return shown * (slates >= 0)[..., None] if (slates < 0).any() else shown
 
 
 UNITS = np.array([STEPS_UNIT, STEPS_UNIT, STEPS_UNIT, TIME_UNIT], np.float32)

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recsys_cli.envs.spec import are_numbers
+from recsys_cli.networks.belief import BeliefFilter
 from recsys_cli.networks.features import Observed, is_index, observation_tensors
 from recsys_cli.networks.parameters import load_parameters, parameters_of
 from recsys_cli.policies.base import Floats, GreedyPolicy, Observation
-from recsys_cli.policies.memory import Memory, MemoryKind, memory_features, new_memory
+from recsys_cli.policies.belief import BeliefMemory, evidence_features, remembered_features
+from recsys_cli.policies.memory import Memory, MemoryKind, new_memory
 from recsys_cli.slates.distinct import enough_of_each
 from recsys_cli.slates.distributions import PlackettLuceSlates
 
@@ -49,18 +51,22 @@ class SessionNetwork(nn.Module):
 
     items: Tensor | None
 
-    def __init__(self, spec: ProblemSpec, memory: MemoryKind | Literal["auto"]) -> None:
+    def __init__(self, spec: ProblemSpec, memory: MemoryKind | Literal["auto", "belief"]) -> None:
         """Take the problem and the kind of memory; `auto` is none unless a training has resolved it."""
         super().__init__()
-        self.memory: MemoryKind = "none" if memory == "auto" else memory
+        self.memory: MemoryKind | Literal["belief"] = "none" if memory == "auto" else memory
+        self.filter = BeliefFilter(evidence_features(spec)) if memory == "belief" else None
         self.problem, self.slate_size = spec, spec.slate_size
-        self.state_features = len(spec.user) + memory_features(self.memory, spec)
+        self.state_features = len(spec.user) + remembered_features(self.memory, spec)
         items = None if spec.documents.items is None else torch.from_numpy(spec.documents.items)
         self.register_buffer("items", items, persistent=False)  # of the problem, not learned
 
     def new_memory(self, users: int) -> Memory:
         """Return the memory that `algo.memory` names."""
-        return new_memory(self.memory, self.problem, users)
+        if self.memory != "belief":
+            return new_memory(self.memory, self.problem, users)
+        assert self.filter is not None
+        return BeliefMemory(self.filter, self.problem, users)
 
     def features_of(self, doc: Tensor) -> Tensor:
         """Return documents in the layers' form: an item's number becomes its features."""

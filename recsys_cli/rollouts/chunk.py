@@ -25,6 +25,7 @@ class Chunk:
         stream: number of the runner it comes from.
         start: the runner's lock-step count at row 0; a gap means that rows are missing.
         memory: the policy's memory before the step, `[T, N, M]` float32; None without memory.
+        evidence: what the step told a memory that is being learned, `[T, N, X]` float32; None without one.
         mask: which candidates were present, `[T, N, C]`; None if all were.
         response: every field of the response to `slate`, `[T, N, k]` each; None if nobody reads them.
         log_propensity: log-probabilities of the slates when they were drawn, `[T, N]` float32; nan if the policy is
@@ -42,6 +43,7 @@ class Chunk:
     stream: int
     start: int
     memory: np.ndarray | None = None
+    evidence: np.ndarray | None = None
     mask: np.ndarray | None = None
     log_propensity: np.ndarray | None = None
     response: dict[str, np.ndarray] | None = None

@@ -108,6 +108,8 @@ class Collector:
             observation, reward, terminated, truncated, _ = self.env.step(slates)
             require_finite_step(self.steps_done + 1, observation, reward)
             self.memory.step(known, slates, observation, self.starting)
+            if chunk.evidence is not None:
+                chunk.evidence[t] = self.memory.evidence
             response = observation["response"]
             chunk.reward[t], chunk.valid[t] = reward, ~self.starting
             chunk.terminated[t], chunk.truncated[t] = terminated, truncated
@@ -145,8 +147,10 @@ class Collector:
             for name in OBSERVED
             if name in observation
         }
+        evidence = self.memory.evidence
         return Chunk(
             **observed,
+            evidence=None if evidence is None else np.empty((length, *evidence.shape), np.float32),
             slate=np.empty((*shape, k), dtype),
             clicked=np.empty(shape, position_dtype(k)),
             reward=np.empty(shape, np.float32),

@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from recsys_cli.networks.belief import BELIEF, BeliefFilter
 from recsys_cli.rollouts.chunk import Chunk
+
+RECALLED = 8  # steps back over which a memory learns what to remember (truncated backpropagation through time)
 
 
 class Ring:
@@ -98,6 +101,8 @@ class Ring:
         documents = doc.reshape(len(doc) * candidates, *doc.shape[2:])
         shown = documents.take(at[:, None] * candidates + slate, axis=0, mode="clip")
         more: dict[str, np.ndarray] = {}
+        if "evidence" in self.arrays:
+            more |= self._recollected(at)
         if "memory" in self.arrays:
             more |= {"memory": self._take("memory", at), "next_memory": self._take("memory", after)}
         if "mask" in self.arrays:
@@ -113,6 +118,40 @@ class Ring:
             "next_doc": self._take("doc", after),
             "next_slate": self._take("slate", after).astype(np.int64),
         }
+
+    def _recollected(self, at: np.ndarray) -> dict[str, np.ndarray]:
+        """Return beliefs a few steps back, and the evidence since then and during the steps whose rewards are summed.
+
+        `belief` [n, H], `evidence` [n, RECALLED + n_step, X]; and `counted` [n, RECALLED + n_step], which of it is of
+        the same session.
+        """
+        oldest = (self.head - self.filled) % self.rows
+        places, counted = [at], [np.ones(len(at), bool)]
+        back, going = at, counted[0]
+        for _ in range(RECALLED):
+            before = np.where(back < self.users, back + (self.rows - 1) * self.users, back - self.users)
+            going = going & (back // self.users != oldest) & self._take("valid", before)
+            back = np.where(going, before, back)
+            places.insert(0, back)
+            counted.insert(0, going)
+        going, ahead = counted[-1], at
+        for _ in range(1, self.n_step):
+            ahead = self._wrap(ahead + self.users)
+            going = going & self._take("valid", ahead)
+            places.append(ahead)
+            counted.append(going)
+        return {
+            "belief": self._take("memory", back)[:, -BELIEF:],
+            "evidence": self._take("evidence", np.stack(places, 1)),
+            "counted": np.stack(counted, 1),
+        }
+
+    def refresh(self, filter_: BeliefFilter) -> None:
+        """Compute the beliefs at every row anew, from the oldest row's."""
+        order = (self.head - self.filled + np.arange(self.filled)) % self.rows
+        filter_.refresh(
+            self.arrays["memory"][..., -BELIEF:], self.arrays["evidence"], self.arrays["valid"], order.tolist()
+        )
 
     def _flat(self, name: str) -> np.ndarray:
         array = self.arrays[name]
@@ -194,6 +233,11 @@ class ReplayBuffer:
             rows = max(self.capacity // (self.streams * chunk.valid.shape[1]), self.n_step + 8)
             self.rings[chunk.stream] = self.ring.empty(rows, chunk, self.n_step)
         self.rings[chunk.stream].add(chunk)
+
+    def refresh(self, filter_: BeliefFilter) -> None:
+        """Compute the beliefs at every row anew: the filter that made them goes on learning."""
+        for ring in self.rings.values():
+            ring.refresh(filter_)
 
     def __len__(self) -> int:
         """Return the number of usable rows times users."""

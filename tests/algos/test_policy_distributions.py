@@ -132,6 +132,7 @@ def test_a_policy_explores_as_it_is_asked_to(name: str) -> None:
         "linucb",
         "lspi",
         "neural_linear",
+        "slateq",
         "thompson",
         "ucb1",
     ):

@@ -37,6 +37,7 @@ def policy_of(env: EnvConfig, algo: str, **changes: Any) -> Any:
         ("slateq", {"memory": "none"}),
         ("slateq", {"memory": "documents"}),
         ("slateq", {"memory": "raw"}),
+        ("slateq", {"memory": "belief"}),
         ("ucb1", {"statistics": "per_user"}),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -46,10 +47,14 @@ LIVE = {
     "raw": live("slateq", **RAW),
     "raw again": live("lspi", **RAW),
     "documents": live("slateq", **DOCUMENTS),
+    "belief": live("slateq", memory="belief"),
     "none": live("slateq", **NONE),
     "arms": live("ucb1", arms="topics", statistics="per_user"),
     "other arms": live("thompson", arms="topics", statistics="per_user", outcome="rewards"),
 }
+
+
+torch.nn.init.normal_(LIVE["belief"].policy.network.filter.out.weight)  # as if trained
 
 
 @settings(max_examples=25, deadline=None)

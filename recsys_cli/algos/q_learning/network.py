@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from recsys_cli.networks.features import Observed
+from recsys_cli.networks.last_layer import LastLayerPosterior
 from recsys_cli.policies.network import SessionNetwork
 from recsys_cli.policies.session_limit import SessionLimit
 
@@ -22,14 +23,16 @@ class QNetwork(SessionNetwork, ABC):
     Attributes:
         attended: leading positions of a slate that the user looks at.
         limit: of sessions; None without memory.
+        posterior: of `values`, if it is learned.
     """
 
     values: nn.Module
+    posterior: LastLayerPosterior | None
 
     def __init__(self, settings: GradientConfig, spec: ProblemSpec) -> None:
         """Take what every network needs from settings and problem."""
         super().__init__(spec, settings.memory)
-        self.attended = spec.attended
+        self.attended, self.posterior = spec.attended, None
         self.limit = None if self.memory == "none" else SessionLimit()
 
     def remembered(self, memory: Tensor | None) -> Tensor | None:

@@ -12,6 +12,7 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
+from recsys_cli.algos.minibatch_learner import Step
 from recsys_cli.algos.offline_algorithm import OfflineAlgorithm
 from recsys_cli.algos.q_learning.algorithm import QLearning, QLearningAlgorithmConfig
 from recsys_cli.algos.q_learning.learner import QLearner
@@ -51,6 +52,10 @@ class SlateQModule(QModule):
         Only the clicked document, or the null, goes through the network: B rows instead of B * C.
         """
         clicked, shown = batch["clicked"], self.net.shown_in(batch)
+        if shown.memory is not None:
+            # A belief is learned from choices alone: bent to values that bootstrap from it, it makes them lie (197
+            # instead of 268 on interest evolution).
+            shown = shown._replace(memory=shown.memory.detach())
         last = shown.doc.shape[1] - 1
         nothing, position = clicked > last, clicked.clamp_max(last)
         q = self.net.values.one(shown.state, pick_documents(shown.doc, position[:, None])[:, 0], nothing)
@@ -59,6 +64,15 @@ class SlateQModule(QModule):
 
 class SlateQLearner(QLearner):
     """Learns item-wise values (Ie et al. 2019, eq. 18, but bootstrapping from the state after the step)."""
+
+    @override(QLearner)
+    def gradients(self, minibatch: dict[str, Tensor]) -> Step:
+        """Let a belief recall the minibatch's sessions first."""
+        return super().gradients(self._recalled(minibatch))
+
+    def _recalled(self, minibatch: dict[str, Tensor]) -> dict[str, Tensor]:
+        net: SlateQNetwork = self.module[DEFAULT_MODULE_ID].unwrapped().net
+        return net.recalled(minibatch, self.config.settings.n_step_on(self.config.problem.spec))
 
     @override(QLearner)
     def compute_loss_for_module(
@@ -77,6 +91,7 @@ class SlateQLearner(QLearner):
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
         """Report the log-likelihood of the last minibatch's clicks under the learned and the true choice model."""
         outputs, losses, more = super()._update(batch, **kwargs)
+        self._learn_posterior(outputs[DEFAULT_MODULE_ID]["error"])
         likelihood = outputs[DEFAULT_MODULE_ID].get("log_likelihood")
         if likelihood is not None:
             spec, log = self.config.problem.spec.choice, {"choice_log_likelihood": likelihood}
@@ -89,6 +104,20 @@ class SlateQLearner(QLearner):
             for name, value in log.items():
                 self.metrics.log_value((DEFAULT_MODULE_ID, name), float(value), window=20)
         return outputs, losses, more
+
+    def _learn_posterior(self, error: Tensor) -> None:
+        """Let the values' posterior see the newest minibatch, with the errors that its gradient step began with."""
+        module, settings = self.module[DEFAULT_MODULE_ID].unwrapped(), self.config.settings
+        with torch.no_grad():
+            columns = self._recalled(self.newest)
+        # A transition that is learned from several times is seen once.
+        seen = min(self.gradient_steps * settings.batch_size / settings.replay_ratio, settings.replay_capacity)
+        module.net.posterior.learn(
+            module.net.values,
+            lambda: module._forward_train(columns)["q"],
+            error * settings.network.scale,
+            seen,
+        )
 
     @override(QLearner)
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:

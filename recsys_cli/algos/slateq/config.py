@@ -38,6 +38,7 @@ def check_choice_model(mode: str, spec: ProblemSpec, others: str = "auto, learne
 class SlateQConfig(QLearningConfig):
     """SlateQ (Ie et al. 2019). Keys and defaults: see `conf/algo/slateq.yaml`."""
 
+    memory: Literal["auto", "none", "raw", "documents", "belief"]  # type: ignore[assignment]
     target: Literal["top_k", "greedy", "optimal", "sarsa"]
     serving: Literal["top_k", "greedy", "optimal"]
     null_value: Literal["learned", "zero"]
@@ -59,6 +60,13 @@ class SlateQConfig(QLearningConfig):
         """Refuse `choice_model=true` if the score is hidden, and endless episodes without discount."""
         super().check(spec)
         check_choice_model(self.choice_model, spec)
+        known = spec.choice.kind == "first_position" or (spec.choice.observable and self.choice_model == "auto")
+        if self.memory == "belief" and (known or self.choice_model == "true"):
+            more = ", or algo.choice_model=learned" if spec.choice.observable else ""
+            raise ConfigError(
+                f"algo.memory=belief is learned with the choice model, and that of env={spec.name} is known; "
+                f"allowed: auto, none, raw, documents{more}"
+            )
 
     by_source: ClassVar[tuple[str, ...]] = ("learning_starts", "replay_ratio")
 
@@ -66,6 +74,11 @@ class SlateQConfig(QLearningConfig):
         """Also refuse prioritised replay of a log; its steps are the rows drawn, from the first one on."""
         if data is None:
             return super().learning_from(data, env)
+        if self.memory == "belief":
+            raise ConfigError(
+                "algo.memory=belief is learned by playing and not available with data=<data set>; "
+                "allowed: auto, none, raw, documents"
+            )
         if self.replay == "prioritized":
             raise ConfigError("algo.replay=prioritized is not available with data=<data set>; allowed: uniform")
         return replace(super().learning_from(data, env), learning_starts=0, replay_ratio=1.0)
@@ -80,17 +93,30 @@ class SlateQConfig(QLearningConfig):
         fitting = max(run.steps // (LOCK_STEPS * max(resources.env_runners, 1)), FEWEST_USERS)
         return min(self.users or fitting, resources.users_per_runner)
 
+    def memory_bytes(self, spec: ProblemSpec) -> dict[str, int]:
+        """Add what a belief is learned from."""
+        needed = super().memory_bytes(spec)
+        if self.memory == "belief":
+            from recsys_cli.policies.belief import evidence_features, remembered_features
+
+            features = remembered_features("belief", spec) + evidence_features(spec)
+            needed["algo.memory=belief"] = 4 * self.replay_capacity * features
+        return needed
+
     def make_network(self, spec: ProblemSpec) -> SlateQNetwork:
         """Build the network."""
         from recsys_cli.algos.slateq.network import SlateQNetwork
+        from recsys_cli.networks.last_layer import LastLayerPosterior
 
-        return SlateQNetwork(self, spec)
+        network = SlateQNetwork(self, spec)
+        network.posterior = LastLayerPosterior(network.values)
+        return network
 
     def policy_of(self, network: SlateQNetwork) -> ScoringPolicy:
         """Return the policy that acts with `network`."""
-        from recsys_cli.policies.network import ScoringPolicy
+        from recsys_cli.policies.q_values import QPolicy
 
-        return ScoringPolicy(network)
+        return QPolicy(network)
 
     def algorithm(self) -> type[SlateQ]:
         """Return RLlib's algorithm."""

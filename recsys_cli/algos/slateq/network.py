@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recsys_cli.algos.q_learning.network import QNetwork
 from recsys_cli.networks.choice import choice_model
 from recsys_cli.networks.features import Observed
+from recsys_cli.policies.memory import TOTALS
 from recsys_cli.slates.optimisers import OPTIMISERS, Parts, slate_scores, whole_slates
 
 if TYPE_CHECKING:
@@ -33,10 +35,33 @@ class SlateQNetwork(QNetwork):
         self.learned_null = settings.null_value == "learned"
         self.serving = OPTIMISERS[settings.serving]
 
-    def item_values(self, observed: Observed) -> tuple[Tensor, Tensor]:
-        """Return `q` [B, C] and `q_null` [B], which is 0 in the paper's variant (`null_value=zero`)."""
-        q, q_null = self.values(observed.state, observed.doc)
+    def item_values(self, observed: Observed, values: nn.Module | None = None) -> tuple[Tensor, Tensor]:
+        """Return `q` [B, C] and `q_null` [B], which is 0 in the paper's variant (`null_value=zero`).
+
+        By `self.values`, or others of their kind.
+        """
+        q, q_null = (self.values if values is None else values)(observed.state, observed.doc)
         return q, q_null if self.learned_null else torch.zeros_like(q_null)
+
+    def recalled(self, columns: dict[str, Tensor], n_step: int) -> dict[str, Tensor]:
+        """Return a batch's columns with the beliefs of now before its steps and after `n_step` in the memories.
+
+        As they are if the memory has no belief.
+        """
+        if self.filter is None:
+            return columns
+        evidence, counted = columns["evidence"], columns["counted"]
+        before = self.filter(columns["belief"], evidence[:, :-n_step], counted[:, :-n_step])
+        after = self.filter(before, evidence[:, -n_step:], counted[:, -n_step:])
+        beliefs = {"memory": before, "next_memory": after}
+        now = {name: torch.cat([columns[name][:, :TOTALS], belief], dim=-1) for name, belief in beliefs.items()}
+        return {**columns, **now}
+
+    def drawn_slates(self, observed: Observed, rng: np.random.Generator) -> Tensor:
+        """See `DrawingNetwork`."""
+        assert self.posterior is not None
+        parts = self._parts(observed, self.posterior.draw(self.values, rng))
+        return whole_slates(*parts, self.slate_size, self.attended, self.serving, observed.mask)
 
     def slates(self, observed: Observed) -> Tensor:
         """Return whole slates `[B, k]`: the best one, filled up by value if the user looks at fewer than k."""
@@ -47,6 +72,6 @@ class SlateQNetwork(QNetwork):
         v, q, v_null, q_null = (part.double() for part in self._parts(observed))
         return slate_scores((v, q, v_null, q_null), self.slates(observed), self.attended, observed.mask)
 
-    def _parts(self, observed: Observed) -> Parts:
-        (v, v_null), (q, q_null) = self.choice(observed), self.item_values(observed)
+    def _parts(self, observed: Observed, values: nn.Module | None = None) -> Parts:
+        (v, v_null), (q, q_null) = self.choice(observed), self.item_values(observed, values)
         return v, q, v_null, q_null

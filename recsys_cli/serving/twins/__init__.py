@@ -11,11 +11,13 @@ from recsys_cli.policies.item_bandit import ItemBanditPolicy
 from recsys_cli.policies.lspi import LSPIPolicy
 from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.policies.network import PlackettLucePolicy, ScoringPolicy
+from recsys_cli.policies.q_values import QPolicy
 from recsys_cli.policies.routed import RoutedPolicy
 from recsys_cli.serving.twins.making import of_bandit, of_lspi, of_myopic, of_scores, of_values
 
 MAKERS: dict[type[SlatePolicy], Callable[[Any], SlatePolicy | None]] = {
     ScoringPolicy: of_values,
+    QPolicy: of_values,
     PlackettLucePolicy: of_scores,
     LSPIPolicy: of_lspi,
     ItemBanditPolicy: of_bandit,
