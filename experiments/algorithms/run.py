@@ -114,16 +114,20 @@ LINES = [
     Line("tabular_q", ("algo=tabular_q", *LONG), without=("evolution",)),
     # All users take the first document there: no click to predict.
     Line("greedy_pctr", ("algo=greedy_pctr", *SHORT), without=SATISFACTIONS),
+    # What it remembers of clickbait stands for the hidden satisfaction.
+    Line(
+        "tabular_q-memory",
+        ("algo=tabular_q", "algo.memory=documents", "algo.user_bins=4", "algo.discount=0.95", *LONG),
+        without=("evolution", *EXPLORATIONS),
+    ),
+    Line("ars", ("algo=ars", *LONG), IN_SESSION),
+    Line("es", ("algo=es", *LONG), IN_SESSION),
+    Line("a2c", ("experiment=a2c", *LONG), IN_SESSION),
+    Line("lspi", ("algo=lspi", *SHORT), IN_SESSION),
     Line("full_slate_q", ("algo=full_slate_q", RANDOM), EACH_SLATE),
     Line("dqn", ("algo=dqn", RANDOM), EACH_SLATE),
+    Line("apex", ("experiment=apex", *LONG), IN_SESSION),
     Line("sac", ("algo=sac", RANDOM), EACH_SLATE),
-    Line("a2c", ("experiment=a2c", *LONG), IN_SESSION),
-    Line("es", ("algo=es", *LONG), IN_SESSION),
-    Line("ars", ("algo=ars", *LONG), IN_SESSION),
-    Line("lspi", ("algo=lspi", *budget(30_000), RANDOM), IN_SESSION),
-    Line(
-        "apex", ("experiment=apex", *LONG), {"evolution": ("algo.memory=raw",), **dict.fromkeys(EXPLORATIONS, SESSION)}
-    ),
 ]
 
 

@@ -5,7 +5,7 @@
 Prints a table and writes `results.csv` beside this file. recsim and ours play slates drawn beforehand, and hold each
 observation until the next one has come, as a policy would. recsim: `create_environment`, `reset` and `step`. Ours:
 `gymnasium.make_vec(...)`, `reset` and `step`, observations included. RecSim NG: see `ng.py`, which runs in an
-environment of its own that uv makes (some 500 MB are fetched the first time). Rounds of all sides alternate, so that
+environment of its own that uv makes (1.8 GB on disk). Rounds of all sides alternate, so that
 all see the same machine; the median round counts.
 """
 

@@ -17,7 +17,9 @@ from recsys_cli.evaluation.statistics import mean_interval
 
 HERE = Path(__file__).parent
 BASELINES = "evaluation.baselines=[random,myopic,oracle]"
-K3 = ("env=interest_evolution", "env.slate_size=3")
+EVOLUTION = ("env=interest_evolution",)
+K3 = (*EVOLUTION, "env.slate_size=3")
+BLIND = ("algo.memory=none",)
 LONG = ("experiment=slateq_beyond/memory",)
 
 
@@ -37,7 +39,6 @@ def steps(name: str, env_steps: int, *words: str) -> Entry:
         f"steps={env_steps}",
         f"algo.replay_ratio={reuse:g}",
         f"algo.learning_starts={start}",
-        f"resources.users_per_runner={min(1024, env_steps // 50)}",
         f"evaluation.every={every}",
         f"report_every={every}",
         f"checkpoint.every={every}",
@@ -64,14 +65,11 @@ SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20", "steps=30
 
 TABLES: dict[str, list[Entry]] = {
     "main": [
+        entry("10-2", *EVOLUTION),
         entry("10-3", *K3),
-        entry("10-2", "env=interest_evolution"),
-        entry("10-2-reuse-8", "env=interest_evolution", "algo.replay_ratio=8"),
-        entry("10-2-reuse-8-small", "env=interest_evolution", *SMALL),
-        entry("10-3-memory-3m", *K3, *LONG),
-        entry("10-2-memory-3m", "env=interest_evolution", *LONG),
-        entry("50-2-memory-3m", "env=interest_evolution", "env.num_candidates=50", *LONG),
-        entry("100-5-memory-3m", "env=interest_evolution", "env.num_candidates=100", "env.slate_size=5", *LONG),
+        entry("50-2", *EVOLUTION, "env.num_candidates=50"),
+        entry("100-5", *EVOLUTION, "env.num_candidates=100", "env.slate_size=5"),
+        entry("20-4", *EVOLUTION, "env.num_candidates=20", "env.slate_size=4"),
     ],
     "sensitivity": [
         entry(f"sensitivity-{s}", *SATISFACTION, f"env.sensitivity={s}")
@@ -211,11 +209,13 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=sorted(TABLES), default=list(TABLES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--runs", type=Path, default=Path("runs/slateq_beyond"), help="folder that gets the runs")
+    parser.add_argument("--inline", action="store_true", help="train without Ray, one seed after another")
     parser.add_argument("--no-training", action="store_true", help="only gather what is there")
     args = parser.parse_args()
+    machine = ("resources=inline",) if args.inline else ()
     for name in args.tables:
         csv = HERE / f"{name}.csv"
-        rows = results(TABLES[name], args.seeds, args.runs / name, csv, training=not args.no_training)
+        rows = results(TABLES[name], args.seeds, args.runs / name, csv, training=not args.no_training, machine=machine)
         (HERE / f"{name}.md").write_text(table(TABLES[name], rows))
         print(f"{name}\n{table(TABLES[name], rows)}", flush=True)
 

@@ -45,8 +45,10 @@ def learner_and_columns(words: tuple[str, ...], minibatches: int) -> tuple[QLear
     vec = run.env.make_vec(1)
     spaces = {DEFAULT_MODULE_ID: (vec.single_observation_space, vec.single_action_space)}
     learner = config.build_learner(spaces=spaces)
-    rule, replay = UniformPolicy(run.env.slate_size).distribution, ReplayBuffer(50_000, 1, seed=0)
-    replay.add(Collector(run.env, 256, seed=0).collect(20, rule, np.random.Generator(np.random.SFC64(0))))
+    rule, n_step = UniformPolicy(run.env.slate_size).distribution, run.algo.n_step_on(run.env.spec)
+    collector, replay = Collector(run.env, 256, seed=0), ReplayBuffer(50_000, 1, seed=0, n_step=n_step)
+    collector.remember(config.new_policy().new_memory(256))
+    replay.add(collector.collect(20, rule, np.random.Generator(np.random.SFC64(0))))
     columns = replay.sample(minibatches * run.algo.batch_size)
     return learner, {name: torch.from_numpy(column) for name, column in columns.items()}
 

@@ -36,6 +36,8 @@ from recsys_cli.rollouts.runner import VectorEnvRunner
 PAPER = ("algo.network.kind=concat", "algo.network.hidden=[256,32]")
 SETTINGS: dict[str, tuple[str, ...]] = {
     "default": (),
+    "without memory": ("algo.memory=none",),
+    "with memory": ("algo.memory=raw",),
     "default, batch 1024": ("algo.batch_size=1024",),
     "k=3": ("env.slate_size=3",),
     "C=100, k=2": ("env.num_candidates=100",),
@@ -109,7 +111,7 @@ def operations_per_row(run: TrainConfig) -> float:
     that back.
     """
     env, net = run.env, run.algo.network
-    users, docs = max(len(env.spec.user), 1), len(env.spec.documents)
+    users, docs = max(run.algo.make_network(env.spec).state_features, 1), len(env.spec.documents)
     if net.kind == "two_tower":  # one row a user; of a one-hot document an output is picked, not multiplied
         sizes = [users, *net.hidden, docs + 2]
         target = online = sum(2 * a * b for a, b in pairwise(sizes))

@@ -62,13 +62,8 @@ class SlateAlgorithmConfig(AlgorithmConfig):
         policy: SlatePolicy = self.settings.make_policy(self.problem.spec)
         return policy
 
-    def exploration_at(self, env_steps: int, runner: int = 0) -> Explore:
-        """Return a runner's exploration after that many env steps, in addition to the policy's own.
-
-        Args:
-            env_steps: of all runners.
-            runner: its number, from 1 on; 0: the training process plays.
-        """
+    def exploration_at(self, env_steps: int) -> Explore:
+        """Return the runners' exploration after that many env steps, in addition to the policy's own."""
         return NOT_EXPLORING
 
     @override(AlgorithmConfig)
@@ -88,7 +83,7 @@ class DecayingEpsilon(SlateAlgorithmConfig):
     """Mixes in random slates whose probability falls along a line, by the settings' `epsilon_...`."""
 
     @override(SlateAlgorithmConfig)
-    def exploration_at(self, env_steps: int, runner: int = 0) -> Explore:
+    def exploration_at(self, env_steps: int) -> Explore:
         """Return the probability of a random slate after that many env steps."""
         first, last = self.settings.epsilon_initial, self.settings.epsilon_final
         span = self.settings.epsilon_fraction * self.training_env_steps

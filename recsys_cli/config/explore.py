@@ -18,10 +18,13 @@ class Explore:
         kind: `none`; `epsilon` (a uniform slate with that probability); `plackett_luce` (slates drawn from the
             policy's scores at that temperature); `thompson` (slates drawn from the policy's posterior).
         amount: the probability or the temperature; 0 if the rule takes none.
+        spread: of `epsilon`: the i-th of N users has the probability amount^(1 + spread i / (N - 1)), as the actors of
+            Ape-X have (Horgan et al. 2018, arXiv 1803.00933, section 4); 0: all have the same.
     """
 
     kind: str = "none"
     amount: float = 0.0
+    spread: float = 0.0
 
     @classmethod
     def parse(cls, text: str, key: str = "explore") -> Explore:

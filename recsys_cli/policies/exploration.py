@@ -33,12 +33,19 @@ def explored(explore: Explore, policy: SlatePolicy, rule: Rule, *, at_once: bool
     match explore.kind:
         case "epsilon":
             later = rule if at_once or policy.asked_of_all else partial(deferred, rule, policy.slate_size)
-            return lambda observation: epsilon_mixture(explore.amount, later(observation))
+            if not explore.spread:
+                return lambda observation: epsilon_mixture(explore.amount, later(observation))
+            return lambda observation: epsilon_mixture(_spread(explore, len(observation["doc"])), later(observation))
         case "plackett_luce":
             return lambda observation: policy.softened(observation, explore.amount)
         case "thompson":
             return policy.posterior
     return rule
+
+
+def _spread(explore: Explore, users: int) -> Floats:
+    """Return each user's probability of a random slate, `[N]`."""
+    return np.asarray(explore.amount ** (1 + explore.spread * np.linspace(0, 1, users)))
 
 
 class ExploringPolicy(SlatePolicy):

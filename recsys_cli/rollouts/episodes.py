@@ -68,7 +68,7 @@ class Episodes:
             own: dict[str, Any] = {key: None if column is None else column[rows] for key, column in columns.items()}
             return Episodes(**(own | {"group": None}))
 
-        return {str(name): of(name) for name in dict.fromkeys(self.group.tolist())}
+        return {str(name): of(name) for name in np.unique(self.group)}
 
     def summaries(self) -> dict[str, float]:
         """Return `summary`, and each group's under `<group>/<name>`."""

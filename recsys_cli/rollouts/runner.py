@@ -37,8 +37,8 @@ RETURNS_LIFETIME = "returns_lifetime"  # summed over all finished episodes
 class VectorEnvRunner(EnvRunner, Checkpointable):
     """Plays `users_per_runner` users with the module's policy, and cuts their steps into chunks.
 
-    The policy behaves as while learning, and also explores by the config's `exploration_at(env_steps, runner)`. The
-    config also carries `problem` (EnvConfig) and, as RLlib's own keys, `num_envs_per_env_runner` (users) and
+    The policy behaves as while learning, and also explores by the config's `exploration_at(env_steps)`. The config also
+    carries `problem` (EnvConfig) and, as RLlib's own keys, `num_envs_per_env_runner` (users) and
     `rollout_fragment_length` (lock-steps per chunk).
     """
 
@@ -147,7 +147,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         if not explore:
             return policy.served
         # The lifetime count is global after a sync, so that all runners follow the same schedule.
-        exploration = self.config.exploration_at(self.num_env_steps_sampled_lifetime, self.worker_index)
+        exploration = self.config.exploration_at(self.num_env_steps_sampled_lifetime)
         return explored(exploration, policy, policy.behaviour)
 
     def _play(self, num_episodes: int) -> PlayedEpisodes:

@@ -9,6 +9,8 @@ import torch
 from learners import KINDS, SIZE, learn, learner_of, transitions
 from ray.rllib.core import DEFAULT_MODULE_ID
 
+from recsys_cli.networks.optimizers import fused_adam
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_fused_kernels_take_the_gradient_of_each_weight(kind: str) -> None:
@@ -28,3 +30,16 @@ def test_fused_kernels_take_the_gradient_of_each_weight(kind: str) -> None:
         torch.optim.RMSprop(plain, lr=settings.lr, alpha=0.95, eps=1e-5, foreach=False).step()
     learn(learner, batch)
     torch.testing.assert_close([p.detach() for p in plain], [p.detach() for p in learner.trained], rtol=1e-3, atol=1e-5)
+
+
+def test_adam_is_torch_s_bit_for_bit() -> None:
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in ((3, 20), (3,))] for _ in range(2))
+    one, other = fused_adam(ours, lr=1e-2), torch.optim.Adam(theirs, lr=1e-2, fused=True)
+    generator = torch.Generator().manual_seed(0)
+    for rate in (1e-2, 1e-2, 1e-3, 1e-3):
+        for mine, yours in zip(ours, theirs, strict=True):
+            mine.grad = yours.grad = torch.randn(mine.shape, generator=generator)
+        one.param_groups[0]["lr"] = other.param_groups[0]["lr"] = rate
+        one.step(), other.step()
+        torch.testing.assert_close(list(ours), list(theirs), rtol=0, atol=0)
+    torch.testing.assert_close(one.state_dict()["state"], other.state_dict()["state"], rtol=0, atol=0)

@@ -35,6 +35,14 @@ def test_shares_are_exact_but_for_one_user_and_in_the_mean() -> None:
         assert np.mean(counts) == pytest.approx(0.6 * users, abs=4 * 0.5 / 10)
 
 
+def test_groups_come_in_random_order() -> None:
+    """Else a log of them, whose order is that of users, would look as if users changed as time goes by."""
+    vec = groups({}, {}).make_vec(1000)
+    vec.reset(seed=0)
+    first, second = (np.mean(half == "one") for half in np.split(vec.group, 2))
+    assert abs(first - second) < 4 * 1 / 1000**0.5
+
+
 def test_the_last_features_are_the_group() -> None:
     for observed, features in ((True, 7), (False, 5)):
         env = groups({}, {"weight": 0.5}, group_observed=observed, num_candidates=[2, 6])
@@ -69,11 +77,24 @@ def test_groups_may_end_their_episodes_at_different_steps() -> None:
     vec = env.make_vec(4)
     vec.reset(seed=0)
     assert (env.spec.truncation, env.spec.horizon) == (5, 5)
-    ends = []
+    short, ends = vec.group == "short", []
     for _ in range(5):
         *_, truncated, _ = vec.step(vec.action_space.sample())
         ends.append(truncated.tolist())
-    assert ends == [[False] * 4, [False] * 4, [True, True, False, False], [False] * 4, [False, False, True, True]]
+    assert short.sum() == 2
+    assert ends == [[False] * 4, [False] * 4, short.tolist(), [False] * 4, (~short).tolist()]
+
+
+def test_neighbours_who_share_their_chances_are_of_the_same_group() -> None:
+    vec = groups({"weight": 3}, {"weight": 1}).make_vec(12)
+    vec.share_chances(3)
+    observation, _ = vec.reset(seed=0)
+    assert sorted(vec.group[::3]) == ["one", "one", "one", "other"]
+    assert vec.group.tolist() == np.repeat(vec.group[::3], 3).tolist()
+    for name in ("user", "doc"):
+        first = observation[name][::3]
+        np.testing.assert_array_equal(observation[name], np.repeat(first, 3, axis=0))
+        assert len(np.unique(first, axis=0)) == 4
 
 
 def test_what_all_groups_have_in_common_is_known() -> None:

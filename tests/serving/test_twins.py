@@ -33,7 +33,7 @@ PROBLEMS = catalog.option_names("env")
 K, USERS = 3, 16
 WIDTHS = [(1, 1), (K - 1, K - 1), (K, K), (10, 10), (37, 37), (1, 12), (1000, 1000)]
 TWINS = (
-    *("appo", "awr", "bc", "cql", "greedy_pctr", "impala", "iql", "linear_greedy", "lints", "linucb", "lspi"),
+    *("appo", "ars", "awr", "bc", "cql", "greedy_pctr", "impala", "iql", "linear_greedy", "lints", "linucb", "lspi"),
     *("marwil", "myopic", "neural_linear", "ppo", "reinforce_topk", "slateq"),
 )
 
@@ -54,6 +54,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "linucb shown": ("linucb", {"observe": "shown", "slate": "top_k", "memory": "documents"}),
     "linucb shared": ("linucb", {"parameters": "shared", "features": "user_doc"}),
     "lints documents": ("lints", {"parameters": "shared", "features": "doc"}),
+    "es linear": ("es", {"network": {"kind": "two_tower", "hidden": [], "doc_hidden": 0}, "memory": "documents"}),
     "lspi documents": ("lspi", {"memory": "documents", "features": "full"}),
     "lspi forgetful": ("lspi", {"memory": "none"}),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,9 @@ class QLearningAlgorithmConfig(DecayingEpsilon, MinibatchAlgorithmConfig):
     settings: QLearningConfig
 
     @override(DecayingEpsilon)
-    def exploration_at(self, env_steps: int, runner: int = 0) -> Explore:
-        """Spread the probability over several runners, as Ape-X does (Horgan et al. 2018, section 4)."""
-        epsilon, others = super().exploration_at(env_steps).amount, self.num_env_runners - 1
-        exponent = 1 + self.settings.epsilon_spread * (runner - 1) / others if runner and others else 1.0
-        return Explore("epsilon", epsilon**exponent)
+    def exploration_at(self, env_steps: int) -> Explore:
+        """Spread the probability over a runner's users."""
+        return replace(super().exploration_at(env_steps), spread=self.settings.epsilon_spread)
 
 
 class QLearning(ReplayingAlgorithm, CollectingAlgorithm):

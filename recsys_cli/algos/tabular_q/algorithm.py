@@ -20,13 +20,9 @@ class TabularQAlgorithmConfig(DecayingEpsilon):
         self.env_runner_cls = FollowedRunner
 
     @override(DecayingEpsilon)
-    def exploration_at(self, env_steps: int, runner: int = 0) -> Explore:
+    def exploration_at(self, env_steps: int) -> Explore:
         """Return the probability of a random slate; none if the policy explores by counts."""
-        return (
-            super().exploration_at(env_steps, runner)
-            if self.settings.exploration == "epsilon_greedy"
-            else NOT_EXPLORING
-        )
+        return super().exploration_at(env_steps) if self.settings.exploration == "epsilon_greedy" else NOT_EXPLORING
 
 
 class TabularQ(Bandit):

@@ -132,7 +132,8 @@ class Mixture(SlateDistribution):
         return [(weight, part) for weight, part in zip(every.T, self.parts, strict=True) if weight.any()]
 
 
-def epsilon_mixture(epsilon: float, greedy: SlateDistribution) -> Mixture:
-    """Mix a uniform slate, with probability epsilon, into a distribution."""
+def epsilon_mixture(epsilon: float | Floats, greedy: SlateDistribution) -> Mixture:
+    """Mix a uniform slate, with probability epsilon or with each user's own `[N]`, into a distribution."""
     sizes = (greedy.num_users, greedy.num_candidates, greedy.slate_size)
-    return Mixture([epsilon, 1 - epsilon], [Uniform(*sizes, greedy.mask), greedy])
+    weights = np.stack([epsilon, 1 - epsilon], axis=-1) if isinstance(epsilon, np.ndarray) else [epsilon, 1 - epsilon]
+    return Mixture(weights, [Uniform(*sizes, greedy.mask), greedy])
