@@ -41,7 +41,7 @@ def transitions(learner: QLearner, rows: int) -> dict[str, Tensor]:
     config = learner.config
     policy = UniformPolicy(config.problem.slate_size)
     collector = Collector(config.problem, 16, seed=0)
-    collector.remember(config.new_policy().new_memory(16))
+    collector.remember(config.learning_memory(config.new_policy(), 16))
     replay = ReplayBuffer(2000, 1, seed=0, discount=0.9)
     replay.add(collector.collect(20, policy.distribution, np.random.default_rng(0)))
     return {name: torch.as_tensor(column) for name, column in replay.sample(rows).items()}
