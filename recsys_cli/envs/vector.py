@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.envs.recycling import RecycledArrays
 from recsys_cli.envs.returned import Returned
-from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates
+from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates, refuse_unknown
 from recsys_cli.envs.spec import DENSE
 
 if TYPE_CHECKING:
@@ -299,11 +299,6 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
             return slates
         if ignored.size:
             slates[ignored] = np.arange(shape[1])
-        # Read as unsigned, a negative number is a huge one: one comparison sees both ends.
-        if slates.view(np.uintp).max() >= self.problem.width:
-            row = int(np.flatnonzero((slates.view(np.uintp) >= self.problem.width).any(axis=1))[0])
-            raise ValueError(
-                f"slate {slates[row].tolist()} of user {row} must hold candidates 0..{self.problem.width - 1}"
-            )
+        refuse_unknown(slates, self.problem.width)
         refuse_repeats(slates)
         return slates
