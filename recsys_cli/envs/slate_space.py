@@ -39,7 +39,7 @@ def refuse_unknown(slates: NDArray[np.intp], candidates: int) -> None:
     """Raise a `ValueError` for the first slate that holds a number which none of so many candidates has."""
     unsigned = slates.view(np.uintp)  # a negative number is a huge one: one comparison sees both ends
     if unsigned.max() >= candidates:
-        row = int((unsigned >= candidates).any(axis=1).nonzero()[0][0])
+        row = int(np.flatnonzero((unsigned >= candidates).any(axis=1))[0])
         raise ValueError(f"slate {slates[row].tolist()} of user {row} must hold candidates 0..{candidates - 1}")
 
 

@@ -47,9 +47,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         "autoreset_mode": AutoresetMode.NEXT_STEP,
         "render_modes": [],
     }
-    # Names of the arrays that hold a problem's users and candidates, saved by `get_state`.
+    # Names of what `get_state` saves: the arrays that hold a problem's users and candidates, and its `Ahead`s.
     state_arrays: ClassVar[tuple[str, ...]] = ()
-    # Names of its `Ahead`s, saved too.
     draws_ahead: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: EnvConfig, num_envs: int, doc_format: str = DENSE) -> None:
@@ -205,10 +204,10 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         response = {key: values.copy() for key, values in self._response.items()}
         user, doc = self._returned.user.of(self._user()), self._returned.documents.of(self._documents())
         observation: Observation = {"user": user, "doc": doc, "response": response}
-        if self._mask is None:
-            return observation
-        observation["doc"][~self._mask] = 0
-        return {**observation, "mask": self._mask.copy()}
+        if self._mask is not None:
+            observation["doc"][~self._mask] = 0
+            observation["mask"] = self._mask.copy()
+        return observation
 
     @property
     def group(self) -> NDArray[np.str_] | None:
