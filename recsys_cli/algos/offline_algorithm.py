@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ray.rllib.algorithms.algorithm import Algorithm
@@ -111,7 +112,7 @@ class OfflineAlgorithm(ReplayingAlgorithm):
         self.held_out = HeldOut(problem.dataset)
         self.replay = LoggedReplay(
             self.held_out.training_batches,
-            self.config.new_policy().new_memory,
+            partial(self.config.learning_memory, self.config.new_policy()),
             capacity=settings.replay_capacity,
             discount=self.config.gamma,
             n_step=settings.n_step_on(problem.spec),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recsys_cli.config.schema import TrainConfig
     from recsys_cli.envs.base import EnvConfig
     from recsys_cli.policies import SlatePolicy
+    from recsys_cli.policies.memory import Memory
     from recsys_cli.rollouts.chunk import Chunk
 
 REPLAY = "replay"
@@ -61,6 +62,10 @@ class SlateAlgorithmConfig(AlgorithmConfig):
         """Return an untrained policy of these settings."""
         policy: SlatePolicy = self.settings.make_policy(self.problem.spec)
         return policy
+
+    def learning_memory(self, policy: SlatePolicy, users: int) -> Memory:
+        """Return the session memory of so many users that learners take: that of the policy which they teach."""
+        return policy.new_memory(users)
 
     def exploration_at(self, env_steps: int) -> Explore:
         """Return the runners' exploration after that many env steps, in addition to the policy's own."""

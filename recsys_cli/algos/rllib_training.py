@@ -105,10 +105,11 @@ class RLlibTraining(Training):
         state = learners.get_state(components=f"learner/rl_module/{DEFAULT_MODULE_ID}")
         weights = state["learner"]["rl_module"][DEFAULT_MODULE_ID]
         begun = {f"net.{name}": value for name, value in tensors.items()}
-        for name in weights:  # of `target_net` and `target_values`
-            own = f"net.{name.removeprefix('target_').removeprefix('net.')}"
-            if name.startswith("target_") and own in begun:
-                begun[name] = begun[own]
+        # Of `target_net` and `target_values`; those of a critic with features of its own begin anew.
+        targets = {name: f"net.{name.removeprefix('target_').removeprefix('net.')}" for name in weights}
+        copies = {name: begun[own] for name, own in targets.items() if name.startswith("target_") and own in begun}
+        if all(weights[name].shape == copy.shape for name, copy in copies.items()):
+            begun |= copies
         learners.set_weights({DEFAULT_MODULE_ID: {**weights, **begun}})
         self._send_weights()
 

@@ -77,8 +77,8 @@ class SessionNetwork(nn.Module):
         return observed._replace(doc=self.features_of(observed.doc), memory=self.remembered(observed.memory))
 
     def remembered(self, memory: Tensor | None) -> Tensor | None:
-        """Return the session memory in the layers' form."""
-        return memory
+        """Return the session memory in the layers' form; None if they take none, whatever others remember."""
+        return None if self.memory == "none" else memory
 
     def observed_in(self, columns: Mapping[str, Tensor], prefix: str = "") -> Observed:
         """Return the observation in a batch's columns, or in those of the `next_` state."""

@@ -74,7 +74,7 @@ class VectorEnvRunner(EnvRunner, Checkpointable):
         spec = self.config.get_rl_module_spec(env=None, spaces=self.get_spaces(), inference_only=True)
         self.module = spec.build()
         self.policy = self.module.policy()
-        self.collector.remember(self.policy.new_memory(self.collector.users))
+        self.collector.remember(self.config.learning_memory(self.policy, self.collector.users))
 
     @override(EnvRunner)
     def get_spaces(self) -> dict[str, Any]:

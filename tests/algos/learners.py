@@ -22,6 +22,7 @@ KINDS = {
     "double": ("env=long_term_satisfaction", "algo.double_q=true", "algo.loss=huber", "algo.network.doc_hidden=4"),
     "learned": ("algo.choice_model=learned", "algo.target=greedy", "algo.memory=raw"),
     "sarsa": ("env=interest_exploration", "algo.target=sarsa", "algo.target_update=periodic", "algo.target_period=2"),
+    "belief": ("env=interest_exploration", "algo.memory=belief", "algo.n_step=1"),
     "blind": ("algo.network.kind=documents",),
     "many": ("env.num_candidates=30", "algo.network.kind=concat", "algo.target=top_k"),
     "full_slate": ("algo=full_slate_q", "algo.double_q=true"),
@@ -40,7 +41,7 @@ def transitions(learner: QLearner, rows: int) -> dict[str, Tensor]:
     config = learner.config
     policy = UniformPolicy(config.problem.slate_size)
     collector = Collector(config.problem, 16, seed=0)
-    collector.remember(config.new_policy().new_memory(16))
+    collector.remember(config.learning_memory(config.new_policy(), 16))
     replay = ReplayBuffer(2000, 1, seed=0, discount=0.9)
     replay.add(collector.collect(20, policy.distribution, np.random.default_rng(0)))
     return {name: torch.as_tensor(column) for name, column in replay.sample(rows).items()}

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from learners import KINDS, SIZE, learn, learner_of, transitions
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
 from recsys_cli.algos.slateq.algorithm import SlateQLearner
 from recsys_cli.config.compose import compose
 from recsys_cli.config.structured import load
-from recsys_cli.networks.features import Observed
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.rollouts.collector import Collector
 from recsys_cli.rollouts.replay import ReplayBuffer
@@ -62,6 +62,9 @@ def batch_for(learner: SlateQLearner, rows: int = ROWS) -> dict[str, Tensor]:
         "next_doc": docs(env.num_candidates),
         "next_slate": rng.permuted(np.tile(np.arange(env.num_candidates), (rows, 1)), axis=1)[:, :k],
     }
+    remembered = learner.config.learning_memory(learner.config.new_policy(), rows).extend({}).get("memory")
+    if remembered is not None:
+        columns |= {name: rng.random(remembered.shape, dtype=np.float32) for name in ("memory", "next_memory")}
     return {name: torch.from_numpy(column) for name, column in columns.items()}
 
 
@@ -91,16 +94,18 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
     """The loss by definition: every next slate is tried."""
     module, settings, k = module_of(learner), learner.config.settings, learner.config.problem.slate_size
     learned = settings.null_value == "learned"
-    user, doc = batch["next_user"], batch["next_doc"]
-    target_q, target_null = numpy_values(module.target_values, user, doc)
-    choosing_q, choosing_null = numpy_values(
-        module.net.values if settings.double_q else module.target_values, user, doc
-    )
+    critic = module.critic
+    state, doc = critic.observed_in(batch, "next_").state, batch["next_doc"]
+    target_q, target_null = numpy_values(module.target_values, state, doc)
+    choosing_q, choosing_null = numpy_values(critic.values if settings.double_q else module.target_values, state, doc)
     with torch.no_grad():
-        v, v_null = (part.double().numpy() for part in module.net.choice(Observed(user, doc)))
-    own_q, own_null = numpy_values(module.net.values, batch["user"], batch["slate_doc"])
-    errors, attended = [], module.net.attended
-    for i in range(len(user)):
+        v, v_null = (part.double().numpy() for part in critic.choice(critic.observed_in(batch, "next_")))
+    shown = critic.shown_in(batch).state, batch["slate_doc"]
+    own_q, own_null = numpy_values(critic.values, *shown)
+    gain_q, gain_null = numpy_values(module.net.values, module.net.shown_in(batch).state, batch["slate_doc"])
+    _, base = numpy_values(module.target_values, *shown)
+    errors, gains, attended = [], [], critic.attended
+    for i in range(len(doc)):
 
         def value(slate: tuple[int, ...], q: np.ndarray, null: np.ndarray, i: int = i) -> float:
             at, nothing = list(slate), null[i] if learned else 0.0
@@ -119,16 +124,21 @@ def numpy_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
         position = batch["clicked"][i].item()
         if position < k:
             errors.append(own_q[i, position] - target)
+            gains.append(gain_q[i, position] - target + (base[i] if learned else 0.0))
         elif learned:
             errors.append(own_null[i] - target)
-    error = np.abs(errors)
-    each = error**2 if settings.loss == "squared" else np.where(error < 1, error**2, 2 * error - 1)
-    return float(each.mean() / SCALE**2)
+            gains.append(gain_null[i] - target + base[i])
+    losses = []
+    for error in (np.abs(errors), np.abs(gains)):
+        each = error**2 if settings.loss == "squared" else np.where(error < 1, error**2, 2 * error - 1)
+        losses.append(float(each.mean() / SCALE**2))
+    return losses[0] if critic is module.net else sum(losses)
 
 
 def likelihood_loss(learner: SlateQLearner, batch: dict[str, Tensor]) -> float:
-    net = module_of(learner).net
-    return net.choice.loss(net.shown_in(batch), batch["clicked"]).item() if hasattr(net.choice, "loss") else 0.0
+    networks = {module_of(learner).net, module_of(learner).critic}
+    known = [net for net in networks if hasattr(net.choice, "loss")]
+    return sum(net.choice.loss(net.shown_in(batch), batch["clicked"]).item() for net in known)
 
 
 @pytest.mark.parametrize("kind", ["two_tower", "concat"])
@@ -173,8 +183,8 @@ def test_a_terminal_step_is_not_bootstrapped(make_learner: MakeLearner) -> None:
     learner = make_learner()
     batch = batch_for(learner)
     batch["bootstrap"] = torch.zeros(ROWS)
-    before = loss_of(learner, batch)
     disturb_target(learner)
+    before = loss_of(learner, batch)
     batch["next_user"], batch["next_doc"] = batch["next_user"].flip(0), batch["next_doc"].flip(0)
     assert loss_of(learner, batch) == before
     batch["bootstrap"] = torch.ones(ROWS)
@@ -204,11 +214,12 @@ def test_only_what_was_clicked_gets_gradient(make_learner: MakeLearner, clicked:
     module = module_of(learner)
     loss_of(learner, batch).backward()
     # The last layer's outputs: the state's value, the null's, and one a topic.
-    moved = set(module.net.values.user_tower[-1].bias.grad.nonzero().flatten().tolist())
-    if clicked == 2:
-        assert moved == ({0, 1} if null_value == "learned" else set())
-    else:
-        assert moved == {0, 2 + [3, 7][clicked]}
+    for net in (module.net, module.critic):
+        moved = set(net.values.user_tower[-1].bias.grad.nonzero().flatten().tolist())
+        if clicked == 2:
+            assert moved == ({0, 1} if null_value == "learned" else set())
+        else:
+            assert moved == {0, 2 + [3, 7][clicked]}
     assert all(parameter.grad is None for parameter in module.target_values.parameters())
 
 
@@ -227,7 +238,7 @@ def test_polyak_moves_the_target_a_little_at_every_gradient_step(make_learner: M
     before = weights(module.target_values)
     update(learner, 8)
     assert learner.gradient_steps == 1
-    for old, new, online in zip(before, weights(module.target_values), weights(module.net.values), strict=True):
+    for old, new, online in zip(before, weights(module.target_values), weights(module.critic.values), strict=True):
         torch.testing.assert_close(new, 0.75 * old + 0.25 * online)
 
 
@@ -239,7 +250,7 @@ def test_periodic_copies_the_online_network_now_and_then(make_learner: MakeLearn
     assert learner.gradient_steps == 2
     torch.testing.assert_close(weights(module.target_values), before, rtol=0, atol=0)
     update(learner, 8)
-    torch.testing.assert_close(weights(module.target_values), weights(module.net.values), rtol=0, atol=0)
+    torch.testing.assert_close(weights(module.target_values), weights(module.critic.values), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
@@ -260,3 +271,24 @@ def test_state_brings_everything_back(make_learner: MakeLearner, assert_same: Ca
     update(learner, 24)
     update(other, 24)
     assert_same(learner.get_state(), other.get_state())
+
+
+def test_a_belief_and_the_posterior_of_values_are_learned() -> None:
+    learner = learner_of(*KINDS["belief"])
+    net = learner.module[DEFAULT_MODULE_ID].unwrapped().net
+    learn(learner, transitions(learner, 5 * SIZE))
+    assert net.filter.out.weight.any() and net.filter.into.weight.isfinite().all()
+    assert net.posterior.updates == 1 and net.posterior.seen == 5 * SIZE / learner.config.settings.replay_ratio
+    assert not net.posterior.inputs.equal(torch.eye(len(net.posterior.inputs)))
+
+
+def test_values_do_not_bend_beliefs() -> None:
+    learner = learner_of(*KINDS["belief"])
+    module = learner.module[DEFAULT_MODULE_ID].unwrapped()
+    torch.nn.init.normal_(module.net.filter.out.weight)
+    columns = module.net.recalled(transitions(learner, SIZE), 1)
+    assert columns["memory"].requires_grad
+    gradient = torch.autograd.grad(
+        module._forward_train(columns)["q"].sum(), list(module.net.filter.parameters()), allow_unused=True
+    )
+    assert all(each is None for each in gradient)

@@ -90,9 +90,10 @@ def test_schedules_reach_their_ends(make_training: MakeTraining) -> None:
         ("env=interest_exploration", "algo.target_update=periodic", "algo.target_period=7"),
         ("env=long_term_satisfaction", "algo.replay_ratio=0.7", "env.resample_documents=false"),
         ("env=interest_evolution", "algo.replay=prioritized"),
+        ("env=interest_evolution", "algo.memory=none"),
         ("env=interest_exploration", "algo.memory=belief", "algo.n_step=3", "algo.replay=prioritized"),
     ],
-    ids=[*PROBLEMS, "prioritized", "belief"],
+    ids=[*PROBLEMS, "prioritized", "memoryless", "belief"],
 )
 def test_restored_training_is_the_uninterrupted_one(
     make_training: MakeTraining, assert_same: Callable[[Any, Any], None], tmp_path: Path, overrides: tuple[str, ...]

@@ -80,8 +80,9 @@ def test_a_training_starts_with_the_checkpoints_settings_and_parameters(algo: st
 
 
 def test_targets_begin_as_copies_and_a_critic_anew(tmp_path: Path) -> None:
-    for algo, target, own in (("slateq", "target_values.", "net.values."), ("appo", "target_net.", "net.")):
-        words = [*SMALL, f"algo={algo}", "env.num_candidates=6"]
+    kinds = (("slateq", "raw", "target_values.", "net.values."), ("appo", "none", "target_net.", "net."))
+    for algo, memory, target, own in kinds:
+        words = [*SMALL, f"algo={algo}", f"algo.memory={memory}", "env.num_candidates=6"]
         tensors = champion(tmp_path / algo, words)
         with trainings(*words) as make:
             training = make()
@@ -99,6 +100,19 @@ def test_targets_begin_as_copies_and_a_critic_anew(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(after[name], before[name])
             elif name.startswith("net."):
                 np.testing.assert_array_equal(np.asarray(runner[name]), after[name])  # the first chunk is played by it
+
+
+def test_a_critic_with_memory_begins_anew(tmp_path: Path) -> None:
+    words = [*SMALL, "algo=slateq", "algo.memory=none", "env.num_candidates=6"]
+    tensors = champion(tmp_path / "champion", words)
+    with trainings(*words) as make:
+        training = make()
+        before = weights_of(training)
+        training.start_from(tensors)
+        after = weights_of(training)
+    for name in after:
+        expected = tensors[name.removeprefix("net.")] if name.startswith("net.") else before[name]
+        np.testing.assert_array_equal(after[name], expected, err_msg=name)
 
 
 def weights_of(training: Any) -> dict[str, np.ndarray]:

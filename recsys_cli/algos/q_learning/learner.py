@@ -30,7 +30,7 @@ class QLearner(MinibatchLearner):
         self.errors: list[tuple[Tensor, Tensor]] = []  # of an update, for prioritised replay: index and error
         module = self.module[DEFAULT_MODULE_ID].unwrapped()
         module.make_target()
-        self.target_pairs = list(module.target_values.parameters()), list(module.net.values.parameters())
+        self.target_pairs = list(module.target_values.parameters()), list(module.critic.values.parameters())
 
     @override(MinibatchLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
@@ -48,7 +48,7 @@ class QLearner(MinibatchLearner):
 
     def learn_limit(self, columns: dict[str, Tensor]) -> None:
         """Show the network the totals at which sessions ended."""
-        limit = self.module[DEFAULT_MODULE_ID].unwrapped().net.limit
+        limit = self.module[DEFAULT_MODULE_ID].unwrapped().critic.limit
         if limit is not None:  # a session's last step is not bootstrapped
             limit.learn(columns["next_memory"][columns["bootstrap"] == 0, :TOTALS])
 
@@ -66,19 +66,24 @@ class QLearner(MinibatchLearner):
         """Return the temporal-difference loss of `fwd_out["q"]` [B], in units of `algo.network.scale`.
 
         The target is `reward + bootstrap * next_values`. Rows excluded by `fwd_out["learned"]` (bool [B], optional)
-        have no target. Puts the errors, in the same units, into `fwd_out["error"]` [B].
+        have no target. Puts targets and, in the same units as the loss, errors into `fwd_out` as `target` and `error`
+        [B].
         """
-        settings, learned = config.settings, fwd_out.get("learned")
         with torch.no_grad():
-            target = batch["reward"] + batch["bootstrap"] * self.next_values(module_id, batch)
-        error = (fwd_out["q"] - target) / settings.network.scale
+            fwd_out["target"] = batch["reward"] + batch["bootstrap"] * self.next_values(module_id, batch)
+        loss, fwd_out["error"] = self.fit(fwd_out["q"], fwd_out["target"], batch, fwd_out.get("learned"))
+        return loss
+
+    def fit(self, q: Tensor, target: Tensor, batch: dict[str, Any], learned: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the loss of predictions `[B]` of `learned` rows (None: all), and their errors `[B]`."""
+        settings = self.config.settings
+        error = (q - target) / settings.network.scale
         if learned is not None:
             error = error * learned
-        fwd_out["error"] = error
         each = error.square() if settings.loss == "squared" else huber(error, 1 / settings.network.scale)
         if REPLAY_INDEX in batch:
             each = each * batch["weight"]
-        return each.mean() if learned is None else each.sum() / learned.sum().clamp_min(1)
+        return each.mean() if learned is None else each.sum() / learned.sum().clamp_min(1), error
 
     @abstractmethod
     def next_values(self, module_id: str, batch: dict[str, Any]) -> Tensor:

@@ -15,7 +15,7 @@ from recsys_cli.policies.network import NetworkPolicy
 
 
 class QModule(TorchRLModule, InferenceOnlyAPI):
-    """Acts with `net` and, in learners, keeps `target_values`, a slow copy of its `values`.
+    """Acts with `net` and, in learners, keeps `target_values`, a slow copy of the critic's `values`.
 
     `model_config` carries the `settings` (QLearningConfig) and the `spec` (ProblemSpec).
     """
@@ -27,6 +27,11 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
         """Build the online network."""
         self.net = self.model_config["settings"].make_network(self.model_config["spec"])
 
+    @property
+    def critic(self) -> QNetwork:
+        """The network whose values are bootstrapped: the acting one, unless another is kept for learning."""
+        return self.net
+
     def policy(self) -> NetworkPolicy:
         """Return the policy that acts with this module's network."""
         policy: NetworkPolicy = self.model_config["settings"].policy_of(self.net)
@@ -34,7 +39,7 @@ class QModule(TorchRLModule, InferenceOnlyAPI):
 
     def make_target(self) -> None:
         """Copy the online values; nothing else is bootstrapped."""
-        self.target_values = copy.deepcopy(self.net.values).requires_grad_(False)
+        self.target_values = copy.deepcopy(self.critic.values).requires_grad_(False)
 
     @override(InferenceOnlyAPI)
     def get_non_inference_attributes(self) -> list[str]:

@@ -37,7 +37,8 @@ class QNetwork(SessionNetwork, ABC):
 
     def remembered(self, memory: Tensor | None) -> Tensor | None:
         """See `SessionNetwork.remembered`: what is left of the session instead of its totals, once that is known."""
-        return memory if self.limit is None or memory is None else self.limit(memory)
+        own = super().remembered(memory)
+        return own if self.limit is None or own is None else self.limit(own)
 
     @abstractmethod
     def slates(self, observed: Observed) -> Tensor:

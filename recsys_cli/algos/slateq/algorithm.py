@@ -27,22 +27,29 @@ from recsys_cli.slates.optimisers import OPTIMISERS
 if TYPE_CHECKING:
     from recsys_cli.algos.slateq.config import SlateQConfig
     from recsys_cli.config.schema import TrainConfig
+    from recsys_cli.networks.item_values import Concat, TwoTower
 
 
 class SlateQModule(QModule):
     """Holds a `SlateQNetwork`."""
 
     net: SlateQNetwork
+    target_values: TwoTower | Concat
+
+    @property
+    def critic(self) -> SlateQNetwork:
+        """See `QModule.critic`."""
+        return self.net
 
     def target_item_values(self, observed: Observed) -> tuple[Tensor, Tensor]:
         """Return the target network's `q` [B, C] and `q_null` [B] (see `SlateQNetwork.item_values`)."""
         q, q_null = self.target_values(observed.state, observed.doc)
-        return q, q_null if self.net.learned_null else torch.zeros_like(q_null)
+        return q, q_null if self.critic.learned_null else torch.zeros_like(q_null)
 
     def target_slate_values(self, observed: Observed, slates: Tensor) -> Tensor:
         """Return the target network's values `[B]` of slates `[B, k]`."""
-        shown = observed.showing(slates[:, : self.net.attended])
-        (q, q_null), (v, v_null) = self.target_item_values(shown), self.net.choice(shown)
+        shown = observed.showing(slates[:, : self.critic.attended])
+        (q, q_null), (v, v_null) = self.target_item_values(shown), self.critic.choice(shown)
         return slate_values(only(v, shown.mask, 0.0), q, v_null, q_null)
 
     @override(TorchRLModule)
@@ -51,15 +58,20 @@ class SlateQModule(QModule):
 
         Only the clicked document, or the null, goes through the network: B rows instead of B * C.
         """
-        clicked, shown = batch["clicked"], self.net.shown_in(batch)
+        state, doc, nothing = self.chosen(self.critic, batch)
+        q = self.critic.values.one(state, doc, nothing)
+        return {"q": q} if self.critic.learned_null else {"q": q, "learned": ~nothing}
+
+    def chosen(self, net: SlateQNetwork, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return state `[B, S]`, document `[B, F]` or `[B]`, and whether it was `nothing` [B], of what was chosen."""
+        clicked, shown = batch["clicked"], net.shown_in(batch)
         if shown.memory is not None:
             # A belief is learned from choices alone: bent to values that bootstrap from it, it makes them lie (197
             # instead of 268 on interest evolution).
             shown = shown._replace(memory=shown.memory.detach())
         last = shown.doc.shape[1] - 1
-        nothing, position = clicked > last, clicked.clamp_max(last)
-        q = self.net.values.one(shown.state, pick_documents(shown.doc, position[:, None])[:, 0], nothing)
-        return {"q": q} if self.net.learned_null else {"q": q, "learned": ~nothing}
+        position = clicked.clamp_max(last)
+        return shown.state, pick_documents(shown.doc, position[:, None])[:, 0], clicked > last
 
 
 class SlateQLearner(QLearner):
@@ -80,18 +92,22 @@ class SlateQLearner(QLearner):
     ) -> Tensor:
         """Add the choice model's negative log-likelihood, if it is learned."""
         loss = super().compute_loss_for_module(module_id=module_id, config=config, batch=batch, fwd_out=fwd_out)
-        choice = self.module[module_id].unwrapped().net.choice
-        if isinstance(choice, LearnedChoice):
-            likelihood = choice.loss(self.module[module_id].unwrapped().net.shown_in(batch), batch["clicked"])
-            fwd_out["log_likelihood"] = -likelihood
-            loss = loss + likelihood
+        net = self.module[module_id].unwrapped().net
+        return loss + self.likelihood_loss(net, batch, fwd_out)
+
+    def likelihood_loss(self, net: SlateQNetwork, batch: dict[str, Any], fwd_out: dict[str, Any]) -> Tensor | float:
+        """Return the loss of the network's choice model, 0 if that is known, and report the likelihood."""
+        if not isinstance(net.choice, LearnedChoice):
+            return 0.0
+        loss = net.choice.loss(net.shown_in(batch), batch["clicked"])
+        fwd_out["log_likelihood"] = -loss
         return loss
 
     @override(QLearner)
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
         """Report the log-likelihood of the last minibatch's clicks under the learned and the true choice model."""
         outputs, losses, more = super()._update(batch, **kwargs)
-        self._learn_posterior(outputs[DEFAULT_MODULE_ID]["error"])
+        self._learn_posterior(*self.acted_by(outputs[DEFAULT_MODULE_ID]))
         likelihood = outputs[DEFAULT_MODULE_ID].get("log_likelihood")
         if likelihood is not None:
             spec, log = self.config.problem.spec.choice, {"choice_log_likelihood": likelihood}
@@ -105,7 +121,11 @@ class SlateQLearner(QLearner):
                 self.metrics.log_value((DEFAULT_MODULE_ID, name), float(value), window=20)
         return outputs, losses, more
 
-    def _learn_posterior(self, error: Tensor) -> None:
+    def acted_by(self, outputs: dict[str, Tensor]) -> tuple[str, Tensor]:
+        """Return which of the module's outputs are predictions of the values acted by, and their errors `[B]`."""
+        return "q", outputs["error"]
+
+    def _learn_posterior(self, name: str, error: Tensor) -> None:
         """Let the values' posterior see the newest minibatch, with the errors that its gradient step began with."""
         module, settings = self.module[DEFAULT_MODULE_ID].unwrapped(), self.config.settings
         with torch.no_grad():
@@ -114,7 +134,7 @@ class SlateQLearner(QLearner):
         seen = min(self.gradient_steps * settings.batch_size / settings.replay_ratio, settings.replay_capacity)
         module.net.posterior.learn(
             module.net.values,
-            lambda: module._forward_train(columns)["q"],
+            lambda: module._forward_train(columns)[name],
             error * settings.network.scale,
             seen,
         )
@@ -127,7 +147,7 @@ class SlateQLearner(QLearner):
         target network's values or, in double Q-learning, the online network's.
         """
         module, settings = self.module[module_id].unwrapped(), self.config.settings
-        net = module.net
+        net = module.critic
         after = net.observed_in(batch, "next_")
         if settings.target == "sarsa":
             values: Tensor = module.target_slate_values(after, batch["next_slate"])

@@ -121,11 +121,13 @@ class SlateQConfig(QLearningConfig):
     def algorithm(self) -> type[SlateQ]:
         """Return RLlib's algorithm."""
         from recsys_cli.algos.slateq.algorithm import SlateQ
+        from recsys_cli.algos.slateq.memoryless import MemorylessSlateQ
 
-        return SlateQ
+        return MemorylessSlateQ if self.memory == "none" else SlateQ
 
     def offline_algorithm(self) -> type[OfflineSlateQ]:
         """Return RLlib's algorithm, fed from a log."""
         from recsys_cli.algos.slateq.algorithm import OfflineSlateQ
+        from recsys_cli.algos.slateq.memoryless import OfflineMemorylessSlateQ
 
-        return OfflineSlateQ
+        return OfflineMemorylessSlateQ if self.memory == "none" else OfflineSlateQ
