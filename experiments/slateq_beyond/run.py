@@ -20,6 +20,7 @@ BASELINES = "evaluation.baselines=[random,myopic,oracle]"
 EVOLUTION = ("env=interest_evolution",)
 K3 = (*EVOLUTION, "env.slate_size=3")
 BLIND = ("algo.memory=none",)
+SIZES = {"10-2": (), "10-3": ("env.slate_size=3",), "50-2": ("env.num_candidates=50",)}
 LONG = ("experiment=slateq_beyond/memory",)
 
 
@@ -123,15 +124,10 @@ TABLES: dict[str, list[Entry]] = {
         entry("10-3-memory-30m", *K3, *LONG, "steps=30000000", "algo.replay_ratio=1", "evaluation.every=1000000"),
     ],
     # Policies that remember nothing: taught by values that do, from a few env steps to many.
-    "memoryless": [
-        entry(f"{name}-{length}", *EVOLUTION, *words, *BLIND, f"steps={env_steps}")
-        for name, words in {
-            "10-2": (),
-            "10-3": ("env.slate_size=3",),
-            "50-2": ("env.num_candidates=50",),
-        }.items()
-        for length, env_steps in (("300k", 300_000), ("3m", 3_000_000))
-    ],
+    **{
+        table: [entry(name, *EVOLUTION, *words, *BLIND, *length) for name, words in SIZES.items()]
+        for table, length in (("memoryless", ()), ("memoryless_3m", ("steps=3000000",)))
+    },
     "ablation": [
         entry("as-it-is", *K3),
         *(entry(f"discount-{d}", *K3, f"algo.discount={d}") for d in (0.99, 0.9)),
