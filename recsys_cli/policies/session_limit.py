@@ -58,7 +58,8 @@ class SessionLimit(nn.Module):
     def __init__(self) -> None:
         """Know of no limit."""
         super().__init__()
-        self.register_buffer("ends", torch.zeros((1 + TOTALS, 1 + TOTALS), dtype=torch.float64))
+        # float32, as RLlib restores every module: a resumed training learns the same limit to the bit.
+        self.register_buffer("ends", torch.zeros((1 + TOTALS, 1 + TOTALS)))
         self.register_buffer("limit", torch.zeros(TOTALS))
         self.register_buffer("scales", torch.tensor(SCALES), persistent=False)
 
@@ -70,6 +71,5 @@ class SessionLimit(nn.Module):
 
     def learn(self, totals: Tensor) -> None:
         """Learn from the totals at the ends of more sessions, `[n, 4]`."""
-        ends = self.ends.cpu().numpy() + ends_of(totals.cpu().numpy())
-        self.ends.copy_(torch.from_numpy(ends))
-        self.limit.copy_(torch.from_numpy(learned_limit(ends)))
+        self.ends.copy_(self.ends.double().cpu() + torch.from_numpy(ends_of(totals.cpu().numpy())))
+        self.limit.copy_(torch.from_numpy(learned_limit(self.ends.double().cpu().numpy())))

@@ -34,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in catalog.option_names("env"):
         env = load("env", name)
         writer = Writer(folder / name, env.spec, {"behaviour": "random"})
-        writer.write(played(env, 80))
+        writer.write(played(env, 120))
         writer.finish()
     return folder
 

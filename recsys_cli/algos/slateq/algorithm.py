@@ -107,7 +107,8 @@ class SlateQLearner(QLearner):
     def _update(self, batch: dict[str, Any], **kwargs: Any) -> tuple[Any, Any, Any]:
         """Report the log-likelihood of the last minibatch's clicks under the learned and the true choice model."""
         outputs, losses, more = super()._update(batch, **kwargs)
-        self._learn_posterior(*self.acted_by(outputs[DEFAULT_MODULE_ID]))
+        if self.module[DEFAULT_MODULE_ID].unwrapped().net.posterior is not None:
+            self._learn_posterior(*self.acted_by(outputs[DEFAULT_MODULE_ID]))
         likelihood = outputs[DEFAULT_MODULE_ID].get("log_likelihood")
         if likelihood is not None:
             spec, log = self.config.problem.spec.choice, {"choice_log_likelihood": likelihood}
