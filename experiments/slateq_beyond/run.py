@@ -116,7 +116,6 @@ TABLES: dict[str, list[Entry]] = {
     "efficiency": [
         steps("10-3-5k", 5_000),
         steps("10-3-25k", 25_000),
-        steps("10-3-100k", 100_000),
         entry("10-3-300k", *K3),
         entry("10-3-3m", *K3, "steps=3000000"),
     ],
