@@ -116,12 +116,8 @@ TABLES: dict[str, list[Entry]] = {
     "efficiency": [
         steps("10-3-5k", 5_000),
         steps("10-3-25k", 25_000),
-        steps("10-3-100k", 100_000),
         entry("10-3-300k", *K3),
         entry("10-3-3m", *K3, "steps=3000000"),
-        entry("10-3-memory-300k", *K3, "algo.memory=raw"),
-        entry("10-3-memory-3m", *K3, *LONG),
-        entry("10-3-memory-30m", *K3, *LONG, "steps=30000000", "algo.replay_ratio=1", "evaluation.every=1000000"),
     ],
     # Policies that remember nothing: taught by values that do, from a few env steps to many.
     **{
