@@ -110,6 +110,10 @@ LINES = [
     Line("neural_linear", ("algo=neural_linear", *SHORT), IN_SESSION),
     Line("impala", ("algo=impala", *LONG), IN_SESSION),
     Line("appo", ("algo=appo", *LONG), IN_SESSION),
+    Line("ars", ("algo=ars", *LONG), IN_SESSION),
+    Line("es", ("algo=es", *LONG), IN_SESSION),
+    Line("a2c", ("experiment=a2c", *LONG), IN_SESSION),
+    Line("lspi", ("algo=lspi", *SHORT), IN_SESSION),
     # Five bins of each of twenty interests: its table would not fit.
     Line("tabular_q", ("algo=tabular_q", *LONG), without=("evolution",)),
     # All users take the first document there: no click to predict.
@@ -120,10 +124,6 @@ LINES = [
         ("algo=tabular_q", "algo.memory=documents", "algo.user_bins=4", "algo.discount=0.95", *LONG),
         without=("evolution", *EXPLORATIONS),
     ),
-    Line("ars", ("algo=ars", *LONG), IN_SESSION),
-    Line("es", ("algo=es", *LONG), IN_SESSION),
-    Line("a2c", ("experiment=a2c", *LONG), IN_SESSION),
-    Line("lspi", ("algo=lspi", *SHORT), IN_SESSION),
     Line("full_slate_q", ("algo=full_slate_q", RANDOM), EACH_SLATE),
     Line("dqn", ("algo=dqn", RANDOM), EACH_SLATE),
     Line("apex", ("experiment=apex", *LONG), IN_SESSION),

@@ -45,7 +45,8 @@ def cell(rows: Sequence[Row], reference: Row) -> str:
     found = mean_interval(returns)
     spread = f" ± {found.half_width:.1f}" if len(rows) > 1 else ""
     seconds = sum(row["cpu_s"] for row in rows) / len(rows)
-    return f"{found.mean:.1f}{spread}, {100 * way(found.mean, reference):.0f} %, {len(rows)} seeds, {seconds:.1f} s"
+    seeds = f"{len(rows)} seed{'s' * (len(rows) > 1)}"
+    return f"{found.mean:.1f}{spread}, {100 * way(found.mean, reference):.0f} %, {seeds}, {seconds:.1f} s"
 
 
 def figure(rows: Sequence[Row], references: Sequence[Row], problems: Sequence[str], path: Path) -> None:

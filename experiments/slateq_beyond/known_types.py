@@ -3,7 +3,7 @@
     uv run python -m experiments.slateq_beyond.known_types
 
 Keeps the exact posterior of the type, by Bayes' rule from every response, with affinities and qualities at their means.
-Prints the mean return, and its share of the way from random to the oracle, of three ways to act on it (8,000 users).
+Prints the mean return, and its share of the way from random to the oracle, of three ways to act on it (4,000 users).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from experiments.slateq_beyond.run import EXPLORATION
 from recsys_cli.config.compose import compose
 
 Floats = NDArray[np.float64]
-RANDOM, ORACLE, USERS = 39.3, 68.8, 8_000
+RANDOM, ORACLE, USERS = 39.3, 68.8, 4_000
 ENV = compose("train", [*EXPLORATION, "algo=random"]).env
 SLATES = np.array(list(combinations(range(ENV.num_candidates), ENV.slate_size)))
 

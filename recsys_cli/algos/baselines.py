@@ -30,7 +30,7 @@ def too_large_for_oracle(env: EnvConfig) -> str:
     """Return a line that says so if the candidates are too many for the oracle, else nothing."""
     if env.spec.width <= ORACLE_CANDIDATES:
         return ""
-    return f"no oracle: it would play for hours; one is played up to env.num_candidates={ORACLE_CANDIDATES:,}"
+    return f"no oracle: it would play for many minutes; one is played up to env.num_candidates={ORACLE_CANDIDATES:,}"
 
 
 def fitted_baseline(name: str, env: EnvConfig, seed: int) -> SlatePolicy:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from recsys_cli.algos.base import AlgoConfig
 from recsys_cli.config.errors import ConfigError
 from recsys_cli.config.resources import FrameworkConfig, ResourcesConfig
+from recsys_cli.envs.groups import group_problems
 from recsys_cli.envs.spec import ProblemSpec
-from recsys_cli.policies.routed import RoutedPolicy, group_problems
 
 if TYPE_CHECKING:
     from recsys_cli.algos.training import Trainer
+    from recsys_cli.policies.routed import RoutedPolicy
 
 
 @dataclass
@@ -70,6 +71,8 @@ class OwnPolicies(AlgoConfig):
 
     def make_policy(self, spec: ProblemSpec, seed: int = 0) -> RoutedPolicy:
         """See `AlgoConfig.make_policy`."""
+        from recsys_cli.policies.routed import RoutedPolicy
+
         problems = group_problems(spec)
         return RoutedPolicy({name: self.algo.make_policy(problem, seed) for name, problem in problems.items()})
 

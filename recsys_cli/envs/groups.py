@@ -24,6 +24,15 @@ WEIGHT = "weight"
 COMMON = ("num_candidates", "slate_size", "resample_documents", "backend")  # keys of all groups together
 
 
+def group_problems(spec: ProblemSpec) -> dict[str, ProblemSpec]:
+    """Return the problem of each group of users, with as many candidates as the whole problem has."""
+    most, fewest = spec.num_candidates, spec.min_candidates
+    return {
+        name: dataclasses.replace(each, num_candidates=most, min_candidates=fewest)
+        for name, each in spec.groups.items()
+    }
+
+
 @dataclass(frozen=True)
 class Group:
     """A group of users.

@@ -35,6 +35,14 @@ def refuse_repeats(slates: NDArray[np.integer]) -> None:
         raise ValueError(f"slate {slates[rows[0]].tolist()} of user {rows[0]} holds a candidate twice")
 
 
+def refuse_unknown(slates: NDArray[np.intp], candidates: int) -> None:
+    """Raise a `ValueError` for the first slate that holds a number which none of so many candidates has."""
+    unsigned = slates.view(np.uintp)  # a negative number is a huge one: one comparison sees both ends
+    if unsigned.max() >= candidates:
+        row = int(np.flatnonzero((unsigned >= candidates).any(axis=1))[0])
+        raise ValueError(f"slate {slates[row].tolist()} of user {row} must hold candidates 0..{candidates - 1}")
+
+
 def refuse_short_slates(slates: NDArray[np.intp], mask: NDArray[np.bool_]) -> None:
     """Raise a `ValueError` unless slates hold present candidates, as many as there are up to k, and then -1.
 

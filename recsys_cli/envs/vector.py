@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from recsys_cli.envs.recycling import RecycledArrays
 from recsys_cli.envs.returned import Returned
-from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates
+from recsys_cli.envs.slate_space import SlateSpace, refuse_repeats, refuse_short_slates, refuse_unknown
 from recsys_cli.envs.spec import DENSE
 
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         "autoreset_mode": AutoresetMode.NEXT_STEP,
         "render_modes": [],
     }
-    # Names of the arrays that hold a problem's users and candidates, saved by `get_state`.
+    # Names of what `get_state` saves: the arrays that hold a problem's users and candidates, and its `Ahead`s.
     state_arrays: ClassVar[tuple[str, ...]] = ()
-    # Names of its `Ahead`s, saved too.
     draws_ahead: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: EnvConfig, num_envs: int, doc_format: str = DENSE) -> None:
@@ -205,10 +204,10 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         response = {key: values.copy() for key, values in self._response.items()}
         user, doc = self._returned.user.of(self._user()), self._returned.documents.of(self._documents())
         observation: Observation = {"user": user, "doc": doc, "response": response}
-        if self._mask is None:
-            return observation
-        observation["doc"][~self._mask] = 0
-        return {**observation, "mask": self._mask.copy()}
+        if self._mask is not None:
+            observation["doc"][~self._mask] = 0
+            observation["mask"] = self._mask.copy()
+        return observation
 
     @property
     def group(self) -> NDArray[np.str_] | None:
@@ -299,11 +298,6 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
             return slates
         if ignored.size:
             slates[ignored] = np.arange(shape[1])
-        # Read as unsigned, a negative number is a huge one: one comparison sees both ends.
-        if slates.view(np.uintp).max() >= self.problem.width:
-            row = int(np.flatnonzero((slates.view(np.uintp) >= self.problem.width).any(axis=1))[0])
-            raise ValueError(
-                f"slate {slates[row].tolist()} of user {row} must hold candidates 0..{self.problem.width - 1}"
-            )
+        refuse_unknown(slates, self.problem.width)
         refuse_repeats(slates)
         return slates

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,8 @@ from recsys_cli.slates.distributions import Parted, SlateDistribution
 
 if TYPE_CHECKING:
     from recsys_cli.envs.base import SlateVectorEnv
-    from recsys_cli.envs.spec import ProblemSpec
 
 UNSEEN = ("response",)  # parts of observations that no policy reads
-
-
-def group_problems(spec: ProblemSpec) -> dict[str, ProblemSpec]:
-    """Return the problem of each group of users, with as many candidates as the whole problem has."""
-    most, fewest = spec.num_candidates, spec.min_candidates
-    return {
-        name: dataclasses.replace(each, num_candidates=most, min_candidates=fewest)
-        for name, each in spec.groups.items()
-    }
 
 
 class RoutedPolicy(SlatePolicy):

@@ -22,6 +22,7 @@ KINDS = {
     "double": ("env=long_term_satisfaction", "algo.double_q=true", "algo.loss=huber", "algo.network.doc_hidden=4"),
     "learned": ("algo.choice_model=learned", "algo.target=greedy", "algo.memory=raw"),
     "sarsa": ("env=interest_exploration", "algo.target=sarsa", "algo.target_update=periodic", "algo.target_period=2"),
+    "belief": ("env=interest_exploration", "algo.memory=belief", "algo.n_step=1"),
     "blind": ("algo.network.kind=documents",),
     "many": ("env.num_candidates=30", "algo.network.kind=concat", "algo.target=top_k"),
     "full_slate": ("algo=full_slate_q", "algo.double_q=true"),

@@ -100,7 +100,7 @@ def test_a_problem_without_an_oracle():
     assert not has_oracle(env) and all(has_oracle(load("env", name)) for name in PROBLEMS)
     assert fitted_baseline("myopic", env, 0).learns
     with pytest.raises(ConfigError, match="env=mine"):
-        load("algo", "oracle").check(env)
+        load("algo", "oracle").check(env.spec)
 
 
 def test_too_many_candidates_are_played_without_an_oracle():
@@ -159,7 +159,9 @@ def test_where_every_click_brings_the_same_greedy_pctr_is_myopic(problem):
     vec = env.make_vec(200)
     observation, _ = vec.reset(seed=3)
     clicks, rewards = (fitted_baseline(name, env, 0).slates(observation) for name in ("greedy_pctr", "myopic"))
-    agree = np.sort(clicks, axis=1) == np.sort(rewards, axis=1)
+    # Of documents that are alike either may be shown.
+    shown = [observation["doc"][np.arange(200)[:, None], slates].sum(1) for slates in (clicks, rewards)]
+    agree = np.isclose(*shown).all(1)
     assert agree.mean() > 0.97  # the myopic policy also learns the reward of a click, which takes an error
 
 

@@ -37,13 +37,14 @@ def test_a_sessions_steps_add_up_to_its_return() -> None:
     finished = Player().play(played, 20)
     found = columns(played)
     sessions = {each: found["reward"][found["episode"] == each].sum() for each in np.unique(found["episode"])}
-    ended = set(found["episode"][found["terminated"]])
+    ended = found["episode"][found["terminated"]]
     returns = np.concatenate([each.returns for each in finished])
-    np.testing.assert_allclose(sorted(sessions[each] for each in ended), sorted(returns), rtol=1e-5)
+    # In order of their ends; of the newest steps the next observation is not known yet.
+    np.testing.assert_allclose([sessions[each] for each in ended], returns[: len(ended)], rtol=1e-5)
     for each in sessions:
         steps = found["step"][found["episode"] == each]
         np.testing.assert_array_equal(np.sort(steps), np.arange(len(steps)))
-    assert found["terminated"].sum() == len(ended) == len(returns) > 10
+    assert len(set(ended)) == len(ended) >= len(returns) - 3 > 10
 
 
 def test_only_the_newest_are_kept_and_first_steps_are_known() -> None:

@@ -144,10 +144,10 @@ def test_the_last_solution_is_of_all_steps_and_its_errors_are_reported() -> None
 @pytest.mark.slow
 def test_a_hidden_state_is_valued_by_what_was_clicked() -> None:
     words = ("env=long_term_satisfaction", "env.num_candidates=20", "env.sensitivity=0.2")
-    learner = training(*words, "steps=3000", "report_every=3000")
+    learner = training(*words, "steps=10000", "report_every=10000")
     learner.step()
     assert learner.policy().memory == "documents"
-    assert play(learner.policy(), learner.env, 500, seed=1).returns.mean() > 1_280  # random 966, oracle 1,341
+    assert play(learner.policy(), learner.env, 500, seed=1).returns.mean() > 1_200  # random 966, oracle 1,341
     learner.stop()
 
 

@@ -101,10 +101,9 @@ def test_a_restored_training_is_the_uninterrupted_one(
         assert_same(learner_state(whole), learner_state(resumed))
 
 
-def test_memory_is_raw_from_data_and_none_from_play(logs: Path) -> None:
+def test_memory_from_data_is_raw(logs: Path) -> None:
     data = f"data={logs / 'interest_evolution'}"
     assert compose("train", ["algo=slateq", data]).algo.memory == "raw"
-    assert compose("train", ["algo=slateq"]).algo.memory == "none"
     assert compose("train", ["algo=slateq", data, "algo.memory=none"]).algo.memory == "none"
     assert compose("train", ["algo=slateq", data, "algo.network.kind=documents"]).algo.memory == "none"
 

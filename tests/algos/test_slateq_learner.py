@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from learners import KINDS, SIZE, learn, learner_of, transitions
 from ray.rllib.core import DEFAULT_MODULE_ID
 from torch import Tensor
 
@@ -30,7 +31,7 @@ def make_learner() -> MakeLearner:
     """A function that builds a learner from overrides."""
 
     def make(*overrides: str) -> SlateQLearner:
-        small = ["env.num_candidates=5", "algo.network.hidden=[8]", "algo.network.doc_hidden=4"]
+        small = ["env.num_candidates=5", "algo.memory=none", "algo.network.hidden=[8]", "algo.network.doc_hidden=4"]
         run = compose("train", [*small, f"algo.network.scale={SCALE}", *overrides])
         config = run.algo.algorithm().config_of(run.algo, run, seed=0)
         vec = run.env.make_vec(1)
@@ -270,3 +271,24 @@ def test_state_brings_everything_back(make_learner: MakeLearner, assert_same: Ca
     update(learner, 24)
     update(other, 24)
     assert_same(learner.get_state(), other.get_state())
+
+
+def test_a_belief_and_the_posterior_of_values_are_learned() -> None:
+    learner = learner_of(*KINDS["belief"])
+    net = learner.module[DEFAULT_MODULE_ID].unwrapped().net
+    learn(learner, transitions(learner, 5 * SIZE))
+    assert net.filter.out.weight.any() and net.filter.into.weight.isfinite().all()
+    assert net.posterior.updates == 1 and net.posterior.seen == 5 * SIZE / learner.config.settings.replay_ratio
+    assert not net.posterior.inputs.equal(torch.eye(len(net.posterior.inputs)))
+
+
+def test_values_do_not_bend_beliefs() -> None:
+    learner = learner_of(*KINDS["belief"])
+    module = learner.module[DEFAULT_MODULE_ID].unwrapped()
+    torch.nn.init.normal_(module.net.filter.out.weight)
+    columns = module.net.recalled(transitions(learner, SIZE), 1)
+    assert columns["memory"].requires_grad
+    gradient = torch.autograd.grad(
+        module._forward_train(columns)["q"].sum(), list(module.net.filter.parameters()), allow_unused=True
+    )
+    assert all(each is None for each in gradient)

@@ -48,6 +48,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "slateq concat": ("slateq", {**network("concat"), "memory": "documents"}),
     "slateq towers": ("slateq", {**network("two_tower", 8), "choice_model": "learned", "memory": "raw"}),
     "slateq documents": ("slateq", network("documents", 8)),
+    "slateq remembering": ("slateq", {"memory": "documents"}),
     "slateq proportional": ("slateq", {"choice_model": "learned_proportional", "null_value": "zero"}),
     "iql weighted": ("iql", {"extraction": "weighted", "memory": "documents"}),
     "ppo concat": ("ppo", network("concat")),
@@ -104,6 +105,8 @@ def memory_of(policy: SlatePolicy) -> str:
 def learned(policy: SlatePolicy, problem: str, memory: str) -> SlatePolicy:
     """The policy, of which something is known: networks begin with random weights, others learn from random slates."""
     if isinstance(policy, ScoringPolicy):
+        if (limit := getattr(policy.network, "limit", None)) is not None:
+            limit.limit.copy_(torch.tensor([20.0, 3.0, 1.0, 5.0]))  # two steps are some half of a session
         return policy
     env, rng = load("env", problem, slate_size=K), np.random.default_rng(0)
     collector = Collector(env, USERS, seed=3)

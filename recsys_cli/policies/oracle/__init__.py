@@ -11,7 +11,8 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 from recsys_cli.config.errors import ConfigError
-from recsys_cli.policies.routed import RoutedPolicy, group_problems
+from recsys_cli.envs.groups import group_problems
+from recsys_cli.policies.routed import RoutedPolicy
 
 if TYPE_CHECKING:
     from recsys_cli.envs.spec import ProblemSpec
