@@ -63,8 +63,9 @@ def test_nothing_is_offered_where_nothing_is_known(line: str) -> None:
 @pytest.mark.parametrize("option", catalog.option_names("env"))
 def test_every_key_of_a_chosen_option_is_offered_and_exists(option: str) -> None:
     offered = [text for text, _ in candidates(["train", f"env={option}", "env."])]
-    fields = [field.name for field in dataclasses.fields(load("env", option)) if field.name != "name"]  # it is chosen
-    assert offered == [f"env.{key}=" for key in fields] or set(offered) == {f"env.{key}=" for key in fields}
+    env = load("env", option)
+    keys = [field.name for field in dataclasses.fields(env) if field.name != "name"]  # it is chosen
+    assert set(offered) == {f"env.{key}" + ("." if isinstance(getattr(env, key), dict) else "=") for key in keys}
 
 
 def test_a_preset_that_chooses_an_option_decides_which_keys_are_offered(tmp_path, monkeypatch) -> None:

@@ -71,9 +71,9 @@ def test_a_full_disk_ends_a_training_that_then_continues(
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-3:] == [
         "stopped: [Errno 28] No space left on device",
-        "in runs/a: seed_0 at 2,063 steps",
+        "in runs/a: seed_0 at 2,032 steps",
         "continue: recsys train resume=a",
     ]
     assert "Traceback" not in printed.err
     assert main(["train", "resume=a"]) == 0
-    assert [row["steps"] for row in files.read_jsonl(Path("runs/a/seed_0/metrics.jsonl"))] == [1040, 2063]
+    assert [row["steps"] for row in files.read_jsonl(Path("runs/a/seed_0/metrics.jsonl"))] == [1024, 2032]

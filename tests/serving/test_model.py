@@ -89,7 +89,7 @@ def test_it_says_what_it_is(tmp_path: Path) -> None:
         ("oracle", "none", "an oracle acts on the whole observation"),
         ("oracle", "epsilon:0.0", "an oracle acts on the whole observation"),
         ("random", "plackett_luce:1.0", "explore=plackett_luce needs scores of items"),
-        ("slateq", "thompson", "explore=thompson needs a posterior"),
+        ("full_slate_q", "thompson", "explore=thompson needs a posterior"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_one_line(algo: str, explore: str, message: str, tmp_path: Path) -> None:
