@@ -11,6 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from trainings import trainings
 
+from recsys_cli.algos.slateq.algorithm import SlateQ
+from recsys_cli.algos.slateq.memoryless import MemorylessSlateQ
+from recsys_cli.config import catalog
 from recsys_cli.config.compose import compose
 from recsys_cli.envs.long_term_satisfaction import LongTermSatisfactionConfig
 from recsys_cli.envs.long_term_satisfaction_env import LongTermSatisfactionVectorEnv
@@ -81,3 +84,13 @@ def test_the_policy_has_no_memory_and_the_checkpoint_no_critic() -> None:
         policy = training.policy()
         assert "memory" not in policy.new_memory(1).extend({})
         assert policy.tensors().keys() == compose("train", SMALL).algo.make_policy(training.env.spec).tensors().keys()
+
+
+@pytest.mark.parametrize("preset", [name for name in catalog.option_names("experiment") if "slateq_paper/" in name])
+def test_the_paper_s_values_teach_themselves(preset: str) -> None:
+    assert not getattr(compose("train", [f"experiment={preset}"]).algo, "has_teacher", False)
+
+
+def test_a_policy_without_memory_may_teach_itself() -> None:
+    alone, taught = (compose("train", [*SMALL, *words]).algo for words in (["algo.critic_memory=none"], []))
+    assert alone.algorithm() is SlateQ and taught.algorithm() is MemorylessSlateQ

@@ -39,6 +39,7 @@ class SlateQConfig(QLearningConfig):
     """SlateQ (Ie et al. 2019). Keys and defaults: see `conf/algo/slateq.yaml`."""
 
     memory: Literal["auto", "none", "raw", "documents", "belief"]  # type: ignore[assignment]
+    critic_memory: Literal["raw", "none"]
     target: Literal["top_k", "greedy", "optimal", "sarsa"]
     serving: Literal["top_k", "greedy", "optimal"]
     null_value: Literal["learned", "zero"]
@@ -118,16 +119,21 @@ class SlateQConfig(QLearningConfig):
 
         return QPolicy(network)
 
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a policy without memory learns from values that have one."""
+        return self.memory == "none" and self.critic_memory == "raw"
+
     def algorithm(self) -> type[SlateQ]:
         """Return RLlib's algorithm."""
         from recsys_cli.algos.slateq.algorithm import SlateQ
         from recsys_cli.algos.slateq.memoryless import MemorylessSlateQ
 
-        return MemorylessSlateQ if self.memory == "none" else SlateQ
+        return MemorylessSlateQ if self.has_teacher else SlateQ
 
     def offline_algorithm(self) -> type[OfflineSlateQ]:
         """Return RLlib's algorithm, fed from a log."""
         from recsys_cli.algos.slateq.algorithm import OfflineSlateQ
         from recsys_cli.algos.slateq.memoryless import OfflineMemorylessSlateQ
 
-        return OfflineMemorylessSlateQ if self.memory == "none" else OfflineSlateQ
+        return OfflineMemorylessSlateQ if self.has_teacher else OfflineSlateQ
