@@ -61,6 +61,12 @@ class GroupsVectorEnv(SlateVectorEnv):
         super()._reseed(seed)
         self._begin(self._drawn_sizes())
 
+    def renew_chances(self, seed: np.random.SeedSequence) -> None:
+        """See `SlateVectorEnv.renew_chances`; a group's users have a stream of their own."""
+        super().renew_chances(seed)
+        for part, own in zip(self._parts, seed.spawn(len(self._parts)), strict=True):
+            part.env.renew_chances(own)
+
     def _drawn_sizes(self) -> NDArray[np.intp]:
         """Draw how many users each group has, alike ones once: at evenly spaced points in [0, 1), the first random."""
         users = self.num_envs // self._alike

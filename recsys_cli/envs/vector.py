@@ -69,11 +69,9 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         self._document_memory = RecycledArrays((num_envs, *doc.shape), doc.dtype)  # type: ignore[misc]
         self._offsets = self._row_starts(spec.width)
         self._mask: NDArray[np.bool_] | None = None
-        self._ended = np.zeros(num_envs, np.bool_)
-        self._steps = np.zeros(num_envs, np.int64)
+        self._ended, self._steps = np.zeros(num_envs, np.bool_), np.zeros(num_envs, np.int64)
         self._response: Response = {}
-        self._returned = Returned(self)
-        self._alike = 1
+        self._returned, self._alike = Returned(self), 1
 
     @cached_property
     def observation_space(self) -> spaces.Dict:  # type: ignore[override]
@@ -187,6 +185,12 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         own = self.problem.truncation
         self.problem = dataclasses.replace(self.problem, truncation=min(steps, own or steps))
 
+    def renew_chances(self, seed: np.random.SeedSequence) -> None:
+        """Go on with the same users, whose chances from now on are those of another random stream."""
+        self._np_random = np.random.Generator(np.random.SFC64(seed))
+        for name in self.draws_ahead:
+            getattr(self, name).clear()
+
     def share_chances(self, alike: int) -> None:
         """Give every so many neighbours common random numbers, as far as the problem can, from the next `reset` on."""
         self._alike = alike
@@ -214,17 +218,14 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         """Each user's group, `[N]`, if the problem has groups of users."""
         return None
 
-    # State ------------------------------------------------------------------------------------------------------
-
     def get_state(self) -> dict[str, Any] | None:
         """Return all that a bit-for-bit continuation needs: arrays, numbers, strings and dicts of them.
 
         None means that the back end cannot be saved (`recsim`): such a run starts new episodes when resumed.
         """
-        assert self._np_random is not None, "reset before get_state"
         arrays = {name: getattr(self, name) for name in (*self.state_arrays, "_mask")}
         return {
-            "rng": self._np_random.bit_generator.state,
+            "rng": self.rng.bit_generator.state,
             "ended": self._ended.copy(),
             "steps": self._steps.copy(),
             "response": {key: values.copy() for key, values in self._response.items()},
@@ -244,8 +245,6 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
         for name in self.draws_ahead:
             getattr(self, name).left = state["ahead"][name].copy()
 
-    # Helpers ----------------------------------------------------------------------------------------------------
-
     @property
     def rng(self) -> np.random.Generator:
         """The env's own random stream."""
@@ -261,10 +260,8 @@ class SlateVectorEnv(VectorEnv[Observation, NDArray[Any], NDArray[Any]], ABC):
             self._mask = np.arange(self.problem.width) < there[:, None]
 
     def _reseed(self, seed: int | None) -> None:
-        self._np_random = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed)))
+        self.renew_chances(np.random.SeedSequence(seed))
         self._np_random_seed = seed
-        for name in self.draws_ahead:
-            getattr(self, name).clear()
 
     def _shown(self, slates: NDArray[np.intp]) -> NDArray[np.bool_] | None:
         """Return which positions of `slates` hold a document, `[N, k]`; None: all do."""

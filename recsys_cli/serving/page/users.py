@@ -139,8 +139,8 @@ class Users:
             self._draws += 1
             if self._draws > MOST_DRAWS:
                 raise Refused(422, "acts: more than can be played again at once")
-            seeds = np.random.SeedSequence([*stream, attempt])
-            self._vec.set_state({**before.state, "rng": np.random.SFC64(seeds).state})
+            self._vec.set_state(before.state)
+            self._vec.renew_chances(np.random.SeedSequence([*stream, attempt]))
             try:
                 observation, reward, terminated, truncated, _ = self._vec.step(np.array([slate]))
             except ValueError:
