@@ -17,9 +17,10 @@ def test_fused_kernels_take_the_gradient_of_each_weight(kind: str) -> None:
     """Of a weight that is used transposed too, whose gradient may lie transposed in memory."""
     learner = learner_of(*KINDS[kind])
     batch = transitions(learner, SIZE)
-    outputs = learner._forward(batch)
+    seen = learner._recalled(batch) if kind == "belief" else batch
+    outputs = learner._forward(seen)
     settings, config = learner.config.settings, learner.config
-    learner.compute_loss_for_module(module_id=DEFAULT_MODULE_ID, config=config, batch=batch, fwd_out=outputs).backward()
+    learner.compute_loss_for_module(module_id=DEFAULT_MODULE_ID, config=config, batch=seen, fwd_out=outputs).backward()
     plain = []
     for parameter in learner.trained:
         plain.append(copy.deepcopy(parameter))
