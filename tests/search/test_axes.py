@@ -94,7 +94,7 @@ def test_a_log_interval_is_halved_by_its_geometric_mean() -> None:
         (["algo.lr=1,1"], "1 is listed twice"),
         (["algo.lr=1,2", "algo.lr=3,4"], "algo.lr is given values twice"),
         (["algo.lr=1,2", "algo.lr=3"], "algo.lr is given values twice"),
-        (["env=glob(x*)"], "matches none of interest_evolution"),
+        (["env=glob(x*)"], "matches none of groups, interest_evolution"),
         (["algo.lr=glob(*)"], "glob chooses among the options of a group; groups: env, algo"),
         (["seed=1,2"], "search.seeds_per_point=3"),
         (["resources.env_runners=1,2"], "the same for all points"),

@@ -61,7 +61,7 @@ def test_a_key_that_only_one_algorithm_has_is_an_axis_of_that_alone() -> None:
 def test_groups_are_axes_too() -> None:
     found = values(["env=glob(interest*)", "algo=slateq,linucb"])
     assert len(found) == 4 and found[0] == {"env": "interest_evolution", "algo": "slateq"}
-    assert configs(["env=glob(*)"])[2].problem == "env=long_term_satisfaction"
+    assert configs(["env=glob(*)"])[3].problem == "env=long_term_satisfaction"
 
 
 def test_random_points_are_distinct_inside_and_the_same_for_the_same_seed() -> None:
