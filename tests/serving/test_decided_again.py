@@ -29,7 +29,7 @@ def bundles(tmp_path_factory):
     folder, env = tmp_path_factory.mktemp("bundles"), env_of()
     return {
         "slateq": bundle_of(folder / "slateq", env, "slateq", memory="documents"),
-        "other": bundle_of(folder / "other", env, "slateq", seed=1, memory="belief"),
+        "other": bundle_of(folder / "other", env, "slateq", seed=1, memory="belief", choice_model="learned"),
         "random": bundle_of(folder / "random", env, "random"),
         "myopic": bundle_of(folder / "myopic", env, "myopic"),
     }
