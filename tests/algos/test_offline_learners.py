@@ -48,7 +48,7 @@ VARIANTS = {
 PAIRS = [(variant, "interest_evolution") for variant in VARIANTS] + [
     (variant, problem)
     for variant in ("slateq sarsa", "bc", "iql weighted", "cql")
-    for problem in (*PROBLEMS[1:], "varying")
+    for problem in ("interest_exploration", "long_term_satisfaction", "varying")
 ]
 SMALL = ("steps=1000", "report_every=200", "algo.batch_size=64", "algo.network.hidden=[8]", "resources=inline")
 SHORT: dict[str, dict[str, Any]] = {
