@@ -95,10 +95,11 @@ def make_bundle() -> Callable[..., Path]:
         value: float = 1.0,
         state: bool = False,
         policy: str = "ucb1",
+        **settings: Any,
     ) -> Path:
         path = seed_dir / "checkpoints" / f"step_{steps:09d}"
         with atomic_dir(path) as temporary:
-            env, algo = structured.load("env", "interest_evolution"), structured.load("algo", policy)
+            env, algo = structured.load("env", "interest_evolution"), structured.load("algo", policy, **settings)
             untrained = algo.make_policy(env.spec).tensors()
             tensors = {name: np.full_like(tensor, steps) for name, tensor in untrained.items()}
             parts: dict[str, Any] = {"config": {"env": to_plain(env), "algo": to_plain(algo)}, "spec": env.spec}
