@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.curves.drawing import figure, tables
+from experiments.slateq_beyond.run import EXPLORATION
 from recsys_cli.config.compose import compose
 from recsys_cli.evaluation.compare import score, score_baselines
 from recsys_cli.files import atomic_dir, read_json, write_json
@@ -29,17 +30,6 @@ from recsys_cli.runs.inline import without_ray
 HERE = Path(__file__).parent
 EVOLUTION = "env=interest_evolution"
 SATISFACTION = ("env=long_term_satisfaction", "env.num_candidates=20")
-# Four kinds of users and of documents, each kind wanting its own (as in `experiments/slateq_beyond`).
-FOUR_TYPES = (
-    "env=interest_exploration",
-    "env.user_type_distribution=[0.25,0.25,0.25,0.25]",
-    "env.user_document_mean_affinity_matrix=[[1.2,0,0,0],[0,1.2,0,0],[0,0,1.2,0],[0,0,0,1.2]]",
-    f"env.user_document_stddev_affinity_matrix={[[0.1] * 4] * 4}".replace(" ", ""),
-    "env.topic_distribution=[0.25,0.25,0.25,0.25]",
-    "env.topic_quality_mean=[0,0,0,0]",
-    "env.topic_quality_stddev=[0.1,0.1,0.1,0.1]",
-    "env.no_click_mass=4",
-)
 PROBLEMS: dict[str, tuple[str, ...]] = {
     **{
         f"{c}/{k}": (EVOLUTION, f"env.num_candidates={c}", f"env.slate_size={k}")
@@ -48,7 +38,7 @@ PROBLEMS: dict[str, tuple[str, ...]] = {
     "satisfaction": ("env=long_term_satisfaction",),
     **{f"satisfaction {s}": (*SATISFACTION, f"env.sensitivity={s}") for s in (0.058, 0.07, 0.08, 0.2)},
     "exploration": ("env=interest_exploration",),
-    "exploration, four types": FOUR_TYPES,
+    "exploration, four types": EXPLORATION,
 }
 LEARNERS = {
     "lspi": ("algo=lspi",),
