@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_cli.algos.state_files import load_state, save_state
-from recsys_cli.algos.training import Training, episode_metrics
+from recsys_cli.algos.local_training import LocalTraining
+from recsys_cli.algos.training import episode_metrics
 from recsys_cli.policies import SlatePolicy, UniformPolicy
 from recsys_cli.policies.myopic import MyopicPolicy
 from recsys_cli.rollouts.collector import Collector
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 CHUNK_LOCK_STEPS = 32  # the most held at once with all their candidates
 
 
-class BaselineTraining(Training):
+class BaselineTraining(LocalTraining):
     """Plays random slates in this process and passes their transitions to the policy."""
 
     def __init__(self, policy: SlatePolicy, run: TrainConfig, seed: int) -> None:
@@ -73,11 +72,8 @@ class BaselineTraining(Training):
         """Return the policy, which keeps learning."""
         return self._policy
 
-    def save(self, folder: Path) -> None:
-        """Write users, random streams, counters and what was learned."""
-        save_state(folder, self._state())
-
-    def _state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
+        """Return users, random streams, counters and what was learned."""
         return {
             "env_steps": self._env_steps,
             "slates": self._rng.bit_generator.state,
@@ -85,13 +81,8 @@ class BaselineTraining(Training):
             "policy": self._policy.tensors(),
         }
 
-    def restore(self, folder: Path) -> None:
-        """Continue from what `save` wrote.
-
-        Raises:
-            ConfigError: the folder holds no such state, or that of another policy.
-        """
-        state = load_state(folder)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `LocalTraining.set_state`."""
         self._policy.load_tensors(state["policy"])
         self._env_steps = state["env_steps"]
         self._rng.bit_generator.state = state["slates"]

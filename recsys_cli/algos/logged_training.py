@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recsys_cli.algos.held_out import HeldOut
-from recsys_cli.algos.state_files import load_state, save_state
-from recsys_cli.algos.training import Training
+from recsys_cli.algos.local_training import LocalTraining
 from recsys_cli.offline.steps import Steps
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from recsys_cli.offline.problem import LoggedProblem
 
 
-class LoggedTraining(Training):
+class LoggedTraining(LocalTraining):
     """Passes the data set's training episodes to `policy.learn` in the order logged, with the policy's own memory."""
 
     def __init__(self, policy: Any, run: TrainConfig) -> None:
@@ -76,18 +74,13 @@ class LoggedTraining(Training):
         """See `Training.estimate`."""
         return self._held_out.estimate(self._policy)
 
-    def save(self, folder: Path) -> None:
-        """Write counters and what was learned."""
+    def get_state(self) -> dict[str, Any]:
+        """Return counters and what was learned."""
         learning = self._policy.get_state() if hasattr(self._policy, "get_state") else {}
-        save_state(folder, {"rows": self._rows, "policy": self._policy.tensors(), "learning": learning})
+        return {"rows": self._rows, "policy": self._policy.tensors(), "learning": learning}
 
-    def restore(self, folder: Path) -> None:
-        """Continue from what `save` wrote: behind the rows already used.
-
-        Raises:
-            ConfigError: the folder holds no such state, or that of another policy.
-        """
-        state = load_state(folder)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `LocalTraining.set_state`; goes on behind the rows already used."""
         self._policy.load_tensors(state["policy"])
         if state["learning"]:
             self._policy.set_state(state["learning"])

@@ -45,7 +45,7 @@ def test_a_restored_training_goes_on_bit_for_bit(tmp_path, assert_same, problem,
     assert two.steps == one.steps
     assert [one.step() for _ in range(2)] == [two.step() for _ in range(2)]
     assert_same(one.policy().tensors(), two.policy().tensors())
-    assert_same(one._state(), two._state())
+    assert_same(one.get_state(), two.get_state())
 
 
 def test_recsim_s_users_begin_anew(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from recsys_cli.algos.evolution.weights import Moments, Weights
-from recsys_cli.algos.state_files import load_state, save_state
-from recsys_cli.algos.training import Training, episode_metrics
+from recsys_cli.algos.local_training import LocalTraining
+from recsys_cli.algos.training import episode_metrics
 from recsys_cli.networks.turns import in_turns
 from recsys_cli.policies.base import Observation, state_of
 from recsys_cli.policies.network import ScoringPolicy
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from recsys_cli.envs.base import EnvConfig
 
 
-class Evolution(Training):
+class Evolution(LocalTraining):
     """Generations: mirrored perturbations of the weights play users of the same chances, then the weights move.
 
     Every generation begins with new users and ends with their episodes, so that nothing but weights, moments and
@@ -128,12 +127,8 @@ class Evolution(Training):
         """Return the policy of the unperturbed weights, which keep moving."""
         return self._policy
 
-    def save(self, folder: Path) -> None:
-        """Write weights, moments and counters."""
-        save_state(folder, self.get_state())
-
     def get_state(self) -> dict[str, Any]:
-        """Return all that further generations depend on."""
+        """Return weights, moments and counters: all that further generations depend on."""
         return {
             "env_steps": self._env_steps,
             "generation": self._generation,
@@ -141,16 +136,8 @@ class Evolution(Training):
             "policy": self._policy.tensors(),
         }
 
-    def restore(self, folder: Path) -> None:
-        """Continue from what `save` wrote.
-
-        Raises:
-            ConfigError: the folder holds no such state, or that of another policy.
-        """
-        self.set_state(load_state(folder))
-
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restore what `get_state` returned."""
+        """See `LocalTraining.set_state`."""
         self._policy.load_tensors(state["policy"])
         self._env_steps, self._generation = state["env_steps"], state["generation"]
         self._moments.sums = state["moments"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from recsys_cli.algos.held_out import HeldOut
+from recsys_cli.algos.local_training import LocalTraining
 from recsys_cli.algos.lspi.iteration import Columns, Iteration
-from recsys_cli.algos.state_files import load_state, save_state
-from recsys_cli.algos.training import Training
 from recsys_cli.config.notices import warn
 
 if TYPE_CHECKING:
@@ -24,7 +22,7 @@ PART_ROWS = 65_536
 KEPT_ROWS = 300_000  # a log of at most so many rows is read once and kept
 
 
-class OfflineLSPI(Training):
+class OfflineLSPI(LocalTraining):
     """Reads the training episodes once to evaluate what was shown, and once for each round of improvement.
 
     A report is due after each pass. The rows used count as `steps` while they are first read; the last one counts when
@@ -111,21 +109,13 @@ class OfflineLSPI(Training):
         super().start_from(tensors)
         self._policy.keeps_basis = True
 
-    def save(self, folder: Path) -> None:
-        """Write counters, choices made and what was learned; the sums are recomputed from the log."""
-        save_state(folder, self._state())
-
-    def _state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
+        """Return counters, choices made and what was learned; the sums are recomputed from the log."""
         own = {"rows": self._rows, "settled": self._settled}
         return {**own, "iteration": self._iteration.get_state(), "policy": self._policy.tensors()}
 
-    def restore(self, folder: Path) -> None:
-        """Continue from what `save` wrote.
-
-        Raises:
-            ConfigError: the folder holds no such state, or that of another policy.
-        """
-        state = load_state(folder)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `LocalTraining.set_state`."""
         self._rows, self._settled = state["rows"], state["settled"]
         self._policy.load_tensors(state["policy"])
         self._iteration.set_state(state["iteration"])

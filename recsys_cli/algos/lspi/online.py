@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys_cli.algos.local_training import LocalTraining
 from recsys_cli.algos.lspi.iteration import Iteration, joined
 from recsys_cli.algos.lspi.played import Played
-from recsys_cli.algos.state_files import load_state, save_state
-from recsys_cli.algos.training import Training, episode_metrics
+from recsys_cli.algos.training import episode_metrics
 from recsys_cli.policies import UniformPolicy
 from recsys_cli.policies.exploration import Rule
 from recsys_cli.rollouts.collector import Collector
@@ -28,7 +27,7 @@ LONG_PLAYED = 400  # steps that each user has played when there are to be more u
 MORE_USERS = 4  # times as many: a lock-step takes hardly longer
 
 
-class OnlineLSPI(Training):
+class OnlineLSPI(LocalTraining):
     """Plays, and iterates anew over all kept transitions when there are enough more of them."""
 
     def __init__(self, settings: LSPIConfig, run: TrainConfig, seed: int) -> None:
@@ -132,11 +131,8 @@ class OnlineLSPI(Training):
         super().start_from(tensors)
         self._policy.keeps_basis = True
 
-    def save(self, folder: Path) -> None:
-        """Write users, random streams, counters, transitions and what was learned."""
-        save_state(folder, self._state())
-
-    def _state(self) -> dict[str, Any]:
+    def get_state(self) -> dict[str, Any]:
+        """Return users, random streams, counters, transitions and what was learned."""
         return {
             "env_steps": self._env_steps,
             "solved_at": self._solved_at,
@@ -150,13 +146,8 @@ class OnlineLSPI(Training):
             "keeps_basis": self._policy.keeps_basis,
         }
 
-    def restore(self, folder: Path) -> None:
-        """Continue from what `save` wrote.
-
-        Raises:
-            ConfigError: the folder holds no such state, or that of another policy.
-        """
-        state = load_state(folder)
+    def set_state(self, state: dict[str, Any]) -> None:
+        """See `LocalTraining.set_state`."""
         self._policy.load_tensors(state["policy"])
         self._policy.keeps_basis = state.get("keeps_basis", False)
         self._env_steps, self._solved_at, self._metrics = state["env_steps"], state["solved_at"], state["metrics"]
